@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+# Rules only; the lists live in the Kbuild file of each directory.
+#
+#   make            build everything into build/release
+#   make demo       install what is needed, build, run real models, show the result
+#   make check      install what is needed, build, run every test this machine can run
+#   make help       the other targets
+
+CC       = gcc
+CLANG   ?= clang
+CONFIG  ?= release
+BUILD   ?= build
+PREFIX  ?= /usr/local
+O       := $(BUILD)/$(CONFIG)
+VERSION := $(shell cat VERSION)
+
+include Kbuild
+include user/base/Kbuild
+include user/cli/Kbuild
+include tests/unit/Kbuild
+
+# ---- flags -------------------------------------------------------------------------------
+
+san-release :=
+san-clang   :=
+san-debug   :=
+san-asan    := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+san-tsan    := -fsanitize=thread
+san-fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+opt-release := -O2
+opt-clang   := -O2
+opt-debug   := -O0
+opt-asan    := -O1
+opt-tsan    := -O1
+opt-fuzz    := -O1
+ifneq ($(filter $(CONFIG),clang fuzz),)
+CC := $(CLANG)
+endif
+
+CPPFLAGS = -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' -I. -Iuser -I$(O)/gen
+CFLAGS   = -std=gnu11 -g $(opt-$(CONFIG)) -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes \
+	   -Wmissing-prototypes -Wshadow -fno-common -ffp-contract=off $(san-$(CONFIG))
+LDFLAGS  = $(san-$(CONFIG))
+LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lpthread -lm $(lib-y)
+
+# ---- objects -----------------------------------------------------------------------------
+
+objs      := $(addprefix $(O)/,$(vt-y))
+pure-objs := $(addprefix $(O)/,$(pure-y))
+cli-objs  := $(addprefix $(O)/,$(cli-y))
+tests     := $(addprefix $(O)/,$(test-y))
+all-objs  := $(objs) $(pure-objs) $(cli-objs)
+gen       := $(addprefix $(O)/gen/,$(gen-y))
+
+.PHONY: all deps demo check check-quick check-vm conformance bench fuzz install uninstall clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(O)/veltair
+
+$(O)/veltair: $(cli-objs) $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/libvt.a: $(objs)
+	@rm -f $@
+	ar rcs $@ $^
+
+# The pure archive: policies, pressure, loop. The live runtime and the simulator link this very file.
+$(O)/libvtpure.a: $(pure-objs)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(O)/%.o: %.c | $(gen)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(cflags-$*) -MMD -MP -c -o $@ $<
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+-include $(all-objs:.o=.d) $(tests:=.d)
+
+# ---- checks ------------------------------------------------------------------------------
+
+deps:
+	scripts/deps.sh
+
+# What needs no new package and no root, for the inner loop of work.
+check-quick: all $(tests)
+	scripts/check-tree.sh
+	prove --timer --exec scripts/tap.sh $(tests) $(e2e-y)
+
+check: deps
+	scripts/check.sh
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+.PHONY: tests run-tests format
+tests: $(tests) all
+run-tests:
+	@prove --timer --exec scripts/tap.sh $(tests) $(if $(filter release,$(CONFIG)),$(e2e-y))
+
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | grep -v vmlinux | xargs clang-format -i

@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Everything `make check` runs, in the order in which a fault is cheapest to find.
+set -eu
+cd "$(dirname "$0")/.."
+j=$(nproc)
+
+step() {
+	echo
+	echo "== $*"
+}
+
+step "rules of the tree"
+scripts/check-tree.sh
+
+step "builds: gcc, clang"
+make -j"$j" all
+make -j"$j" CONFIG=clang all
+
+step "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+make -j"$j" CONFIG=asan tests
+make -s CONFIG=asan run-tests
+
+step "tests"
+make -j"$j" tests
+make -s run-tests

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* harness.h - cmocka plus a skip that says why. One binary per module, tests as tables. */
+#ifndef VT_TESTS_HARNESS_H
+#define VT_TESTS_HARNESS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#define VT_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/** vt_skip - skip the running test and print the unmet need */
+#define vt_skip(...)                                                                               \
+	do {                                                                                       \
+		fprintf(stderr, "# SKIP %s: ", __func__);                                          \
+		fprintf(stderr, __VA_ARGS__);                                                      \
+		fputc('\n', stderr);                                                               \
+		skip();                                                                            \
+	} while (0)
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmds.h - the subcommands: name and summary. Each lives in cli/NAME.c as vt_cmd_NAME. */
+#ifndef VT_CLI_CMDS_H
+#define VT_CLI_CMDS_H
+
+#define VT_CMDS(X) X(doctor, "what this machine has and lacks, and what to do about it")
+
+#define X(name, summary) int vt_cmd_##name(int argc, char **argv);
+VT_CMDS(X)
+#undef X
+
+#endif
