@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer.h - a graph node made runnable.
+ *
+ * create packs weights once and makes n_inst instances that share them; bind gives one instance its
+ * memory; run computes it on a gang. Two instances may run at the same time on different gangs; one
+ * instance not. run takes no lock, makes no allocation and cannot fail: everything that can fail
+ * happens before. Kernels of ours parallelise by calling pthreadpool_parallelize_*() like XNNPACK
+ * does, so that the same tiler cuts them (tile.h).
+ */
+#ifndef VT_KERNELS_LAYER_H
+#define VT_KERNELS_LAYER_H
+
+#include "kernels/tile.h"
+#include "model/graph.h"
+
+struct vt_layer;
+
+/** Memory of one instance of a layer. Pointers stay valid until the next bind or destroy. */
+struct vt_binding {
+	const void *const *in; /* as node.in; NULL for absent inputs and for constants whose data
+				  was dropped */
+	void *const *out;      /* as node.out */
+	const void *residual;  /* of the epilogue, or NULL */
+};
+
+/** How one kind of node is computed. Descriptors are static and const. */
+struct vt_kernel {
+	const char *name; /* "xnn_conv2d_nhwc_f32", "vt_softmax" */
+	/**
+	 * create - pack constants, allocate state; l->n_inst is set
+	 * -ENOTSUP: not for this node (types, shapes), the next candidate is asked; other errors
+	 * are final. Sets l->state, l->weight_bytes, l->scratch_bytes, l->packed_in.
+	 */
+	int (*create)(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+		      struct vt_err *e);
+	int (*bind)(struct vt_layer *l, int inst, const struct vt_binding *b);
+	void (*run)(struct vt_layer *l, int inst, pthreadpool_t gang);
+	void (*destroy)(struct vt_layer *l); /* accepts a state of NULL */
+};
+
+struct vt_layer {
+	const struct vt_kernel *kernel;
+	int n_inst;
+	void *state;	      /* of the kernel */
+	size_t weight_bytes;  /* packed, all instances together */
+	size_t scratch_bytes; /* needed by each core that runs it */
+	uint64_t packed_in;   /* bit i: the constant in[i] was copied, its data may be dropped */
+};
+
+/** vt_kernels_for - candidates for an operator, best first, NULL at the end (kernels/table.c) */
+const struct vt_kernel *const *vt_kernels_for(enum vt_op op);
+
+/** vt_layer_create - ask the candidates of the node's operator in turn; -ENOTSUP if none takes it
+ */
+int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+		    int n_inst, struct vt_err *e);
+void vt_layer_destroy(struct vt_layer *l);
+
+/** vt_kernel_eval - for constant folding: create, bind, run on the calling thread, destroy */
+extern const struct vt_eval vt_kernel_eval;
+
+#endif
