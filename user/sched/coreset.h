@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coreset.h - sets of scheduled cores, as values of 32 bytes. Pure.
+ *
+ * Cores are numbered 0 .. n_cores-1 by the plant so that each LLC domain is one contiguous range;
+ * the plant keeps the map to CPU numbers. (base/cpuset.h, by contrast, holds kernel CPU numbers.)
+ */
+#ifndef VT_SCHED_CORESET_H
+#define VT_SCHED_CORESET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VT_SCHED_MAX_CORES 256u
+#define VT_CORESET_WORDS   (VT_SCHED_MAX_CORES / 64)
+
+struct vt_coreset {
+	uint64_t w[VT_CORESET_WORDS];
+};
+
+static inline void vt_coreset_add(struct vt_coreset *s, unsigned int core)
+{
+	s->w[core / 64] |= 1ull << (core % 64);
+}
+
+static inline void vt_coreset_del(struct vt_coreset *s, unsigned int core)
+{
+	s->w[core / 64] &= ~(1ull << (core % 64));
+}
+
+static inline bool vt_coreset_has(const struct vt_coreset *s, unsigned int core)
+{
+	return core < VT_SCHED_MAX_CORES && (s->w[core / 64] >> (core % 64) & 1);
+}
+
+static inline unsigned int vt_coreset_count(const struct vt_coreset *s)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		n += (unsigned int)__builtin_popcountll(s->w[i]);
+	return n;
+}
+
+static inline bool vt_coreset_empty(const struct vt_coreset *s)
+{
+	return !(s->w[0] | s->w[1] | s->w[2] | s->w[3]);
+}
+
+static inline bool vt_coreset_meets(const struct vt_coreset *a, const struct vt_coreset *b)
+{
+	return (a->w[0] & b->w[0]) | (a->w[1] & b->w[1]) | (a->w[2] & b->w[2]) |
+	       (a->w[3] & b->w[3]);
+}
+
+static inline bool vt_coreset_within(const struct vt_coreset *a, const struct vt_coreset *b)
+{
+	return !((a->w[0] & ~b->w[0]) | (a->w[1] & ~b->w[1]) | (a->w[2] & ~b->w[2]) |
+		 (a->w[3] & ~b->w[3]));
+}
+
+static inline void vt_coreset_or(struct vt_coreset *a, const struct vt_coreset *b)
+{
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		a->w[i] |= b->w[i];
+}
+
+static inline void vt_coreset_sub(struct vt_coreset *a, const struct vt_coreset *b)
+{
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		a->w[i] &= ~b->w[i];
+}
+
+/** vt_coreset_range - the set {first, ..., first + n - 1} */
+static inline struct vt_coreset vt_coreset_range(unsigned int first, unsigned int n)
+{
+	struct vt_coreset s = {{0}};
+
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++) {
+		unsigned int lo = i * 64, hi = lo + 64;
+		unsigned int a = first > lo ? first : lo;
+		unsigned int b = first + n < hi ? first + n : hi;
+
+		if (a < b)
+			s.w[i] = (b - a == 64 ? ~0ull : (1ull << (b - a)) - 1) << (a - lo);
+	}
+	return s;
+}
+
+/** vt_coreset_next - the first core >= @from, or -1 */
+static inline int vt_coreset_next(const struct vt_coreset *s, unsigned int from)
+{
+	while (from < VT_SCHED_MAX_CORES) {
+		uint64_t w = s->w[from / 64] >> (from % 64);
+
+		if (w)
+			return (int)(from + (unsigned int)__builtin_ctzll(w));
+		from = (from / 64 + 1) * 64;
+	}
+	return -1;
+}
+
+#endif
