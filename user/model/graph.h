@@ -403,15 +403,19 @@ int vt_graph_add_const(struct vt_graph *g, const char *name, enum vt_dtype dtype
  */
 int vt_graph_add_node(struct vt_graph *g, enum vt_op op, const char *name, const int *in, int n_in,
 		      const int *out, int n_out);
+/** vt_graph_mark_input - append to g->inputs / g->outputs (and set is_output); 0 or -ENOMEM */
+int vt_graph_mark_input(struct vt_graph *g, int tensor);
+int vt_graph_mark_output(struct vt_graph *g, int tensor);
 /** vt_graph_drop_data - free the data of a constant that nothing needs any more */
 void vt_graph_drop_data(struct vt_graph *g, int tensor);
 
 int vt_graph_producer(const struct vt_graph *g, int tensor); /* node or VT_NONE; O(nodes) */
-int vt_graph_consumers(const struct vt_graph *g, int tensor,
-		       int *only); /* count; *only = the node if 1 */
+/** vt_graph_consumers - number of nodes that read @tensor as input or residual; *@only = the node
+ * if that is 1. Being a graph output does not count: look at is_output too. */
+int vt_graph_consumers(const struct vt_graph *g, int tensor, int *only);
 void vt_graph_replace_uses(struct vt_graph *g, int from,
 			   int to); /* inputs, residuals and graph outputs */
-/** vt_graph_sort - topological order; -ELOOP with the name of a node on the cycle */
+/** vt_graph_sort - topological order, stable; drops dead nodes; -ELOOP with a node on the cycle */
 int vt_graph_sort(struct vt_graph *g, struct vt_err *e);
 /** vt_graph_compact - drop dead nodes and those whose outputs nobody reads; free unused constants'
  * data */
