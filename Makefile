@@ -17,6 +17,7 @@ VERSION := $(shell cat VERSION)
 include Kbuild
 include user/base/Kbuild
 include user/model/Kbuild
+include user/monitor/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
 
@@ -82,13 +83,32 @@ $(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: $(PROTO_INC)/%.proto
 	@mkdir -p $(O)/gen
 	protoc-c -I$(PROTO_INC) --c_out=$(O)/gen $<
 
+# What runs in the kernel: each bpf/NAME.bpf.c compiled alone, joined into one object, embedded as a skeleton.
+# No vmlinux.h: bpf/compat.bpf.h names the few types, CO-RE finds their true layout at load time.
+BPF_CLANG  ?= clang
+BPFTOOL    ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+BPF_CFLAGS  = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter \
+	      -Wno-missing-field-initializers -Ibpf -idirafter /usr/include/$(shell gcc -print-multiarch)
+bpf-objs   := $(addprefix $(O)/bpf/,$(bpf-y:=.bpf.o))
+
+$(bpf-objs): $(O)/bpf/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
+
+$(O)/bpf/veltair.bpf.o: $(bpf-objs)
+	$(BPFTOOL) gen object $@ $^
+
+$(O)/gen/veltair.skel.h: $(O)/bpf/veltair.bpf.o
+	@mkdir -p $(@D)
+	$(BPFTOOL) gen skeleton $< name vt_bpf > $@
+
 $(O)/gen/%.o: $(O)/gen/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -w -MMD -MP -c -o $@ $<
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
--include $(all-objs:.o=.d) $(tests:=.d)
+-include $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
 
 # ---- checks ------------------------------------------------------------------------------
 

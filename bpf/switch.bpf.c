@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * switch.bpf.c - who runs on this CPU, and the exact cut.
+ *
+ *   sched_switch        A -> B: close A's slice, look up B's tenant. Same tenant: nothing to close.
+ *   cut                 a program run on one CPU: a worker changes its tenant, or somebody wants to
+ * read cgroup_attach_task  a task that moves itself: what it did before belongs to the old cgroup
+ *   process_exit, cgroup_rmdir   tell user space that a row can be given away
+ *
+ * The tenant is looked up when a task is switched in and charged when it is switched out. A task
+ * that is switched out without having been switched in (chain_miss) is looked up then, and gets the
+ * slice.
+ */
+#include "flush.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+const volatile __u32 vt_group = VT_BY_CGROUP;
+const volatile __u32 vt_depth = VT_DEPTH_LEAF;
+
+/* The process whose threads are workers; 0: none. */
+int vt_runtime_tgid = 0;
+
+#define MAX_LEVELS 32
+
+static __always_inline struct cgroup *cgroup_of(struct task_struct *t)
+{
+	struct cgroup *g = t->cgroups->dfl_cgrp;
+
+	if (vt_depth == VT_DEPTH_LEAF)
+		return g;
+	for (int i = 0; i < MAX_LEVELS; i++) {
+		if (g->level <= (int)vt_depth)
+			break;
+		g = g->self.parent->cgroup;
+	}
+	return g;
+}
+
+static __always_inline __u64 key_of(struct task_struct *t)
+{
+	if (vt_group == VT_BY_PROCESS)
+		return VT_KEY_PROCESS(t->tgid, t->group_leader->start_boottime);
+	return VT_KEY(VT_KIND_CGROUP, cgroup_of(t)->kn->id);
+}
+
+static __always_inline void name_of(struct task_struct *t, struct vt_tenant *v)
+{
+	if (vt_group == VT_BY_PROCESS)
+		bpf_probe_read_kernel_str(v->name, sizeof(v->name), t->group_leader->comm);
+	else
+		bpf_probe_read_kernel_str(v->name, sizeof(v->name), cgroup_of(t)->kn->name);
+}
+
+/* First sight of a tenant: take a free row. Two CPUs may meet here; the hash decides. */
+static __always_inline __u32 take_row(struct vt_cpu *c, struct task_struct *t, __u64 key)
+{
+	struct vt_tenant v = {.kind = vt_key_kind(key), .id = vt_key_id(key)}, *won;
+
+	if (bpf_map_pop_elem(&vt_free_rows, &v.row)) {
+		c->rows_full++;
+		rare_once(c, VT_EVENT_ROWS_FULL, 0);
+		return VT_ROW_OTHER;
+	}
+	v.first_mono_ns = bpf_ktime_get_ns();
+	name_of(t, &v);
+	if (!bpf_map_update_elem(&vt_tenants, &key, &v, BPF_NOEXIST)) {
+		rare(c, VT_EVENT_APPEARED, key, v.row);
+		return v.row;
+	}
+	bpf_map_push_elem(&vt_free_rows, &v.row, 0);
+	won = bpf_map_lookup_elem(&vt_tenants, &key);
+	return won ? won->row : VT_ROW_OTHER;
+}
+
+struct who {
+	__u64 key;
+	__u32 row;
+	__u32 worker;
+};
+
+static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, struct who *w)
+{
+	struct vt_tenant *v;
+	__u32 pid = t->pid, *slot;
+
+	*w = (struct who){.key = VT_KEY(VT_KIND_IDLE, 0), .row = VT_ROW_IDLE};
+	if (!pid)
+		return;
+	if (t->tgid == vt_runtime_tgid) {
+		slot = bpf_map_lookup_elem(&vt_worker_of, &pid);
+		if (slot) {
+			w->worker = *slot + 1;
+			w->key = 0;
+			return;
+		}
+	}
+	w->key = key_of(t);
+	if (w->key == c->key && !c->worker) {
+		w->row = c->row;
+		return;
+	}
+	v = bpf_map_lookup_elem(&vt_tenants, &w->key);
+	w->row = v ? v->row : take_row(c, t, w->key);
+	if (w->row == VT_ROW_OTHER)
+		w->key = VT_KEY(VT_KIND_OTHER, 0);
+}
+
+static __always_inline void now_runs(struct vt_cpu *c, struct task_struct *t, const struct who *w)
+{
+	/* A sample must not see half of it: it would label one tenant's row with another's key. */
+	c->busy = 1;
+	barrier();
+	c->pid = t->pid;
+	c->key = w->key;
+	c->row = w->row;
+	c->worker = w->worker;
+	barrier();
+	c->busy = 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(vt_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct who w;
+	__u32 cpu;
+	struct vt_cpu *c = this_cpu(&cpu);
+
+	if (!c)
+		return 0;
+	c->switches++;
+	if (c->pid != (__u32)prev->pid) {
+		/* Also the first switch after start, which is no miss. */
+		if (c->last_ns) {
+			c->chain_miss++;
+			rare_once(c, VT_EVENT_CHAIN_MISS, prev->pid);
+		}
+		look_up(c, prev, &w);
+		now_runs(c, prev, &w);
+	}
+	look_up(c, next, &w);
+	if (w.key == c->key && w.worker == c->worker && !c->worker && !c->rebase) {
+		c->merged++;
+		c->pid = next->pid;
+		return 0;
+	}
+	flush(c, cpu);
+	now_runs(c, next, &w);
+	return 0;
+}
+
+/* Run by user space on the CPU to be cut; args as VT_CUT_ONLY tells. */
+SEC("raw_tp")
+int vt_cut(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 cpu, index = (__u32)ctx->args[0] - 1;
+	struct task_struct *t;
+	struct vt_worker *worker;
+	struct vt_cpu *c = this_cpu(&cpu);
+	struct who w;
+
+	if (!c)
+		return 1;
+	c->cuts++;
+	flush(c, cpu);
+	if (ctx->args[0] != VT_CUT_ONLY) {
+		worker = bpf_map_lookup_elem(&vt_workers, &index);
+		if (worker)
+			worker->row = (__u32)ctx->args[1];
+	}
+	/* The first cut on a CPU, and a thread that has just become a worker, learn who runs. */
+	t = bpf_get_current_task_btf();
+	if (c->pid != (__u32)t->pid || (!c->worker && t->tgid == vt_runtime_tgid)) {
+		look_up(c, t, &w);
+		now_runs(c, t, &w);
+	}
+	return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(vt_attach, struct cgroup *to, const char *path, struct task_struct *task)
+{
+	struct task_struct *me = bpf_get_current_task_btf();
+	struct vt_cpu *c;
+	struct who w;
+	__u32 cpu;
+
+	if (task->tgid != me->tgid)
+		return 0;
+	c = this_cpu(&cpu);
+	if (!c)
+		return 0;
+	flush(c, cpu);
+	look_up(c, me, &w);
+	now_runs(c, me, &w);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(vt_exit, struct task_struct *task)
+{
+	struct vt_cpu *c;
+	__u32 cpu;
+	__u64 key;
+
+	if (vt_group != VT_BY_PROCESS || task->signal->live.counter != 0)
+		return 0;
+	c = this_cpu(&cpu);
+	key = key_of(task);
+	if (c && bpf_map_lookup_elem(&vt_tenants, &key))
+		rare(c, VT_EVENT_GONE, key, 0);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(vt_rmdir, struct cgroup *cgrp)
+{
+	__u64 key = VT_KEY(VT_KIND_CGROUP, cgrp->kn->id);
+	struct vt_cpu *c;
+	__u32 cpu;
+
+	c = this_cpu(&cpu);
+	if (c && bpf_map_lookup_elem(&vt_tenants, &key))
+		rare(c, VT_EVENT_GONE, key, 0);
+	return 0;
+}

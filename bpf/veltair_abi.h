@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * veltair_abi.h - what the kernel side and user space share, and what bpftool shows.
+ *
+ * Included by bpf/ (where <linux/types.h> gives the fixed-width types) and by user/. Every struct
+ * is padded by hand and its size asserted; a change of any of them changes VT_ABI_VERSION, which is
+ * part of the pinned path. docs/abi.md shows each map as bpftool prints it.
+ */
+#ifndef VT_BPF_VELTAIR_ABI_H
+#define VT_BPF_VELTAIR_ABI_H
+
+#include <linux/types.h>
+
+#define VT_ABI_VERSION 1
+#define VT_ABI_DIR     "v1" /* maps are pinned in PIN_DIR/v1/ */
+
+#define VT_SLOTS   8	/* events counted per CPU; slots in use are 0 .. nslots - 1 */
+#define VT_WORKERS 1024 /* runtime worker threads */
+
+/* ---- tenants ----------------------------------------------------------------------------- */
+
+/*
+ * A tenant is named by one 64-bit key: the kind in the top 4 bits, and below them
+ *   TENANT   a number the runtime chose
+ *   CGROUP   the cgroup's id, which is the inode number of its directory
+ *   PROCESS  start time of the thread group (2^20 ns units, 38 bits) and its pid (22 bits): a pid
+ *            that is used again makes another tenant
+ */
+enum vt_tenant_kind {
+	VT_KIND_NONE = 0,
+	VT_KIND_OTHER = 1, /* found the table full; sums stay right, the name is lost */
+	VT_KIND_IDLE = 2,  /* no task at all */
+	VT_KIND_GONE = 3,  /* sum of the tenants whose rows were given to others */
+	VT_KIND_TENANT = 4,
+	VT_KIND_CGROUP = 5,
+	VT_KIND_PROCESS = 6,
+};
+
+#define VT_KEY_KIND_SHIFT 60
+#define VT_KEY_PID_BITS	  22
+#define VT_KEY_ID_MASK	  ((1ull << VT_KEY_KIND_SHIFT) - 1)
+#define VT_KEY(kind, id)  ((__u64)(kind) << VT_KEY_KIND_SHIFT | ((__u64)(id)&VT_KEY_ID_MASK))
+#define VT_KEY_PROCESS(pid, start_ns)                                                              \
+	VT_KEY(VT_KIND_PROCESS, (__u64)(start_ns) >> 20 << VT_KEY_PID_BITS |                       \
+					((__u64)(pid) & ((1ull << VT_KEY_PID_BITS) - 1)))
+
+static inline enum vt_tenant_kind vt_key_kind(__u64 key)
+{
+	return (enum vt_tenant_kind)(key >> VT_KEY_KIND_SHIFT);
+}
+
+/** vt_key_id - the tenant number, cgroup id or pid in a key */
+static inline __u64 vt_key_id(__u64 key)
+{
+	if (vt_key_kind(key) == VT_KIND_PROCESS)
+		return key & ((1ull << VT_KEY_PID_BITS) - 1);
+	return key & VT_KEY_ID_MASK;
+}
+
+/* Rows that always exist. The others come from the queue of free rows. */
+#define VT_ROW_OTHER 0u
+#define VT_ROW_IDLE  1u
+#define VT_ROW_GONE  2u
+#define VT_ROW_FIRST 3u
+
+/** Value of map vt_tenants, keyed by tenant key. */
+struct vt_tenant {
+	__u32 row; /* index into each CPU's part of vt_rows */
+	__u32 kind;
+	__u64 id;	     /* vt_key_id() of the key, for people */
+	__u64 first_mono_ns; /* when it was first seen */
+	char name[40];	     /* command, last part of the cgroup's path, or what the runtime said */
+};
+
+/* ---- counters ---------------------------------------------------------------------------- */
+
+/**
+ * One tenant on one CPU: element cpu * max_rows + row of map vt_rows. Written by that CPU only,
+ * read by mmap without a system call. Four slots or fewer touch one cache line per flush.
+ */
+struct vt_row {
+	__u64 tenant; /* its key; 0 as long as it never ran on this CPU */
+	__u64 run_ns;
+	__u64 slices; /* pieces of running time that were added up */
+	__u64 pad0;
+	__u64 count[VT_SLOTS];
+	__u64 lost_ns[VT_SLOTS]; /* of run_ns: the slot's event was not on a counter (multiplexed)
+				  */
+	__u64 pad1[4];
+};
+
+/** One CPU: element of map vt_cpus. State of the flush, then what was lost. */
+struct vt_cpu {
+	__u64 last_ns; /* CLOCK_MONOTONIC of the last flush */
+	__u32 row;     /* who runs now; ignored while worker is set */
+	__u32 worker;  /* index of the runtime worker that runs now, plus 1; else 0 */
+	__u64 key;     /* tenant key that belongs to row */
+	__u32 pid;     /* who must be switched out next */
+	__u32 busy;    /* a flush is at work: one that interrupts it leaves it the rest */
+	__u32 rebase;  /* written by user space: 1 drop deltas, 2 take a new baseline, then 0 */
+	__u32 unlucky; /* rare event already reported, until user space clears it */
+	__u64 prev[VT_SLOTS];	   /* last reading, ~0: none yet, the next delta is dropped */
+	__u64 prev_lost[VT_SLOTS]; /* last enabled - running */
+	/* statistics */
+	__u64 switches;	     /* sched_switch seen */
+	__u64 merged;	     /* of them: same tenant before and after, no flush needed */
+	__u64 cuts;	     /* program runs: exact cuts and reads */
+	__u64 samples;	     /* flushes by a perf sample */
+	__u64 flushes;	     /* slices closed, by whomever */
+	__u64 chain_miss;    /* a task was switched out that was never switched in */
+	__u64 read_errors;   /* an event could not be read */
+	__u64 first_dropped; /* deltas dropped for want of a baseline */
+	__u64 backwards;     /* an event ran backwards: delta dropped */
+	__u64 nested;	     /* flushes left to the one they interrupted */
+	__u64 rows_full;     /* a new tenant was charged to VT_ROW_OTHER */
+	__u64 ring_full;     /* rare events that found no room */
+	__u64 pad[7];
+};
+
+/* ---- workers of the runtime -------------------------------------------------------------- */
+
+/** One worker thread: element of map vt_workers. One cache line each; @row is a plain store. */
+struct vt_worker {
+	__u32 row; /* the tenant it works for now */
+	__u32 tid;
+	__u64 pad[7];
+};
+
+/* ---- slots ------------------------------------------------------------------------------- */
+
+/** What a slot counts: element of map vt_slots. Filled before the programs attach. */
+struct vt_slot {
+	char role[16];	 /* "llc_misses" */
+	char event[96];	 /* as opened: "LONGEST_LAT_CACHE:MISS" */
+	char cls[8];	 /* "hw" or "sw": whether hardware counts it */
+	char quality[8]; /* "exact", "approx", "proxy", "user" */
+	char source[16]; /* who knew the encoding */
+	__u32 type;	 /* as in perf_event_attr */
+	__u32 role_id;
+	__u64 config;
+	__u64 config1;
+	__u64 config2;
+	__u64 pad[2];
+};
+
+/** What this instance is: the one element of map vt_meta. */
+struct vt_meta {
+	__u32 abi;
+	__u32 owner_pid;
+	__u64 started_mono_ns;
+	__u32 group; /* enum vt_group */
+	__u32 depth; /* cgroup depth, VT_DEPTH_LEAF */
+	__u32 cpus;  /* CPUs that vt_rows has room for */
+	__u32 max_rows;
+	__u32 slots;
+	__u32 sample_hz;
+	__u64 pad[3];
+};
+
+enum vt_group {
+	VT_BY_TENANT = 0, /* runtime tenants; everything else by cgroup */
+	VT_BY_CGROUP = 1,
+	VT_BY_PROCESS = 2,
+};
+
+#define VT_DEPTH_LEAF 0xffffffffu
+
+/* ---- rare events ------------------------------------------------------------------------- */
+
+enum vt_event_kind {
+	VT_EVENT_APPEARED = 1,	  /* a tenant got a row */
+	VT_EVENT_GONE = 2,	  /* its last thread exited, or its cgroup was removed */
+	VT_EVENT_MULTIPLEXED = 3, /* @arg: the slot that lost its counter for a while */
+	VT_EVENT_ROWS_FULL = 4,
+	VT_EVENT_READ_ERROR = 5, /* @arg: the slot */
+	VT_EVENT_CHAIN_MISS = 6, /* @arg: pid that was switched out unseen */
+};
+
+/** A record of the ring buffer vt_events. */
+struct vt_event_record {
+	__u64 mono_ns;
+	__u64 tenant;
+	__u32 kind;
+	__u32 cpu;
+	__u64 arg;
+};
+
+/** What the cut program is told (its context: args[0], args[1]). */
+#define VT_CUT_ONLY                                                                                \
+	0ull /* args[0]: close the slice; else worker index + 1, and args[1] its new row */
+
+#define VT_ASSERT_SIZE(t, n) _Static_assert(sizeof(t) == (n), #t " is part of the ABI")
+VT_ASSERT_SIZE(struct vt_tenant, 64);
+VT_ASSERT_SIZE(struct vt_row, 192);
+VT_ASSERT_SIZE(struct vt_cpu, 320);
+VT_ASSERT_SIZE(struct vt_worker, 64);
+VT_ASSERT_SIZE(struct vt_slot, 192);
+VT_ASSERT_SIZE(struct vt_meta, 64);
+VT_ASSERT_SIZE(struct vt_event_record, 32);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * monitor.h - counters per tenant, from the kernel to a snapshot.
+ *
+ * One process owns an instance: it loads the programs, opens the events, pins the maps and gives
+ * rows to tenants. Any other may attach to the pinned maps and read. A snapshot is taken by mmap;
+ * the only system calls are the cuts that make it exact.
+ *
+ * Threads: publish and cut are for the worker itself and lock-free; everything else is for one
+ * thread.
+ */
+#ifndef VT_MONITOR_MONITOR_H
+#define VT_MONITOR_MONITOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/veltair_abi.h"
+
+#include "base/error.h"
+#include "events/events.h"
+
+#define VT_MONITOR_PIN_DIR "/sys/fs/bpf/veltair"
+
+struct vt_monitor;
+
+/** How to start. Zero-initialise; 0 and NULL mean the default in brackets. */
+struct vt_monitor_opts {
+	const char *pin_dir;		     /* [NULL: nothing is pinned, no lock is taken] */
+	enum vt_group group;		     /* [runtime tenants, everything else by cgroup] */
+	uint32_t depth;			     /* cgroup level that names a tenant [0: the leaf] */
+	uint32_t max_rows;		     /* tenants at one time, 16 .. 65536 [1024] */
+	uint32_t cpus;			     /* rows for this many CPUs [as many as are possible] */
+	uint32_t sample_hz;		     /* close long slices by perf samples [0: no] */
+	uint32_t roles;			     /* bit mask of 1 << enum vt_role [all] */
+	bool no_events;			     /* time only */
+	const struct vt_event_env *env;	     /* [this machine] */
+	const struct vt_event_overrides *ev; /* [none] */
+};
+
+/**
+ * vt_monitor_open - load, fill the slots, attach, pin
+ * A role that nothing can count here leaves its slot out (vt_monitor_absent tells why); it is no
+ * error. What a dead owner left under @o->pin_dir is removed first. Returns 0; -EBUSY while another
+ * process owns the instance; -EPERM, -ENOTSUP, -ENOENT (no BTF, no bpffs, kernel too old...) with
+ * what to do.
+ */
+int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, struct vt_err *e);
+
+/** vt_monitor_attach - read an instance that another process owns; -ENOENT if there is none */
+int vt_monitor_attach(const char *pin_dir, struct vt_monitor **ret, struct vt_err *e);
+
+/** vt_monitor_close - detach and unpin (the owner), unmap, free; NULL is fine */
+void vt_monitor_close(struct vt_monitor *m);
+
+const struct vt_meta *vt_monitor_meta(const struct vt_monitor *m);
+
+/** vt_monitor_slot - what slot @i counts; NULL from meta->slots on */
+const struct vt_slot *vt_monitor_slot(const struct vt_monitor *m, unsigned int i);
+
+/** vt_monitor_slot_of - the slot that counts @role, or -1 */
+int vt_monitor_slot_of(const struct vt_monitor *m, enum vt_role role);
+
+/** vt_monitor_absent - why @role has no slot; "" when it has one */
+const char *vt_monitor_absent(const struct vt_monitor *m, enum vt_role role);
+
+/* ---- tenants and workers of the runtime (owner only) ------------------------------------- */
+
+/**
+ * vt_monitor_tenant_add - give a runtime tenant a row
+ * @id: any number below 2^60, unique among the runtime's tenants
+ * Returns 0 and the row; -EEXIST; -ENOSPC when no row is free.
+ */
+int vt_monitor_tenant_add(struct vt_monitor *m, uint64_t id, const char *name, uint32_t *ret_row,
+			  struct vt_err *e);
+
+/** vt_monitor_tenant_del - its row is given away after a second; no worker may publish it any more
+ */
+int vt_monitor_tenant_del(struct vt_monitor *m, uint32_t row, struct vt_err *e);
+
+/**
+ * vt_monitor_worker_add - thread @tid of this process publishes what it works for in the returned
+ * slot Until it publishes, it counts for VT_ROW_OTHER. Returns 0; -ENOSPC after VT_WORKERS.
+ */
+int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **ret,
+			  struct vt_err *e);
+
+void vt_monitor_worker_del(struct vt_monitor *m, struct vt_worker *w);
+
+/** vt_monitor_publish - from now on; the running slice moves with it (exact to one slice, no call)
+ */
+static inline void vt_monitor_publish(struct vt_worker *w, uint32_t row)
+{
+	/* Pairs with the volatile load in row_of_worker(), on the same CPU: order needs no fence.
+	 */
+	__atomic_store_n(&w->row, row, __ATOMIC_RELAXED);
+}
+
+/**
+ * vt_monitor_cut - close the slice, charge it to what was published, publish @row
+ * To be called by the worker itself. One system call. Returns 0 or -errno.
+ */
+int vt_monitor_cut(struct vt_monitor *m, struct vt_worker *w, uint32_t row);
+
+/** vt_monitor_cut_cpu - close the slice that runs on @cpu, by interrupt if it is another CPU */
+int vt_monitor_cut_cpu(struct vt_monitor *m, unsigned int cpu);
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+/** Sums since the tenant appeared, over all CPUs. */
+struct vt_total {
+	uint64_t tenant; /* key */
+	uint64_t run_ns;
+	uint64_t slices;
+	uint64_t count[VT_SLOTS];
+	uint64_t lost_ns[VT_SLOTS]; /* of run_ns, not counted (multiplexed) */
+};
+
+/** What got lost or was not needed, over all CPUs; see struct vt_cpu. */
+struct vt_losses {
+	uint64_t switches, merged, cuts, samples, flushes;
+	uint64_t chain_miss, read_errors, first_dropped, backwards, nested, rows_full, ring_full;
+	uint64_t recursion; /* runs that the kernel refused because one was active on that CPU */
+};
+
+/** One look at everything. Owned by the caller; grows as needed, so reuse it. */
+struct vt_snapshot {
+	uint64_t mono_ns;
+	uint32_t rows;	      /* total[0 .. rows - 1], indexed by row; tenant 0: free */
+	uint32_t cpus_online; /* CPUs that ever ran a slice */
+	struct vt_total *total;
+	struct vt_losses loss;
+};
+
+/**
+ * vt_monitor_read - sums of every tenant
+ * @max_age_ns: cut CPUs whose open slice is older; 0 cuts every busy CPU, UINT64_MAX none. Idle
+ * CPUs are left asleep: their open slice belongs to nobody. Returns 0, -ENOMEM.
+ */
+int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapshot *s);
+
+void vt_snapshot_fini(struct vt_snapshot *s);
+
+/** vt_monitor_find - name and row of the tenant with @key; -ENOENT */
+int vt_monitor_find(struct vt_monitor *m, uint64_t key, struct vt_tenant *ret);
+
+/* ---- housekeeping (owner only) ----------------------------------------------------------- */
+
+typedef void (*vt_monitor_event_fn)(void *arg, const struct vt_event_record *r);
+
+/** vt_monitor_events - hand out the rare events that came in; returns their number or -errno */
+int vt_monitor_events(struct vt_monitor *m, vt_monitor_event_fn fn, void *arg);
+
+/**
+ * vt_monitor_tend - once a second or so, after vt_monitor_read(@s): rows of the dead are given
+ * away, the oldest idle ones too when rows get short; events come back on CPUs that came back
+ */
+int vt_monitor_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt_err *e);
+
+#endif
