@@ -14,11 +14,13 @@
 #ifndef VT_EVENTS_EVENTS_H
 #define VT_EVENTS_EVENTS_H
 
-#include <linux/perf_event.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+
+/* Include <linux/perf_event.h> for its fields; libpfm4 brings a copy of its own, so we do not. */
+struct perf_event_attr;
 
 enum vt_role {
 	VT_ROLE_CYCLES,
@@ -73,7 +75,7 @@ enum vt_event_source {
 
 /** One encoded event. A value: copy freely. */
 struct vt_event {
-	char name[96];	 /* as `perf stat -e` or libpfm4 would take it */
+	char name[160];	 /* as `perf stat -e` or libpfm4 would take it */
 	const char *doc; /* static text: where the code is documented, what it misses; may be "" */
 	uint64_t config, config1, config2;
 	double scale;  /* multiply counts by this to get @unit (sysfs NAME.scale); else 1 */
@@ -125,7 +127,7 @@ int vt_event_parse(const struct vt_event_env *env, const char *text, struct vt_e
 
 /** What `--event ROLE=EVENT` asked for; "" keeps the role's own candidates. Start from {0}. */
 struct vt_event_overrides {
-	char text[VT_ROLE_COUNT][128];
+	char text[VT_ROLE_COUNT][160];
 };
 
 /** vt_event_override - record one "ROLE=EVENT"; -EINVAL for bad syntax or a role named twice */
