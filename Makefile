@@ -19,6 +19,9 @@ include user/base/Kbuild
 include user/events/Kbuild
 include user/model/Kbuild
 include user/monitor/Kbuild
+include user/pressure/Kbuild
+include user/sched/Kbuild
+include user/loop/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
 
@@ -119,6 +122,7 @@ deps:
 # What needs no new package and no root, for the inner loop of work.
 check-quick: all $(tests)
 	scripts/check-tree.sh
+	scripts/check-pure.sh $(O)/libvtpure.a
 	prove --timer --exec scripts/tap.sh $(tests) $(e2e-y)
 
 check: deps

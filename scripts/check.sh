@@ -17,6 +17,9 @@ step "builds: gcc, clang"
 make -j"$j" all
 make -j"$j" CONFIG=clang all
 
+step "the pure archive is pure"
+scripts/check-pure.sh build/release/libvtpure.a build/clang/libvtpure.a
+
 step "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 make -j"$j" CONFIG=asan tests
 make -s CONFIG=asan run-tests

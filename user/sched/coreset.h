@@ -32,12 +32,21 @@ static inline bool vt_coreset_has(const struct vt_coreset *s, unsigned int core)
 	return core < VT_SCHED_MAX_CORES && (s->w[core / 64] >> (core % 64) & 1);
 }
 
+/* Not __builtin_popcountll: without -mpopcnt that is a call into the compiler's library. */
+static inline unsigned int vt_popcount64(uint64_t x)
+{
+	x -= (x >> 1) & 0x5555555555555555ull;
+	x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (unsigned int)(x * 0x0101010101010101ull >> 56);
+}
+
 static inline unsigned int vt_coreset_count(const struct vt_coreset *s)
 {
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
-		n += (unsigned int)__builtin_popcountll(s->w[i]);
+		n += vt_popcount64(s->w[i]);
 	return n;
 }
 

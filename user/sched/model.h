@@ -35,6 +35,7 @@ struct vt_model {
 	/* [n_layers][n_versions]: bytes moved to and from DRAM when alone; NULL if unknown. */
 	const uint64_t *dram_bytes;
 	const struct vt_plan *plan; /* from vt_plan_init(); needed by every policy */
+	uint64_t fastest_ns; /* whole model at level 0, every layer at its best; from the plan */
 };
 
 /** vt_model_ns - entry of the time table; no bounds check */
@@ -56,7 +57,7 @@ struct vt_model_fault {
  * vt_model_check - is this profile complete and sane?
  * @fault: may be NULL; written only on failure
  * Returns 0; -EINVAL for no layers, no points, points out of order or past VT_SCHED_MAX_CORES,
- * qos_ns of 0, missing version 0, a version with only some entries, or a time above one hour.
+ * qos_ns of 0, missing version 0, a version with only some entries, or a whole model above an hour.
  */
 int vt_model_check(const struct vt_model *m, struct vt_model_fault *fault);
 

@@ -1,5 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan.h - what is worked out once, when a model loads, so that a decision only looks up. Pure. */
+/* plan.h - what is worked out once, when a model loads, so that a decision only looks up. Pure.
+ *
+ * Every core count has a time; the question is which layers deserve how many cores. Price a
+ * nanosecond of latency at lambda cores: the best count of a layer then minimises
+ *
+ *     (cores + lambda) * ns(cores)
+ *
+ * lambda = 0 spends the fewest core-seconds, a huge one is as fast as possible, and every lambda in
+ * between is optimal for *some* deadline (Lagrange; Everett 1963). So a plan holds VT_URGENCIES
+ * values of lambda, and meeting a deadline is: take the first whose remaining time fits the slack.
+ *
+ * Consecutive layers that share a count are one block. Starting a block costs kappa per core, so
+ * the cut points and the counts come out of one shortest path over (layer, count): see
+ * plan_blocks.c.
+ */
 #ifndef VT_SCHED_PLAN_H
 #define VT_SCHED_PLAN_H
 
@@ -7,8 +21,55 @@
 
 #include "sched/model.h"
 
-/** vt_plan_size - bytes that vt_plan_init() needs for @m (a checked model); align to 64 */
-size_t vt_plan_size(const struct vt_model *m);
+#define VT_URGENCIES 24u
+
+/** Which code a plan may use. */
+enum vt_code {
+	VT_CODE_SOLO,	  /* version 0 of each layer, the fastest alone */
+	VT_CODE_ADAPTIVE, /* each layer's fastest version at the level */
+	VT_CODES,
+};
+
+/** How coarse the units of scheduling are. */
+enum vt_grain {
+	VT_GRAIN_LAYER,	       /* every layer is a block */
+	VT_GRAIN_FINE,	       /* shortest path, small kappa: many cores are free */
+	VT_GRAIN_COARSE,       /* shortest path, large kappa: few cores are free */
+	VT_GRAIN_MODEL,	       /* the rest of the model is one block */
+	VT_GRAIN_PIVOT_FINE,   /* the paper's rule: cut at layers that demand 1.25 x the mean */
+	VT_GRAIN_PIVOT_COARSE, /* and at 2 x the mean */
+	VT_GRAINS,
+};
+
+/* What a plan is asked to hold: bits of (code, grain), or everything. */
+#define VT_PLAN(code, grain) (1u << ((code)*VT_GRAINS + (grain)))
+#define VT_PLAN_ALL	     ((1u << (VT_CODES * VT_GRAINS)) - 1)
+
+/** The best next block from one layer on, for one urgency. */
+struct vt_cell {
+	uint64_t rest_ns;      /* until the model ends, if all later blocks are as urgent */
+	uint32_t rest_core_us; /* core-time of that, microseconds, rounded up */
+	uint16_t end;	       /* the block is [layer, end) */
+	uint16_t point;	       /* index into vt_plan.points */
+};
+
+/** Tables in the caller's memory; read-only after vt_plan_init(). */
+struct vt_plan {
+	uint32_t needs;
+	uint16_t n_layers;
+	uint16_t n_points; /* measured counts that this machine has */
+	const uint16_t *points;
+	const uint8_t *best;		/* [VT_LEVELS][n_points][n_layers], VT_CODE_ADAPTIVE */
+	const uint64_t *rest[VT_CODES]; /* [VT_LEVELS][n_points][n_layers + 1], ns to the end */
+	/* [VT_LEVELS][n_layers][VT_URGENCIES], lambda ascending; NULL if not asked for */
+	const struct vt_cell *cells[VT_CODES][VT_GRAINS];
+};
+
+/**
+ * vt_plan_size - bytes that vt_plan_init() needs for @m (a checked model); align to 64
+ * @needs: vt_policy.plan_needs of the policies that will run, or-ed, or VT_PLAN_ALL
+ */
+size_t vt_plan_size(const struct vt_model *m, uint32_t needs);
 
 /**
  * vt_plan_init - work out the plan of @m in @mem
@@ -17,6 +78,40 @@ size_t vt_plan_size(const struct vt_model *m);
  * Returns 0; -EINVAL if vt_model_check() fails or no point is <= @n_cores; -ENOSPC if @len is
  * small.
  */
-int vt_plan_init(struct vt_model *m, unsigned int n_cores, void *mem, size_t len);
+int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void *mem, size_t len);
+
+/** vt_plan_cells - the VT_URGENCIES ways to go on from @layer, cheapest first */
+static inline const struct vt_cell *vt_plan_cells(const struct vt_plan *p, enum vt_code code,
+						  enum vt_grain grain, unsigned int level,
+						  unsigned int layer)
+{
+	return &p->cells[code][grain][((size_t)level * p->n_layers + layer) * VT_URGENCIES];
+}
+
+/** vt_plan_ns - time of layers [begin, end) on points[point] cores throughout */
+static inline uint64_t vt_plan_ns(const struct vt_plan *p, enum vt_code code, unsigned int level,
+				  unsigned int point, unsigned int begin, unsigned int end)
+{
+	const uint64_t *r =
+		&p->rest[code][((size_t)level * p->n_points + point) * (p->n_layers + 1u)];
+
+	return r[begin] - r[end];
+}
+
+/** vt_plan_versions - best version of each layer at @level on points[point] cores */
+static inline const uint8_t *vt_plan_versions(const struct vt_plan *p, unsigned int level,
+					      unsigned int point)
+{
+	return &p->best[((size_t)level * p->n_points + point) * p->n_layers];
+}
+
+/** vt_plan_point - index of the largest usable count <= @cores; the first if there is none */
+unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores);
+
+/**
+ * vt_plan_urgency - the first urgency whose remaining time fits @slack_ns
+ * Returns VT_URGENCIES if none does.
+ */
+unsigned int vt_plan_urgency(const struct vt_cell *cells, uint64_t slack_ns);
 
 #endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loop/loop.h"
+
+#include <string.h>
+
+#include "pressure/pressure.h"
+
+struct vt_loop {
+	struct vt_loop_cfg cfg;
+	struct vt_pressure pressure;
+	struct vt_sample sample;
+	struct vt_decision decision;
+	struct vt_loop_stats stats;
+	void *policy_state;
+};
+
+/* Actions of one step: every core may start, grow or shrink something, and some are shed. */
+static uint32_t max_actions(const struct vt_loop_cfg *cfg)
+{
+	return 2 * cfg->policy_cfg.n_cores + 64;
+}
+
+static uint32_t max_versions(const struct vt_loop_cfg *cfg)
+{
+	return cfg->policy_cfg.n_cores * cfg->max_layers;
+}
+
+static size_t part(size_t *used, size_t len)
+{
+	size_t at = (*used + 63) & ~(size_t)63;
+
+	*used = at + len;
+	return at;
+}
+
+struct parts {
+	size_t loop, state, actions, versions, total;
+};
+
+static int lay_out(const struct vt_loop_cfg *cfg, struct parts *o)
+{
+	size_t state, used = 0;
+
+	if (!cfg->policy || !cfg->n_domains || cfg->n_domains > VT_MAX_DOMAINS ||
+	    !cfg->max_layers || cfg->max_layers > VT_MAX_LAYERS)
+		return -1;
+	state = cfg->policy->state_size(&cfg->policy_cfg);
+	if (!state)
+		return -1;
+	o->loop = part(&used, sizeof(struct vt_loop));
+	o->state = part(&used, state);
+	o->actions = part(&used, max_actions(cfg) * sizeof(struct vt_action));
+	o->versions = part(&used, max_versions(cfg));
+	o->total = (used + 63) & ~(size_t)63;
+	return 0;
+}
+
+size_t vt_loop_size(const struct vt_loop_cfg *cfg)
+{
+	struct parts o;
+
+	return lay_out(cfg, &o) ? 0 : o.total;
+}
+
+struct vt_loop *vt_loop_init(void *mem, size_t len, const struct vt_loop_cfg *cfg)
+{
+	struct vt_loop *l = mem;
+	char *base = mem;
+	struct parts o;
+
+	if (!mem || lay_out(cfg, &o) || len < o.total)
+		return NULL;
+	memset(l, 0, sizeof(*l));
+	l->cfg = *cfg;
+	l->policy_state = base + o.state;
+	l->decision = (struct vt_decision){
+		.cap_actions = max_actions(cfg),
+		.cap_versions = max_versions(cfg),
+		.actions = (struct vt_action *)(base + o.actions),
+		.versions = (uint8_t *)(base + o.versions),
+	};
+	vt_pressure_init(&l->pressure, cfg->n_domains, cfg->fresh_ns);
+	if (cfg->policy->init(cfg->policy, l->policy_state, &cfg->policy_cfg))
+		return NULL;
+	return l;
+}
+
+/* What a block of this domain shares it with: cores that run something. */
+static uint32_t busy_ppm(const struct vt_view *v, uint32_t first, uint32_t n)
+{
+	struct vt_coreset s = vt_coreset_range(first, n);
+	uint32_t idle;
+
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		s.w[i] &= v->free.w[i];
+	idle = vt_coreset_count(&s);
+	return n && idle < n ? (uint32_t)((uint64_t)(n - idle) * VT_PPM / n) : 0;
+}
+
+static void observe(struct vt_loop *l)
+{
+	const struct vt_sample *s = &l->sample;
+	const struct vt_view *v = &s->view;
+	uint32_t all = busy_ppm(v, 0, v->n_cores);
+	struct vt_pressure_obs obs[VT_MAX_DOMAINS];
+
+	for (uint32_t d = 0; d < l->pressure.n_domains && d < v->n_domains; d++) {
+		obs[d] = (struct vt_pressure_obs){
+			.busy_ppm = busy_ppm(v, v->domains[d].first, v->domains[d].n_cores),
+			.busy_all_ppm = all,
+		};
+		if (s->counts) {
+			obs[d].window_ns = s->counts[d].window_ns;
+			obs[d].llc_refs = s->counts[d].llc_refs;
+			obs[d].llc_misses = s->counts[d].llc_misses;
+		}
+	}
+	vt_pressure_observe(&l->pressure, obs);
+}
+
+/* What the block felt, inverted through the profile of the very code it ran. */
+static int felt(const struct vt_sample *s, const struct vt_done *k, uint32_t *ppm, uint32_t *weight)
+{
+	const struct vt_view *v = &s->view;
+	const uint8_t *versions;
+	uint64_t ns[VT_LEVELS];
+
+	if (k->flags & VT_BLOCK_RESIZED || k->model >= v->n_models || k->end_ns <= k->start_ns ||
+	    k->layer_begin >= k->layer_end || k->layer_end > v->models[k->model].n_layers)
+		return -1;
+	versions = s->done_versions ? s->done_versions + k->version_at : NULL;
+	for (unsigned int level = 0; level < VT_LEVELS; level++)
+		ns[level] = vt_model_block_ns(&v->models[k->model], k->layer_begin, k->layer_end,
+					      versions, vt_coreset_count(&k->cores), level);
+	return vt_pressure_invert(ns, k->end_ns - k->start_ns, ppm, weight);
+}
+
+static void learn(struct vt_loop *l)
+{
+	const struct vt_sample *s = &l->sample;
+	const struct vt_view *v = &s->view;
+
+	for (uint32_t i = 0; i < s->n_done; i++) {
+		const struct vt_done *k = &s->done[i];
+		uint32_t ppm, weight;
+
+		if (felt(s, k, &ppm, &weight))
+			continue;
+		l->stats.learned++;
+		for (uint32_t d = 0; d < v->n_domains; d++) {
+			struct vt_coreset dom =
+				vt_coreset_range(v->domains[d].first, v->domains[d].n_cores);
+
+			if (vt_coreset_meets(&dom, &k->cores))
+				vt_pressure_learn(&l->pressure, d, ppm, weight, v->now_ns);
+		}
+	}
+}
+
+static void write_pressure(struct vt_loop *l)
+{
+	struct vt_view *v = &l->sample.view;
+
+	for (uint32_t d = 0; d < v->n_domains; d++) {
+		struct vt_pressure_estimate e = vt_pressure_get(&l->pressure, d, v->now_ns);
+
+		v->domains[d].pressure_ppm = e.ppm;
+		v->domains[d].confidence_ppm = e.confidence_ppm;
+	}
+}
+
+static void count(struct vt_loop *l)
+{
+	struct vt_loop_stats *st = &l->stats;
+
+	st->steps++;
+	for (uint32_t i = 0; i < l->decision.n_actions; i++) {
+		const struct vt_action *a = &l->decision.actions[i];
+
+		st->starts += a->kind == VT_START;
+		st->conflicts += a->kind == VT_START && vt_coreset_count(&a->cores) < a->wanted;
+		st->grows += a->kind == VT_GROW;
+		st->shrinks += a->kind == VT_SHRINK;
+		st->preempts += a->kind == VT_PREEMPT;
+		st->sheds += a->kind == VT_SHED;
+	}
+}
+
+int vt_loop_step(struct vt_loop *l, const struct vt_plant *plant, void *self)
+{
+	int err = plant->sample(self, &l->sample);
+
+	if (err)
+		return err;
+	observe(l);
+	learn(l);
+	write_pressure(l);
+	l->cfg.policy->decide(l->policy_state, &l->sample.view, &l->decision);
+	count(l);
+	return plant->apply(self, &l->sample, &l->decision);
+}
+
+const struct vt_decision *vt_loop_decision(const struct vt_loop *l)
+{
+	return &l->decision;
+}
+
+const struct vt_loop_stats *vt_loop_stats(const struct vt_loop *l)
+{
+	return &l->stats;
+}

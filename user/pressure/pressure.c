@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pressure/pressure.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define N VT_PRESSURE_FEATURES
+
+/* Windows are smoothed over about this long: shorter than a block, longer than a counter's noise.
+ */
+#define SMOOTH_NS 200000.0
+/* Forgetting per correction: about the last 1000 blocks count. */
+#define FORGET 0.999
+/* Before anything was learned: half of it busy cores, half of it misses. */
+static const double prior[N] = {0.0, 0.0, 0.25, 0.25, 0.5};
+#define PRIOR_VARIANCE 0.1
+/* Noise of one measured slowdown at full weight, variance. */
+#define NOISE 0.02
+
+void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_ns)
+{
+	memset(p, 0, sizeof(*p));
+	p->n_domains = n_domains < VT_PRESSURE_DOMAINS ? n_domains : VT_PRESSURE_DOMAINS;
+	p->fresh_ns = fresh_ns ? fresh_ns : 10000000;
+	p->error = 1.0;
+	for (unsigned int i = 0; i < N; i++) {
+		p->w[i] = prior[i];
+		p->p[i][i] = PRIOR_VARIANCE;
+	}
+}
+
+static void smooth(double *x, double now, uint64_t window_ns)
+{
+	double dt = (double)window_ns;
+
+	*x += (now - *x) * (dt / (dt + SMOOTH_NS));
+}
+
+static void raise_to(double *max, double x)
+{
+	if (x > *max)
+		*max = x;
+}
+
+void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs)
+{
+	p->miss_all = 0;
+	for (uint32_t d = 0; d < p->n_domains; d++) {
+		const struct vt_pressure_obs *o = &obs[d];
+
+		/* Memory is shared by the machine, so cores busy elsewhere count for half. */
+		p->domain[d].busy =
+			((double)o->busy_ppm + (double)o->busy_all_ppm) / (2.0 * VT_PPM);
+		if (o->window_ns) {
+			double ns = (double)o->window_ns;
+
+			p->domain[d].counted = 1;
+			smooth(&p->domain[d].ref, (double)o->llc_refs / ns, o->window_ns);
+			smooth(&p->domain[d].miss, (double)o->llc_misses / ns, o->window_ns);
+			raise_to(&p->ref_max, p->domain[d].ref);
+			raise_to(&p->miss_max, p->domain[d].miss);
+		}
+		p->miss_all += p->domain[d].miss;
+	}
+	raise_to(&p->miss_all_max, p->miss_all);
+}
+
+static double share(double x, double max)
+{
+	return max > 0 ? x / max : 0;
+}
+
+static void features(const struct vt_pressure *p, uint32_t d, double x[N])
+{
+	x[0] = 1;
+	x[1] = share(p->domain[d].ref, p->ref_max);
+	x[2] = share(p->domain[d].miss, p->miss_max);
+	x[3] = share(p->miss_all, p->miss_all_max);
+	x[4] = p->domain[d].busy;
+}
+
+static double dot(const double a[N], const double b[N])
+{
+	double s = 0;
+
+	for (unsigned int i = 0; i < N; i++)
+		s += a[i] * b[i];
+	return s;
+}
+
+static double clamp01(double x)
+{
+	/* written so that a NaN becomes 0 */
+	return x > 0 ? (x < 1 ? x : 1) : 0;
+}
+
+/* One step of recursive least squares; a weight below 1 means a noisier measurement. */
+static void correct(struct vt_pressure *p, const double x[N], double err, double weight)
+{
+	double k[N], denom = NOISE / weight;
+
+	for (unsigned int i = 0; i < N; i++)
+		k[i] = dot(p->p[i], x);
+	denom += dot(k, x);
+	for (unsigned int i = 0; i < N; i++)
+		p->w[i] += k[i] / denom * err;
+	for (unsigned int i = 0; i < N; i++)
+		for (unsigned int j = 0; j < N; j++)
+			p->p[i][j] = (p->p[i][j] - k[i] * k[j] / denom) / FORGET;
+	/* A feature that never moves would let forgetting blow its variance up. */
+	for (unsigned int i = 0; i < N; i++)
+		if (p->p[i][i] > PRIOR_VARIANCE)
+			for (unsigned int j = 0; j < N; j++) {
+				double shrink = i == j ? PRIOR_VARIANCE / p->p[i][i] : 0.5;
+
+				p->p[i][j] *= shrink;
+				if (i != j)
+					p->p[j][i] = p->p[i][j];
+			}
+}
+
+void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
+		       uint32_t weight_ppm, uint64_t now_ns)
+{
+	double x[N], err, weight = clamp01((double)weight_ppm / VT_PPM);
+
+	if (domain >= p->n_domains || !weight_ppm)
+		return;
+	features(p, domain, x);
+	err = clamp01((double)felt_ppm / VT_PPM) - dot(p->w, x);
+	correct(p, x, err, weight);
+	p->error += ((err < 0 ? -err : err) - p->error) * (0.1 * weight);
+	p->checked_ns = now_ns;
+	if (p->learned < UINT32_MAX)
+		p->learned++;
+}
+
+struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_t domain,
+					    uint64_t now_ns)
+{
+	struct vt_pressure_estimate e = {0};
+	double x[N], age, trust;
+
+	if (domain >= p->n_domains)
+		return e;
+	features(p, domain, x);
+	e.ppm = (uint32_t)(clamp01(dot(p->w, x)) * VT_PPM);
+	if (p->domain[domain].counted)
+		e.sources |= VT_PRESSURE_COUNTERS;
+	if (!p->learned)
+		return e;
+	e.sources |= VT_PRESSURE_SLOWDOWN;
+	age = now_ns > p->checked_ns ? (double)(now_ns - p->checked_ns) : 0;
+	trust = (double)p->fresh_ns / ((double)p->fresh_ns + age);
+	e.confidence_ppm = (uint32_t)(clamp01(1 - p->error) * trust * VT_PPM);
+	return e;
+}
+
+int vt_pressure_invert(const uint64_t at_level_ns[VT_LEVELS], uint64_t measured_ns,
+		       uint32_t *felt_ppm, uint32_t *weight_ppm)
+{
+	double lo, hi = (double)at_level_ns[0], t = (double)measured_ns, felt = 0;
+	const double step = 1.0 / (VT_LEVELS - 1);
+
+	if (!at_level_ns[0] || !measured_ns)
+		return -ENODATA;
+	for (unsigned int s = 1; s < VT_LEVELS; s++) {
+		lo = hi;
+		hi = (double)at_level_ns[s] > lo ? (double)at_level_ns[s] : lo;
+		if (t >= hi && hi > lo)
+			felt = s * step;
+		else if (t > lo && t < hi)
+			felt = (s - 1 + (t - lo) / (hi - lo)) * step;
+	}
+	if (hi <= (double)at_level_ns[0])
+		return -ENODATA;
+	*felt_ppm = (uint32_t)(clamp01(felt) * VT_PPM);
+	*weight_ppm = (uint32_t)(clamp01(hi / (double)at_level_ns[0] - 1) * VT_PPM);
+	return *weight_ppm ? 0 : -ENODATA;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pressure.h - counters and slowdown to contention, one estimate per LLC domain. Pure.
+ *
+ * The proxy is linear, as in the paper:
+ *
+ *     pressure = w . (1, LLC accesses, LLC misses, misses of the whole machine, busy cores)
+ *
+ * Rates are per nanosecond, scaled by the highest seen, so the weights are unit-free. Without
+ * hardware counters only the constant and the busy cores remain. What finished blocks really felt,
+ * their time inverted through their profile, corrects the weights by recursive least squares with
+ * forgetting. One writer, one thread; floating point without libm, so every compiler gives the
+ * same.
+ */
+#ifndef VT_PRESSURE_PRESSURE_H
+#define VT_PRESSURE_PRESSURE_H
+
+#include <stdint.h>
+
+#include "pressure/level.h"
+
+#define VT_PRESSURE_DOMAINS  64u
+#define VT_PRESSURE_FEATURES 5u
+
+/** Where an estimate comes from: bits. */
+enum vt_pressure_source {
+	VT_PRESSURE_COUNTERS = 1, /* LLC counts of the last windows */
+	VT_PRESSURE_SLOWDOWN = 2, /* finished blocks have corrected the weights */
+};
+
+struct vt_pressure_estimate {
+	uint32_t ppm;
+	uint32_t
+		confidence_ppm; /* 0: prior only, VT_PPM: predicts what blocks feel, just checked */
+	uint32_t sources;	/* enum vt_pressure_source */
+};
+
+/** What can be seen of one domain in one window. */
+struct vt_pressure_obs {
+	uint64_t window_ns; /* 0: no counters */
+	uint64_t llc_refs, llc_misses;
+	uint32_t busy_ppm;     /* cores of the domain that run something now */
+	uint32_t busy_all_ppm; /* of the whole machine */
+};
+
+/** Caller's memory; treat as opaque. */
+struct vt_pressure {
+	uint32_t n_domains;
+	uint32_t learned; /* corrections so far, saturating */
+	uint64_t fresh_ns;
+	double w[VT_PRESSURE_FEATURES];
+	double p[VT_PRESSURE_FEATURES][VT_PRESSURE_FEATURES]; /* inverse correlation */
+	double ref_max, miss_max, miss_all_max;		      /* scales of the rates */
+	double miss_all;				      /* of this window, per ns */
+	double error;	     /* mean absolute, as a share of VT_PPM */
+	uint64_t checked_ns; /* last correction */
+	struct {
+		double ref, miss; /* smoothed rates, per ns */
+		double busy;
+		uint32_t counted;
+	} domain[VT_PRESSURE_DOMAINS];
+};
+
+/**
+ * vt_pressure_init - start from the prior weights
+ * @fresh_ns: age at which an unchecked estimate is trusted half; 0 = 10 ms
+ */
+void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_ns);
+
+/** vt_pressure_observe - take in one window of all domains, obs[n_domains] */
+void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs);
+
+/**
+ * vt_pressure_learn - a block in @domain felt @felt_ppm
+ * @weight_ppm: how much this says, see vt_pressure_invert(); 0 changes nothing
+ */
+void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
+		       uint32_t weight_ppm, uint64_t now_ns);
+
+/** vt_pressure_get - what a newcomer to @domain would feel */
+struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_t domain,
+					    uint64_t now_ns);
+
+/**
+ * vt_pressure_invert - which pressure explains this time?
+ * @at_level_ns: profiled time at each level; dips are read as flat
+ * @felt_ppm: piecewise linear between levels, clamped to 0 .. VT_PPM
+ * @weight_ppm: the block's whole reaction, time at the top level over time alone - 1, at most
+ * VT_PPM: a block that hardly reacts says hardly anything Returns 0, or -ENODATA if the block does
+ * not react at all or a time is 0.
+ */
+int vt_pressure_invert(const uint64_t at_level_ns[VT_LEVELS], uint64_t measured_ns,
+		       uint32_t *felt_ppm, uint32_t *weight_ppm);
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * VELTAIR's layer blocks, as this project schedules them.
+ *
+ *   1. Requests that can still meet their deadline come first, the earliest deadline first; the
+ *      others yield: they get cores that nobody else wants.
+ *   2. A request demands the cheapest plan whose remaining time fits its slack (plan.h).
+ *   3. Cores left over are lent to the blocks just started, then to running blocks: first to those
+ *      that got fewer than they demand, then to all, for latency.
+ *   4. Lent cores are taken back as soon as somebody's demand needs them.
+ */
+#include "sched/state.h"
+
+/* Part of the slack kept for what the profile does not know, ppm. */
+#define BLOCKS_MARGIN_PPM 50000u
+/* A block this near its end is left alone: cores that join would hardly work. */
+#define GROW_WORTH_NS 100000u
+/* Lending stops at this urgency: beyond it a core buys next to no time. */
+#define LEND_URGENCY (VT_URGENCIES - 2)
+
+/** One request about to start. */
+struct pick {
+	const struct vt_cell *cells;
+	const struct vt_plan *plan;
+	uint32_t request;
+	uint32_t urgency;
+	uint16_t want; /* cores demanded */
+};
+
+struct picks {
+	uint32_t n, want_sum;
+	struct pick at[VT_RANK_MAX];
+};
+
+struct ctx {
+	struct vt_turn t;
+	struct vt_policy_state *s;
+	const struct vt_traits *tr;
+	unsigned int level;
+	enum vt_grain grain;
+	struct picks on_time, late;
+};
+
+static uint64_t margin(const struct ctx *c, uint64_t slack_ns)
+{
+	uint32_t ppm = c->s->cfg.margin_ppm ? c->s->cfg.margin_ppm : BLOCKS_MARGIN_PPM;
+
+	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
+}
+
+/*
+ * A first, cheap guess whether a request can end in time, so that the ranking of a thousand touches
+ * two cache lines each: a fresh one against the whole model, others against the share left.
+ */
+static bool hopeless(const struct vt_turn *t, const struct vt_request *r, const struct vt_model *m)
+{
+	uint64_t slack = vt_turn_slack(t, r->deadline_ns);
+
+	return r->next_layer ? !slack : slack < m->fastest_ns;
+}
+
+static void rank(struct ctx *c)
+{
+	struct vt_policy_state *s = c->s;
+
+	s->rank = (struct vt_rank){.cap = VT_RANK_MAX};
+	s->late = (struct vt_rank){.cap = c->t.n_free < VT_RANK_MAX ? c->t.n_free : VT_RANK_MAX};
+	for (uint32_t i = 0; i < c->t.view->n_requests; i++) {
+		const struct vt_request *r = &c->t.view->requests[i];
+		const struct vt_model *m = vt_turn_ready(&c->t, r);
+
+		if (!m)
+			continue;
+		if (hopeless(&c->t, r, m))
+			vt_rank_put(&s->late, r->id, i);
+		else if (!vt_rank_full_above(&s->rank, r->deadline_ns))
+			vt_rank_put(&s->rank, r->deadline_ns, i);
+	}
+	vt_rank_sort(&s->rank);
+	vt_rank_sort(&s->late);
+}
+
+static void add_pick(struct picks *p, const struct pick *x)
+{
+	p->at[p->n++] = *x;
+	p->want_sum += x->want;
+}
+
+static struct pick pick_of(const struct ctx *c, uint32_t index)
+{
+	const struct vt_request *r = &c->t.view->requests[index];
+	const struct vt_plan *plan = c->t.view->models[r->model].plan;
+
+	return (struct pick){
+		.request = index,
+		.plan = plan,
+		.cells = vt_plan_cells(plan, c->tr->code, c->grain, c->level, r->next_layer),
+	};
+}
+
+static void choose(struct ctx *c)
+{
+	c->on_time.n = c->on_time.want_sum = 0;
+	c->late.n = c->late.want_sum = 0;
+	for (uint32_t k = 0; k < c->s->rank.n; k++) {
+		struct pick x = pick_of(c, c->s->rank.at[k].index);
+		uint64_t slack = vt_turn_slack(&c->t, c->t.view->requests[x.request].deadline_ns);
+
+		x.urgency = vt_plan_urgency(x.cells, margin(c, slack));
+		if (x.urgency == VT_URGENCIES && x.cells[VT_URGENCIES - 1].rest_ns <= slack)
+			x.urgency = VT_URGENCIES - 1;
+		if (x.urgency == VT_URGENCIES)
+			x.urgency = 0;
+		else {
+			x.want = x.plan->points[x.cells[x.urgency].point];
+			add_pick(&c->on_time, &x);
+			continue;
+		}
+		x.want = x.plan->points[x.cells[0].point];
+		if (c->late.n < VT_RANK_MAX)
+			add_pick(&c->late, &x);
+	}
+	for (uint32_t k = 0; k < c->s->late.n && c->late.n < VT_RANK_MAX; k++) {
+		struct pick x = pick_of(c, c->s->late.at[k].index);
+
+		x.want = x.plan->points[x.cells[0].point];
+		add_pick(&c->late, &x);
+	}
+}
+
+/* Most urgent plan of @x whose next block needs at most @cores. */
+static void raise(struct pick *x, unsigned int cores)
+{
+	for (unsigned int u = x->urgency + 1; u <= LEND_URGENCY; u++)
+		if (x->plan->points[x->cells[u].point] <= cores)
+			x->urgency = u;
+}
+
+static bool start(struct ctx *c, const struct pick *x, unsigned int cores)
+{
+	return vt_turn_start(&c->t, &(struct vt_start){
+					    .request = x->request,
+					    .end = x->cells[x->urgency].end,
+					    .wanted = x->want,
+					    .cores = (uint16_t)cores,
+					    .code = c->tr->code,
+					    .use_level = c->tr->use_level,
+				    });
+}
+
+/* In order; the last one may get fewer cores than it demands and grows when there are more. */
+static void start_all(struct ctx *c, struct picks *p, bool lend)
+{
+	unsigned int spare = p->want_sum < c->t.n_free ? c->t.n_free - p->want_sum : 0;
+
+	for (uint32_t k = 0; k < p->n && c->t.n_free; k++) {
+		struct pick *x = &p->at[k];
+		unsigned int cores = x->want;
+
+		if (lend && spare) {
+			raise(x, x->want + spare / (p->n - k));
+			cores = x->plan->points[x->cells[x->urgency].point];
+			cores = cores > x->want ? cores : x->want;
+			spare -= cores - x->want;
+		}
+		if (cores > c->t.n_free)
+			cores = c->t.n_free;
+		start(c, x, cores);
+	}
+}
+
+/* Cores a running block holds beyond its demand. */
+static unsigned int surplus(const struct vt_block *b)
+{
+	unsigned int n = vt_coreset_count(&b->cores);
+
+	return n > b->wanted && b->wanted ? n - b->wanted : 0;
+}
+
+static void take_back(struct ctx *c, unsigned int missing)
+{
+	for (uint32_t i = 0; i < c->t.n_blocks && missing; i++) {
+		const struct vt_block *b = &c->t.view->blocks[i];
+		unsigned int n = surplus(b);
+
+		if (!n || b->end_ns < c->t.view->now_ns + GROW_WORTH_NS)
+			continue;
+		n = n < missing ? n : missing;
+		if (vt_turn_shrink(&c->t, i, n))
+			missing -= n;
+	}
+}
+
+/* Free cores go to blocks that run on fewer than they demand, the earliest deadline first. */
+static void grow_conflicts(struct ctx *c)
+{
+	struct vt_rank *r = &c->s->late;
+
+	*r = (struct vt_rank){.cap = c->t.n_free < VT_RANK_MAX ? c->t.n_free : VT_RANK_MAX};
+	for (uint32_t i = 0; i < c->t.n_blocks; i++) {
+		const struct vt_block *b = &c->t.view->blocks[i];
+
+		if (b->end_ns >= c->t.view->now_ns + GROW_WORTH_NS &&
+		    !(b->flags & VT_BLOCK_STOPPING) && vt_coreset_count(&b->cores) < b->wanted)
+			vt_rank_put(r, b->deadline_ns, i);
+	}
+	vt_rank_sort(r);
+	for (uint32_t k = 0; k < r->n && c->t.n_free; k++) {
+		const struct vt_block *b = &c->t.view->blocks[r->at[k].index];
+		unsigned int n = b->wanted - vt_coreset_count(&b->cores);
+
+		vt_turn_grow(&c->t, r->at[k].index, n < c->t.n_free ? n : c->t.n_free, b->wanted);
+	}
+}
+
+void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
+{
+	struct vt_policy_state *s = state;
+	struct ctx c = {.s = s, .tr = s->traits};
+
+	vt_turn_begin(&c.t, view, ret, s->traits->needs);
+	if (!view->n_requests && !c.t.n_free)
+		return;
+	c.level = vt_turn_level(&c.t);
+	c.grain = c.t.n_free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
+	rank(&c);
+	choose(&c);
+	if (c.on_time.want_sum > c.t.n_free && s->traits->elastic)
+		take_back(&c, c.on_time.want_sum - c.t.n_free);
+	start_all(&c, &c.on_time, c.late.n == 0);
+	start_all(&c, &c.late, false);
+	if (c.t.n_free && s->traits->elastic)
+		grow_conflicts(&c);
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sched/plan.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "sched/plan_blocks.h"
+
+/*
+ * lambda in sixteenths of a core: 0, then steps of about the square root of two from an eighth of a
+ * core to 256 cores, then "as fast as possible".
+ */
+static const uint32_t lambda_16[VT_URGENCIES] = {
+	0,   2,	  4,   6,   8,	 12,  16,   24,	  32,	48,   64,    96,
+	128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 16384, 1u << 20,
+};
+
+/* Hands out parts of the caller's memory; with mem == NULL it only adds up. */
+struct arena {
+	char *mem;
+	size_t used;
+};
+
+static void *take(struct arena *a, size_t count, size_t size)
+{
+	size_t at = (a->used + 63) & ~(size_t)63;
+
+	a->used = at + count * size;
+	return a->mem ? a->mem + at : NULL;
+}
+
+static bool needs_code(uint32_t needs, unsigned int code)
+{
+	return needs >> (code * VT_GRAINS) & ((1u << VT_GRAINS) - 1);
+}
+
+struct layout {
+	struct vt_plan *plan;
+	uint8_t *best;
+	uint64_t *rest[VT_CODES];
+	struct vt_cell *cells[VT_CODES][VT_GRAINS];
+	uint64_t *cost;
+	uint16_t *until;
+};
+
+static void lay_out(struct arena *a, struct layout *o, const struct vt_model *m, size_t n_points,
+		    uint32_t needs)
+{
+	size_t rows = VT_LEVELS * n_points;
+
+	o->plan = take(a, 1, sizeof(*o->plan));
+	o->best = take(a, rows * m->n_layers, 1);
+	o->cost = take(a, n_points, sizeof(*o->cost));
+	o->until = take(a, n_points, sizeof(*o->until));
+	for (unsigned int c = 0; c < VT_CODES; c++) {
+		/* The solo times are always there: every baseline plans with them. */
+		o->rest[c] = NULL;
+		if (c == VT_CODE_SOLO || needs_code(needs, c))
+			o->rest[c] = take(a, rows * (m->n_layers + 1u), sizeof(uint64_t));
+		for (unsigned int g = 0; g < VT_GRAINS; g++) {
+			o->cells[c][g] = NULL;
+			if (needs & VT_PLAN(c, g))
+				o->cells[c][g] =
+					take(a, (size_t)VT_LEVELS * m->n_layers * VT_URGENCIES,
+					     sizeof(struct vt_cell));
+		}
+	}
+}
+
+size_t vt_plan_size(const struct vt_model *m, uint32_t needs)
+{
+	struct arena a = {0};
+	struct layout o;
+
+	lay_out(&a, &o, m, m->n_points, needs);
+	return (a.used + 63) & ~(size_t)63;
+}
+
+static uint8_t best_version(const struct vt_model *m, unsigned int layer, unsigned int level,
+			    unsigned int point)
+{
+	unsigned int best = 0;
+
+	for (unsigned int v = 1; v < m->n_versions; v++) {
+		uint64_t t = vt_model_ns(m, layer, v, level, point);
+
+		if (t && t < vt_model_ns(m, layer, best, level, point))
+			best = v;
+	}
+	return (uint8_t)best;
+}
+
+static void fill_best(const struct vt_model *m, const struct layout *o)
+{
+	unsigned int n = o->plan->n_points;
+	uint8_t *b = o->best;
+
+	for (unsigned int s = 0; s < VT_LEVELS; s++)
+		for (unsigned int p = 0; p < n; p++)
+			for (unsigned int l = 0; l < m->n_layers; l++)
+				*b++ = best_version(m, l, s, p);
+}
+
+static void fill_rest(const struct vt_model *m, const struct layout *o, unsigned int code)
+{
+	unsigned int n = o->plan->n_points, layers = m->n_layers;
+
+	for (unsigned int s = 0; s < VT_LEVELS; s++)
+		for (unsigned int p = 0; p < n; p++) {
+			uint64_t *r = &o->rest[code][((size_t)s * n + p) * (layers + 1u)];
+			const uint8_t *b = &o->best[((size_t)s * n + p) * layers];
+
+			r[layers] = 0;
+			for (unsigned int l = layers; l-- > 0;)
+				r[l] = r[l + 1] +
+				       vt_model_ns(m, l, code == VT_CODE_ADAPTIVE ? b[l] : 0, s, p);
+		}
+}
+
+static void fill_cells(const struct layout *o, unsigned int code, unsigned int grain)
+{
+	const struct vt_plan *plan = o->plan;
+	size_t rest_rows = (size_t)plan->n_points * (plan->n_layers + 1u);
+	size_t cells = (size_t)plan->n_layers * VT_URGENCIES;
+
+	for (unsigned int s = 0; s < VT_LEVELS; s++)
+		for (unsigned int u = 0; u < VT_URGENCIES; u++)
+			vt_cut_blocks(&(struct vt_cut){
+				.plan = plan,
+				.rest = o->rest[code] + s * rest_rows,
+				.grain = grain,
+				.lambda_16 = lambda_16[u],
+				.urgency = u,
+				.cells = o->cells[code][grain] + s * cells,
+				.cost = o->cost,
+				.until = o->until,
+			});
+}
+
+static uint64_t fastest_ns(const struct vt_model *m, unsigned int n_points)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int l = 0; l < m->n_layers; l++) {
+		uint64_t least = UINT64_MAX;
+
+		for (unsigned int v = 0; v < m->n_versions; v++)
+			for (unsigned int p = 0; p < n_points; p++) {
+				uint64_t t = vt_model_ns(m, l, v, 0, p);
+
+				if (t && t < least)
+					least = t;
+			}
+		sum += least;
+	}
+	return sum;
+}
+
+int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void *mem, size_t len)
+{
+	struct arena a = {.mem = mem};
+	struct layout o;
+	int last, err = vt_model_check(m, NULL);
+
+	if (err)
+		return err;
+	last = vt_model_point(m, n_cores);
+	if (last < 0)
+		return -EINVAL;
+	if (!mem || len < vt_plan_size(m, needs))
+		return -ENOSPC;
+	lay_out(&a, &o, m, (size_t)last + 1, needs);
+	*o.plan = (struct vt_plan){
+		.needs = needs,
+		.n_layers = m->n_layers,
+		.n_points = (uint16_t)(last + 1),
+		.points = m->points,
+		.best = o.best,
+	};
+	fill_best(m, &o);
+	for (unsigned int c = 0; c < VT_CODES; c++) {
+		if (o.rest[c])
+			fill_rest(m, &o, c);
+		o.plan->rest[c] = o.rest[c];
+		for (unsigned int g = 0; g < VT_GRAINS; g++) {
+			if (o.cells[c][g])
+				fill_cells(&o, c, g);
+			o.plan->cells[c][g] = o.cells[c][g];
+		}
+	}
+	m->fastest_ns = fastest_ns(m, o.plan->n_points);
+	m->plan = o.plan;
+	return 0;
+}
+
+unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
+{
+	unsigned int i = 0;
+
+	while (i + 1 < p->n_points && p->points[i + 1] <= cores)
+		i++;
+	return i;
+}
+
+unsigned int vt_plan_urgency(const struct vt_cell *cells, uint64_t slack_ns)
+{
+	unsigned int u = 0;
+
+	while (u < VT_URGENCIES && cells[u].rest_ns > slack_ns)
+		u++;
+	return u;
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Planaria (Ghodrati et al., MICRO 2020): spatial sharing, reallocated at every layer boundary. A
+ * request demands the fewest cores that still meet its deadline. If all demands fit, the spare
+ * cores go by score = priority / (slack * cores); if not, the highest scores run first.
+ *
+ * VELTAIR-AC is this scheduler with versions and times of the present pressure. A unit here is one
+ * layer, so it neither grows nor is preempted: the next boundary is near.
+ */
+#include "sched/state.h"
+
+struct ask {
+	uint64_t score;
+	uint32_t request;
+	uint16_t cores;
+};
+
+struct asks {
+	uint64_t score_sum;
+	uint32_t n, cores_sum;
+	struct ask at[VT_RANK_MAX];
+};
+
+/* Index of the fewest cores that end in time; n_points if none does. */
+static unsigned int fewest(const struct vt_plan *p, const struct vt_traits *tr, unsigned int level,
+			   unsigned int layer, uint64_t slack_ns)
+{
+	unsigned int i = 0;
+
+	while (i < p->n_points && vt_plan_ns(p, tr->code, level, i, layer, p->n_layers) > slack_ns)
+		i++;
+	return i;
+}
+
+static uint64_t score_of(unsigned int priority, uint64_t slack_ns, unsigned int cores)
+{
+	uint64_t slack_us = slack_ns / 1000 + 1;
+
+	return ((uint64_t)priority << 40) / (slack_us * cores);
+}
+
+/* Cores the running blocks will still need after this layer, as if they all ask again. */
+static unsigned int running_cores(const struct vt_turn *t, const struct vt_traits *tr,
+				  unsigned int level)
+{
+	unsigned int sum = 0;
+
+	for (uint32_t b = 0; b < t->n_blocks; b++) {
+		const struct vt_block *k = &t->view->blocks[b];
+		const struct vt_model *m = vt_turn_model(t, k->model);
+		unsigned int i;
+
+		if (!m || k->layer_now >= m->n_layers)
+			continue;
+		i = fewest(m->plan, tr, level, k->layer_now, vt_turn_slack(t, k->deadline_ns));
+		sum += m->plan->points[i < m->plan->n_points ? i : 0];
+	}
+	return sum;
+}
+
+static void rank_by_deadline(struct vt_policy_state *s, const struct vt_turn *t)
+{
+	s->rank = (struct vt_rank){.cap = VT_RANK_MAX};
+	for (uint32_t i = 0; i < t->view->n_requests; i++) {
+		const struct vt_request *r = &t->view->requests[i];
+
+		if (!vt_rank_full_above(&s->rank, r->deadline_ns) && vt_turn_ready(t, r))
+			vt_rank_put(&s->rank, r->deadline_ns, i);
+	}
+	vt_rank_sort(&s->rank);
+}
+
+static void collect(struct vt_policy_state *s, const struct vt_turn *t, unsigned int level,
+		    struct asks *a)
+{
+	*a = (struct asks){0};
+	for (uint32_t k = 0; k < s->rank.n; k++) {
+		const struct vt_request *r = &t->view->requests[s->rank.at[k].index];
+		const struct vt_plan *p = t->view->models[r->model].plan;
+		uint64_t slack = vt_turn_slack(t, r->deadline_ns);
+		unsigned int i = fewest(p, s->traits, level, r->next_layer, slack);
+		struct ask *x = &a->at[a->n++];
+
+		x->request = s->rank.at[k].index;
+		/* Nothing meets it any more: the cheapest way to be rid of it. */
+		x->cores = p->points[i < p->n_points ? i : 0];
+		x->score = score_of(r->priority, slack, x->cores);
+		a->score_sum += x->score;
+		a->cores_sum += x->cores;
+	}
+}
+
+/* Insertion sort: highest score first, order of deadline between equals. */
+static void sort_by_score(struct asks *a)
+{
+	for (uint32_t i = 1; i < a->n; i++) {
+		struct ask x = a->at[i];
+		uint32_t k = i;
+
+		for (; k && a->at[k - 1].score < x.score; k--)
+			a->at[k] = a->at[k - 1];
+		a->at[k] = x;
+	}
+}
+
+static void share_spare(struct asks *a, unsigned int spare)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		/* scores are below 2^56 and spare below 2^9: shift before the product */
+		uint64_t part = (a->at[i].score >> 8) * spare / ((a->score_sum >> 8) + 1);
+
+		a->at[i].cores = (uint16_t)(a->at[i].cores + part);
+	}
+}
+
+static void start_layers(struct vt_turn *t, const struct vt_traits *tr, const struct asks *a)
+{
+	for (uint32_t i = 0; i < a->n && t->n_free; i++) {
+		const struct vt_request *r = &t->view->requests[a->at[i].request];
+		const struct vt_plan *p = t->view->models[r->model].plan;
+		/* Counts between two measured points run as the lower one: do not hold the rest. */
+		unsigned int want = p->points[vt_plan_point(p, a->at[i].cores)];
+		unsigned int got = want < t->n_free ? want : t->n_free;
+
+		vt_turn_start(t, &(struct vt_start){
+					 .request = a->at[i].request,
+					 .end = (uint16_t)(r->next_layer + 1),
+					 .wanted = (uint16_t)want,
+					 .cores = (uint16_t)got,
+					 .code = tr->code,
+					 .use_level = tr->use_level,
+				 });
+	}
+}
+
+void vt_planaria_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
+{
+	struct vt_policy_state *s = state;
+	unsigned int level, busy;
+	struct vt_turn t;
+	struct asks a;
+
+	vt_turn_begin(&t, view, ret, s->traits->needs);
+	if (!t.n_free || !view->n_requests)
+		return;
+	level = s->traits->use_level ? vt_turn_level(&t) : 0;
+	rank_by_deadline(s, &t);
+	collect(s, &t, level, &a);
+	busy = running_cores(&t, s->traits, level);
+	if (a.cores_sum + busy <= t.n_cores)
+		share_spare(&a, t.n_cores - a.cores_sum - busy);
+	sort_by_score(&a);
+	start_layers(&t, s->traits, &a);
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sched/turn.h"
+
+#include <string.h>
+
+static struct vt_coreset domain_set(const struct vt_view *v, uint32_t d)
+{
+	return vt_coreset_range(v->domains[d].first, v->domains[d].n_cores);
+}
+
+static unsigned int count_both(const struct vt_coreset *a, const struct vt_coreset *b)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		n += vt_popcount64(a->w[i] & b->w[i]);
+	return n;
+}
+
+/* Cores that lie in no domain cannot be placed, so they are not free. */
+static void keep_placeable(struct vt_turn *t)
+{
+	struct vt_coreset all = vt_coreset_range(0, t->n_cores), placed = {{0}};
+
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		t->free.w[i] &= all.w[i];
+	t->n_free = 0;
+	for (uint32_t d = 0; d < t->n_domains; d++) {
+		struct vt_coreset s = domain_set(t->view, d);
+
+		vt_coreset_sub(&s, &placed); /* of two domains that overlap, the first counts */
+		t->dom_free[d] = (uint16_t)count_both(&s, &t->free);
+		t->n_free += t->dom_free[d];
+		vt_coreset_or(&placed, &s);
+	}
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		t->free.w[i] &= placed.w[i];
+}
+
+void vt_turn_begin(struct vt_turn *t, const struct vt_view *view, struct vt_decision *ret,
+		   uint32_t needs)
+{
+	t->view = view;
+	t->ret = ret;
+	t->needs = needs;
+	t->n_cores = view->n_cores < VT_SCHED_MAX_CORES ? view->n_cores : VT_SCHED_MAX_CORES;
+	t->n_domains = view->n_domains < VT_MAX_DOMAINS ? view->n_domains : VT_MAX_DOMAINS;
+	t->n_blocks = view->n_blocks < VT_SCHED_MAX_CORES ? view->n_blocks : VT_SCHED_MAX_CORES;
+	t->free = view->free;
+	ret->n_actions = 0;
+	ret->n_versions = 0;
+	ret->wake_ns = 0;
+	for (uint32_t b = 0; b < view->n_blocks; b++)
+		vt_coreset_sub(&t->free, &view->blocks[b].cores);
+	keep_placeable(t);
+}
+
+/* Move @n free cores of domain @d to @set; the lowest first. */
+static void take_from(struct vt_turn *t, uint32_t d, unsigned int n, struct vt_coreset *set)
+{
+	unsigned int end = t->view->domains[d].first + t->view->domains[d].n_cores;
+	int core = vt_coreset_next(&t->free, t->view->domains[d].first);
+
+	t->dom_free[d] = (uint16_t)(t->dom_free[d] - n);
+	t->n_free -= n;
+	for (; n && core >= 0 && (unsigned int)core < end; n--) {
+		vt_coreset_add(set, (unsigned int)core);
+		vt_coreset_del(&t->free, (unsigned int)core);
+		core = vt_coreset_next(&t->free, (unsigned int)core + 1);
+	}
+}
+
+/*
+ * The domain that fits @n best: with fewest cores left over, so that whole domains stay whole; of
+ * equals the one under least pressure. -1 if no domain holds @n.
+ */
+static int best_fit(const struct vt_turn *t, unsigned int n)
+{
+	int best = -1;
+
+	for (uint32_t d = 0; d < t->n_domains; d++) {
+		if (t->dom_free[d] < n)
+			continue;
+		if (best < 0 || t->dom_free[d] < t->dom_free[best] ||
+		    (t->dom_free[d] == t->dom_free[best] &&
+		     t->view->domains[d].pressure_ppm < t->view->domains[best].pressure_ppm))
+			best = (int)d;
+	}
+	return best;
+}
+
+static uint32_t most_free(const struct vt_turn *t)
+{
+	uint32_t best = 0;
+
+	for (uint32_t d = 1; d < t->n_domains; d++)
+		if (t->dom_free[d] > t->dom_free[best])
+			best = d;
+	return best;
+}
+
+/* Take @n cores (<= n_free): the home domain if it holds all, else one domain, else few domains. */
+static struct vt_coreset place(struct vt_turn *t, unsigned int n, unsigned int home)
+{
+	struct vt_coreset set = {{0}};
+
+	if (home < t->n_domains && t->dom_free[home] >= n) {
+		take_from(t, home, n, &set);
+		return set;
+	}
+	while (n) {
+		int d = best_fit(t, n);
+		unsigned int k = n;
+
+		if (d < 0) {
+			d = (int)most_free(t);
+			k = t->dom_free[d];
+		}
+		take_from(t, (uint32_t)d, k, &set);
+		n -= k;
+	}
+	return set;
+}
+
+static uint8_t level_of(const struct vt_turn *t, const struct vt_coreset *set)
+{
+	uint64_t sum = 0;
+	unsigned int n = 0;
+
+	for (uint32_t d = 0; d < t->n_domains; d++) {
+		struct vt_coreset dom = domain_set(t->view, d);
+		unsigned int k = count_both(set, &dom);
+
+		sum += (uint64_t)k * t->view->domains[d].pressure_ppm;
+		n += k;
+	}
+	return n ? vt_level_of((uint32_t)(sum / n)) : 0;
+}
+
+uint8_t vt_turn_level(const struct vt_turn *t)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t d = 0; d < t->n_domains; d++)
+		sum += (uint64_t)t->dom_free[d] * t->view->domains[d].pressure_ppm;
+	return t->n_free ? vt_level_of((uint32_t)(sum / t->n_free)) : 0;
+}
+
+static struct vt_action *new_action(struct vt_turn *t, enum vt_action_kind kind, uint64_t id,
+				    uint32_t index)
+{
+	struct vt_action *a;
+
+	if (t->ret->n_actions >= t->ret->cap_actions)
+		return NULL;
+	a = &t->ret->actions[t->ret->n_actions++];
+	memset(a, 0, sizeof(*a));
+	a->kind = (uint8_t)kind;
+	a->id = id;
+	a->index = index;
+	return a;
+}
+
+static void put_versions(struct vt_turn *t, struct vt_action *a, const struct vt_plan *plan,
+			 unsigned int point, uint8_t code)
+{
+	uint8_t *to = &t->ret->versions[t->ret->n_versions];
+	size_t n = (size_t)(a->layer_end - a->layer_begin);
+
+	if (code == VT_CODE_ADAPTIVE)
+		memcpy(to, vt_plan_versions(plan, a->level, point) + a->layer_begin, n);
+	else
+		memset(to, 0, n);
+	a->version_at = t->ret->n_versions;
+	t->ret->n_versions += (uint32_t)n;
+}
+
+bool vt_turn_start(struct vt_turn *t, const struct vt_start *s)
+{
+	const struct vt_request *r = &t->view->requests[s->request];
+	const struct vt_plan *plan = t->view->models[r->model].plan;
+	uint32_t layers = (uint32_t)s->end - r->next_layer;
+	unsigned int point;
+	struct vt_action *a;
+
+	if (!s->cores || s->cores > t->n_free || s->end <= r->next_layer ||
+	    layers > t->ret->cap_versions - t->ret->n_versions)
+		return false;
+	a = new_action(t, VT_START, r->id, s->request);
+	if (!a)
+		return false;
+	a->cores = place(t, s->cores, r->home_domain);
+	a->level = s->use_level ? level_of(t, &a->cores) : 0;
+	a->layer_begin = r->next_layer;
+	a->layer_end = s->end;
+	a->wanted = s->wanted;
+	point = vt_plan_point(plan, s->cores);
+	put_versions(t, a, plan, point, s->code);
+	a->expect_ns = vt_plan_ns(plan, s->code, a->level, point, r->next_layer, s->end);
+	if (s->cores < plan->points[0])
+		a->expect_ns = a->expect_ns * plan->points[0] / s->cores;
+	return true;
+}
+
+/* The domain that holds most of a block: cores that join it should be near. */
+static unsigned int domain_of(const struct vt_turn *t, const struct vt_coreset *set)
+{
+	unsigned int best = VT_NO_DOMAIN, most = 0;
+
+	for (uint32_t d = 0; d < t->n_domains; d++) {
+		struct vt_coreset dom = domain_set(t->view, d);
+		unsigned int k = count_both(set, &dom);
+
+		if (k > most) {
+			most = k;
+			best = d;
+		}
+	}
+	return best;
+}
+
+bool vt_turn_grow(struct vt_turn *t, uint32_t block, unsigned int cores, unsigned int wanted)
+{
+	const struct vt_block *b = &t->view->blocks[block];
+	struct vt_action *a;
+
+	if (!cores || cores > t->n_free)
+		return false;
+	a = new_action(t, VT_GROW, b->id, block);
+	if (!a)
+		return false;
+	a->cores = place(t, cores, domain_of(t, &b->cores));
+	a->wanted = (uint16_t)wanted;
+	return true;
+}
+
+bool vt_turn_shrink(struct vt_turn *t, uint32_t block, unsigned int cores)
+{
+	const struct vt_block *b = &t->view->blocks[block];
+	int core = vt_coreset_next(&b->cores, 0);
+	struct vt_action *a;
+
+	if (!cores || cores >= vt_coreset_count(&b->cores))
+		return false;
+	a = new_action(t, VT_SHRINK, b->id, block);
+	if (!a)
+		return false;
+	/* The lowest stays: it leads the block. */
+	for (; cores && core >= 0; cores--) {
+		core = vt_coreset_next(&b->cores, (unsigned int)core + 1);
+		if (core >= 0)
+			vt_coreset_add(&a->cores, (unsigned int)core);
+	}
+	return true;
+}
+
+bool vt_turn_preempt(struct vt_turn *t, uint32_t block)
+{
+	if (t->view->blocks[block].flags & VT_BLOCK_STOPPING)
+		return false;
+	return new_action(t, VT_PREEMPT, t->view->blocks[block].id, block) != NULL;
+}
+
+bool vt_turn_shed(struct vt_turn *t, uint32_t request)
+{
+	return new_action(t, VT_SHED, t->view->requests[request].id, request) != NULL;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* turn.h - one decision in the making: what is still free, and checked ways to write actions.
+ *
+ * Internal to sched/. Pure. Every policy writes its actions through here, so the guarantees of
+ * policy.h (free cores only, each once; valid layers; capacities) hold by construction.
+ */
+#ifndef VT_SCHED_TURN_H
+#define VT_SCHED_TURN_H
+
+#include <stdbool.h>
+
+#include "sched/plan.h"
+#include "sched/policy.h"
+
+struct vt_turn {
+	const struct vt_view *view;
+	struct vt_decision *ret;
+	uint32_t needs; /* plan_needs of the policy: requests whose model lacks them are skipped */
+	uint32_t n_domains, n_cores, n_free;
+	uint32_t n_blocks; /* of the view, at most VT_SCHED_MAX_CORES */
+	struct vt_coreset free;
+	uint16_t dom_free[VT_MAX_DOMAINS];
+};
+
+/** vt_turn_begin - empty the decision, find the free cores */
+void vt_turn_begin(struct vt_turn *t, const struct vt_view *view, struct vt_decision *ret,
+		   uint32_t needs);
+
+/** vt_turn_model - the model of a request or block; NULL if the view does not hold a usable one */
+static inline const struct vt_model *vt_turn_model(const struct vt_turn *t, uint32_t model)
+{
+	const struct vt_model *m;
+
+	if (model >= t->view->n_models)
+		return NULL;
+	m = &t->view->models[model];
+	return m->plan && (m->plan->needs & t->needs) == t->needs ? m : NULL;
+}
+
+/** vt_turn_ready - the model of a waiting request that may start now, else NULL */
+static inline const struct vt_model *vt_turn_ready(const struct vt_turn *t,
+						   const struct vt_request *r)
+{
+	const struct vt_model *m = vt_turn_model(t, r->model);
+
+	return m && !r->instances_busy && r->next_layer < m->n_layers ? m : NULL;
+}
+
+/** What vt_turn_start() shall start. */
+struct vt_start {
+	uint32_t request;  /* position in view.requests */
+	uint16_t end;	   /* block is [next_layer, end) */
+	uint16_t wanted;   /* demand */
+	uint16_t cores;	   /* to grant, 1 .. n_free */
+	uint8_t code;	   /* enum vt_code: which versions */
+	uint8_t use_level; /* 0: plan as if the machine were idle */
+};
+
+/** vt_turn_start - place and write a START; false (nothing written) if it does not fit */
+bool vt_turn_start(struct vt_turn *t, const struct vt_start *s);
+
+/** vt_turn_grow - @cores of the free ones join view.blocks[@block] */
+bool vt_turn_grow(struct vt_turn *t, uint32_t block, unsigned int cores, unsigned int wanted);
+
+/** vt_turn_shrink - @cores of view.blocks[@block] leave it; at least one stays */
+bool vt_turn_shrink(struct vt_turn *t, uint32_t block, unsigned int cores);
+
+bool vt_turn_preempt(struct vt_turn *t, uint32_t block);
+bool vt_turn_shed(struct vt_turn *t, uint32_t request);
+
+/** vt_turn_level - pressure level of the free cores, weighted by domain: where a start would land
+ */
+uint8_t vt_turn_level(const struct vt_turn *t);
+
+/** vt_turn_slack - nanoseconds until @deadline_ns, 0 if past */
+static inline uint64_t vt_turn_slack(const struct vt_turn *t, uint64_t deadline_ns)
+{
+	return deadline_ns > t->view->now_ns ? deadline_ns - t->view->now_ns : 0;
+}
+
+#endif
