@@ -16,6 +16,7 @@ VERSION := $(shell cat VERSION)
 
 include Kbuild
 include user/base/Kbuild
+include kernels/Kbuild
 include user/events/Kbuild
 include user/model/Kbuild
 include user/monitor/Kbuild

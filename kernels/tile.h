@@ -30,19 +30,18 @@
 
 struct vt_variant; /* variant.h */
 
-/** One loop nest, cut into chunks. Lives on the leader's stack while it runs. */
+/** One loop nest, cut into cells and chunks. Lives on the leader's stack while it runs. */
 struct vt_job {
 	void (*call)(const struct vt_job *job, const size_t *index, const size_t *extent);
 	void (*fn)(void); /* the task; call knows its true type */
 	void *ctx;
-	int n_dims, n_tiled; /* the last n_tiled dims are tiled */
-	bool cols_outer;     /* chunk order: last dim outermost */
-	size_t range[VT_TILE_MAX_DIMS];
-	size_t group[VT_TILE_MAX_DIMS]; /* extent of one chunk in each dim: mc, nc in the tiled ones
-					 */
-	size_t step[VT_TILE_MAX_DIMS];	/* extent given to one call of fn inside a chunk */
-	size_t chunks[VT_TILE_MAX_DIMS]; /* chunks along each dim */
-	size_t n_chunks;
+	int n_dims;
+	int order[VT_TILE_MAX_DIMS];	/* dims from outermost to innermost */
+	size_t range[VT_TILE_MAX_DIMS]; /* iterations of each dim */
+	size_t cell[VT_TILE_MAX_DIMS];	/* extent of one cell of the grid: 1, the tile, mc, nc */
+	size_t step[VT_TILE_MAX_DIMS];	/* extent given to one call of fn inside a cell */
+	size_t cells[VT_TILE_MAX_DIMS]; /* cells along each dim */
+	size_t n_cells, cells_per_chunk, n_chunks;
 };
 
 /** vt_job_run_chunk - run chunk @i of [0, n_chunks) on the calling thread */

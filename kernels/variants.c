@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/variant.h"
+
+#include <string.h>
+
+const struct vt_variant vt_variants[] = {
+	{"f32_gemm_mouter", false, 0, 0},	   {"f32_gemm_nouter", true, 0, 0},
+	{"f32_gemm_nouter_nc2048", true, 2048, 0}, {"f32_gemm_nouter_nc1024", true, 1024, 0},
+	{"f32_gemm_nouter_nc512", true, 512, 0},   {"f32_gemm_nouter_nc256", true, 256, 0},
+	{"f32_gemm_nouter_nc128", true, 128, 0},   {"f32_gemm_nouter_nc64", true, 64, 0},
+	{"f32_gemm_nouter_nc32", true, 32, 0},	   {NULL, false, 0, 0},
+};
+
+const struct vt_variant *vt_variant_find(const char *name)
+{
+	for (const struct vt_variant *v = vt_variants; v->name; v++)
+		if (!strcmp(v->name, name))
+			return v;
+	return NULL;
+}
+
+const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t elem_bytes,
+					    size_t l2_bytes)
+{
+	const struct vt_variant *best = NULL;
+
+	/* Few rows: every weight is used about once, there is nothing to keep. */
+	if (rows <= 16)
+		return vt_variant_find("f32_gemm_mouter");
+	for (const struct vt_variant *v = vt_variants; v->name; v++) {
+		size_t nc = v->nc ? v->nc : cols;
+
+		if (!v->cols_outer || nc < 32)
+			continue;
+		best = v;
+		if (nc * k * elem_bytes <= l2_bytes / 2)
+			break;
+	}
+	return best;
+}
