@@ -20,7 +20,7 @@
 
 /** One request about to start. */
 struct pick {
-	const struct vt_cell *cells;
+	const struct vt_plan_cell *cells;
 	const struct vt_plan *plan;
 	uint32_t request;
 	uint32_t urgency;

@@ -17,11 +17,11 @@ static unsigned int efficient_cores(const struct vt_model *m, uint32_t margin_pp
 	unsigned int fastest = 0;
 
 	for (unsigned int i = 0; i < p->n_points; i++) {
-		uint64_t t = vt_plan_ns(p, VT_CODE_SOLO, 0, i, 0, p->n_layers);
+		uint64_t t = vt_plan_ns(p, VT_PLAN_SOLO, 0, i, 0, p->n_layers);
 
 		if (t <= budget)
 			return p->points[i];
-		if (t < vt_plan_ns(p, VT_CODE_SOLO, 0, fastest, 0, p->n_layers))
+		if (t < vt_plan_ns(p, VT_PLAN_SOLO, 0, fastest, 0, p->n_layers))
 			fastest = i;
 	}
 	return p->points[fastest];

@@ -32,14 +32,14 @@ static void *take(struct arena *a, size_t count, size_t size)
 
 static bool needs_code(uint32_t needs, unsigned int code)
 {
-	return needs >> (code * VT_GRAINS) & ((1u << VT_GRAINS) - 1);
+	return needs >> (code * VT_PLAN_GRAINS) & ((1u << VT_PLAN_GRAINS) - 1);
 }
 
 struct layout {
 	struct vt_plan *plan;
 	uint8_t *best;
-	uint64_t *rest[VT_CODES];
-	struct vt_cell *cells[VT_CODES][VT_GRAINS];
+	uint64_t *rest[VT_PLAN_CODES];
+	struct vt_plan_cell *cells[VT_PLAN_CODES][VT_PLAN_GRAINS];
 	uint64_t *cost;
 	uint16_t *until;
 };
@@ -53,17 +53,17 @@ static void lay_out(struct arena *a, struct layout *o, const struct vt_model *m,
 	o->best = take(a, rows * m->n_layers, 1);
 	o->cost = take(a, n_points, sizeof(*o->cost));
 	o->until = take(a, n_points, sizeof(*o->until));
-	for (unsigned int c = 0; c < VT_CODES; c++) {
+	for (unsigned int c = 0; c < VT_PLAN_CODES; c++) {
 		/* The solo times are always there: every baseline plans with them. */
 		o->rest[c] = NULL;
-		if (c == VT_CODE_SOLO || needs_code(needs, c))
+		if (c == VT_PLAN_SOLO || needs_code(needs, c))
 			o->rest[c] = take(a, rows * (m->n_layers + 1u), sizeof(uint64_t));
-		for (unsigned int g = 0; g < VT_GRAINS; g++) {
+		for (unsigned int g = 0; g < VT_PLAN_GRAINS; g++) {
 			o->cells[c][g] = NULL;
 			if (needs & VT_PLAN(c, g))
 				o->cells[c][g] =
 					take(a, (size_t)VT_LEVELS * m->n_layers * VT_URGENCIES,
-					     sizeof(struct vt_cell));
+					     sizeof(struct vt_plan_cell));
 		}
 	}
 }
@@ -114,7 +114,7 @@ static void fill_rest(const struct vt_model *m, const struct layout *o, unsigned
 			r[layers] = 0;
 			for (unsigned int l = layers; l-- > 0;)
 				r[l] = r[l + 1] +
-				       vt_model_ns(m, l, code == VT_CODE_ADAPTIVE ? b[l] : 0, s, p);
+				       vt_model_ns(m, l, code == VT_PLAN_ADAPTIVE ? b[l] : 0, s, p);
 		}
 }
 
@@ -179,11 +179,11 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 		.best = o.best,
 	};
 	fill_best(m, &o);
-	for (unsigned int c = 0; c < VT_CODES; c++) {
+	for (unsigned int c = 0; c < VT_PLAN_CODES; c++) {
 		if (o.rest[c])
 			fill_rest(m, &o, c);
 		o.plan->rest[c] = o.rest[c];
-		for (unsigned int g = 0; g < VT_GRAINS; g++) {
+		for (unsigned int g = 0; g < VT_PLAN_GRAINS; g++) {
 			if (o.cells[c][g])
 				fill_cells(&o, c, g);
 			o.plan->cells[c][g] = o.cells[c][g];
@@ -203,7 +203,7 @@ unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
 	return i;
 }
 
-unsigned int vt_plan_urgency(const struct vt_cell *cells, uint64_t slack_ns)
+unsigned int vt_plan_urgency(const struct vt_plan_cell *cells, uint64_t slack_ns)
 {
 	unsigned int u = 0;
 

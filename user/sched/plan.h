@@ -24,10 +24,10 @@
 #define VT_URGENCIES 24u
 
 /** Which code a plan may use. */
-enum vt_code {
-	VT_CODE_SOLO,	  /* version 0 of each layer, the fastest alone */
-	VT_CODE_ADAPTIVE, /* each layer's fastest version at the level */
-	VT_CODES,
+enum vt_plan_code {
+	VT_PLAN_SOLO,	  /* version 0 of each layer, the fastest alone */
+	VT_PLAN_ADAPTIVE, /* each layer's fastest version at the level */
+	VT_PLAN_CODES,
 };
 
 /** How coarse the units of scheduling are. */
@@ -38,15 +38,15 @@ enum vt_grain {
 	VT_GRAIN_MODEL,	       /* the rest of the model is one block */
 	VT_GRAIN_PIVOT_FINE,   /* the paper's rule: cut at layers that demand 1.25 x the mean */
 	VT_GRAIN_PIVOT_COARSE, /* and at 2 x the mean */
-	VT_GRAINS,
+	VT_PLAN_GRAINS,
 };
 
 /* What a plan is asked to hold: bits of (code, grain), or everything. */
-#define VT_PLAN(code, grain) (1u << ((code)*VT_GRAINS + (grain)))
-#define VT_PLAN_ALL	     ((1u << (VT_CODES * VT_GRAINS)) - 1)
+#define VT_PLAN(code, grain) (1u << ((code)*VT_PLAN_GRAINS + (grain)))
+#define VT_PLAN_ALL	     ((1u << (VT_PLAN_CODES * VT_PLAN_GRAINS)) - 1)
 
 /** The best next block from one layer on, for one urgency. */
-struct vt_cell {
+struct vt_plan_cell {
 	uint64_t rest_ns;      /* until the model ends, if all later blocks are as urgent */
 	uint32_t rest_core_us; /* core-time of that, microseconds, rounded up */
 	uint16_t end;	       /* the block is [layer, end) */
@@ -59,10 +59,11 @@ struct vt_plan {
 	uint16_t n_layers;
 	uint16_t n_points; /* measured counts that this machine has */
 	const uint16_t *points;
-	const uint8_t *best;		/* [VT_LEVELS][n_points][n_layers], VT_CODE_ADAPTIVE */
-	const uint64_t *rest[VT_CODES]; /* [VT_LEVELS][n_points][n_layers + 1], ns to the end */
+	const uint8_t *best; /* [VT_LEVELS][n_points][n_layers], VT_PLAN_ADAPTIVE */
+	const uint64_t
+		*rest[VT_PLAN_CODES]; /* [VT_LEVELS][n_points][n_layers + 1], ns to the end */
 	/* [VT_LEVELS][n_layers][VT_URGENCIES], lambda ascending; NULL if not asked for */
-	const struct vt_cell *cells[VT_CODES][VT_GRAINS];
+	const struct vt_plan_cell *cells[VT_PLAN_CODES][VT_PLAN_GRAINS];
 };
 
 /**
@@ -81,16 +82,17 @@ size_t vt_plan_size(const struct vt_model *m, uint32_t needs);
 int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void *mem, size_t len);
 
 /** vt_plan_cells - the VT_URGENCIES ways to go on from @layer, cheapest first */
-static inline const struct vt_cell *vt_plan_cells(const struct vt_plan *p, enum vt_code code,
-						  enum vt_grain grain, unsigned int level,
-						  unsigned int layer)
+static inline const struct vt_plan_cell *vt_plan_cells(const struct vt_plan *p,
+						       enum vt_plan_code code, enum vt_grain grain,
+						       unsigned int level, unsigned int layer)
 {
 	return &p->cells[code][grain][((size_t)level * p->n_layers + layer) * VT_URGENCIES];
 }
 
 /** vt_plan_ns - time of layers [begin, end) on points[point] cores throughout */
-static inline uint64_t vt_plan_ns(const struct vt_plan *p, enum vt_code code, unsigned int level,
-				  unsigned int point, unsigned int begin, unsigned int end)
+static inline uint64_t vt_plan_ns(const struct vt_plan *p, enum vt_plan_code code,
+				  unsigned int level, unsigned int point, unsigned int begin,
+				  unsigned int end)
 {
 	const uint64_t *r =
 		&p->rest[code][((size_t)level * p->n_points + point) * (p->n_layers + 1u)];
@@ -112,6 +114,6 @@ unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores);
  * vt_plan_urgency - the first urgency whose remaining time fits @slack_ns
  * Returns VT_URGENCIES if none does.
  */
-unsigned int vt_plan_urgency(const struct vt_cell *cells, uint64_t slack_ns);
+unsigned int vt_plan_urgency(const struct vt_plan_cell *cells, uint64_t slack_ns);
 
 #endif

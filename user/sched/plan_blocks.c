@@ -51,7 +51,7 @@ static unsigned int cheapest(const struct vt_cut *c, unsigned int begin, unsigne
 	return best;
 }
 
-static struct vt_cell *cell_at(const struct vt_cut *c, unsigned int layer)
+static struct vt_plan_cell *cell_at(const struct vt_cut *c, unsigned int layer)
 {
 	return &c->cells[(size_t)layer * VT_URGENCIES + c->urgency];
 }
@@ -59,11 +59,12 @@ static struct vt_cell *cell_at(const struct vt_cut *c, unsigned int layer)
 /* Write the cell of a block [layer, end); the cell at `end` must be there already. */
 static void put(const struct vt_cut *c, unsigned int layer, unsigned int end, unsigned int point)
 {
-	struct vt_cell *cell = cell_at(c, layer);
+	struct vt_plan_cell *cell = cell_at(c, layer);
 	uint64_t ns = layer_ns(c, point, layer, end);
 	uint64_t core_us = (ns * c->plan->points[point] + 999) / 1000;
 
-	*cell = (struct vt_cell){.rest_ns = ns, .end = (uint16_t)end, .point = (uint16_t)point};
+	*cell = (struct vt_plan_cell){
+		.rest_ns = ns, .end = (uint16_t)end, .point = (uint16_t)point};
 	if (end < c->plan->n_layers) {
 		cell->rest_ns += cell_at(c, end)->rest_ns;
 		core_us += cell_at(c, end)->rest_core_us;

@@ -10,11 +10,11 @@ struct vt_cut {
 	const struct vt_plan *plan;
 	const uint64_t *rest; /* [n_points][n_layers + 1] of the code and level */
 	enum vt_grain grain;
-	uint32_t lambda_16;    /* price of latency, in sixteenths of a core */
-	unsigned int urgency;  /* column of the cells to fill */
-	struct vt_cell *cells; /* [n_layers][VT_URGENCIES] of the code, grain and level */
-	uint64_t *cost;	       /* scratch [n_points] */
-	uint16_t *until;       /* scratch [n_points] */
+	uint32_t lambda_16;	    /* price of latency, in sixteenths of a core */
+	unsigned int urgency;	    /* column of the cells to fill */
+	struct vt_plan_cell *cells; /* [n_layers][VT_URGENCIES] of the code, grain and level */
+	uint64_t *cost;		    /* scratch [n_points] */
+	uint16_t *until;	    /* scratch [n_points] */
 };
 
 /** vt_cut_blocks - fill column `urgency` of the cells */

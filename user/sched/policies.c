@@ -5,8 +5,8 @@
 
 #include "sched/state.h"
 
-#define SOLO(grain)	VT_PLAN(VT_CODE_SOLO, VT_GRAIN_##grain)
-#define ADAPTIVE(grain) VT_PLAN(VT_CODE_ADAPTIVE, VT_GRAIN_##grain)
+#define SOLO(grain)	VT_PLAN(VT_PLAN_SOLO, VT_GRAIN_##grain)
+#define ADAPTIVE(grain) VT_PLAN(VT_PLAN_ADAPTIVE, VT_GRAIN_##grain)
 
 static const struct vt_traits fcfs = {.whole_machine = 1};
 static const struct vt_traits fcfs_efficient = {0};
@@ -15,12 +15,12 @@ static const struct vt_traits prema = {0};
 static const struct vt_traits planaria = {0};
 static const struct vt_traits ac = {
 	.needs = ADAPTIVE(LAYER),
-	.code = VT_CODE_ADAPTIVE,
+	.code = VT_PLAN_ADAPTIVE,
 	.use_level = 1,
 };
 static const struct vt_traits as = {
 	.needs = SOLO(FINE) | SOLO(COARSE),
-	.code = VT_CODE_SOLO,
+	.code = VT_PLAN_SOLO,
 	.use_level = 1,
 	.grain = VT_GRAIN_FINE,
 	.coarse_grain = VT_GRAIN_COARSE,
@@ -28,7 +28,7 @@ static const struct vt_traits as = {
 };
 static const struct vt_traits full = {
 	.needs = ADAPTIVE(FINE) | ADAPTIVE(COARSE),
-	.code = VT_CODE_ADAPTIVE,
+	.code = VT_PLAN_ADAPTIVE,
 	.use_level = 1,
 	.grain = VT_GRAIN_FINE,
 	.coarse_grain = VT_GRAIN_COARSE,
@@ -36,7 +36,7 @@ static const struct vt_traits full = {
 };
 static const struct vt_traits pivot = {
 	.needs = ADAPTIVE(PIVOT_FINE) | ADAPTIVE(PIVOT_COARSE),
-	.code = VT_CODE_ADAPTIVE,
+	.code = VT_PLAN_ADAPTIVE,
 	.use_level = 1,
 	.grain = VT_GRAIN_PIVOT_FINE,
 	.coarse_grain = VT_GRAIN_PIVOT_COARSE,
@@ -44,7 +44,7 @@ static const struct vt_traits pivot = {
 };
 static const struct vt_traits by_layer = {
 	.needs = ADAPTIVE(LAYER),
-	.code = VT_CODE_ADAPTIVE,
+	.code = VT_PLAN_ADAPTIVE,
 	.use_level = 1,
 	.grain = VT_GRAIN_LAYER,
 	.coarse_grain = VT_GRAIN_LAYER,
@@ -52,7 +52,7 @@ static const struct vt_traits by_layer = {
 };
 static const struct vt_traits by_model = {
 	.needs = ADAPTIVE(MODEL),
-	.code = VT_CODE_ADAPTIVE,
+	.code = VT_PLAN_ADAPTIVE,
 	.use_level = 1,
 	.grain = VT_GRAIN_MODEL,
 	.coarse_grain = VT_GRAIN_MODEL,

@@ -19,8 +19,8 @@ static unsigned int fastest_point(const struct vt_plan *p, unsigned int layer)
 	unsigned int best = 0;
 
 	for (unsigned int i = 1; i < p->n_points; i++)
-		if (vt_plan_ns(p, VT_CODE_SOLO, 0, i, layer, p->n_layers) <
-		    vt_plan_ns(p, VT_CODE_SOLO, 0, best, layer, p->n_layers))
+		if (vt_plan_ns(p, VT_PLAN_SOLO, 0, i, layer, p->n_layers) <
+		    vt_plan_ns(p, VT_PLAN_SOLO, 0, best, layer, p->n_layers))
 			best = i;
 	return best;
 }
@@ -30,7 +30,7 @@ static struct job job_of(const struct vt_model *m, uint64_t waited_ns, unsigned 
 {
 	const struct vt_plan *p = m->plan;
 	unsigned int point = fastest_point(p, layer);
-	uint64_t alone = vt_plan_ns(p, VT_CODE_SOLO, 0, point, 0, p->n_layers);
+	uint64_t alone = vt_plan_ns(p, VT_PLAN_SOLO, 0, point, 0, p->n_layers);
 	uint64_t most = UINT64_MAX / 256 - 1;
 
 	/* Slowdown saturates at a million: the product below stays within 64 bits. */
@@ -40,7 +40,7 @@ static struct job job_of(const struct vt_model *m, uint64_t waited_ns, unsigned 
 		slow_256 = 256000000;
 	return (struct job){
 		.tokens_256 = priority * (256 + slow_256),
-		.left_ns = vt_plan_ns(p, VT_CODE_SOLO, 0, point, layer, p->n_layers),
+		.left_ns = vt_plan_ns(p, VT_PLAN_SOLO, 0, point, layer, p->n_layers),
 	};
 }
 

@@ -11,7 +11,7 @@
 /** What tells the policies of one family apart: data, not branches on names. */
 struct vt_traits {
 	uint32_t needs;		     /* plan_needs */
-	uint8_t code;		     /* enum vt_code */
+	uint8_t code;		     /* enum vt_plan_code */
 	uint8_t use_level;	     /* plan with the present pressure, or as if idle */
 	uint8_t grain, coarse_grain; /* enum vt_grain: with many, with few free cores */
 	uint8_t whole_machine;	     /* fcfs: all cores rather than the fewest that do */

@@ -167,7 +167,7 @@ static void put_versions(struct vt_turn *t, struct vt_action *a, const struct vt
 	uint8_t *to = &t->ret->versions[t->ret->n_versions];
 	size_t n = (size_t)(a->layer_end - a->layer_begin);
 
-	if (code == VT_CODE_ADAPTIVE)
+	if (code == VT_PLAN_ADAPTIVE)
 		memcpy(to, vt_plan_versions(plan, a->level, point) + a->layer_begin, n);
 	else
 		memset(to, 0, n);

@@ -52,7 +52,7 @@ struct vt_start {
 	uint16_t end;	   /* block is [next_layer, end) */
 	uint16_t wanted;   /* demand */
 	uint16_t cores;	   /* to grant, 1 .. n_free */
-	uint8_t code;	   /* enum vt_code: which versions */
+	uint8_t code;	   /* enum vt_plan_code: which versions */
 	uint8_t use_level; /* 0: plan as if the machine were idle */
 };
 
