@@ -3,7 +3,9 @@
 #ifndef VT_CLI_CMDS_H
 #define VT_CLI_CMDS_H
 
-#define VT_CMDS(X) X(doctor, "what this machine has and lacks, and what to do about it")
+#define VT_CMDS(X)                                                                                 \
+	X(zoo, "write the paper's seven models, or tiny versions, as ONNX files")                  \
+	X(doctor, "what this machine has and lacks, and what to do about it")
 
 #define X(name, summary) int vt_cmd_##name(int argc, char **argv);
 VT_CMDS(X)
