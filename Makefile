@@ -16,6 +16,7 @@ VERSION := $(shell cat VERSION)
 
 include Kbuild
 include user/base/Kbuild
+include user/exec/Kbuild
 include kernels/Kbuild
 include user/events/Kbuild
 include user/model/Kbuild
@@ -139,6 +140,10 @@ help:
 tests: $(tests) all
 run-tests:
 	@prove --timer --exec scripts/tap.sh $(tests) $(if $(filter release,$(CONFIG)),$(e2e-y))
+
+.PHONY: run-tsan
+run-tsan: $(addprefix $(O)/,$(tsan-y))
+	@prove --timer --exec scripts/tap.sh $^
 
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | grep -v vmlinux | xargs clang-format -i

@@ -46,6 +46,10 @@ struct vt_layer {
 	size_t weight_bytes;  /* packed, all instances together */
 	size_t scratch_bytes; /* needed by each core that runs it */
 	uint64_t packed_in;   /* bit i: the constant in[i] was copied, its data may be dropped */
+
+	/* A matrix layer: its nest is rows x cols of dot products of this length. Traversals
+	 * matter. 0: others. */
+	size_t rows, cols, depth;
 };
 
 /** vt_kernels_for - candidates for an operator, best first, NULL at the end (kernels/table.c) */

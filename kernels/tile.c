@@ -100,7 +100,7 @@ static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsign
 	blocks *= div_up(job->range[col], job->cell[col]);
 	rows = v->mc;
 	if (!rows) {
-		want = cores > 1 ? div_up((size_t)cores * CHUNKS_PER_CORE, blocks) : 1;
+		want = div_up((size_t)cores * CHUNKS_PER_CORE, blocks);
 		rows = div_up(job->range[row], want);
 	}
 	job->cell[row] = div_up(rows, mr) * mr;

@@ -24,6 +24,9 @@ step "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 make -j"$j" CONFIG=asan tests
 make -s CONFIG=asan run-tests
 
+step "executor under ThreadSanitizer"
+make -j"$j" CONFIG=tsan run-tsan
+
 step "tests"
 make -j"$j" tests
 make -s run-tests

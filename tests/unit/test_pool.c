@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "exec/pool.h"
+
+/* ---- a block whose result is known: sum of i over [0, n), many jobs after each other ----------
+ */
+
+struct sum_block {
+	struct vt_block block;
+	int jobs;
+	size_t n;
+	_Atomic uint64_t sum;
+	_Atomic uint64_t cores_seen; /* bit per core that ran a chunk */
+	_Atomic int slow_us;	     /* per chunk */
+	_Atomic int over;
+};
+
+static void sum_task(void *ctx, size_t i, size_t count)
+{
+	struct sum_block *s = ctx;
+	uint64_t sum = 0;
+
+	for (size_t k = i; k < i + count; k++)
+		sum += k;
+	atomic_fetch_add_explicit(&s->sum, sum, memory_order_relaxed);
+	atomic_fetch_or(&s->cores_seen, 1ull << sched_getcpu());
+	if (atomic_load(&s->slow_us))
+		vt_sleep_until_mono_ns(vt_now_mono_ns() +
+				       (uint64_t)atomic_load(&s->slow_us) * 1000);
+}
+
+static void sum_run(struct vt_block *b, struct pthreadpool *gang)
+{
+	struct sum_block *s = (struct sum_block *)b;
+
+	for (int j = 0; j < s->jobs; j++)
+		pthreadpool_parallelize_1d_tile_1d(gang, sum_task, s, s->n, 3, 0);
+}
+
+static void sum_done(struct vt_block *b)
+{
+	atomic_store(&((struct sum_block *)b)->over, 1);
+}
+
+static uint64_t expected(const struct sum_block *s)
+{
+	return (uint64_t)s->jobs * (s->n * (s->n - 1) / 2);
+}
+
+/* Two cores that exist, or a skip. */
+static struct vt_pool *open_pool(struct vt_cpuset *cores, unsigned int want)
+{
+	struct vt_cpuset allowed;
+	struct vt_pool *p = NULL;
+	struct vt_err e = {0};
+	int c = -1;
+
+	*cores = (struct vt_cpuset){0};
+	vt_cpuset_allowed(&allowed);
+	while (vt_cpuset_count(cores) < want &&
+	       (c = vt_cpuset_next(&allowed, (unsigned int)(c + 1))) >= 0)
+		vt_cpuset_add(cores, (unsigned int)c);
+	if (vt_cpuset_count(cores) < want)
+		return NULL;
+	assert_int_equal(vt_pool_open(&p, cores, &e), 0);
+	return p;
+}
+
+static void test_many_jobs_on_any_grant(void **state)
+{
+	struct vt_cpuset cores, one = {0};
+	struct vt_pool *p = open_pool(&cores, 2);
+
+	if (!p)
+		vt_skip("needs two cores");
+	vt_cpuset_add(&one, (unsigned int)vt_cpuset_next(&cores, 0));
+	for (int round = 0; round < 200; round++) {
+		struct sum_block s = {
+			.block = {.run = sum_run}, .jobs = 20, .n = (size_t)(1 + round * 7)};
+
+		assert_int_equal(vt_pool_run(p, &s.block, round % 2 ? &cores : &one), 0);
+		assert_int_equal(atomic_load(&s.sum), expected(&s));
+		assert_true(s.block.end_mono_ns >= s.block.start_mono_ns);
+	}
+	vt_pool_close(p);
+}
+
+static void test_two_blocks_at_once(void **state)
+{
+	struct vt_cpuset cores, a = {0}, b = {0};
+	struct vt_pool *p = open_pool(&cores, 2);
+	int first;
+
+	if (!p)
+		vt_skip("needs two cores");
+	first = vt_cpuset_next(&cores, 0);
+	vt_cpuset_add(&a, (unsigned int)first);
+	vt_cpuset_add(&b, (unsigned int)vt_cpuset_next(&cores, (unsigned int)first + 1));
+	for (int round = 0; round < 50; round++) {
+		struct sum_block x = {
+			.block = {.run = sum_run, .done = sum_done}, .jobs = 10, .n = 1000};
+		struct sum_block y = {
+			.block = {.run = sum_run, .done = sum_done}, .jobs = 10, .n = 2000};
+
+		assert_int_equal(vt_pool_start(p, &x.block, &a), 0);
+		assert_int_equal(vt_pool_start(p, &y.block, &b), 0);
+		while (!atomic_load(&x.over) || !atomic_load(&y.over))
+			sched_yield();
+		assert_int_equal(atomic_load(&x.sum), expected(&x));
+		assert_int_equal(atomic_load(&y.sum), expected(&y));
+	}
+	vt_pool_close(p);
+}
+
+/* Each chunk sleeps, so that a core surely finds the job open when it joins, and gone when it has
+ * left. */
+static void test_core_joins_and_leaves_a_running_job(void **state)
+{
+	struct vt_cpuset cores, one = {0};
+	struct vt_pool *p = open_pool(&cores, 2);
+	struct sum_block s = {.block = {.run = sum_run, .done = sum_done}, .jobs = 1, .n = 3 * 16};
+	unsigned int first, second;
+	uint64_t both;
+
+	if (!p)
+		vt_skip("needs two cores");
+	first = (unsigned int)vt_cpuset_next(&cores, 0);
+	second = (unsigned int)vt_cpuset_next(&cores, first + 1);
+	both = 1ull << first | 1ull << second;
+	vt_cpuset_add(&one, first);
+	atomic_store(&s.slow_us, 10000);
+	assert_int_equal(vt_pool_start(p, &s.block, &one), 0);
+	while (!atomic_load(&s.cores_seen))
+		sched_yield();
+	assert_int_equal(vt_pool_join(p, first, second), 0);
+	while (atomic_load(&s.cores_seen) != both && !atomic_load(&s.over))
+		sched_yield();
+	assert_int_equal(atomic_load(&s.cores_seen), both);
+	assert_int_equal(vt_pool_leave(p, second), 0);
+	while (!atomic_load(&s.over))
+		sched_yield();
+	assert_int_equal(atomic_load(&s.sum), expected(&s));
+	vt_pool_close(p);
+}
+
+/* A block that starts itself again from its done callback, as the live plant does. */
+struct again_block {
+	struct sum_block s;
+	struct vt_cpuset grant;
+	int left;
+	_Atomic int over;
+};
+
+static void again_done(struct vt_block *b)
+{
+	struct again_block *a = (struct again_block *)b;
+
+	if (--a->left)
+		assert_int_equal(vt_pool_start(b->pool, b, &a->grant), 0);
+	else
+		atomic_store(&a->over, 1);
+}
+
+static void test_done_may_start_the_next_block(void **state)
+{
+	struct again_block a = {
+		.s = {.block = {.run = sum_run, .done = again_done}, .jobs = 3, .n = 100},
+		.left = 500};
+	struct vt_pool *p = open_pool(&a.grant, 2);
+
+	if (!p)
+		vt_skip("needs two cores");
+	assert_int_equal(vt_pool_start(p, &a.s.block, &a.grant), 0);
+	while (!atomic_load(&a.over))
+		sched_yield();
+	assert_int_equal(atomic_load(&a.s.sum), 500 * expected(&a.s));
+	vt_pool_close(p);
+}
+
+static void test_sleeping_workers_wake(void **state)
+{
+	struct vt_cpuset cores;
+	struct vt_pool *p = open_pool(&cores, 2);
+
+	if (!p)
+		vt_skip("needs two cores");
+	for (int round = 0; round < 20; round++) {
+		struct sum_block s = {.block = {.run = sum_run}, .jobs = 2, .n = 100};
+
+		vt_sleep_until_mono_ns(vt_now_mono_ns() + 4 * VT_POOL_SPIN_NS);
+		assert_int_equal(vt_pool_run(p, &s.block, &cores), 0);
+		assert_int_equal(atomic_load(&s.sum), expected(&s));
+	}
+	vt_pool_close(p);
+}
+
+static int note_core(void *arg, unsigned int core)
+{
+	atomic_fetch_or((_Atomic uint64_t *)arg, 1ull << core);
+	assert_int_equal(sched_getcpu(), core);
+	return 0;
+}
+
+static int fail_on_call(void *arg, unsigned int core)
+{
+	return -ENOMEM;
+}
+
+static void test_each_worker_sits_on_its_core(void **state)
+{
+	struct vt_cpuset cores;
+	struct vt_pool *p = open_pool(&cores, 1);
+	_Atomic uint64_t seen = 0;
+
+	assert_non_null(p);
+	assert_int_equal(vt_pool_each(p, note_core, &seen), 0);
+	assert_int_equal(atomic_load(&seen), cores.bits[0]);
+	assert_int_equal(vt_pool_each(p, fail_on_call, NULL), -ENOMEM);
+	assert_int_equal(vt_pool_reserve(p, 1 << 20), 0);
+	vt_pool_close(p);
+}
+
+static void test_bad_grants(void **state)
+{
+	struct vt_cpuset cores, none = {0}, absent = {0};
+	struct vt_pool *p = open_pool(&cores, 1), *q = NULL;
+	struct sum_block s = {.block = {.run = sum_run}};
+	struct vt_err e = {0};
+
+	assert_non_null(p);
+	vt_cpuset_add(&absent, 1023);
+	assert_int_equal(vt_pool_run(p, &s.block, &none), -EINVAL);
+	assert_int_equal(vt_pool_run(p, &s.block, &absent), -EINVAL);
+	assert_int_equal(vt_pool_join(p, 0, 1023), -EINVAL);
+	assert_int_equal(vt_pool_leave(p, 5000), -EINVAL);
+	assert_int_equal(vt_pool_open(&q, &none, &e), -EINVAL);
+	e = (struct vt_err){0};
+	assert_int_equal(vt_pool_open(&q, &absent, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "core 1023"));
+	vt_pool_close(p);
+	vt_pool_close(NULL);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many_jobs_on_any_grant),
+		cmocka_unit_test(test_two_blocks_at_once),
+		cmocka_unit_test(test_core_joins_and_leaves_a_running_job),
+		cmocka_unit_test(test_done_may_start_the_next_block),
+		cmocka_unit_test(test_sleeping_workers_wake),
+		cmocka_unit_test(test_each_worker_sits_on_its_core),
+		cmocka_unit_test(test_bad_grants),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

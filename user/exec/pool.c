@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/pool.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define CACHE_LINE 64
+#define NOBODY	   (-1)
+
+/* The open job of a leader: sequence number above, chunks left to claim below. */
+#define TICKET(seq, left) ((uint64_t)(seq) << 32 | (left))
+#define LEFT(ticket)	  ((uint32_t)(ticket))
+
+struct worker {
+	struct pthreadpool gang; /* first: gang.run gets the worker back from it */
+
+	/* Written by the leader, read by helpers. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t ticket;
+	const struct vt_job
+		*_Atomic job; /* published before ticket, valid while a claimed chunk is not done */
+	uint32_t seq;	      /* leader only */
+	_Alignas(CACHE_LINE) _Atomic uint32_t done; /* chunks finished of the open job */
+	_Atomic uint32_t sleepers;		    /* helpers asleep on opened */
+	_Atomic uint32_t opened;		    /* futex: counts jobs opened */
+
+	/* Written by whoever gives the worker something to do. */
+	_Alignas(CACHE_LINE) _Atomic uint32_t wake; /* futex: counts changes of what follows */
+	_Atomic uint32_t asleep;
+	struct vt_block *_Atomic block; /* to lead */
+	_Atomic int helps;		/* core whose worker it helps, or NOBODY */
+	_Atomic int call;		/* vt_pool_each() wants this worker */
+	_Atomic int stop;
+
+	/* The worker's own. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t busy_ns;
+	struct vt_pool *pool;
+	unsigned int core;
+	pthread_t thread;
+	bool started;
+};
+
+struct vt_pool {
+	struct vt_cpuset cores;
+	struct worker *worker[VT_MAX_CORES];
+
+	/* vt_pool_each() */
+	int (*each_fn)(void *arg, unsigned int core);
+	void *each_arg;
+	_Atomic int each_err;
+	_Atomic uint32_t each_left;
+};
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+static void futex_wait(_Atomic uint32_t *at, uint32_t expected)
+{
+	syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *at, int n)
+{
+	syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* Spins look at the clock only now and then. */
+static bool spin_over(unsigned int *turns, uint64_t *until_mono_ns)
+{
+	relax();
+	if (++*turns % 64)
+		return false;
+	if (!*until_mono_ns)
+		*until_mono_ns = vt_now_mono_ns() + VT_POOL_SPIN_NS;
+	return vt_now_mono_ns() >= *until_mono_ns;
+}
+
+/* Tell a worker that block, helps, call or stop has changed. Pairs with wait_for_work(). */
+static void rouse(struct worker *w)
+{
+	atomic_fetch_add(&w->wake, 1);
+	if (atomic_load(&w->asleep))
+		futex_wake(&w->wake, 1);
+}
+
+/* ---- jobs --------------------------------------------------------------------------------- */
+
+/* Claim one chunk of @l's open job; false if there is none left. */
+static bool claim(struct worker *l, uint32_t *chunk, const struct vt_job **job)
+{
+	uint64_t t = atomic_load_explicit(&l->ticket, memory_order_acquire);
+
+	while (LEFT(t)) {
+		if (!atomic_compare_exchange_weak_explicit(
+			    &l->ticket, &t, t - 1, memory_order_acq_rel, memory_order_acquire))
+			continue;
+		/* Our chunk is not done, so this is still the job that the ticket spoke of. */
+		*job = atomic_load_explicit(&l->job, memory_order_relaxed);
+		*chunk = (uint32_t)(*job)->n_chunks - LEFT(t);
+		return true;
+	}
+	return false;
+}
+
+/* The leader's side of one pthreadpool_parallelize_*() call. */
+static void lead_job(struct pthreadpool *gang, const struct vt_job *job)
+{
+	struct worker *w = (struct worker *)gang;
+	const struct vt_job *mine;
+	uint32_t chunk, n = (uint32_t)job->n_chunks;
+	unsigned int turns = 0;
+
+	atomic_store_explicit(&w->done, 0, memory_order_relaxed);
+	atomic_store_explicit(&w->job, job, memory_order_relaxed);
+	atomic_store(&w->ticket, TICKET(++w->seq, n)); /* opens the job; pairs with claim() */
+	atomic_fetch_add(&w->opened, 1);
+	if (atomic_load(&w->sleepers))
+		futex_wake(&w->opened, INT32_MAX);
+	while (claim(w, &chunk, &mine)) {
+		vt_job_run_chunk(mine, chunk);
+		atomic_fetch_add_explicit(&w->done, 1, memory_order_relaxed);
+	}
+	/* Pairs with the release in help(): what helpers wrote is seen after this. */
+	while (atomic_load_explicit(&w->done, memory_order_acquire) != n) {
+		relax();
+		if (++turns % 4096 == 0)
+			sched_yield(); /* a helper may have lost its CPU to somebody else */
+	}
+}
+
+static void help(struct worker *w, struct worker *leader)
+{
+	const struct vt_job *job;
+	uint32_t chunk;
+
+	while (atomic_load_explicit(&w->helps, memory_order_acquire) == (int)leader->core &&
+	       claim(leader, &chunk, &job)) {
+		vt_job_run_chunk(job, chunk);
+		atomic_fetch_add_explicit(&leader->done, 1, memory_order_release);
+	}
+}
+
+/* Stay with a leader until told otherwise. */
+static void be_helper(struct worker *w, int core)
+{
+	struct worker *leader = w->pool->worker[core];
+	uint64_t until = 0, t0;
+	unsigned int turns = 0;
+	uint32_t opened;
+
+	while (atomic_load_explicit(&w->helps, memory_order_acquire) == core) {
+		if (LEFT(atomic_load_explicit(&leader->ticket, memory_order_acquire))) {
+			t0 = vt_now_mono_ns();
+			help(w, leader);
+			atomic_fetch_add_explicit(&w->busy_ns, vt_now_mono_ns() - t0,
+						  memory_order_relaxed);
+			turns = 0;
+			until = 0;
+			continue;
+		}
+		if (!spin_over(&turns, &until))
+			continue;
+		/* Sleep. The leader looks at sleepers after it opened a job, we look at the job
+		 * after that. */
+		opened = atomic_load(&leader->opened);
+		atomic_fetch_add(&leader->sleepers, 1);
+		if (!LEFT(atomic_load(&leader->ticket)) && atomic_load(&w->helps) == core)
+			futex_wait(&leader->opened, opened);
+		atomic_fetch_sub(&leader->sleepers, 1);
+		turns = 0;
+		until = 0;
+	}
+}
+
+/* ---- blocks ------------------------------------------------------------------------------- */
+
+static void set_helps(struct worker *w, int core)
+{
+	int was = atomic_exchange(&w->helps, core);
+
+	rouse(w);
+	if (was == NOBODY || was == core)
+		return;
+	/* It may be asleep waiting for its old leader's next job. */
+	atomic_fetch_add(&w->pool->worker[was]->opened, 1);
+	futex_wake(&w->pool->worker[was]->opened, INT32_MAX);
+}
+
+static void lead(struct worker *w, struct vt_block *b)
+{
+	struct vt_pool *p = w->pool;
+
+	b->start_mono_ns = vt_now_mono_ns();
+	b->run(b, &w->gang);
+	b->end_mono_ns = vt_now_mono_ns();
+	atomic_fetch_add_explicit(&w->busy_ns, b->end_mono_ns - b->start_mono_ns,
+				  memory_order_relaxed);
+	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
+	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1))
+		if (atomic_load(&p->worker[c]->helps) == (int)w->core)
+			set_helps(p->worker[c], NOBODY);
+	w->gang.cores = 1;
+	b->done(b);
+}
+
+static void answer_call(struct worker *w)
+{
+	struct vt_pool *p = w->pool;
+	int err = p->each_fn(p->each_arg, w->core), none = 0;
+
+	if (err)
+		atomic_compare_exchange_strong(&p->each_err, &none, err);
+	if (atomic_fetch_sub(&p->each_left, 1) == 1)
+		futex_wake(&p->each_left, 1);
+}
+
+static void wait_for_work(struct worker *w)
+{
+	uint32_t seen = atomic_load(&w->wake);
+	uint64_t until = 0;
+	unsigned int turns = 0;
+
+	for (;;) {
+		if (atomic_load_explicit(&w->block, memory_order_acquire) ||
+		    atomic_load(&w->helps) != NOBODY || atomic_load(&w->call) ||
+		    atomic_load(&w->stop))
+			return;
+		if (!spin_over(&turns, &until))
+			continue;
+		/* Sleep, unless something has changed since seen; pairs with rouse(). */
+		atomic_store(&w->asleep, 1);
+		if (atomic_load(&w->wake) == seen)
+			futex_wait(&w->wake, seen);
+		atomic_store(&w->asleep, 0);
+		seen = atomic_load(&w->wake);
+		turns = 0;
+		until = 0;
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct vt_block *b;
+	int core;
+
+	while (!atomic_load(&w->stop)) {
+		wait_for_work(w);
+		if (atomic_exchange(&w->call, 0))
+			answer_call(w);
+		b = atomic_exchange(&w->block, NULL);
+		if (b)
+			lead(w, b);
+		core = atomic_load(&w->helps);
+		if (core != NOBODY)
+			be_helper(w, core);
+	}
+	vt_scratch_release();
+	return NULL;
+}
+
+int vt_pool_start(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant)
+{
+	int first = vt_cpuset_next(grant, 0);
+	struct worker *l;
+
+	for (int c = first; c >= 0; c = vt_cpuset_next(grant, (unsigned int)c + 1))
+		if (!p->worker[c])
+			return -EINVAL;
+	if (first < 0)
+		return -EINVAL;
+	l = p->worker[first];
+	b->pool = p;
+	b->leader = (unsigned int)first;
+	l->gang.cores = vt_cpuset_count(grant);
+	for (int c = vt_cpuset_next(grant, (unsigned int)first + 1); c >= 0;
+	     c = vt_cpuset_next(grant, (unsigned int)c + 1))
+		set_helps(p->worker[c], first);
+	atomic_store_explicit(&l->block, b, memory_order_release);
+	rouse(l);
+	return 0;
+}
+
+int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core)
+{
+	if (leader >= VT_MAX_CORES || core >= VT_MAX_CORES || leader == core ||
+	    !p->worker[leader] || !p->worker[core])
+		return -EINVAL;
+	set_helps(p->worker[core], (int)leader);
+	return 0;
+}
+
+int vt_pool_leave(struct vt_pool *p, unsigned int core)
+{
+	if (core >= VT_MAX_CORES || !p->worker[core])
+		return -EINVAL;
+	set_helps(p->worker[core], NOBODY);
+	return 0;
+}
+
+/* ---- from outside ------------------------------------------------------------------------- */
+
+/* A block that wraps the user's and lives on the waiting thread's stack. */
+struct waited_block {
+	struct vt_block block; /* first */
+	struct vt_block *user;
+	_Atomic uint32_t over;
+};
+
+static void waited_run(struct vt_block *b, struct pthreadpool *gang)
+{
+	struct vt_block *user = ((struct waited_block *)b)->user;
+
+	user->run(user, gang);
+}
+
+static void waited_done(struct vt_block *b)
+{
+	struct waited_block *w = (struct waited_block *)b;
+
+	w->user->start_mono_ns = b->start_mono_ns;
+	w->user->end_mono_ns = b->end_mono_ns;
+	/* The waiter's stack may go as soon as over is set: wake through the address only. */
+	atomic_store(&w->over, 1);
+	futex_wake(&w->over, 1);
+}
+
+int vt_pool_run(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant)
+{
+	struct waited_block w = {.block = {.run = waited_run, .done = waited_done}, .user = b};
+	int err = vt_pool_start(p, &w.block, grant);
+
+	if (err)
+		return err;
+	while (!atomic_load(&w.over))
+		futex_wait(&w.over, 0);
+	b->pool = p;
+	b->leader = w.block.leader;
+	return 0;
+}
+
+int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), void *arg)
+{
+	uint32_t left;
+
+	p->each_fn = fn;
+	p->each_arg = arg;
+	atomic_store(&p->each_err, 0);
+	atomic_store(&p->each_left, vt_cpuset_count(&p->cores));
+	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
+	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1)) {
+		atomic_store(&p->worker[c]->call, 1);
+		rouse(p->worker[c]);
+	}
+	while ((left = atomic_load(&p->each_left)))
+		futex_wait(&p->each_left, left);
+	return atomic_load(&p->each_err);
+}
+
+static int reserve_scratch(void *arg, unsigned int core)
+{
+	return vt_scratch_reserve(*(size_t *)arg);
+}
+
+int vt_pool_reserve(struct vt_pool *p, size_t bytes)
+{
+	return vt_pool_each(p, reserve_scratch, &bytes);
+}
+
+const struct vt_cpuset *vt_pool_cores(const struct vt_pool *p)
+{
+	return &p->cores;
+}
+
+uint64_t vt_pool_busy_ns(const struct vt_pool *p, unsigned int core)
+{
+	return core < VT_MAX_CORES && p->worker[core] ? atomic_load(&p->worker[core]->busy_ns) : 0;
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+void vt_pool_close(struct vt_pool *p)
+{
+	if (!p)
+		return;
+	for (unsigned int c = 0; c < VT_MAX_CORES; c++) {
+		struct worker *w = p->worker[c];
+
+		if (!w)
+			continue;
+		atomic_store(&w->stop, 1);
+		rouse(w);
+		if (w->started)
+			pthread_join(w->thread, NULL);
+	}
+	for (unsigned int c = 0; c < VT_MAX_CORES; c++)
+		free(p->worker[c]);
+	free(p);
+}
+
+static int start_worker(struct worker *w)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	char name[16];
+	int err;
+
+	CPU_ZERO(&set);
+	CPU_SET(w->core, &set);
+	err = pthread_attr_init(&attr);
+	if (err)
+		return -err;
+	err = pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	if (!err)
+		err = pthread_create(&w->thread, &attr, worker_main, w);
+	pthread_attr_destroy(&attr);
+	if (err)
+		return -err;
+	w->started = true;
+	snprintf(name, sizeof(name), "vt-worker-%u", w->core);
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+int vt_pool_open(struct vt_pool **ret, const struct vt_cpuset *cores, struct vt_err *e)
+{
+	struct vt_pool *p = calloc(1, sizeof(*p));
+	struct vt_cpuset allowed;
+	int err = 0;
+
+	if (!p)
+		return vt_fail(e, -ENOMEM, "no memory for the workers");
+	p->cores = *cores;
+	vt_cpuset_allowed(&allowed);
+	if (!vt_cpuset_count(cores))
+		err = vt_fail(e, -EINVAL, "no cores given");
+	for (int c = vt_cpuset_next(cores, 0); c >= 0 && !err;
+	     c = vt_cpuset_next(cores, (unsigned int)c + 1)) {
+		struct worker *w;
+
+		if (!vt_cpuset_has(&allowed, (unsigned int)c)) {
+			err = vt_fail(e, -EINVAL,
+				      "core %d does not exist or may not be used by this process",
+				      c);
+			break;
+		}
+		w = aligned_alloc(CACHE_LINE, sizeof(*w));
+		if (!w) {
+			err = vt_fail(e, -ENOMEM, "no memory for the workers");
+			break;
+		}
+		memset(w, 0, sizeof(*w));
+		w->gang = (struct pthreadpool){.run = lead_job, .cores = 1, .report_threads = 1};
+		w->pool = p;
+		w->core = (unsigned int)c;
+		atomic_store(&w->helps, NOBODY);
+		p->worker[c] = w;
+		err = start_worker(w);
+		if (err)
+			vt_fail(e, err, "cannot start the worker of core %d: %s", c,
+				strerror(-err));
+	}
+	if (err) {
+		vt_pool_close(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
