@@ -290,8 +290,9 @@ int vt_sysfs_pmu_list(const char *sysfs, const char *prefix, int (*fn)(void *ctx
 		return -errno;
 	while (!err && (d = readdir(dir))) {
 		long number = unit_number(d->d_name, prefix);
+		size_t len = strlen(d->d_name);
 
-		if (number < 0 || strlen(d->d_name) >= sizeof(list->name))
+		if (number < 0 || len >= sizeof(list->name))
 			continue;
 		more = realloc(list, (count + 1) * sizeof(*list));
 		if (!more) {
@@ -299,7 +300,7 @@ int vt_sysfs_pmu_list(const char *sysfs, const char *prefix, int (*fn)(void *ctx
 			break;
 		}
 		list = more;
-		snprintf(list[count].name, sizeof(list->name), "%s", d->d_name);
+		memcpy(list[count].name, d->d_name, len + 1);
 		list[count++].number = number;
 	}
 	closedir(dir);
