@@ -30,3 +30,6 @@ make -j"$j" CONFIG=tsan run-tsan
 step "tests"
 make -j"$j" tests
 make -s run-tests
+
+step "a million random views per policy"
+VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/test_policy_props

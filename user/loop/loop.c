@@ -102,7 +102,7 @@ static void observe(struct vt_loop *l)
 	const struct vt_sample *s = &l->sample;
 	const struct vt_view *v = &s->view;
 	uint32_t all = busy_ppm(v, 0, v->n_cores);
-	struct vt_pressure_obs obs[VT_MAX_DOMAINS];
+	struct vt_pressure_obs obs[VT_MAX_DOMAINS] = {{0}};
 
 	for (uint32_t d = 0; d < l->pressure.n_domains && d < v->n_domains; d++) {
 		obs[d] = (struct vt_pressure_obs){

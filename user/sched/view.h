@@ -60,6 +60,7 @@ struct vt_block {
 	uint8_t flags; /* enum vt_block_flag */
 	uint32_t pad;
 };
+_Static_assert(sizeof(struct vt_block) == 104, "no hidden padding: traces hold it as it is");
 
 /** One LLC domain: cores [first, first + n_cores). Every core is in exactly one. */
 struct vt_domain {
