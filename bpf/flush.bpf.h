@@ -119,6 +119,7 @@ static __always_inline void charge_slot(struct vt_cpu *c, struct vt_row *row, __
 	row->count[i] += count - prev;
 	if (r->lost[i] > c->prev_lost[i]) {
 		row->lost_ns[i] += r->lost[i] - c->prev_lost[i];
+		c->multiplexed++;
 		rare_once(c, VT_EVENT_MULTIPLEXED, i);
 	}
 	c->prev_lost[i] = r->lost[i];

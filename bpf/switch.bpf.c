@@ -62,6 +62,8 @@ static __always_inline __u32 take_row(struct vt_cpu *c, struct task_struct *t, _
 		rare_once(c, VT_EVENT_ROWS_FULL, 0);
 		return VT_ROW_OTHER;
 	}
+	if (v.row >= c->row_high)
+		c->row_high = v.row + 1;
 	v.first_mono_ns = bpf_ktime_get_ns();
 	name_of(t, &v);
 	if (!bpf_map_update_elem(&vt_tenants, &key, &v, BPF_NOEXIST)) {
@@ -81,8 +83,9 @@ struct who {
 
 static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, struct who *w)
 {
-	struct vt_tenant *v;
 	__u32 pid = t->pid, *slot;
+	struct vt_recent *recent;
+	struct vt_tenant *v;
 
 	*w = (struct who){.key = VT_KEY(VT_KIND_IDLE, 0), .row = VT_ROW_IDLE};
 	if (!pid)
@@ -100,10 +103,19 @@ static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, str
 		w->row = c->row;
 		return;
 	}
+	recent = &c->recent[w->key % VT_RECENT];
+	if (recent->key == w->key) {
+		w->row = recent->row;
+		return;
+	}
 	v = bpf_map_lookup_elem(&vt_tenants, &w->key);
 	w->row = v ? v->row : take_row(c, t, w->key);
-	if (w->row == VT_ROW_OTHER)
+	if (w->row == VT_ROW_OTHER) {
 		w->key = VT_KEY(VT_KIND_OTHER, 0);
+		return;
+	}
+	recent->row = w->row;
+	recent->key = w->key;
 }
 
 static __always_inline void now_runs(struct vt_cpu *c, struct task_struct *t, const struct who *w)

@@ -89,32 +89,49 @@ struct vt_row {
 	__u64 pad1[4];
 };
 
-/** One CPU: element of map vt_cpus. State of the flush, then what was lost. */
+/** A tenant that ran on this CPU not long ago. User space zeroes the key when it gives the row
+ * away. */
+struct vt_recent {
+	__u64 key;
+	__u32 row;
+	__u32 pad;
+};
+
+#define VT_RECENT 8
+
+/**
+ * One CPU: element of map vt_cpus. That CPU writes all of it, unless said otherwise. The first
+ * cache line is all that a switch without counters touches; on a machine that idles, every further
+ * line is a miss.
+ */
 struct vt_cpu {
-	__u64 last_ns; /* CLOCK_MONOTONIC of the last flush */
-	__u32 row;     /* who runs now; ignored while worker is set */
-	__u32 worker;  /* index of the runtime worker that runs now, plus 1; else 0 */
-	__u64 key;     /* tenant key that belongs to row */
-	__u32 pid;     /* who must be switched out next */
-	__u32 busy;    /* a flush is at work: one that interrupts it leaves it the rest */
-	__u32 rebase;  /* written by user space: 1 drop deltas, 2 take a new baseline, then 0 */
-	__u32 unlucky; /* rare event already reported, until user space clears it */
-	__u64 prev[VT_SLOTS];	   /* last reading, ~0: none yet, the next delta is dropped */
+	__u64 last_ns;	/* CLOCK_MONOTONIC of the last flush; 0: none yet */
+	__u64 key;	/* tenant key that belongs to row */
+	__u32 row;	/* who runs now; ignored while worker is set */
+	__u32 worker;	/* index of the runtime worker that runs now, plus 1; else 0 */
+	__u32 pid;	/* who must be switched out next */
+	__u32 busy;	/* a flush is at work: one that interrupts it leaves it the rest */
+	__u32 rebase;	/* written by user space: 1 drop deltas, 2 take a new baseline, then 0 */
+	__u32 unlucky;	/* bit per rare event already reported; user space clears it */
+	__u64 switches; /* sched_switch seen */
+	__u64 merged;	/* of them: same tenant before and after, nothing to close */
+	__u64 flushes;	/* slices closed, by whomever */
+	__u64 prev[VT_SLOTS]; /* last reading; ~0: none, the next delta is dropped */
+	struct vt_recent recent[VT_RECENT];
 	__u64 prev_lost[VT_SLOTS]; /* last enabled - running */
-	/* statistics */
-	__u64 switches;	     /* sched_switch seen */
-	__u64 merged;	     /* of them: same tenant before and after, no flush needed */
-	__u64 cuts;	     /* program runs: exact cuts and reads */
-	__u64 samples;	     /* flushes by a perf sample */
-	__u64 flushes;	     /* slices closed, by whomever */
-	__u64 chain_miss;    /* a task was switched out that was never switched in */
-	__u64 read_errors;   /* an event could not be read */
-	__u64 first_dropped; /* deltas dropped for want of a baseline */
-	__u64 backwards;     /* an event ran backwards: delta dropped */
-	__u64 nested;	     /* flushes left to the one they interrupted */
-	__u64 rows_full;     /* a new tenant was charged to VT_ROW_OTHER */
-	__u64 ring_full;     /* rare events that found no room */
-	__u64 pad[7];
+	__u64 cuts;		   /* program runs: exact cuts and reads */
+	__u64 samples;		   /* flushes by a perf sample */
+	__u64 chain_miss;	   /* a task was switched out that was never switched in */
+	__u64 read_errors;	   /* an event could not be read */
+	__u64 first_dropped;	   /* deltas dropped for want of a baseline */
+	__u64 backwards;	   /* an event ran backwards: delta dropped */
+	__u64 nested;		   /* flushes left to the one they interrupted */
+	__u64 rows_full;	   /* a new tenant was charged to VT_ROW_OTHER */
+	__u64 ring_full;	   /* rare events that found no room */
+	__u64 multiplexed;	   /* deltas of which a part was not counted */
+	__u64 row_high; /* this CPU handed out rows below it; the largest of all bounds a reader */
+	__u64 row_high_user; /* the same for user space, in element 0 */
+	__u64 pad[4];
 };
 
 /* ---- workers of the runtime -------------------------------------------------------------- */
@@ -192,7 +209,7 @@ struct vt_event_record {
 #define VT_ASSERT_SIZE(t, n) _Static_assert(sizeof(t) == (n), #t " is part of the ABI")
 VT_ASSERT_SIZE(struct vt_tenant, 64);
 VT_ASSERT_SIZE(struct vt_row, 192);
-VT_ASSERT_SIZE(struct vt_cpu, 320);
+VT_ASSERT_SIZE(struct vt_cpu, 448);
 VT_ASSERT_SIZE(struct vt_worker, 64);
 VT_ASSERT_SIZE(struct vt_slot, 192);
 VT_ASSERT_SIZE(struct vt_meta, 64);

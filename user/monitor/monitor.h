@@ -131,6 +131,7 @@ struct vt_snapshot {
 	uint32_t rows;	      /* total[0 .. rows - 1], indexed by row; tenant 0: free */
 	uint32_t cpus_online; /* CPUs that ever ran a slice */
 	struct vt_total *total;
+	uint32_t room; /* of total[]; private */
 	struct vt_losses loss;
 };
 

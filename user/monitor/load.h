@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* load.h - the embedded BPF object, configured and loaded. Only bpf.c and load.c include it. */
+#ifndef VT_MONITOR_LOAD_H
+#define VT_MONITOR_LOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/bpf.h>
+
+#include "bpf/veltair_abi.h"
+#include "veltair.skel.h"
+
+#include "base/error.h"
+
+/** What the verifier may take for granted. */
+struct vt_load {
+	uint32_t slots, max_rows, cpus, group, depth;
+	bool sample;
+};
+
+int vt_load(const struct vt_load *l, struct vt_bpf **ret, struct vt_err *e);
+int vt_load_attach(struct bpf_program *p, struct bpf_link **ret, struct vt_err *e);
+
+#endif

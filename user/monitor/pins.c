@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * pins.c - one owner per pin directory, whatever happens to it.
+ *
+ * The owner holds flock(2) on the directory itself: the kernel drops it with the process, so a lock
+ * that can be had proves that whatever is pinned belongs to the dead. Links are never pinned: the
+ * programs of a killed owner stop with it, and only maps wait for the next start.
+ */
+#include "monitor/impl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/clock.h"
+
+#define BPFFS "/sys/fs/bpf"
+
+/* bpftool mounts it when it is missing, so does systemd; containers and small images have neither.
+ */
+static int need_bpffs(const char *top, struct vt_err *e)
+{
+	char parent[480];
+	struct statfs fs;
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", top);
+	slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return vt_fail(e, -EINVAL,
+			       "pin directory '%s' must be a path inside a BPF file system", top);
+	*slash = '\0';
+	if (!statfs(parent, &fs) && fs.f_type == BPF_FS_MAGIC)
+		return 0;
+	if (!strcmp(parent, BPFFS) && !mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
+		return 0;
+	return vt_fail(e, -ENOTSUP, "%s is no BPF file system; run 'mount -t bpf bpf %s'", parent,
+		       BPFFS);
+}
+
+static void remove_all(const char *dir)
+{
+	struct dirent *d;
+	DIR *all = opendir(dir);
+
+	if (!all)
+		return;
+	while ((d = readdir(all)))
+		if (d->d_name[0] != '.')
+			unlinkat(dirfd(all), d->d_name, 0);
+	closedir(all);
+	rmdir(dir);
+}
+
+/* Older or newer ABIs of ours left theirs under other names: v1, v2, ... */
+static void remove_versions(const char *top)
+{
+	char sub[512];
+	struct dirent *d;
+	DIR *all = opendir(top);
+
+	if (!all)
+		return;
+	while ((d = readdir(all))) {
+		if (d->d_name[0] != 'v' || d->d_name[1] < '0' || d->d_name[1] > '9')
+			continue;
+		snprintf(sub, sizeof(sub), "%.480s/%.30s", top, d->d_name);
+		remove_all(sub);
+	}
+	closedir(all);
+}
+
+static int read_meta(const char *dir, struct vt_meta *ret)
+{
+	char path[560];
+	uint32_t zero = 0;
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "%s/meta", dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return fd;
+	if (bpf_map_lookup_elem(fd, &zero, ret))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static int busy(const struct vt_pins *p, struct vt_err *e)
+{
+	struct vt_meta meta = {0};
+
+	if (read_meta(p->dir, &meta))
+		return vt_fail(e, -EBUSY, "%s: another process is starting there; try again",
+			       p->top);
+	return vt_fail(
+		e, -EBUSY,
+		"%s belongs to the living process %u; attach to it, stop it, or choose another "
+		"directory",
+		p->top, meta.owner_pid);
+}
+
+static int set_paths(struct vt_pins *p, const char *top, struct vt_err *e)
+{
+	*p = (struct vt_pins){.lock = -1};
+	if (strlen(top) >= sizeof(p->top) - 8 || top[0] != '/')
+		return vt_fail(e, -EINVAL,
+			       "pin directory '%.60s' must be an absolute path below 470 bytes",
+			       top);
+	strcpy(p->top, top);
+	snprintf(p->dir, sizeof(p->dir), "%s/" VT_ABI_DIR, p->top);
+	return 0;
+}
+
+/* Returns 1 when the directory was removed under us by a closing owner: then try again. */
+static int lock_dir(struct vt_pins *p, struct vt_err *e)
+{
+	struct stat ours, theirs;
+	int err;
+
+	if (mkdir(p->top, 0700) && errno != EEXIST)
+		return vt_fail(e, -errno, "cannot make %s: %s", p->top, strerror(errno));
+	p->lock = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->lock < 0)
+		return errno == ENOENT
+			       ? 1
+			       : vt_fail(e, -errno, "cannot open %s: %s", p->top, strerror(errno));
+	/* A reader that asks whether the owner lives holds the lock for an instant. */
+	for (int i = 0; (err = flock(p->lock, LOCK_EX | LOCK_NB)) && i < 5; i++)
+		vt_sleep_until_mono_ns(vt_now_mono_ns() + 10 * VT_NS_PER_MS);
+	if (err) {
+		close(p->lock);
+		p->lock = -1;
+		return busy(p, e);
+	}
+	if (!fstat(p->lock, &ours) && !stat(p->top, &theirs) && ours.st_ino == theirs.st_ino)
+		return 0;
+	close(p->lock);
+	p->lock = -1;
+	return 1;
+}
+
+int vt_pins_own(struct vt_pins *p, const char *top, struct vt_err *e)
+{
+	int err = set_paths(p, top, e);
+
+	if (err || (err = need_bpffs(top, e)))
+		return err;
+	do
+		err = lock_dir(p, e);
+	while (err == 1);
+	if (err)
+		return err;
+	remove_versions(p->top);
+	if (mkdir(p->dir, 0700))
+		return vt_fail(e, -errno, "cannot make %s: %s", p->dir, strerror(errno));
+	return 0;
+}
+
+int vt_pins_find(struct vt_pins *p, const char *top, struct vt_err *e)
+{
+	struct vt_meta meta;
+	int fd, err = set_paths(p, top, e);
+
+	if (err)
+		return err;
+	if (access(p->top, F_OK) && errno == EACCES)
+		return vt_fail(e, -EACCES, "%s: permission denied; run as root", p->top);
+	fd = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return vt_fail(e, -ENOENT, "no instance is pinned under %s", p->top);
+	err = flock(fd, LOCK_SH | LOCK_NB) ? 0 : -ENOENT;
+	close(fd);
+	if (err)
+		return vt_fail(e, err,
+			       "what is pinned under %s belongs to a dead process; the next start "
+			       "removes it",
+			       p->top);
+	err = read_meta(p->dir, &meta);
+	if (err)
+		return vt_fail(e, err, "cannot read %s/meta: %s", p->dir, strerror(-err));
+	if (meta.abi != VT_ABI_VERSION)
+		return vt_fail(e, -ENOTSUP, "%s: ABI %u, this program knows %d", p->dir, meta.abi,
+			       VT_ABI_VERSION);
+	return 0;
+}
+
+int vt_pins_add(struct vt_pins *p, int fd, const char *name, struct vt_err *e)
+{
+	char path[560];
+
+	if (!p->dir[0])
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", p->dir, name);
+	if (bpf_obj_pin(fd, path))
+		return vt_fail(e, -errno, "cannot pin %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int vt_pins_get(const struct vt_pins *p, const char *name, struct vt_err *e)
+{
+	char path[560];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", p->dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return vt_fail(e, -errno, "cannot open %s: %s", path, strerror(errno));
+	return fd;
+}
+
+void vt_pins_drop(struct vt_pins *p)
+{
+	if (p->dir[0] && p->lock >= 0) {
+		remove_all(p->dir);
+		rmdir(p->top); /* fails while another ABI's pins are there */
+		close(p->lock);
+	}
+	*p = (struct vt_pins){.lock = -1};
+}
