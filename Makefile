@@ -116,6 +116,14 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libvt.a $(O)/libvtpure.a
 
 -include $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
 
+# Programs that only measure; `make bench-NAME` runs one.
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: bench-sched
+bench-sched: $(O)/tests/bench/bench_sched
+	$<
+
 # ---- checks ------------------------------------------------------------------------------
 
 deps:

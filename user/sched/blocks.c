@@ -5,9 +5,12 @@
  *   1. Requests that can still meet their deadline come first, the earliest deadline first; the
  *      others yield: they get cores that nobody else wants.
  *   2. A request demands the cheapest plan whose remaining time fits its slack (plan.h).
- *   3. Cores left over are lent to the blocks just started, then to running blocks: first to those
- *      that got fewer than they demand, then to all, for latency.
+ *   3. Cores left over are lent to the blocks just started, then to running blocks that got fewer
+ *      than they demand.
  *   4. Lent cores are taken back as soon as somebody's demand needs them.
+ *
+ * Plans are looked up in order of deadline and only until the cores are spoken for: with a thousand
+ * waiting and one block's cores free that is one or two requests, not a thousand.
  */
 #include "sched/state.h"
 
@@ -38,6 +41,7 @@ struct ctx {
 	const struct vt_traits *tr;
 	unsigned int level;
 	enum vt_grain grain;
+	uint32_t lent; /* cores that running blocks hold beyond their demand */
 	struct picks on_time, late;
 };
 
@@ -49,8 +53,8 @@ static uint64_t margin(const struct ctx *c, uint64_t slack_ns)
 }
 
 /*
- * A first, cheap guess whether a request can end in time, so that the ranking of a thousand touches
- * two cache lines each: a fresh one against the whole model, others against the share left.
+ * A first, cheap guess whether a request can end in time, so that ranking touches two cache lines
+ * each. choose() looks closer at those that rank high.
  */
 static bool hopeless(const struct vt_turn *t, const struct vt_request *r, const struct vt_model *m)
 {
@@ -61,71 +65,81 @@ static bool hopeless(const struct vt_turn *t, const struct vt_request *r, const 
 
 static void rank(struct ctx *c)
 {
-	struct vt_policy_state *s = c->s;
+	struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
 
-	s->rank = (struct vt_rank){.cap = VT_RANK_MAX};
-	s->late = (struct vt_rank){.cap = c->t.n_free < VT_RANK_MAX ? c->t.n_free : VT_RANK_MAX};
+	vt_rank_init(on_time, c->t.n_free + c->lent);
+	vt_rank_init(late, c->t.n_free);
 	for (uint32_t i = 0; i < c->t.view->n_requests; i++) {
 		const struct vt_request *r = &c->t.view->requests[i];
-		const struct vt_model *m = vt_turn_ready(&c->t, r);
+		const struct vt_model *m;
 
+		if (vt_rank_full_above(on_time, r->deadline_ns) && late->n == late->cap)
+			continue;
+		m = vt_turn_known(&c->t, r);
 		if (!m)
 			continue;
-		if (hopeless(&c->t, r, m))
-			vt_rank_put(&s->late, r->id, i);
-		else if (!vt_rank_full_above(&s->rank, r->deadline_ns))
-			vt_rank_put(&s->rank, r->deadline_ns, i);
+		if (!hopeless(&c->t, r, m))
+			vt_rank_put(on_time, r->deadline_ns, i);
+		else if (late->n < late->cap) /* requests come by id: the first are the oldest */
+			late->at[late->n++].index = i;
 	}
-	vt_rank_sort(&s->rank);
-	vt_rank_sort(&s->late);
+	vt_rank_sort(on_time);
 }
 
 static void add_pick(struct picks *p, const struct pick *x)
 {
-	p->at[p->n++] = *x;
-	p->want_sum += x->want;
+	p->at[p->n] = *x;
+	p->at[p->n].want = x->plan->points[x->cells[x->urgency].point];
+	p->want_sum += p->at[p->n++].want;
 }
 
-static struct pick pick_of(const struct ctx *c, uint32_t index)
+static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
 {
 	const struct vt_request *r = &c->t.view->requests[index];
-	const struct vt_plan *plan = c->t.view->models[r->model].plan;
+	const struct vt_model *m = vt_turn_ready(&c->t, r);
 
-	return (struct pick){
-		.request = index,
-		.plan = plan,
-		.cells = vt_plan_cells(plan, c->tr->code, c->grain, c->level, r->next_layer),
-	};
+	if (!m)
+		return false;
+	ret->request = index;
+	ret->urgency = 0;
+	ret->plan = m->plan;
+	ret->cells = vt_plan_cells(m->plan, c->tr->code, c->grain, c->level, r->next_layer);
+	return true;
+}
+
+static unsigned int urgency_of(const struct ctx *c, const struct pick *x)
+{
+	uint64_t slack = vt_turn_slack(&c->t, c->t.view->requests[x->request].deadline_ns);
+	unsigned int u = vt_plan_urgency(x->cells, margin(c, slack));
+
+	if (u == VT_URGENCIES && x->cells[VT_URGENCIES - 1].rest_ns <= slack)
+		u = VT_URGENCIES - 1;
+	return u;
 }
 
 static void choose(struct ctx *c)
 {
+	const struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
+	struct pick x;
+
 	c->on_time.n = c->on_time.want_sum = 0;
 	c->late.n = c->late.want_sum = 0;
-	for (uint32_t k = 0; k < c->s->rank.n; k++) {
-		struct pick x = pick_of(c, c->s->rank.at[k].index);
-		uint64_t slack = vt_turn_slack(&c->t, c->t.view->requests[x.request].deadline_ns);
-
-		x.urgency = vt_plan_urgency(x.cells, margin(c, slack));
-		if (x.urgency == VT_URGENCIES && x.cells[VT_URGENCIES - 1].rest_ns <= slack)
-			x.urgency = VT_URGENCIES - 1;
-		if (x.urgency == VT_URGENCIES)
-			x.urgency = 0;
-		else {
-			x.want = x.plan->points[x.cells[x.urgency].point];
-			add_pick(&c->on_time, &x);
+	for (uint32_t k = 0; k < on_time->n && c->on_time.want_sum < c->t.n_free + c->lent; k++) {
+		if (!pick_of(c, on_time->at[k].index, &x))
 			continue;
-		}
-		x.want = x.plan->points[x.cells[0].point];
-		if (c->late.n < VT_RANK_MAX)
+		x.urgency = urgency_of(c, &x);
+		if (x.urgency < VT_URGENCIES) {
+			add_pick(&c->on_time, &x);
+		} else {
+			x.urgency = 0;
 			add_pick(&c->late, &x);
+		}
 	}
-	for (uint32_t k = 0; k < c->s->late.n && c->late.n < VT_RANK_MAX; k++) {
-		struct pick x = pick_of(c, c->s->late.at[k].index);
-
-		x.want = x.plan->points[x.cells[0].point];
-		add_pick(&c->late, &x);
-	}
+	for (uint32_t k = 0; k < late->n && c->late.n < VT_RANK_MAX &&
+			     c->on_time.want_sum + c->late.want_sum < c->t.n_free;
+	     k++)
+		if (pick_of(c, late->at[k].index, &x))
+			add_pick(&c->late, &x);
 }
 
 /* Most urgent plan of @x whose next block needs at most @cores. */
@@ -136,16 +150,16 @@ static void raise(struct pick *x, unsigned int cores)
 			x->urgency = u;
 }
 
-static bool start(struct ctx *c, const struct pick *x, unsigned int cores)
+static void start(struct ctx *c, const struct pick *x, unsigned int cores)
 {
-	return vt_turn_start(&c->t, &(struct vt_start){
-					    .request = x->request,
-					    .end = x->cells[x->urgency].end,
-					    .wanted = x->want,
-					    .cores = (uint16_t)cores,
-					    .code = c->tr->code,
-					    .use_level = c->tr->use_level,
-				    });
+	vt_turn_start(&c->t, &(struct vt_start){
+				     .request = x->request,
+				     .end = x->cells[x->urgency].end,
+				     .wanted = x->want,
+				     .cores = (uint16_t)cores,
+				     .code = c->tr->code,
+				     .use_level = c->tr->use_level,
+			     });
 }
 
 /* In order; the last one may get fewer cores than it demands and grows when there are more. */
@@ -163,30 +177,27 @@ static void start_all(struct ctx *c, struct picks *p, bool lend)
 			cores = cores > x->want ? cores : x->want;
 			spare -= cores - x->want;
 		}
-		if (cores > c->t.n_free)
-			cores = c->t.n_free;
-		start(c, x, cores);
+		start(c, x, cores < c->t.n_free ? cores : c->t.n_free);
 	}
 }
 
-/* Cores a running block holds beyond its demand. */
-static unsigned int surplus(const struct vt_block *b)
+/* Cores a running block holds beyond its demand, unless it is about to give all of them back. */
+static unsigned int lent_to(const struct ctx *c, const struct vt_block *b)
 {
 	unsigned int n = vt_coreset_count(&b->cores);
 
-	return n > b->wanted && b->wanted ? n - b->wanted : 0;
+	if (!b->wanted || n <= b->wanted || b->end_ns < c->t.view->now_ns + GROW_WORTH_NS)
+		return 0;
+	return n - b->wanted;
 }
 
 static void take_back(struct ctx *c, unsigned int missing)
 {
 	for (uint32_t i = 0; i < c->t.n_blocks && missing; i++) {
-		const struct vt_block *b = &c->t.view->blocks[i];
-		unsigned int n = surplus(b);
+		unsigned int n = lent_to(c, &c->t.view->blocks[i]);
 
-		if (!n || b->end_ns < c->t.view->now_ns + GROW_WORTH_NS)
-			continue;
 		n = n < missing ? n : missing;
-		if (vt_turn_shrink(&c->t, i, n))
+		if (n && vt_turn_shrink(&c->t, i, n))
 			missing -= n;
 	}
 }
@@ -196,7 +207,7 @@ static void grow_conflicts(struct ctx *c)
 {
 	struct vt_rank *r = &c->s->late;
 
-	*r = (struct vt_rank){.cap = c->t.n_free < VT_RANK_MAX ? c->t.n_free : VT_RANK_MAX};
+	vt_rank_init(r, c->t.n_free);
 	for (uint32_t i = 0; i < c->t.n_blocks; i++) {
 		const struct vt_block *b = &c->t.view->blocks[i];
 
@@ -216,19 +227,24 @@ static void grow_conflicts(struct ctx *c)
 void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
 {
 	struct vt_policy_state *s = state;
-	struct ctx c = {.s = s, .tr = s->traits};
+	struct ctx c;
 
+	c.s = s;
+	c.tr = s->traits;
 	vt_turn_begin(&c.t, view, ret, s->traits->needs);
-	if (!view->n_requests && !c.t.n_free)
+	c.lent = 0;
+	for (uint32_t i = 0; view->n_requests && i < c.t.n_blocks; i++)
+		c.lent += lent_to(&c, &view->blocks[i]);
+	if (!c.t.n_free && !c.lent)
 		return;
 	c.level = vt_turn_level(&c.t);
 	c.grain = c.t.n_free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
 	rank(&c);
 	choose(&c);
-	if (c.on_time.want_sum > c.t.n_free && s->traits->elastic)
+	if (c.on_time.want_sum > c.t.n_free)
 		take_back(&c, c.on_time.want_sum - c.t.n_free);
 	start_all(&c, &c.on_time, c.late.n == 0);
 	start_all(&c, &c.late, false);
-	if (c.t.n_free && s->traits->elastic)
+	if (c.t.n_free)
 		grow_conflicts(&c);
 }

@@ -53,12 +53,17 @@ void vt_fcfs_decide(void *state, const struct vt_view *view, struct vt_decision 
 	vt_turn_begin(&t, view, ret, 0);
 	if (!t.n_free)
 		return;
-	s->rank = (struct vt_rank){.cap = t.n_free < VT_RANK_MAX ? t.n_free : VT_RANK_MAX};
+	vt_rank_init(&s->rank, t.n_free);
 	for (uint32_t i = 0; i < view->n_requests; i++) {
 		const struct vt_request *r = &view->requests[i];
 		uint64_t key = s->traits->by_deadline ? r->deadline_ns : r->id;
 
-		if (!vt_rank_full_above(&s->rank, key) && vt_turn_ready(&t, r))
+		if (vt_rank_full_above(&s->rank, key)) {
+			if (!s->traits->by_deadline)
+				break; /* requests come by id */
+			continue;
+		}
+		if (vt_turn_ready(&t, r))
 			vt_rank_put(&s->rank, key, i);
 	}
 	vt_rank_sort(&s->rank);

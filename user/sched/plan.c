@@ -39,6 +39,7 @@ struct layout {
 	struct vt_plan *plan;
 	uint8_t *best;
 	uint64_t *rest[VT_PLAN_CODES];
+	uint16_t *fastest;
 	struct vt_plan_cell *cells[VT_PLAN_CODES][VT_PLAN_GRAINS];
 	uint64_t *cost;
 	uint16_t *until;
@@ -51,6 +52,7 @@ static void lay_out(struct arena *a, struct layout *o, const struct vt_model *m,
 
 	o->plan = take(a, 1, sizeof(*o->plan));
 	o->best = take(a, rows * m->n_layers, 1);
+	o->fastest = take(a, m->n_layers, sizeof(*o->fastest));
 	o->cost = take(a, n_points, sizeof(*o->cost));
 	o->until = take(a, n_points, sizeof(*o->until));
 	for (unsigned int c = 0; c < VT_PLAN_CODES; c++) {
@@ -104,18 +106,42 @@ static void fill_best(const struct vt_model *m, const struct layout *o)
 
 static void fill_rest(const struct vt_model *m, const struct layout *o, unsigned int code)
 {
-	unsigned int n = o->plan->n_points, layers = m->n_layers;
+	size_t n = o->plan->n_points, layers = m->n_layers;
 
-	for (unsigned int s = 0; s < VT_LEVELS; s++)
-		for (unsigned int p = 0; p < n; p++) {
-			uint64_t *r = &o->rest[code][((size_t)s * n + p) * (layers + 1u)];
-			const uint8_t *b = &o->best[((size_t)s * n + p) * layers];
+	for (unsigned int s = 0; s < VT_LEVELS; s++) {
+		uint64_t *r = o->rest[code] + s * (layers + 1) * n;
+		const uint8_t *b = &o->best[s * n * layers];
 
-			r[layers] = 0;
-			for (unsigned int l = layers; l-- > 0;)
-				r[l] = r[l + 1] +
-				       vt_model_ns(m, l, code == VT_PLAN_ADAPTIVE ? b[l] : 0, s, p);
-		}
+		memset(r + layers * n, 0, n * sizeof(*r));
+		for (unsigned int l = m->n_layers; l-- > 0;)
+			for (unsigned int p = 0; p < n; p++) {
+				unsigned int v = code == VT_PLAN_ADAPTIVE ? b[p * layers + l] : 0;
+
+				r[l * n + p] = r[(l + 1) * n + p] + vt_model_ns(m, l, v, s, p);
+			}
+	}
+}
+
+static void fill_fastest(const struct layout *o)
+{
+	for (unsigned int l = 0; l < o->plan->n_layers; l++) {
+		const uint64_t *r = vt_plan_rest(o->plan, VT_PLAN_SOLO, 0, l);
+		unsigned int best = 0;
+
+		for (unsigned int p = 1; p < o->plan->n_points; p++)
+			if (r[p] < r[best])
+				best = p;
+		o->fastest[l] = (uint16_t)best;
+	}
+}
+
+/* Bisection by urgency needs "more urgent is never slower"; the pivot rule does not promise it. */
+static void make_monotone(struct vt_plan_cell *cells, size_t n_layers)
+{
+	for (size_t l = 0; l < n_layers; l++, cells += VT_URGENCIES)
+		for (unsigned int u = 1; u < VT_URGENCIES; u++)
+			if (cells[u].rest_ns > cells[u - 1].rest_ns)
+				cells[u] = cells[u - 1];
 }
 
 static void fill_cells(const struct layout *o, unsigned int code, unsigned int grain)
@@ -136,6 +162,7 @@ static void fill_cells(const struct layout *o, unsigned int code, unsigned int g
 				.cost = o->cost,
 				.until = o->until,
 			});
+	make_monotone(o->cells[code][grain], (size_t)VT_LEVELS * plan->n_layers);
 }
 
 static uint64_t fastest_ns(const struct vt_model *m, unsigned int n_points)
@@ -177,6 +204,7 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 		.n_points = (uint16_t)(last + 1),
 		.points = m->points,
 		.best = o.best,
+		.fastest = o.fastest,
 	};
 	fill_best(m, &o);
 	for (unsigned int c = 0; c < VT_PLAN_CODES; c++) {
@@ -189,6 +217,7 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 			o.plan->cells[c][g] = o.cells[c][g];
 		}
 	}
+	fill_fastest(&o);
 	m->fastest_ns = fastest_ns(m, o.plan->n_points);
 	m->plan = o.plan;
 	return 0;
@@ -205,9 +234,16 @@ unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
 
 unsigned int vt_plan_urgency(const struct vt_plan_cell *cells, uint64_t slack_ns)
 {
-	unsigned int u = 0;
+	unsigned int lo = 0, hi = VT_URGENCIES; /* the answer is in [lo, hi] */
 
-	while (u < VT_URGENCIES && cells[u].rest_ns > slack_ns)
-		u++;
-	return u;
+	/* More urgent is never slower (optimal substructure of the priced sum), so bisect. */
+	while (lo < hi) {
+		unsigned int mid = (lo + hi) / 2;
+
+		if (cells[mid].rest_ns <= slack_ns)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
 }

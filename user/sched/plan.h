@@ -59,9 +59,10 @@ struct vt_plan {
 	uint16_t n_layers;
 	uint16_t n_points; /* measured counts that this machine has */
 	const uint16_t *points;
-	const uint8_t *best; /* [VT_LEVELS][n_points][n_layers], VT_PLAN_ADAPTIVE */
-	const uint64_t
-		*rest[VT_PLAN_CODES]; /* [VT_LEVELS][n_points][n_layers + 1], ns to the end */
+	const uint8_t *best;	 /* [VT_LEVELS][n_points][n_layers], VT_PLAN_ADAPTIVE */
+	const uint16_t *fastest; /* [n_layers]: point that ends soonest, solo code, idle machine */
+	/* [VT_LEVELS][n_layers + 1][n_points], ns to the end */
+	const uint64_t *rest[VT_PLAN_CODES];
 	/* [VT_LEVELS][n_layers][VT_URGENCIES], lambda ascending; NULL if not asked for */
 	const struct vt_plan_cell *cells[VT_PLAN_CODES][VT_PLAN_GRAINS];
 };
@@ -89,15 +90,21 @@ static inline const struct vt_plan_cell *vt_plan_cells(const struct vt_plan *p,
 	return &p->cells[code][grain][((size_t)level * p->n_layers + layer) * VT_URGENCIES];
 }
 
+/** vt_plan_rest - time from @layer to the end, for each of the n_points core counts */
+static inline const uint64_t *vt_plan_rest(const struct vt_plan *p, enum vt_plan_code code,
+					   unsigned int level, unsigned int layer)
+{
+	return &p->rest[code][((size_t)level * (p->n_layers + 1u) + layer) * p->n_points];
+}
+
 /** vt_plan_ns - time of layers [begin, end) on points[point] cores throughout */
 static inline uint64_t vt_plan_ns(const struct vt_plan *p, enum vt_plan_code code,
 				  unsigned int level, unsigned int point, unsigned int begin,
 				  unsigned int end)
 {
-	const uint64_t *r =
-		&p->rest[code][((size_t)level * p->n_points + point) * (p->n_layers + 1u)];
+	const uint64_t *r = vt_plan_rest(p, code, level, 0) + point;
 
-	return r[begin] - r[end];
+	return r[(size_t)begin * p->n_points] - r[(size_t)end * p->n_points];
 }
 
 /** vt_plan_versions - best version of each layer at @level on points[point] cores */

@@ -23,9 +23,10 @@
 static uint64_t layer_ns(const struct vt_cut *c, unsigned int point, unsigned int begin,
 			 unsigned int end)
 {
-	const uint64_t *r = &c->rest[(size_t)point * (c->plan->n_layers + 1u)];
+	const uint64_t *r = &c->rest[point];
+	size_t n = c->plan->n_points;
 
-	return r[begin] - r[end];
+	return r[begin * n] - r[end * n];
 }
 
 /* Sixteenths of core-ns that layers [begin, end) cost on a point. */

@@ -8,7 +8,7 @@
 /** The question: one (code, level) of a plan, one price of latency. */
 struct vt_cut {
 	const struct vt_plan *plan;
-	const uint64_t *rest; /* [n_points][n_layers + 1] of the code and level */
+	const uint64_t *rest; /* [n_layers + 1][n_points] of the code and level */
 	enum vt_grain grain;
 	uint32_t lambda_16;	    /* price of latency, in sixteenths of a core */
 	unsigned int urgency;	    /* column of the cells to fill */

@@ -25,9 +25,10 @@ struct asks {
 static unsigned int fewest(const struct vt_plan *p, const struct vt_traits *tr, unsigned int level,
 			   unsigned int layer, uint64_t slack_ns)
 {
+	const uint64_t *rest = vt_plan_rest(p, tr->code, level, layer);
 	unsigned int i = 0;
 
-	while (i < p->n_points && vt_plan_ns(p, tr->code, level, i, layer, p->n_layers) > slack_ns)
+	while (i < p->n_points && rest[i] > slack_ns)
 		i++;
 	return i;
 }
@@ -60,7 +61,7 @@ static unsigned int running_cores(const struct vt_turn *t, const struct vt_trait
 
 static void rank_by_deadline(struct vt_policy_state *s, const struct vt_turn *t)
 {
-	s->rank = (struct vt_rank){.cap = VT_RANK_MAX};
+	vt_rank_init(&s->rank, VT_RANK_MAX);
 	for (uint32_t i = 0; i < t->view->n_requests; i++) {
 		const struct vt_request *r = &t->view->requests[i];
 
@@ -73,7 +74,9 @@ static void rank_by_deadline(struct vt_policy_state *s, const struct vt_turn *t)
 static void collect(struct vt_policy_state *s, const struct vt_turn *t, unsigned int level,
 		    struct asks *a)
 {
-	*a = (struct asks){0};
+	a->n = 0;
+	a->score_sum = 0;
+	a->cores_sum = 0;
 	for (uint32_t k = 0; k < s->rank.n; k++) {
 		const struct vt_request *r = &t->view->requests[s->rank.at[k].index];
 		const struct vt_plan *p = t->view->models[r->model].plan;

@@ -24,7 +24,6 @@ static const struct vt_traits as = {
 	.use_level = 1,
 	.grain = VT_GRAIN_FINE,
 	.coarse_grain = VT_GRAIN_COARSE,
-	.elastic = 1,
 };
 static const struct vt_traits full = {
 	.needs = ADAPTIVE(FINE) | ADAPTIVE(COARSE),
@@ -32,7 +31,6 @@ static const struct vt_traits full = {
 	.use_level = 1,
 	.grain = VT_GRAIN_FINE,
 	.coarse_grain = VT_GRAIN_COARSE,
-	.elastic = 1,
 };
 static const struct vt_traits pivot = {
 	.needs = ADAPTIVE(PIVOT_FINE) | ADAPTIVE(PIVOT_COARSE),
@@ -40,7 +38,6 @@ static const struct vt_traits pivot = {
 	.use_level = 1,
 	.grain = VT_GRAIN_PIVOT_FINE,
 	.coarse_grain = VT_GRAIN_PIVOT_COARSE,
-	.elastic = 1,
 };
 static const struct vt_traits by_layer = {
 	.needs = ADAPTIVE(LAYER),
@@ -48,7 +45,6 @@ static const struct vt_traits by_layer = {
 	.use_level = 1,
 	.grain = VT_GRAIN_LAYER,
 	.coarse_grain = VT_GRAIN_LAYER,
-	.elastic = 1,
 };
 static const struct vt_traits by_model = {
 	.needs = ADAPTIVE(MODEL),
@@ -56,7 +52,6 @@ static const struct vt_traits by_model = {
 	.use_level = 1,
 	.grain = VT_GRAIN_MODEL,
 	.coarse_grain = VT_GRAIN_MODEL,
-	.elastic = 1,
 };
 
 #define POLICY(name_, traits_, needs_, decide_, summary_)                                          \

@@ -24,6 +24,13 @@ struct vt_rank {
 	struct vt_ranked at[VT_RANK_MAX];
 };
 
+/** vt_rank_init - empty, for the @cap smallest; at most VT_RANK_MAX */
+static inline void vt_rank_init(struct vt_rank *r, uint32_t cap)
+{
+	r->n = 0;
+	r->cap = cap < VT_RANK_MAX ? cap : VT_RANK_MAX;
+}
+
 /** vt_rank_full_above - can @key no longer enter? One compare: test it before doing more work */
 static inline bool vt_rank_full_above(const struct vt_rank *r, uint64_t key)
 {

@@ -16,7 +16,6 @@ struct vt_traits {
 	uint8_t grain, coarse_grain; /* enum vt_grain: with many, with few free cores */
 	uint8_t whole_machine;	     /* fcfs: all cores rather than the fewest that do */
 	uint8_t by_deadline;	     /* fcfs: earliest deadline rather than first come */
-	uint8_t elastic;	     /* blocks: lend, take back, grow */
 };
 
 struct vt_policy_state {

@@ -3,38 +3,52 @@
 
 #include <string.h>
 
-static struct vt_coreset domain_set(const struct vt_view *v, uint32_t d)
+/* Cores of @set in [first, first + n): one or two words for any sensible domain. */
+static unsigned int count_range(const struct vt_coreset *set, unsigned int first, unsigned int n)
 {
-	return vt_coreset_range(v->domains[d].first, v->domains[d].n_cores);
+	unsigned int end = first + n, sum = 0;
+
+	if (end > VT_SCHED_MAX_CORES)
+		end = VT_SCHED_MAX_CORES;
+	while (first < end) {
+		unsigned int stop = (first / 64 + 1) * 64 < end ? (first / 64 + 1) * 64 : end;
+		uint64_t w = set->w[first / 64] >> (first % 64);
+
+		if (stop - first < 64)
+			w &= (1ull << (stop - first)) - 1;
+		sum += vt_popcount64(w);
+		first = stop;
+	}
+	return sum;
 }
 
-static unsigned int count_both(const struct vt_coreset *a, const struct vt_coreset *b)
+static unsigned int count_domain(const struct vt_turn *t, const struct vt_coreset *set, uint32_t d)
 {
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
-		n += vt_popcount64(a->w[i] & b->w[i]);
-	return n;
+	return count_range(set, t->view->domains[d].first, t->view->domains[d].n_cores);
 }
 
-/* Cores that lie in no domain cannot be placed, so they are not free. */
+/*
+ * Cores that lie in no domain cannot be placed, so they are not free. Domains ascend; of two that
+ * overlap (a broken plant) the later one is ignored, so that no core counts twice.
+ */
 static void keep_placeable(struct vt_turn *t)
 {
-	struct vt_coreset all = vt_coreset_range(0, t->n_cores), placed = {{0}};
+	struct vt_coreset all = vt_coreset_range(0, t->n_cores);
+	unsigned int next = 0;
 
 	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
 		t->free.w[i] &= all.w[i];
 	t->n_free = 0;
 	for (uint32_t d = 0; d < t->n_domains; d++) {
-		struct vt_coreset s = domain_set(t->view, d);
+		const struct vt_domain *dom = &t->view->domains[d];
 
-		vt_coreset_sub(&s, &placed); /* of two domains that overlap, the first counts */
-		t->dom_free[d] = (uint16_t)count_both(&s, &t->free);
+		t->dom_free[d] = 0;
+		if (dom->first < next)
+			continue;
+		t->dom_free[d] = (uint16_t)count_domain(t, &t->free, d);
 		t->n_free += t->dom_free[d];
-		vt_coreset_or(&placed, &s);
+		next = dom->first + dom->n_cores;
 	}
-	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
-		t->free.w[i] &= placed.w[i];
 }
 
 void vt_turn_begin(struct vt_turn *t, const struct vt_view *view, struct vt_decision *ret,
@@ -63,6 +77,7 @@ static void take_from(struct vt_turn *t, uint32_t d, unsigned int n, struct vt_c
 
 	t->dom_free[d] = (uint16_t)(t->dom_free[d] - n);
 	t->n_free -= n;
+	t->pressure_sum += (uint64_t)n * t->view->domains[d].pressure_ppm;
 	for (; n && core >= 0 && (unsigned int)core < end; n--) {
 		vt_coreset_add(set, (unsigned int)core);
 		vt_coreset_del(&t->free, (unsigned int)core);
@@ -104,6 +119,7 @@ static struct vt_coreset place(struct vt_turn *t, unsigned int n, unsigned int h
 {
 	struct vt_coreset set = {{0}};
 
+	t->pressure_sum = 0;
 	if (home < t->n_domains && t->dom_free[home] >= n) {
 		take_from(t, home, n, &set);
 		return set;
@@ -120,21 +136,6 @@ static struct vt_coreset place(struct vt_turn *t, unsigned int n, unsigned int h
 		n -= k;
 	}
 	return set;
-}
-
-static uint8_t level_of(const struct vt_turn *t, const struct vt_coreset *set)
-{
-	uint64_t sum = 0;
-	unsigned int n = 0;
-
-	for (uint32_t d = 0; d < t->n_domains; d++) {
-		struct vt_coreset dom = domain_set(t->view, d);
-		unsigned int k = count_both(set, &dom);
-
-		sum += (uint64_t)k * t->view->domains[d].pressure_ppm;
-		n += k;
-	}
-	return n ? vt_level_of((uint32_t)(sum / n)) : 0;
 }
 
 uint8_t vt_turn_level(const struct vt_turn *t)
@@ -190,7 +191,7 @@ bool vt_turn_start(struct vt_turn *t, const struct vt_start *s)
 	if (!a)
 		return false;
 	a->cores = place(t, s->cores, r->home_domain);
-	a->level = s->use_level ? level_of(t, &a->cores) : 0;
+	a->level = s->use_level ? vt_level_of((uint32_t)(t->pressure_sum / s->cores)) : 0;
 	a->layer_begin = r->next_layer;
 	a->layer_end = s->end;
 	a->wanted = s->wanted;
@@ -208,8 +209,7 @@ static unsigned int domain_of(const struct vt_turn *t, const struct vt_coreset *
 	unsigned int best = VT_NO_DOMAIN, most = 0;
 
 	for (uint32_t d = 0; d < t->n_domains; d++) {
-		struct vt_coreset dom = domain_set(t->view, d);
-		unsigned int k = count_both(set, &dom);
+		unsigned int k = count_domain(t, set, d);
 
 		if (k > most) {
 			most = k;

@@ -17,7 +17,8 @@ struct vt_turn {
 	struct vt_decision *ret;
 	uint32_t needs; /* plan_needs of the policy: requests whose model lacks them are skipped */
 	uint32_t n_domains, n_cores, n_free;
-	uint32_t n_blocks; /* of the view, at most VT_SCHED_MAX_CORES */
+	uint32_t n_blocks;     /* of the view, at most VT_SCHED_MAX_CORES */
+	uint64_t pressure_sum; /* over the cores that place() took last */
 	struct vt_coreset free;
 	uint16_t dom_free[VT_MAX_DOMAINS];
 };
@@ -35,6 +36,21 @@ static inline const struct vt_model *vt_turn_model(const struct vt_turn *t, uint
 		return NULL;
 	m = &t->view->models[model];
 	return m->plan && (m->plan->needs & t->needs) == t->needs ? m : NULL;
+}
+
+/**
+ * vt_turn_known - the model of a waiting request that has an operator instance, else NULL
+ * Cheaper than vt_turn_ready(): it does not touch the plan, only knows that there is one.
+ */
+static inline const struct vt_model *vt_turn_known(const struct vt_turn *t,
+						   const struct vt_request *r)
+{
+	const struct vt_model *m;
+
+	if (r->model >= t->view->n_models || r->instances_busy)
+		return NULL;
+	m = &t->view->models[r->model];
+	return m->fastest_ns ? m : NULL;
 }
 
 /** vt_turn_ready - the model of a waiting request that may start now, else NULL */
