@@ -26,6 +26,7 @@ include user/sched/Kbuild
 include user/loop/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
+include tests/fuzz/Kbuild
 
 # ---- flags -------------------------------------------------------------------------------
 
@@ -114,6 +115,11 @@ $(O)/gen/%.o: $(O)/gen/%.c
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+fuzzers := $(addprefix $(O)/tests/fuzz/,$(fuzz-y))
+$(fuzzers): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+-include $(fuzzers:=.d)
 -include $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
 
 # Programs that only measure; `make bench-NAME` runs one.
@@ -137,6 +143,13 @@ check-quick: all $(tests)
 
 check: deps
 	scripts/check.sh
+
+# Thirty minutes a target by hand: make fuzz FUZZ_SECONDS=1800
+FUZZ_SECONDS ?= 60
+FUZZ         ?= $(fuzz-y)
+fuzz:
+	$(MAKE) CONFIG=fuzz $(addprefix $(BUILD)/fuzz/tests/fuzz/,$(FUZZ))
+	scripts/fuzz.sh $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 clean:
 	rm -rf $(BUILD)
