@@ -27,6 +27,7 @@ include user/loop/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
 include tests/fuzz/Kbuild
+include tests/conformance/Kbuild
 
 # ---- flags -------------------------------------------------------------------------------
 
@@ -143,6 +144,25 @@ check-quick: all $(tests)
 
 check: deps
 	scripts/check.sh
+
+# ONNX Runtime, the reference and the peer: from npm, outside the source tree, no package's scripts run.
+# Where it cannot be had, the tests that need it say so and are skipped.
+.PHONY: ort bench-ort
+ort: $(BUILD)/node/.installed
+$(BUILD)/node/.installed: scripts/package.json scripts/package-lock.json scripts/.npmrc
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+# All of what the tests in tests/conformance can compare, the 1.3 GB model included.
+conformance: all
+	-$(MAKE) ort
+	VT_ZOO=all prove --timer --exec scripts/tap.sh $(conformance-y)
+
+# make bench-ort BENCH="--models resnet-50 --threads 1"
+bench-ort: all ort
+	node scripts/bench-ort.js --zoo $(BUILD)/zoo --out $(BUILD)/bench-ort $(BENCH)
 
 # Thirty minutes a target by hand: make fuzz FUZZ_SECONDS=1800
 FUZZ_SECONDS ?= 60

@@ -27,6 +27,12 @@ make -s CONFIG=asan run-tests
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 
+step "fuzz targets, 20 s each"
+make -s -j"$j" fuzz FUZZ_SECONDS=20
+
+step "ONNX Runtime, the reference"
+make -s ort || echo "not to be had here: what needs it is skipped"
+
 step "tests"
 make -j"$j" tests
 make -s run-tests

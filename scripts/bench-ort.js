@@ -1,0 +1,229 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+// veltair beside ONNX Runtime: same file, same input, same cores, in turns.
+//
+//   bench-ort.js [--models A,B...] [--threads 1,2] [--iters N] [--zoo DIR] [--out PREFIX]
+//
+// Both engines are loaded and warm before the clock starts; then they take turns, A B A B ..., so that a
+// machine that slows down slows both. A turn is at least 40 ms; where it has more than two iterations,
+// the first is not counted: its caches hold what the other engine left. The ratio of a turn is that of
+// its two medians; what is reported is the median of the turns' ratios and their quartiles.
+// Writes PREFIX.md and PREFIX.json, and the table to standard output.
+'use strict';
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
+const readline = require('readline');
+const { execFileSync, spawn } = require('child_process');
+const ortlib = require('./ort.js');
+
+const veltair = process.env.VELTAIR || 'build/release/veltair';
+const TURN_MS = 40;
+const SLOW_MS = 1000; // from here on one iteration is a turn, and five are enough
+const TARGETS = ['mobilenet-v2', 'efficientnet-b0', 'googlenet', 'resnet-50', 'bert-large']; // the mean is of these
+const DEFAULTS = { models: [...TARGETS, 'tiny-yolov2', 'ssd-resnet34'], threads: [1, 2], zoo: 'build/zoo', out: 'build/bench-ort' };
+
+function parse(argv) {
+  const a = { ...DEFAULTS };
+  const flags = {
+    '--models': (v) => { a.models = v.split(','); },
+    '--threads': (v) => { a.threads = v.split(',').map(Number); },
+    '--iters': (v) => { a.iters = Number(v); },
+    '--zoo': (v) => { a.zoo = v; },
+    '--out': (v) => { a.out = v; },
+  };
+  for (let i = 0; i < argv.length; i += 2) {
+    if (!flags[argv[i]] || i + 1 === argv.length) throw new Error(`'${argv[i]}' not understood; ${Object.keys(flags).join(' ')}`);
+    flags[argv[i]](argv[i + 1]);
+  }
+  return a;
+}
+
+// ---- an engine: a process that answers lines ------------------------------------------------------
+
+class Engine {
+  constructor(command, args) {
+    this.name = path.basename(command);
+    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.stderr = '';
+    this.child.stderr.on('data', (d) => { this.stderr = (this.stderr + d).slice(-4000); });
+    this.child.stdin.on('error', () => {}); // its end is seen by answer()
+    this.closed = new Promise((resolve) => { this.child.on('close', resolve); });
+    this.lines = readline.createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async answer() {
+    const { value, done } = await this.lines.next();
+    if (done) {
+      await this.closed;
+      throw new Error(`${this.name} ended: ${this.stderr.trim() || 'no reason given'}`);
+    }
+    return JSON.parse(value);
+  }
+
+  async run(n) {
+    this.child.stdin.write(`run ${n}\n`);
+    return (await this.answer()).ms;
+  }
+
+  async quit() {
+    this.child.stdin.end('quit\n');
+    await this.closed;
+  }
+
+  kill() {
+    this.child.kill();
+  }
+}
+
+// ---- statistics -----------------------------------------------------------------------------------
+
+function quantile(values, p) {
+  const s = [...values].sort((a, b) => a - b);
+  const at = p * (s.length - 1);
+  const low = Math.floor(at);
+  return s[low] + (s[Math.min(low + 1, s.length - 1)] - s[low]) * (at - low);
+}
+
+const median = (v) => quantile(v, 0.5);
+
+function geomean(values) {
+  return Math.exp(values.reduce((s, v) => s + Math.log(v), 0) / values.length);
+}
+
+// ---- one model, one number of threads ---------------------------------------------------------------
+
+function inputArgs(zoo, model) {
+  const args = [];
+  for (const f of fs.readdirSync(zoo)) {
+    if (f.startsWith(`${model}.`) && f.endsWith('.npy')) args.push('--input', `${f.slice(model.length + 1, -4)}=${path.join(zoo, f)}`);
+  }
+  return args;
+}
+
+async function takeTurns(engines, iters) {
+  const warm = [];
+  for (const e of engines) warm.push(median(await e.run(1)));
+  const slow = Math.min(...warm) > SLOW_MS;
+  const perTurn = slow ? 1 : Math.ceil(TURN_MS / Math.min(...warm)) + 1;
+  const drop = perTurn > 2 ? 1 : 0;
+  const turns = Math.max(slow ? 5 : 10, Math.ceil((iters || (slow ? 5 : 20)) / (perTurn - drop)));
+  const times = engines.map(() => []);
+  const ratios = [];
+  for (let t = 0; t < turns; t++) {
+    const mids = [];
+    for (const [i, e] of engines.entries()) {
+      const ms = (await e.run(perTurn)).slice(drop);
+      times[i].push(...ms);
+      mids.push(median(ms));
+    }
+    ratios.push(mids[1] / mids[0]);
+  }
+  return { times, ratios, turns };
+}
+
+async function measure(model, threads, a) {
+  const file = path.join(a.zoo, `${model.name}.onnx`);
+  const common = [file, '--threads', String(threads), '--warmup', '1', '--interactive', ...inputArgs(a.zoo, model.name)];
+  const engines = [new Engine(veltair, ['run', '--json', ...common]),
+    new Engine(process.execPath, [path.join(__dirname, 'ort-run.js'), ...common])];
+  try {
+    for (const e of engines) {
+      if (!(await e.answer()).ready) throw new Error(`${e.name} did not say that it is ready`);
+    }
+    const r = await takeTurns(engines, a.iters);
+    for (const e of engines) await e.quit();
+    const side = (ms) => ({
+      median_ms: median(ms), min_ms: Math.min(...ms), p95_ms: quantile(ms, 0.95), iterations: ms.length,
+      gflops: 2 * model.macs / median(ms) / 1e6,
+    });
+    return {
+      model: model.name, threads, veltair: side(r.times[0]), onnxruntime: side(r.times[1]),
+      ratio: median(r.ratios), ratio_p25: quantile(r.ratios, 0.25), ratio_p75: quantile(r.ratios, 0.75), turns: r.turns,
+    };
+  } catch (err) {
+    for (const e of engines) e.kill();
+    throw new Error(`${model.name}, ${threads} threads: ${err.message}`);
+  }
+}
+
+// ---- report -----------------------------------------------------------------------------------------
+
+function machine() {
+  const cpuinfo = fs.readFileSync('/proc/cpuinfo', 'utf8');
+  const field = (k) => (new RegExp(`^${k}\\s*: (.*)$`, 'm').exec(cpuinfo) || [])[1];
+  return {
+    cpu: field('model name'), family: `${field('vendor_id')} ${field('cpu family')}/${field('model')}`, cores: os.cpus().length,
+    kernel: os.release(), memory_gb: Math.round(os.totalmem() / 1e9),
+    veltair: execFileSync(veltair, ['--version'], { encoding: 'utf8' }).trim(), onnxruntime: ortlib.version(),
+  };
+}
+
+function summary(rows, threads) {
+  const of = rows.filter((r) => r.threads === threads);
+  const named = of.filter((r) => TARGETS.includes(r.model));
+  return {
+    threads, geomean_five: named.length === TARGETS.length ? geomean(named.map((r) => r.ratio)) : null,
+    geomean_all: geomean(of.map((r) => r.ratio)), lowest: Math.min(...of.map((r) => r.ratio)),
+  };
+}
+
+function scaling(rows) {
+  const by = (m, t) => rows.find((r) => r.model === m && r.threads === t);
+  return [...new Set(rows.map((r) => r.model))].filter((m) => by(m, 1) && by(m, 2)).map((m) => ({
+    model: m, veltair: by(m, 1).veltair.median_ms / by(m, 2).veltair.median_ms,
+    onnxruntime: by(m, 1).onnxruntime.median_ms / by(m, 2).onnxruntime.median_ms,
+  }));
+}
+
+function markdown(report) {
+  const n = (v, d = 2) => v.toFixed(d);
+  const out = [`# veltair beside ONNX Runtime ${report.machine.onnxruntime}`, '',
+    `${report.machine.cpu} (${report.machine.family}), ${report.machine.cores} cores, Linux ${report.machine.kernel}. ` +
+    'Same file, same input, in turns on the same cores; a ratio above 1 means that veltair is faster.', '',
+    '| model | threads | veltair ms | ONNX Runtime ms | ratio | quartiles | veltair GFLOP/s | iterations |', '|---|---|---|---|---|---|---|---|'];
+  for (const r of report.rows) {
+    out.push(`| ${r.model} | ${r.threads} | ${n(r.veltair.median_ms)} | ${n(r.onnxruntime.median_ms)} | **${n(r.ratio)}** | ` +
+      `${n(r.ratio_p25)} .. ${n(r.ratio_p75)} | ${n(r.veltair.gflops, 1)} | ${r.veltair.iterations} + ${r.onnxruntime.iterations} |`);
+  }
+  out.push('');
+  for (const s of report.summary) {
+    const five = s.geomean_five ? `geometric mean of the five ${n(s.geomean_five)}, ` : '';
+    out.push(`- ${s.threads} threads: ${five}of all measured ${n(s.geomean_all)}, lowest ${n(s.lowest)}`);
+  }
+  if (report.scaling.length) {
+    out.push('', '| model | veltair, 1 over 2 threads | ONNX Runtime |', '|---|---|---|');
+    for (const s of report.scaling) out.push(`| ${s.model} | ${n(s.veltair)} | ${n(s.onnxruntime)} |`);
+  }
+  return `${out.join('\n')}\n`;
+}
+
+async function main() {
+  const a = parse(process.argv.slice(2));
+  const known = JSON.parse(execFileSync(veltair, ['zoo', '--list', '--json'], { encoding: 'utf8' }));
+  const models = a.models.map((name) => known.find((m) => m.name === name) || name);
+  const unknown = models.filter((m) => typeof m === 'string');
+  if (unknown.length) throw new Error(`no model ${unknown}; 'veltair zoo --list' shows those there are`);
+  const missing = models.filter((m) => !fs.existsSync(path.join(a.zoo, `${m.name}.onnx`)));
+  if (missing.length) execFileSync(veltair, ['zoo', '--out', a.zoo, '--inputs', ...missing.map((m) => m.name)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const report = { machine: machine(), date: new Date().toISOString(), rows: [] };
+  for (const threads of a.threads.filter((t) => t <= os.cpus().length)) {
+    for (const m of models) {
+      const row = await measure(m, threads, a);
+      report.rows.push(row);
+      process.stderr.write(`${row.model}, ${threads} threads: ${row.veltair.median_ms.toFixed(2)} ms, ` +
+        `ONNX Runtime ${row.onnxruntime.median_ms.toFixed(2)} ms, ratio ${row.ratio.toFixed(2)}\n`);
+    }
+  }
+  report.summary = [...new Set(report.rows.map((r) => r.threads))].map((t) => summary(report.rows, t));
+  report.scaling = scaling(report.rows);
+  fs.mkdirSync(path.dirname(a.out), { recursive: true });
+  fs.writeFileSync(`${a.out}.json`, `${JSON.stringify(report, null, 2)}\n`);
+  fs.writeFileSync(`${a.out}.md`, markdown(report));
+  process.stdout.write(markdown(report));
+}
+
+main().catch((err) => {
+  process.stderr.write(`bench-ort: ${err.message}\n`);
+  process.exitCode = 1;
+});
