@@ -113,7 +113,9 @@ $(O)/gen/veltair.skel.h: $(O)/bpf/veltair.bpf.o
 $(O)/gen/%.o: $(O)/gen/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -w -MMD -MP -c -o $@ $<
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libvt.a $(O)/libvtpure.a
+# A test's further objects, by its name in tests/unit/Kbuild: test_x-y := tests/unit/helper.o
+.SECONDEXPANSION:
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 fuzzers := $(addprefix $(O)/tests/fuzz/,$(fuzz-y))
@@ -130,6 +132,12 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
 .PHONY: bench-sched
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
+
+docs/operators.md: $(O)/user/model/operators_page
+	$< > $@
+
+$(O)/user/model/operators_page: $(O)/user/model/operators_page.o $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- checks ------------------------------------------------------------------------------
 

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/graph.h"
+#include "onnx_text.h"
+
+/* What a model becomes: its operators in order, and the shape of its first output; or its error. */
+struct row {
+	const char *what;
+	int opset;
+	const char *text;
+	const char *want;
+};
+
+static void describe(const struct vt_graph *g, char *buf, size_t len)
+{
+	const struct vt_tensor *out = &g->tensors[g->outputs[0]];
+	char shape[128];
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (int i = 0; i < g->n_nodes; i++)
+		n += (size_t)snprintf(buf + n, len - n, "%s ", vt_op_name(g->nodes[i].op));
+	snprintf(buf + n, len - n, "-> %s%s %s", out->kind == VT_T_CONST ? "constant " : "",
+		 vt_dtype_name(out->dtype), vt_shape_text(&out->shape, shape, sizeof(shape)));
+}
+
+static void import_row(const struct row *r, const struct vt_import_opts *o, char *got, size_t len)
+{
+	struct vt_graph g;
+	struct vt_err e = {0};
+	size_t bytes = 0;
+	uint8_t *buf = vt_onnx_text(r->text, r->opset, &bytes);
+	int err;
+
+	assert_non_null(buf);
+	err = vt_import_onnx_buf(&g, buf, bytes, NULL, o, &e);
+	free(buf);
+	if (err) {
+		assert_int_equal(err, e.code);
+		snprintf(got, len, "%d %s", -err, e.msg);
+		assert_null(g.nodes);
+		return;
+	}
+	assert_int_equal(e.code, 0);
+	if (vt_graph_check(&g, &e))
+		fail_msg("%s: %s", r->what, e.msg);
+	describe(&g, got, len);
+	vt_graph_fini(&g);
+}
+
+static void run_rows(const struct row *rows, size_t n, const struct vt_import_opts *o)
+{
+	char got[1024];
+
+	for (size_t i = 0; i < n; i++) {
+		import_row(&rows[i], o, got, sizeof(got));
+		if (strcmp(got, rows[i].want))
+			fail_msg("%s, opset %d:\n  got  %s\n  want %s", rows[i].what, rows[i].opset,
+				 got, rows[i].want);
+	}
+}
+
+static const struct vt_import_opts plain;
+
+static void test_opsets_change_meaning(void **state)
+{
+	static const struct row rows[] = {
+		{"flat softmax", 11, "in x f32 2,3,4; y = Softmax(x); out y",
+		 "Reshape Softmax Reshape -> float32 2x3x4"},
+		{"last axis needs no view", 11, "in x f32 2,3,4; y = Softmax(x) axis=2; out y",
+		 "Softmax -> float32 2x3x4"},
+		{"softmax by one axis", 13, "in x f32 2,3,4; y = Softmax(x) axis=1; out y",
+		 "Softmax -> float32 2x3x4"},
+		{"clip by attributes", 6, "in x f32 2; y = Clip(x) min=0.0 max=6.0; out y",
+		 "Clip -> float32 2"},
+		{"clip by operands", 11,
+		 "in x f32 2; const a f32 = 0; const b f32 = 6; y = Clip(x,a,b); out y",
+		 "Clip -> float32 2"},
+		{"clip of integers", 13, "in x i64 2; const b i64 = 6; y = Clip(x,-,b); out y",
+		 "Min -> int64 2"},
+		{"clip by the run's data", 11, "in x f32 2; in a f32; y = Clip(x,a); out y",
+		 "Max -> float32 2"},
+		{"squeeze by attribute", 11, "in x f32 2,1,4; y = Squeeze(x) axes=[1]; out y",
+		 "Reshape -> float32 2x4"},
+		{"squeeze by operand", 13,
+		 "in x f32 2,1,4; const a i64 1 = -2; y = Squeeze(x,a); out y",
+		 "Reshape -> float32 2x4"},
+		{"unsqueeze by attribute", 11, "in x f32 2,4; y = Unsqueeze(x) axes=[0,3]; out y",
+		 "Reshape -> float32 1x2x4x1"},
+		{"unsqueeze by operand", 13,
+		 "in x f32 2,4; const a i64 2 = 0,-1; y = Unsqueeze(x,a); out y",
+		 "Reshape -> float32 1x2x4x1"},
+		{"split by attribute", 2, "in x f32 6,2; y,z = Split(x) split=[2,4]; out z",
+		 "Split -> float32 4x2"},
+		{"split by operand", 13,
+		 "in x f32 6,2; const s i64 2 = 2,4; y,z = Split(x,s); out y",
+		 "Split -> float32 2x2"},
+		{"split evenly", 13, "in x f32 6,2; y,z,w = Split(x); out w",
+		 "Split -> float32 2x2"},
+		{"reducesum by attribute", 11,
+		 "in x f32 2,3; y = ReduceSum(x) axes=[1] keepdims=0; out y",
+		 "ReduceSum -> float32 2"},
+		{"reducesum by operand", 13,
+		 "in x f32 2,3; const a i64 1 = 0; y = ReduceSum(x,a); out y",
+		 "ReduceSum -> float32 1x3"},
+		{"reducesum of nothing", 13,
+		 "in x f32 2,3; const a i64 0; y = ReduceSum(x,a) noop_with_empty_axes=1; out y",
+		 "ReduceSum -> float32 2x3"},
+		{"reducesum of all", 13, "in x f32 2,3; y = ReduceSum(x) keepdims=0; out y",
+		 "ReduceSum -> float32 scalar"},
+		{"slice by attributes", 9,
+		 "in x f32 5,6; y = Slice(x) starts=[1,-3] ends=[9,-1]; out y",
+		 "Slice -> float32 4x2"},
+		{"slice backwards", 13,
+		 "in x f32 5,6; const s i64 1 = -1; const e i64 1 = -100; const a i64 1 = 1; const "
+		 "t i64 1 = -2; y = Slice(x,s,e,a,t); out y",
+		 "Slice -> float32 5x3"},
+		{"slice of nothing", 13,
+		 "in x f32 5,6; const s i64 1 = 3; const e i64 1 = 2; y = Slice(x,s,e); out y",
+		 "Slice -> float32 0x6"},
+		{"pad by attribute", 2, "in x f32 2,3; y = Pad(x) pads=[0,1,0,2]; out y",
+		 "Pad -> float32 2x6"},
+		{"pad by operand, cropping", 13,
+		 "in x f32 2,3; const p i64 4 = 0,-1,0,2; y = Pad(x,p) mode=edge; out y",
+		 "Pad -> float32 2x4"},
+		{"topk by attribute", 9, "in x f32 2,5; y,i = TopK(x) k=3; out i",
+		 "TopK -> int64 2x3"},
+		{"topk by operand", 11,
+		 "in x f32 2,5; const k i64 1 = 3; y,i = TopK(x,k) largest=0; out y",
+		 "TopK -> float32 2x3"},
+		{"upsample by attribute", 7,
+		 "in x f32 1,3,2,2; y = Upsample(x) scales=[1.0,1.0,2.0,3.0]; out y",
+		 "Transpose Resize Transpose -> float32 1x3x4x6"},
+		{"upsample by operand", 9,
+		 "in x f32 1,3,2,2; const s f32 4 = 1,1,2,3; y = Upsample(x,s); out y",
+		 "Transpose Resize Transpose -> float32 1x3x4x6"},
+		{"resize by scales", 10,
+		 "in x f32 1,3,2,2; const s f32 4 = 1,1,2,3; y = Resize(x,s); out y",
+		 "Transpose Resize Transpose -> float32 1x3x4x6"},
+		{"resize by sizes", 11,
+		 "in x f32 1,3,2,2; const r f32 0; const s f32 0; const z i64 4 = 1,3,5,7; y = "
+		 "Resize(x,r,s,z) mode=linear; out y",
+		 "Transpose Resize Transpose -> float32 1x3x5x7"},
+		{"resize of channels", 13,
+		 "in x f32 1,3,2,2; const s f32 4 = 1,2,1,1; y = Resize(x,-,s); out y",
+		 "Resize -> float32 1x6x2x2"},
+		{"dropout and mask", 7, "in x f32 2,3; y,m = Dropout(x); z = Add(y,m); out z",
+		 "Expand Add -> float32 2x3"},
+		{"old broadcast", 6,
+		 "in x f32 2,3,4; in b f32 3; y = Add(x,b) broadcast=1 axis=1; out y",
+		 "Reshape Add -> float32 2x3x4"},
+		{"old prelu", 6, "in x f32 2,3,4; const b f32 3; y = PRelu(x,b); out y",
+		 "PRelu -> float32 2x3x4"},
+		{"shape in part", 15, "in x f32 2,3,4; y = Shape(x) start=-2; out y",
+		 "-> constant int64 2"},
+		{"reshape by attribute", 1, "in x f32 2,3,4; y = Reshape(x) shape=[0,-1]; out y",
+		 "Reshape -> float32 2x12"},
+		{"reshape by operand", 14,
+		 "in x f32 2,3,4; const s i64 3 = 4,0,-1; y = Reshape(x,s); out y",
+		 "Reshape -> float32 4x3x2"},
+		{"reshape to nothing", 14,
+		 "in x f32 0,3; const s i64 2 = 3,0; y = Reshape(x,s) allowzero=1; out y",
+		 "Reshape -> float32 3x0"},
+	};
+
+	run_rows(rows, VT_COUNT(rows), &plain);
+}
+
+static void test_lowering(void **state)
+{
+	static const struct row rows[] = {
+		{"conv", 11,
+		 "in x f32 1,3,8,8; const w f32 4,3,3,3; y = Conv(x,w) strides=[2,2] "
+		 "pads=[1,1,1,1]; out y",
+		 "Transpose Conv Transpose -> float32 1x4x4x4"},
+		{"conv, same", 11,
+		 "in x f32 1,3,7,8; const w f32 4,3,3,3; const b f32 4; y = Conv(x,w,b) "
+		 "strides=[2,2] auto_pad=SAME_LOWER; out y",
+		 "Transpose Conv Transpose -> float32 1x4x4x4"},
+		{"conv of a line", 11,
+		 "in x f32 1,4,8; const w f32 4,1,3; y = Conv(x,w) group=4 dilations=[2]; out y",
+		 "Transpose Conv Transpose -> float32 1x4x4"},
+		{"conv of a volume", 11,
+		 "in x f32 1,2,4,5,6; const w f32 3,2,2,1,1; y = Conv(x,w); out y",
+		 "Transpose Slice Reshape Slice Reshape Conv Slice Reshape Slice Reshape Conv Add "
+		 "Reshape Transpose -> float32 1x3x3x5x6"},
+		{"deconv", 11,
+		 "in x f32 1,3,4,4; const w f32 3,2,3,3; y = ConvTranspose(x,w) strides=[2,2] "
+		 "pads=[1,1,1,1] output_padding=[1,1]; out y",
+		 "Transpose ConvTranspose Transpose -> float32 1x2x8x8"},
+		{"deconv to a size", 11,
+		 "in x f32 1,3,3,3; const w f32 3,2,3,3; y = ConvTranspose(x,w) strides=[3,2] "
+		 "output_shape=[10,8]; out y",
+		 "Transpose ConvTranspose Transpose -> float32 1x2x10x8"},
+		{"pool, floor", 11,
+		 "in x f32 1,3,6,6; y = MaxPool(x) kernel_shape=[3,3] strides=[2,2]; out y",
+		 "Transpose MaxPool Transpose -> float32 1x3x2x2"},
+		{"pool, ceil", 11,
+		 "in x f32 1,3,6,6; y = MaxPool(x) kernel_shape=[3,3] strides=[2,2] ceil_mode=1; "
+		 "out y",
+		 "Transpose MaxPool Transpose -> float32 1x3x3x3"},
+		{"pool, ceil, last window outside", 11,
+		 "in x f32 1,1,3,3; y = AveragePool(x) kernel_shape=[1,1] strides=[3,3] "
+		 "pads=[0,0,1,1] ceil_mode=1; out y",
+		 "Transpose AveragePool Transpose -> float32 1x1x2x2"},
+		{"pool of a volume", 11,
+		 "in x f32 1,3,4,6,6; y = AveragePool(x) kernel_shape=[2,3,3]; out y",
+		 "Transpose Reshape AveragePool Reshape AveragePool Reshape Transpose -> float32 "
+		 "1x3x3x4x4"},
+		{"global pool", 11, "in x f32 2,3,4,5; y = GlobalAveragePool(x); out y",
+		 "Transpose GlobalAveragePool Transpose -> float32 2x3x1x1"},
+		{"batch norm of rows", 9,
+		 "in x f32 2,3; const s f32 3; y = BatchNormalization(x,s,s,s,s); out y",
+		 "BatchNormalization -> float32 2x3"},
+		{"batch norm of a volume", 9,
+		 "in x f32 2,3,2,2,2; const s f32 3; y = BatchNormalization(x,s,s,s,s); out y",
+		 "Reshape Transpose BatchNormalization Transpose Reshape -> float32 2x3x2x2x2"},
+		{"gemm by a constant", 11,
+		 "in x f32 2,3; const w f32 4,3; const b f32 4; y = Gemm(x,w,b) transB=1; out y",
+		 "FullyConnected -> float32 2x4"},
+		{"gemm of two", 11,
+		 "in x f32 3,2; in w f32 3,4; in c f32 2,1; y = Gemm(x,w,c) transA=1 beta=0.5; out "
+		 "y",
+		 "MatMul Mul Add -> float32 2x4"},
+		{"matmul by a constant", 13,
+		 "in x f32 2,5,3; const w f32 3,4; y = MatMul(x,w); out y",
+		 "FullyConnected -> float32 2x5x4"},
+		{"matmul of two", 13, "in x f32 2,1,5,3; in w f32 7,3,4; y = MatMul(x,w); out y",
+		 "MatMul -> float32 2x7x5x4"},
+		{"matmul of vectors", 13, "in x f32 3; in w f32 3; y = MatMul(x,w); out y",
+		 "Reshape Reshape MatMul Reshape -> float32 scalar"},
+		{"matmul of a row", 13, "in x f32 3; in w f32 2,3,4; y = MatMul(x,w); out y",
+		 "Reshape MatMul Reshape -> float32 2x4"},
+		{"matmul with a column", 13, "in x f32 2,4,3; in w f32 3; y = MatMul(x,w); out y",
+		 "Reshape MatMul Reshape -> float32 2x4"},
+		{"mean of three", 13, "in x f32 3; y = Mean(x,x,x); out y",
+		 "Add Add Div -> float32 3"},
+		{"gather", 13, "in x f32 5,6; in i i64 2,3; y = Gather(x,i) axis=1; out y",
+		 "Gather -> float32 5x2x3"},
+		{"one hot", 11,
+		 "in i i64 2; const d i64 = 7; const v f32 2; y = OneHot(i,d,v) axis=0; out y",
+		 "OneHot -> float32 7x2"},
+		{"unused nodes are not looked at", 13,
+		 "in x f32 3; z = NoSuchThing(x); y = Neg(x); out y", "Neg -> float32 3"},
+		{"an output that is an input", 13, "in x f32 3; y = Identity(x); out y",
+		 "Reshape -> float32 3"},
+	};
+
+	run_rows(rows, VT_COUNT(rows), &plain);
+}
+
+static void test_bad_models(void **state)
+{
+	static const struct row rows[] = {
+		{"unknown operator", 13, "in x f32 3; y = NoSuchThing(x); out y",
+		 "8 node \"y\" (NoSuchThing): operator NoSuchThing is not supported"},
+		{"operator too new", 8, "in x f32 3; y = Erf(x); out y",
+		 "8 node \"y\" (Erf): operator Erf of opset 8 is not supported, only of 9 to 17"},
+		{"subgraph", 13, "in x b 1; y = If(x); out y",
+		 "8 node \"y\" (If): operator If is not supported: it needs subgraphs"},
+		{"unknown opset", 99, "in x f32 3; y = Neg(x); out y",
+		 "8 uses opset 99; this build knows 1 to 17 (export with opset 17)"},
+		{"cycle", 13, "in x f32 3; a = Add(x,c); b = Neg(a); c = Neg(b); out c",
+		 "40 node \"a\" (Add) depends on its own output: the graph has a cycle"},
+		{"lost operand", 13, "in x f32 3; y = Add(x,w); out y",
+		 "22 node \"y\" (Add): \"w\" is not an input, initialiser or output of any node"},
+		{"lost output", 13, "in x f32 3; y = Neg(x); out z",
+		 "22 nothing computes the graph output \"z\""},
+		{"no output", 13, "in x f32 3; y = Neg(x)", "22 has no outputs"},
+		{"two definitions", 13, "in x f32 3; y = Neg(x); y = Abs(x); out y",
+		 "22 \"y\" is defined twice"},
+		{"missing operand", 13, "in x f32 3; y = Add(x); out y",
+		 "22 node \"y\" (Add): has 1 operands, needs 2"},
+		{"absent operand", 13, "in x f32 3; y = Add(-,x); out y",
+		 "22 node \"y\" (Add): operand 0 is missing"},
+		{"initialiser too large", 13, "const w f32 2,2 = 1,2,3,4,5; y = Neg(w); out y",
+		 "22 initialiser \"w\": has 20 bytes of data, its type and shape need 16"},
+		{"initialiser too small", 13, "const w f32 2,3000; y = Neg(w); out y",
+		 "22 initialiser \"w\": has 0 bytes of data, its type and shape need 24000"},
+		{"initialiser overflows", 13,
+		 "const w f32 4611686018427387904,4611686018427387904; y = Neg(w); out y",
+		 "75 initialiser \"w\": has a shape whose product overflows"},
+		{"initialiser of a negative dimension", 13, "const w f32 -1; y = Neg(w); out y",
+		 "22 initialiser \"w\": has dimension -1"},
+		{"input overflows", 13,
+		 "in x f32 4611686018427387904,4611686018427387904; y = Neg(x); out y",
+		 "75 input \"x\": the shape 4611686018427387904x4611686018427387904 overflows"},
+		{"input of a negative dimension", 13, "in x f32 2,-7; y = Neg(x); out y",
+		 "22 input \"x\": dimension 1 is -7"},
+		{"strings", 13, "in x str 2; y = Identity(x); out y",
+		 "8 input \"x\" holds strings, which are not supported"},
+		{"nine dimensions", 13, "in x f32 1,1,1,1,1,1,1,1,1; y = Neg(x); out y",
+		 "8 input \"x\" has 9 dimensions, at most 8 are supported"},
+		{"no broadcast", 13, "in x f32 2; in z f32 3; y = Add(x,z); out y",
+		 "22 node \"y\" (Add): shapes 2 and 3 do not broadcast"},
+		{"mixed types", 13, "in x f32 2; in z i64 2; y = Add(x,z); out y",
+		 "22 node \"y\" (Add): its operands have types float32 and int64"},
+		{"reshape", 13, "in x f32 6; const s i64 2 = 4,-1; y = Reshape(x,s); out y",
+		 "22 node \"y\" (Reshape): 6 elements do not divide by 4"},
+		{"reshape with two unknowns", 13,
+		 "in x f32 6; const s i64 2 = -1,-1; y = Reshape(x,s); out y",
+		 "22 node \"y\" (Reshape): its shape has dimension -1"},
+		{"window", 13, "in x f32 1,1,2,2; const w f32 1,1,3,3; y = Conv(x,w); out y",
+		 "22 node \"y\" (Conv): a window of 3 does not fit 2 + 0 + 0"},
+		{"channels", 13, "in x f32 1,4,8,8; const w f32 1,3,3,3; y = Conv(x,w); out y",
+		 "22 node \"y\" (Conv): 4 channels in 1 groups do not fit its weight of 1 x 3"},
+		{"stride", 13,
+		 "in x f32 1,1,8,8; y = MaxPool(x) kernel_shape=[2,2] strides=[0,1]; out y",
+		 "22 node \"y\" (MaxPool): strides has value 0"},
+		{"axis", 13, "in x f32 2,2; y = Softmax(x) axis=2; out y",
+		 "22 node \"y\" (Softmax): axis 2 of 2 dimensions"},
+		{"matrices", 13, "in x f32 2,3; in w f32 2,3; y = MatMul(x,w); out y",
+		 "22 node \"y\" (MatMul): cannot multiply 2x3 by 2x3"},
+		{"index", 13, "in x f32 3; const i i64 1 = 3; y = Gather(x,i); out y",
+		 "22 node \"y\" (Gather): index 3 of 3"},
+		{"auto_pad", 13,
+		 "in x f32 1,1,8,8; y = MaxPool(x) kernel_shape=[2,2] auto_pad=SOME; out y",
+		 "8 node \"y\" (MaxPool): auto_pad \"SOME\" is not supported"},
+		{"huge fill", 13,
+		 "const s i64 3 = 1000000,1000000,1000000; y = ConstantOfShape(s); out y",
+		 "75 node \"y\" (ConstantOfShape): its output 1000000x1000000x1000000 is too "
+		 "large"},
+		{"huge tile", 13,
+		 "in x f32 2; const t i64 1 = 4611686018427387904; y = Tile(x,t); out y",
+		 "75 node \"y\" (Tile): repeats dimension 0 4611686018427387904 times"},
+		{"endless range", 13,
+		 "const a f32 = 0; const b f32 = 1; const c f32 = 0; y = Range(a,b,c); out y",
+		 "22 node \"y\" (Range): from 0 to 1 in steps of 0 has no sensible end"},
+		{"shape from data", 13, "in x f32 6; in s i64 1; y = Reshape(x,s); out y",
+		 "22 node \"y\" (Reshape): its operand \"s\" must be known when the model is "
+		 "loaded; give --input s=FILE"},
+	};
+
+	run_rows(rows, VT_COUNT(rows), &plain);
+}
+
+static void test_symbolic_dimensions(void **state)
+{
+	static const struct vt_dim_binding dims[] = {{"seq", 12}, {"x:2", 5}};
+	static const struct vt_import_opts bound = {.dims = dims, .n_dims = 2};
+	static const struct row without[] = {
+		{"batch is one", 13, "in x f32 batch_size,3; y = Neg(x); out y",
+		 "Neg -> float32 1x3"},
+		{"a nameless batch too", 13, "in x f32 ?,3; y = Neg(x); out y",
+		 "Neg -> float32 1x3"},
+		{"-1 is nameless", 13, "in x f32 -1,3; y = Neg(x); out y", "Neg -> float32 1x3"},
+		{"others are asked for", 13, "in x f32 batch,seq; y = Neg(x); out y",
+		 "22 input \"x\": dimension 1 (seq) has no size; give --dim seq=N"},
+		{"also at the front", 13, "in x f32 seq,2; y = Neg(x); out y",
+		 "22 input \"x\": dimension 0 (seq) has no size; give --dim seq=N"},
+		{"nameless ones by axis", 13, "in x f32 1,?; y = Neg(x); out y",
+		 "22 input \"x\": dimension 1 (nameless) has no size; give --dim x:1=N"},
+	};
+	static const struct row with[] = {
+		{"by name", 13, "in x f32 batch,seq; y = Neg(x); out y", "Neg -> float32 1x12"},
+		{"by axis", 13, "in x f32 1,2,?; y = Neg(x); out y", "Neg -> float32 1x2x5"},
+	};
+
+	run_rows(without, VT_COUNT(without), &plain);
+	run_rows(with, VT_COUNT(with), &bound);
+}
+
+static const struct vt_value *six(void *arg, const char *name)
+{
+	static int64_t data[] = {2, 3};
+	static const struct vt_value v = {VT_I64, {1, {2}}, data, sizeof(data), NULL};
+
+	return strcmp(name, "s") ? NULL : &v;
+}
+
+static void test_values_of_inputs(void **state)
+{
+	static const struct vt_import_opts o = {.input_value = six};
+	static const struct row rows[] = {
+		{"needed for a shape", 13, "in x f32 6; in s i64 2; y = Reshape(x,s); out y",
+		 "Reshape -> float32 2x3"},
+		{"not needed", 13, "in s i64 2; y = Neg(s); out y", "Neg -> int64 2"},
+		{"gives a symbolic size", 13, "in s i64 n; y = Neg(s); out y", "Neg -> int64 2"},
+		{"of another shape", 13, "in x f32 6; in s i64 3; y = Reshape(x,s); out y",
+		 "22 node \"y\" (Reshape): the value given for \"s\" is int64 2, it takes int64 3"},
+	};
+
+	run_rows(rows, VT_COUNT(rows), &o);
+}
+
+static void test_truncated_and_foreign_bytes(void **state)
+{
+	struct vt_graph g;
+	size_t len = 0;
+	uint8_t *buf = vt_onnx_text("in x f32 3; const w f32 3; y = Add(x,w); out y", 13, &len);
+	static const char *const foreign[] = {"",
+					      "\x7f"
+					      "ELF\x02\x01\x01",
+					      "hello, world\n", "{\"a\": 1}", "\x0a"};
+
+	assert_non_null(buf);
+	for (size_t n = 0; n < len; n++) {
+		struct vt_err e = {0};
+
+		/* Cut between two fields it may still parse; then something is missing. */
+		if (vt_import_onnx_buf(&g, buf, n, NULL, &plain, &e) == 0)
+			fail_msg("%zu of %zu bytes were accepted", n, len);
+		assert_int_not_equal(e.msg[0], 0);
+	}
+	for (size_t i = 0; i < VT_COUNT(foreign); i++) {
+		struct vt_err e = {0};
+
+		assert_int_equal(
+			vt_import_onnx_buf(&g, foreign[i], strlen(foreign[i]), NULL, &plain, &e),
+			-EBADMSG);
+	}
+	free(buf);
+}
+
+/* TypeProto in TypeProto in ... : each level is a sequence of the next. */
+static void test_nesting_is_bounded(void **state)
+{
+	enum { DEEP = 100000 };
+	size_t cap = 10 * DEEP + 64, at = cap;
+	uint8_t *buf = malloc(cap);
+	struct vt_err e = {0};
+	struct vt_graph g;
+	static const uint8_t tags[] = {0x3a /* graph */, 0x5a /* input */, 0x12 /* type */};
+
+	assert_non_null(buf);
+	for (int i = 0; i < 2 * DEEP + 3; i++) {
+		size_t len = cap - at;
+		uint8_t head[8], n = 0;
+
+		/* outermost last: the message is written from its end */
+		head[n++] = i >= 2 * DEEP ? tags[2 - (i - 2 * DEEP)] : i & 1 ? 0x22 : 0x0a;
+		for (; len > 127; len >>= 7)
+			head[n++] = (uint8_t)(len | 128);
+		head[n++] = (uint8_t)len;
+		at -= n;
+		memcpy(buf + at, head, n);
+	}
+	assert_int_equal(vt_import_onnx_buf(&g, buf + at, cap - at, NULL, &plain, &e), -EBADMSG);
+	assert_string_equal(e.msg, "nests messages deeper than 32");
+	free(buf);
+}
+
+/* docs/operators.md is what the table says now. */
+static void test_operators_page_is_current(void **state)
+{
+	FILE *f = fopen("docs/operators.md", "r"), *out;
+	char *want = NULL, *got;
+	size_t want_len, got_len;
+
+	if (!f)
+		vt_skip("not run from the top of the tree");
+	out = open_memstream(&want, &want_len);
+	assert_non_null(out);
+	vt_operators_markdown(out);
+	fclose(out);
+	got = calloc(1, want_len + 2);
+	assert_non_null(got);
+	got_len = fread(got, 1, want_len + 1, f);
+	fclose(f);
+	if (got_len != want_len || memcmp(got, want, want_len))
+		fail_msg("docs/operators.md is not what the table says: run `make "
+			 "docs/operators.md`");
+	free(want);
+	free(got);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_opsets_change_meaning),
+		cmocka_unit_test(test_lowering),
+		cmocka_unit_test(test_bad_models),
+		cmocka_unit_test(test_symbolic_dimensions),
+		cmocka_unit_test(test_values_of_inputs),
+		cmocka_unit_test(test_truncated_and_foreign_bytes),
+		cmocka_unit_test(test_nesting_is_bounded),
+		cmocka_unit_test(test_operators_page_is_current),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
