@@ -43,6 +43,8 @@ opt-debug   := -O0
 opt-asan    := -O1
 opt-tsan    := -O1
 opt-fuzz    := -O1
+loops-release := -O3
+loops-clang := -O3
 ifneq ($(filter $(CONFIG),clang fuzz),)
 CC := $(CLANG)
 endif
@@ -83,6 +85,16 @@ $(O)/libvtpure.a: $(pure-objs)
 $(O)/%.o: %.c | $(gen)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(cflags-$*) -MMD -MP -c -o $@ $<
+
+# The same source once per instruction set (isa-y); the file learns its tier from VT_TIER.
+tier-flags = -DVT_TIER=$(1:v%=%) $(loops-$(CONFIG)) \
+	     $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),-march=x86-64$(if $(filter-out v1,$1),-$1))
+define tier-rule
+$(O)/%.$1.o: %.c | $(gen)
+	@mkdir -p $$(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(call tier-flags,$1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach t,v1 v3 v4,$(eval $(call tier-rule,$t)))
 
 # ONNX's own schema, as packaged; included as "onnx/onnx.pb-c.h". Generated code answers to its generator's
 # idea of warnings, not to ours.

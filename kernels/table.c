@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which kernels can compute which operator, best first; and layers made from them. */
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST(...) ((const struct vt_kernel *const[]){__VA_ARGS__, NULL})
+#define OWN(id)	  &vt_kernel_##id
+
+static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
+	[VT_OP_CONCAT] = LIST(OWN(concat)),
+	[VT_OP_SPLIT] = LIST(OWN(split)),
+	[VT_OP_SLICE] = LIST(OWN(slice)),
+	[VT_OP_PAD] = LIST(OWN(pad)),
+	[VT_OP_TRANSPOSE] = LIST(OWN(transpose)),
+	[VT_OP_EXPAND] = LIST(OWN(expand)),
+	[VT_OP_TILE] = LIST(OWN(tile)),
+	[VT_OP_DEPTH_TO_SPACE] = LIST(OWN(blocks)),
+	[VT_OP_SPACE_TO_DEPTH] = LIST(OWN(blocks)),
+	[VT_OP_CAST] = LIST(OWN(cast)),
+};
+
+/* Operators that are not named above. */
+static const struct vt_kernel *const *const by_class[] = {
+	[VT_C_UNARY] = LIST(OWN(unary)),
+	[VT_C_BINARY] = LIST(OWN(binary)),
+	[VT_C_COMPARE] = LIST(OWN(binary)),
+	[VT_C_LOGIC] = LIST(OWN(binary)),
+	[VT_C_OTHER] = NULL,
+};
+
+const struct vt_kernel *const *vt_kernels_for(enum vt_op op)
+{
+	static const struct vt_kernel *const none[] = {NULL};
+	const struct vt_kernel *const *list = (unsigned int)op < VT_OP_COUNT ? by_op[op] : NULL;
+
+	if (!list && (unsigned int)op < VT_OP_COUNT)
+		list = by_class[vt_op_class(op)];
+	return list ? list : none;
+}
+
+int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+		    int n_inst, struct vt_err *e)
+{
+	for (const struct vt_kernel *const *k = vt_kernels_for(n->op); *k; k++) {
+		int rc;
+
+		*l = (struct vt_layer){.kernel = *k, .n_inst = n_inst};
+		rc = (*k)->create(l, g, n, e);
+		if (!rc)
+			return 0;
+		(*k)->destroy(l);
+		if (rc != -ENOTSUP) {
+			*l = (struct vt_layer){0};
+			return rc;
+		}
+	}
+	*l = (struct vt_layer){0};
+	return vt_fail(e, -ENOTSUP, "node '%s': no kernel for %s of %s", n->name ? n->name : "",
+		       vt_op_name(n->op),
+		       n->n_in && n->in[0] >= 0 ? vt_dtype_name(g->tensors[n->in[0]].dtype)
+						: "none");
+}
+
+void vt_layer_destroy(struct vt_layer *l)
+{
+	if (l->kernel)
+		l->kernel->destroy(l);
+	*l = (struct vt_layer){0};
+}
+
+static size_t tensor_bytes(const struct vt_tensor *t)
+{
+	return (size_t)vt_shape_elems(&t->shape) * vt_dtype_bytes(t->dtype);
+}
+
+static int eval(const struct vt_graph *g, const struct vt_node *n, void *const *in,
+		void *const *out, struct vt_err *e)
+{
+	struct vt_binding b = {.in = (const void *const *)in, .out = out};
+	struct vt_layer l;
+	int rc;
+
+	if (vt_op_class(n->op) == VT_C_VIEW) {
+		memcpy(out[0], in[0], tensor_bytes(vt_out(g, n, 0)));
+		return 0;
+	}
+	rc = vt_layer_create(&l, g, n, 1, e);
+	if (rc)
+		return rc;
+	rc = vt_scratch_reserve(l.scratch_bytes);
+	if (rc)
+		vt_fail(e, rc, "node '%s': no memory for %zu bytes of scratch",
+			n->name ? n->name : "", l.scratch_bytes);
+	else
+		rc = l.kernel->bind(&l, 0, &b);
+	if (!rc)
+		l.kernel->run(&l, 0, NULL);
+	vt_layer_destroy(&l);
+	return rc;
+}
+
+const struct vt_eval vt_kernel_eval = {.eval = eval};

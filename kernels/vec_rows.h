@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vec_rows.h - reductions and row combinations of the tier being compiled; part of vec.c. */
+#ifndef VT_KERNELS_VEC_ROWS_H
+#define VT_KERNELS_VEC_ROWS_H
+
+#include "kernels/isa.h"
+#include "kernels/vec.h"
+
+/* ---- folds ------------------------------------------------------------------------------- */
+
+/*
+ * A row to a number. Four accumulators hide the latency of the adder; they are emptied into a total
+ * every 32 steps, and the total carries what its additions lost (Kahan), so that the error does not
+ * grow with n.
+ */
+#define VT_REDUCE(name, INIT, STEP, JOIN, TOTAL, PART, LAST)                                       \
+	static float name(const float *p, size_t n)                                                \
+	{                                                                                          \
+		vt_vf total = v_set(INIT), lost = v_set(0);                                        \
+		size_t i = 0;                                                                      \
+                                                                                                   \
+		(void)lost;                                                                        \
+		while (i + 4 * VT_LANES <= n) {                                                    \
+			vt_vf s[4] = {v_set(INIT), v_set(INIT), v_set(INIT), v_set(INIT)};         \
+			size_t stop = n - i > 128 * VT_LANES ? i + 128 * VT_LANES : n;             \
+                                                                                                   \
+			for (; i + 4 * VT_LANES <= stop; i += 4 * VT_LANES) {                      \
+				for (int k = 0; k < 4; k++) {                                      \
+					vt_vf x = v_load(p + i + k * VT_LANES), acc = s[k];        \
+					s[k] = STEP;                                               \
+				}                                                                  \
+			}                                                                          \
+			TOTAL(JOIN(JOIN(s[0], s[1]), JOIN(s[2], s[3])));                           \
+		}                                                                                  \
+		for (; i + VT_LANES <= n; i += VT_LANES) {                                         \
+			vt_vf x = v_load(p + i), acc = total;                                      \
+			total = STEP;                                                              \
+		}                                                                                  \
+		if (i < n) {                                                                       \
+			vt_vf x = PART(p + i, n - i), acc = total;                                 \
+			total = STEP;                                                              \
+		}                                                                                  \
+		return LAST(total);                                                                \
+	}
+
+static inline vt_vf v_add(vt_vf a, vt_vf b)
+{
+	return a + b;
+}
+
+/* A short row padded with its own first element: neutral for max and min. */
+static inline vt_vf v_load_repeat(const float *p, size_t n)
+{
+	vt_vf v = v_set(p[0]);
+
+	memcpy(&v, p, n * sizeof(float));
+	return v;
+}
+
+static inline float v_hmin(vt_vf x)
+{
+	return -v_hmax(-x);
+}
+
+#define KAHAN(block)                                                                               \
+	do {                                                                                       \
+		vt_vf d = (block)-lost, u = total + d;                                             \
+		lost = (u - total) - d;                                                            \
+		total = u;                                                                         \
+	} while (0)
+#define TOTAL_MAX(block) (total = v_max(total, block))
+#define TOTAL_MIN(block) (total = v_min(total, block))
+
+VT_REDUCE(reduce_sum, 0.0f, acc + x, v_add, KAHAN, v_load_part, v_hsum)
+VT_REDUCE(reduce_sumsq, 0.0f, v_fma(x, x, acc), v_add, KAHAN, v_load_part, v_hsum)
+VT_REDUCE(reduce_abs, 0.0f, acc + v_abs(x), v_add, KAHAN, v_load_part, v_hsum)
+VT_REDUCE(reduce_max, -INFINITY, v_max(acc, x), v_max, TOTAL_MAX, v_load_repeat, v_hmax)
+VT_REDUCE(reduce_min, INFINITY, v_min(acc, x), v_min, TOTAL_MIN, v_load_repeat, v_hmin)
+
+/* ---- rows into rows ----------------------------------------------------------------------- */
+
+/* for each vector of y[0..n): f, where LD(p) loads the part of row p that belongs to it */
+#define VT_EACH(y, n, f)                                                                           \
+	do {                                                                                       \
+		size_t i = 0;                                                                      \
+                                                                                                   \
+		for (; i + VT_LANES <= (n); i += VT_LANES) {                                       \
+			const size_t m = VT_LANES;                                                 \
+			v_store((y) + i, f);                                                       \
+		}                                                                                  \
+		if (i < (n)) {                                                                     \
+			const size_t m = (n)-i;                                                    \
+			v_store_part((y) + i, f, m);                                               \
+		}                                                                                  \
+	} while (0)
+#define LD(p) (m == VT_LANES ? v_load((p) + i) : v_load_part((p) + i, m))
+
+static void accum_sum(float *acc, const float *x, size_t n)
+{
+	VT_EACH(acc, n, LD(acc) + LD(x));
+}
+
+static void accum_sumsq(float *acc, const float *x, size_t n)
+{
+	VT_EACH(acc, n, v_fma(LD(x), LD(x), LD(acc)));
+}
+
+static void accum_abs(float *acc, const float *x, size_t n)
+{
+	VT_EACH(acc, n, LD(acc) + v_abs(LD(x)));
+}
+
+static void accum_max(float *acc, const float *x, size_t n)
+{
+	VT_EACH(acc, n, v_max(LD(acc), LD(x)));
+}
+
+static void accum_min(float *acc, const float *x, size_t n)
+{
+	VT_EACH(acc, n, v_min(LD(acc), LD(x)));
+}
+
+/* The same order of additions as reduce_sum's tail: one accumulator is enough behind an exp. */
+static float exp_sum(float *y, const float *x, size_t n, float max)
+{
+	vt_vf sum = v_set(0), e;
+	size_t i = 0;
+
+	for (; i + VT_LANES <= n; i += VT_LANES) {
+		e = v_exp(v_load(x + i) - max);
+		v_store(y + i, e);
+		sum += e;
+	}
+	if (i < n) {
+		vt_vf pad = v_set(-INFINITY);
+
+		memcpy(&pad, x + i, (n - i) * sizeof(float));
+		e = v_exp(pad - max);
+		v_store_part(y + i, e, n - i);
+		sum += e;
+	}
+	return v_hsum(sum);
+}
+
+static float dev_sq(const float *x, size_t n, float mean)
+{
+	vt_vf sum[2] = {v_set(0), v_set(0)}, d;
+	size_t i = 0, k = 0;
+
+	for (; i + VT_LANES <= n; i += VT_LANES, k ^= 1) {
+		d = v_load(x + i) - mean;
+		sum[k] = v_fma(d, d, sum[k]);
+	}
+	if (i < n) {
+		vt_vf pad = v_set(mean);
+
+		memcpy(&pad, x + i, (n - i) * sizeof(float));
+		d = pad - mean;
+		sum[k] = v_fma(d, d, sum[k]);
+	}
+	return v_hsum(sum[0] + sum[1]);
+}
+
+static void scale_rows(float *y, const float *x, const float *s, const float *b, size_t n)
+{
+	if (b)
+		VT_EACH(y, n, v_fma(LD(x), LD(s), LD(b)));
+	else
+		VT_EACH(y, n, LD(x) * LD(s));
+}
+
+static void normalize(float *y, const float *x, size_t n, float mean, float inv, const float *s,
+		      const float *b)
+{
+	vt_vf u = v_set(mean), v = v_set(inv);
+
+	if (b)
+		VT_EACH(y, n, v_fma((LD(x) - u) * v, LD(s), LD(b)));
+	else
+		VT_EACH(y, n, (LD(x) - u) * v * LD(s));
+}
+
+static void affine(float *y, const float *x, size_t n, float s, float b)
+{
+	vt_vf u = v_set(s), v = v_set(b);
+
+	VT_EACH(y, n, v_fma(LD(x), u, v));
+}
+
+static void lerp(float *y, const float *a, const float *b, size_t n, float t)
+{
+	vt_vf u = v_set(t);
+
+	VT_EACH(y, n, v_fma(LD(b) - LD(a), u, LD(a)));
+}
+
+static void axpy(float *y, const float *x, size_t n, float s)
+{
+	vt_vf u = v_set(s);
+
+	VT_EACH(y, n, v_fma(LD(x), u, LD(y)));
+}
+
+/* beta is 3/4 in every model that still has an LRN: two square roots instead of log and exp */
+static void lrn(float *y, const float *x, const float *s, size_t n, float alpha, float beta,
+		float bias)
+{
+	vt_vf a = v_set(alpha), b = v_set(bias), c = v_set(-beta);
+
+	if (beta == 0.75f) {
+		for (size_t i = 0; i < n; i += VT_LANES) {
+			const size_t m = n - i < VT_LANES ? n - i : VT_LANES;
+			vt_vf r = v_sqrt(v_fma(a, LD(s), b)), q = LD(x) / (r * v_sqrt(r));
+
+			if (m == VT_LANES)
+				v_store(y + i, q);
+			else
+				v_store_part(y + i, q, m);
+		}
+		return;
+	}
+	VT_EACH(y, n, LD(x) * v_exp(c * v_log(v_fma(a, LD(s), b))));
+}
+
+#undef LD
+
+#endif
