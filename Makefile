@@ -28,6 +28,7 @@ include user/cli/Kbuild
 include tests/unit/Kbuild
 include tests/fuzz/Kbuild
 include tests/conformance/Kbuild
+include tests/e2e/Kbuild
 
 # ---- flags -------------------------------------------------------------------------------
 

@@ -22,10 +22,38 @@ int vt_cmd_fail(const char *cmd, const struct vt_err *e)
 	return (int)vt_exit_code(e->code);
 }
 
+/* argp's second line, "Try `...' for more information", tells a script nothing: an error is one
+ * line. */
+static ssize_t drop_try_line(void *cookie, const char *buf, size_t len)
+{
+	if (len < 5 || memcmp(buf, "Try `", 5) != 0)
+		fwrite(buf, 1, len, stderr);
+	return (ssize_t)len;
+}
+
+static const struct argp *given; /* to vt_cmd_parse(); a process parses once */
+
+static error_t parse_with_short_errors(int key, char *arg, struct argp_state *state)
+{
+	if (key == ARGP_KEY_INIT) {
+		FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){.write = drop_try_line});
+
+		if (f) {
+			setvbuf(f, NULL, _IOLBF, 1024); /* a line at a time */
+			state->err_stream = f;
+		}
+	}
+	return given->parser ? given->parser(key, arg, state) : ARGP_ERR_UNKNOWN;
+}
+
 int vt_cmd_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
+	struct argp copy = *argp;
+
+	given = argp;
+	copy.parser = parse_with_short_errors;
 	argp_err_exit_status = VT_EXIT_USAGE;
-	return -(int)argp_parse(argp, argc, argv, 0, NULL, input);
+	return -(int)argp_parse(&copy, argc, argv, 0, NULL, input);
 }
 
 int vt_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
