@@ -166,6 +166,12 @@ check-quick: all $(tests)
 check: deps
 	scripts/check.sh
 
+.PHONY: man
+man: $(O)/man/.made
+$(O)/man/.made: $(O)/veltair scripts/man.sh
+	scripts/man.sh $(O)/veltair $(@D)
+	@touch $@
+
 # ONNX Runtime, the reference and the peer: from npm, outside the source tree, no package's scripts run.
 # Where it cannot be had, the tests that need it say so and are skipped.
 .PHONY: ort bench-ort

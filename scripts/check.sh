@@ -30,6 +30,9 @@ make -j"$j" CONFIG=tsan run-tsan
 step "fuzz targets, 20 s each"
 make -s -j"$j" fuzz FUZZ_SECONDS=20
 
+step "man pages"
+make -s man
+
 step "ONNX Runtime, the reference"
 make -s ort || echo "not to be had here: what needs it is skipped"
 
