@@ -32,11 +32,13 @@ include tests/e2e/Kbuild
 
 # ---- flags -------------------------------------------------------------------------------
 
+# gcc says itself that instrumented code makes these guess wrong.
+san-quiet   := -Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-truncation
 san-release :=
 san-clang   :=
 san-debug   :=
-san-asan    := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-san-tsan    := -fsanitize=thread
+san-asan    := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer $(san-quiet)
+san-tsan    := -fsanitize=thread $(san-quiet)
 san-fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 opt-release := -O2
 opt-clang   := -O2
