@@ -145,6 +145,9 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: bench-sched
+.PHONY: bench-gemm
+bench-gemm: $(O)/tests/bench/bench_gemm
+	$< $(GEMM)
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
 

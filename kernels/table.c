@@ -9,6 +9,13 @@
 #define OWN(id)	  &vt_kernel_##id
 
 static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
+	[VT_OP_CONV2D] = LIST(&vt_conv2d_gemm_f32, &vt_xnn_conv2d_f32),
+	[VT_OP_DECONV2D] = LIST(&vt_xnn_deconv2d_f32),
+	[VT_OP_FC] = LIST(&vt_fc_gemm_f32, &vt_xnn_fc_f32),
+	[VT_OP_MATMUL] = LIST(&vt_matmul_gemm_f32),
+	[VT_OP_ATTENTION] = LIST(&vt_attention_gemm_f32),
+	[VT_OP_MAXPOOL2D] = LIST(&vt_xnn_maxpool2d_f32),
+	[VT_OP_AVGPOOL2D] = LIST(&vt_xnn_avgpool2d_f32),
 	[VT_OP_CONCAT] = LIST(OWN(concat)),
 	[VT_OP_SPLIT] = LIST(OWN(split)),
 	[VT_OP_SLICE] = LIST(OWN(slice)),

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gemm.h - our own f32 matrix kernels for cores whose FMA units XNNPACK's cannot fill.
+ *
+ * XNNPACK's widest f32 microkernel keeps 7 accumulators. A core with two 512-bit FMA ports and 4
+ * cycles of latency needs at least 8 in flight, so it stops at 7/8 of the peak; ours keeps 28 (14
+ * rows x 2 vectors). Sums run over k in the same order, bias first, one fused multiply-add per
+ * product: the output bits are XNNPACK's (tests/unit/test_gemm.c holds this).
+ *
+ * Weights are packed once into panels of VT_GEMM_NR columns: panel[j / NR][k][NR], zero-padded at
+ * the right. The left operand is gathered per tile of MR rows and VT_GEMM_KC elements into the
+ * core's scratch, which makes its rows a fixed distance apart (one address register, no cache-set
+ * conflicts) and serves 1x1, kxk, strided, dilated and padded convolutions alike.
+ */
+#ifndef VT_KERNELS_GEMM_H
+#define VT_KERNELS_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VT_GEMM_MR  14 /* 28 accumulators + 2 weights + 1 broadcast of 32 vector registers */
+#define VT_GEMM_NR  32
+#define VT_GEMM_KC  256
+#define VT_GEMM_LDA (VT_GEMM_KC + 16) /* row distance in scratch, not a multiple of 4 KiB */
+
+#define VT_GEMM_SCRATCH_BYTES (VT_GEMM_MR * VT_GEMM_LDA * sizeof(float))
+
+/** What the microkernel does with its tile before it stores it for the last time. */
+struct vt_gemm_out {
+	float *c;
+	size_t ldc;	       /* elements */
+	const float *bias;     /* of this panel, NR values */
+	const float *residual; /* same layout as c, or NULL; added once, at the end */
+	float lo, hi;	       /* clamp at the end */
+};
+
+/**
+ * vt_gemm_tile_fn - rows x cols (cols <= NR) of c += a * panel over @kc products
+ * @a: rows VT_GEMM_LDA apart; @b: panel at this k; @first: start from the bias instead of c; @last:
+ * finish
+ */
+typedef void (*vt_gemm_tile_fn)(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
+				const struct vt_gemm_out *o, bool first, bool last);
+
+/** vt_gemm_tile_avx512 - needs AVX-512F */
+void vt_gemm_tile_avx512(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
+			 const struct vt_gemm_out *o, bool first, bool last);
+
+/** vt_gemm_tile_best - the microkernel of this CPU, or NULL: leave it to XNNPACK */
+vt_gemm_tile_fn vt_gemm_tile_best(void);
+
+/* ---- convolution and fully connected as one task ------------------------------------------- */
+
+/** Geometry of the left operand. A fully connected layer is a 1x1 convolution of one row of pixels.
+ */
+struct vt_gemm_src {
+	const float *x;		/* NHWC */
+	size_t ih, iw, ic, ldx; /* ldx: elements between pixels */
+	size_t oh, ow;
+	int kh, kw, sh, sw, dh, dw, pt, pl;
+	size_t c0; /* first input channel of this group */
+	size_t k;  /* kh * kw * channels of the group */
+	size_t gc; /* channels of the group */
+};
+
+struct vt_gemm_op {
+	vt_gemm_tile_fn tile;
+	struct vt_gemm_src src;
+	const float *panels, *bias; /* bias padded to whole panels */
+	size_t rows, cols;	    /* rows = batch * oh * ow */
+	float *c;
+	size_t ldc;
+	const float *residual;
+	float lo, hi;
+	int act; /* vt_op of a further activation that clamping cannot express, or VT_NONE */
+	float act_a, act_b;
+};
+
+/** vt_gemm_packed_floats - size of the panels of a k x n operand */
+size_t vt_gemm_packed_floats(size_t k, size_t n);
+/**
+ * vt_gemm_pack - pack w into panels; k runs over taps, and inside a tap over channels
+ * @ts, @cs, @ns: distances in floats between taps, channels and columns of w
+ */
+void vt_gemm_pack(float *panels, const float *w, size_t taps, size_t channels, size_t n, size_t ts,
+		  size_t cs, size_t ns);
+
+/** vt_gemm_run - the whole product, on a gang */
+struct pthreadpool;
+void vt_gemm_run(struct vt_gemm_op *op, struct pthreadpool *gang);
+
+#endif

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * bench_gemm.c - one fully connected layer on one core: every kernel and traversal beside the peak
+ *of the core.
+ *
+ *	make bench-gemm [GEMM="384 1024 4096 20"]
+ *
+ * The peak is what independent fused multiply-adds on registers reach in the same run. All
+ *candidates and the peak are measured in turn, round after round, because the clock of a shared
+ *machine drifts.
+ */
+#include <cpuinfo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpuset.h"
+#include "base/rng.h"
+#include "kernels/gemm.h"
+#include "kernels/kernels.h"
+#include "kernels/tile.h"
+#include "kernels/variant.h"
+
+#define MAX_ROUNDS 1000
+#define MAX_RUNS   64
+
+struct candidate {
+	char name[64];
+	const struct vt_kernel *kernel; /* NULL: the peak */
+	const struct vt_variant *variant;
+	struct vt_layer *layer; /* one per kernel, shared by its traversals */
+	double gflops[MAX_ROUNDS];
+};
+
+#if defined(__x86_64__)
+#define FMA8(r, a, b, c, d, e, f, g, h)                                                            \
+	"vfmadd231ps %%" r "30, %%" r "31, %%" r #a "\n\tvfmadd231ps %%" r "30, %%" r              \
+	"31, %%" r #b "\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #c "\n\tvfmadd231ps %%" r       \
+	"30, %%" r "31, %%" r #d "\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #e                   \
+	"\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #f "\n\tvfmadd231ps %%" r "30, %%" r          \
+	"31, %%" r #g "\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #h "\n\t"
+
+/* 24 independent sums: more than latency x ports of any x86 core so far. Registers hold zeros. */
+__attribute__((target("avx512f"))) static double peak_avx512(void)
+{
+	long n = 400000;
+	uint64_t t0 = vt_now_mono_ns();
+
+	__asm__ volatile("vpxord %%zmm30, %%zmm30, %%zmm30\n\tvpxord %%zmm31, %%zmm31, %%zmm31\n\t"
+			 "1:\n\t" FMA8("zmm", 0, 1, 2, 3, 4, 5, 6, 7) FMA8("zmm", 8, 9, 10, 11, 12,
+									   13, 14, 15)
+				 FMA8("zmm", 16, 17, 18, 19, 20, 21, 22, 23) "dec %0\n\tjnz 1b"
+			 : "+r"(n)
+			 :
+			 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+			   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16",
+			   "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm30",
+			   "xmm31");
+	return 400000.0 * 24 * 32 / (double)(vt_now_mono_ns() - t0);
+}
+#endif
+
+static double peak(void)
+{
+#if defined(__x86_64__)
+	if (cpuinfo_initialize() && cpuinfo_has_x86_avx512f())
+		return peak_avx512();
+#endif
+	return 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void fill(float *p, size_t n)
+{
+	struct vt_rng r = {1};
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = (float)(vt_rng_unit(&r) * 2 - 1);
+}
+
+static double measure(struct candidate *c, double flops)
+{
+	struct pthreadpool alone = {.variant = c->variant, .cores = 1, .report_threads = 1};
+	uint64_t t0;
+
+	if (!c->kernel)
+		return peak();
+	t0 = vt_now_mono_ns();
+	c->kernel->run(c->layer, 0, &alone);
+	return flops / (double)(vt_now_mono_ns() - t0);
+}
+
+static int make_layer(struct vt_layer *l, const struct vt_graph *g, const struct vt_kernel *k,
+		      const struct vt_binding *b)
+{
+	struct vt_err e = {0};
+
+	*l = (struct vt_layer){.kernel = k, .n_inst = 1};
+	if (!k->create(l, g, &g->nodes[0], &e) && !vt_scratch_reserve(l->scratch_bytes) &&
+	    !k->bind(l, 0, b))
+		return 0;
+	vt_layer_destroy(l);
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	const int m = argc > 1 ? atoi(argv[1]) : 384, k = argc > 2 ? atoi(argv[2]) : 1024,
+		  n = argc > 3 ? atoi(argv[3]) : 4096;
+	int rounds = argc > 4 ? atoi(argv[4]) : 20, runs = 1;
+	const struct vt_kernel *kernels[] = {&vt_xnn_fc_f32, &vt_fc_gemm_f32};
+	struct candidate *c = calloc(MAX_RUNS, sizeof(*c));
+	struct vt_layer layers[2] = {0};
+	struct vt_graph g;
+	struct vt_cpuset cores;
+	int in[2], out;
+	float *x, *y;
+
+	if (m < 1 || k < 1 || n < 1 || rounds < 1 || rounds > MAX_ROUNDS || !c) {
+		fprintf(stderr, "usage: bench_gemm [M K N [ROUNDS]]\n");
+		return 2;
+	}
+	vt_cpuset_allowed(&cores);
+	vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&cores, 0));
+	vt_graph_init(&g, "bench");
+	in[0] = vt_graph_add_tensor(&g, "x", VT_T_INPUT, VT_F32, &(struct vt_shape){2, {m, k}});
+	in[1] = vt_graph_add_const(&g, "w", VT_F32, &(struct vt_shape){2, {n, k}});
+	out = vt_graph_add_tensor(&g, "y", VT_T_COMPUTED, VT_F32, &(struct vt_shape){2, {m, n}});
+	vt_graph_add_node(&g, VT_OP_FC, "fc", in, 2, &out, 1);
+	fill(g.tensors[in[1]].data, (size_t)n * (size_t)k);
+	x = aligned_alloc(64, ((size_t)m * (size_t)k / 16 + 2) * 64);
+	y = aligned_alloc(64, ((size_t)m * (size_t)n / 16 + 2) * 64);
+	if (!x || !y)
+		return 1;
+	fill(x, (size_t)m * (size_t)k);
+	snprintf(c[0].name, sizeof(c[0].name), "peak (fused multiply-adds on registers)");
+	for (size_t i = 0; i < 2; i++) {
+		const struct vt_binding b = {.in = (const void *[]){x, NULL, NULL},
+					     .out = (void *[]){y}};
+
+		if (make_layer(&layers[i], &g, kernels[i], &b))
+			continue;
+		for (const struct vt_variant *v = vt_variants; v->name && runs < MAX_RUNS;
+		     v++, runs++) {
+			c[runs] = (struct candidate){
+				.kernel = kernels[i], .variant = v, .layer = &layers[i]};
+			snprintf(c[runs].name, sizeof(c[runs].name), "%s %s", kernels[i]->name,
+				 v->name + strlen("f32_gemm_"));
+		}
+	}
+	for (int r = -1; r < rounds; r++) /* round -1 warms up */
+		for (int i = 0; i < runs; i++)
+			c[i].gflops[r < 0 ? 0 : r] = measure(&c[i], 2.0 * m * k * n);
+	printf("FullyConnected %dx%d -> %d, f32, one core, %d rounds in turn (GFLOP/s)\n", m, k, n,
+	       rounds);
+	printf("%-44s %8s %8s %8s %14s\n", "", "p10", "median", "best", "median / peak");
+	for (int i = 0; i < runs; i++) {
+		qsort(c[i].gflops, (size_t)rounds, sizeof(double), by_value);
+		printf("%-44s %8.1f %8.1f %8.1f %13.0f%%\n", c[i].name, c[i].gflops[rounds / 10],
+		       c[i].gflops[rounds / 2], c[i].gflops[rounds - 1],
+		       100 * c[i].gflops[rounds / 2] / c[0].gflops[rounds / 2]);
+	}
+	vt_layer_destroy(&layers[0]);
+	vt_layer_destroy(&layers[1]);
+	vt_graph_fini(&g);
+	free(x);
+	free(y);
+	free(c);
+	return 0;
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "exec/pool.h"
+#include "kernels/gemm.h"
+#include "kernels/kernels.h"
+#include "kernels/variant.h"
+
+/*
+ * Each case is one Conv or FullyConnected node, computed by XNNPACK in its own order on one core
+ * and then by every kernel that takes it, in every traversal, on every grant: the same bits each
+ * time.
+ */
+
+struct layer_case {
+	const char *name;
+	int n, h, w, c, m; /* input NHWC, output channels */
+	int kh, kw, s, d, pt, pl, pb, pr, groups;
+	bool relu6, residual;
+	bool fc; /* h, w, kernel ignored: [n, c] x [c, m] */
+};
+
+static const struct layer_case cases[] = {
+	{"1x1", 1, 7, 9, 33, 40, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, false},
+	{"1x1 wide", 1, 14, 14, 300, 96, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, false},
+	{"1x1 stride 2", 1, 14, 15, 64, 100, 1, 1, 2, 1, 0, 0, 0, 0, 1, false, false, false},
+	{"3x3", 1, 13, 11, 48, 70, 3, 3, 1, 1, 1, 1, 1, 1, 1, true, true, false},
+	{"3x3 stride 2 batch 3", 3, 12, 12, 20, 33, 3, 3, 2, 1, 1, 1, 0, 0, 1, false, true, false},
+	{"3x3 dilated", 1, 15, 15, 17, 31, 3, 3, 1, 2, 2, 2, 2, 2, 1, false, false, false},
+	{"7x7 of an image", 1, 30, 31, 3, 64, 7, 7, 2, 1, 3, 3, 3, 3, 1, true, false, false},
+	{"5x5 odd pads", 1, 9, 8, 16, 24, 5, 5, 1, 1, 2, 1, 0, 3, 1, false, false, false},
+	{"1x7", 1, 9, 17, 32, 32, 1, 7, 1, 1, 0, 3, 0, 3, 1, false, false, false},
+	{"groups", 1, 10, 10, 64, 128, 3, 3, 1, 1, 1, 1, 1, 1, 4, true, false, false},
+	{"fc", 37, 1, 1, 300, 130, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
+	{"fc one row", 1, 1, 1, 513, 1000, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true},
+	{"fc one column", 50, 1, 1, 64, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
+};
+
+struct made {
+	struct vt_graph g;
+	float *x, *residual, *y;
+	size_t y_elems;
+};
+
+static void fill(float *p, size_t n, uint64_t seed)
+{
+	struct vt_rng r = {seed};
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = (float)(vt_rng_unit(&r) * 2 - 1);
+}
+
+static int out_extent(int in, int k, int s, int d, int p0, int p1)
+{
+	return (in + p0 + p1 - d * (k - 1) - 1) / s + 1;
+}
+
+/* 64 bytes of slack: XNNPACK reads a little past its input. */
+static float *floats(size_t n, uint64_t seed)
+{
+	float *p = aligned_alloc(64, (n * sizeof(float) / 64 + 2) * 64);
+
+	assert_non_null(p);
+	fill(p, n, seed);
+	return p;
+}
+
+static void make(struct made *m, const struct layer_case *c)
+{
+	const int oh = out_extent(c->h, c->kh, c->s, c->d, c->pt, c->pb);
+	const int ow = out_extent(c->w, c->kw, c->s, c->d, c->pl, c->pr);
+	const struct vt_shape x = c->fc ? (struct vt_shape){2, {c->n, c->c}}
+					: (struct vt_shape){4, {c->n, c->h, c->w, c->c}};
+	const struct vt_shape y = c->fc ? (struct vt_shape){2, {c->n, c->m}}
+					: (struct vt_shape){4, {c->n, oh, ow, c->m}};
+	const struct vt_shape w =
+		c->fc ? (struct vt_shape){2, {c->m, c->c}}
+		      : (struct vt_shape){4, {c->m, c->c / c->groups, c->kh, c->kw}};
+	int in[3], out, node;
+	struct vt_node *n;
+
+	vt_graph_init(&m->g, c->name);
+	in[0] = vt_graph_add_tensor(&m->g, "x", VT_T_INPUT, VT_F32, &x);
+	in[1] = vt_graph_add_const(&m->g, "w", VT_F32, &w);
+	in[2] = vt_graph_add_const(&m->g, "b", VT_F32, &(struct vt_shape){1, {c->m}});
+	out = vt_graph_add_tensor(&m->g, "y", VT_T_COMPUTED, VT_F32, &y);
+	fill(m->g.tensors[in[1]].data, (size_t)vt_shape_elems(&w), 2);
+	fill(m->g.tensors[in[2]].data, (size_t)c->m, 3);
+	node = vt_graph_add_node(&m->g, c->fc ? VT_OP_FC : VT_OP_CONV2D, c->name, in, 3, &out, 1);
+	n = &m->g.nodes[node];
+	if (!c->fc) {
+		n->p.conv.kh = c->kh;
+		n->p.conv.kw = c->kw;
+		n->p.conv.sh = n->p.conv.sw = c->s;
+		n->p.conv.dh = n->p.conv.dw = c->d;
+		n->p.conv.pt = c->pt;
+		n->p.conv.pl = c->pl;
+		n->p.conv.pb = c->pb;
+		n->p.conv.pr = c->pr;
+		n->p.conv.groups = c->groups;
+	}
+	if (c->relu6) {
+		n->epi.act = VT_OP_CLIP;
+		n->epi.a = -0.5f;
+		n->epi.b = 6;
+	}
+	m->y_elems = (size_t)vt_shape_elems(&y);
+	m->x = floats((size_t)vt_shape_elems(&x), 1);
+	m->y = floats(m->y_elems, 5);
+	m->residual = floats(m->y_elems, 4);
+	if (c->residual)
+		n->epi.residual = vt_graph_add_tensor(&m->g, "r", VT_T_INPUT, VT_F32, &y);
+}
+
+static void unmake(struct made *m)
+{
+	vt_graph_fini(&m->g);
+	free(m->x);
+	free(m->y);
+	free(m->residual);
+}
+
+static void run_backwards(struct pthreadpool *g, const struct vt_job *job)
+{
+	for (size_t i = job->n_chunks; i-- > 0;)
+		vt_job_run_chunk(job, i);
+}
+
+/* Runs @k on the case; false if the kernel does not take it. */
+static bool compute(struct made *m, const struct layer_case *c, const struct vt_kernel *k,
+		    const struct vt_variant *v, unsigned int cores)
+{
+	struct pthreadpool gang = {
+		.run = run_backwards, .variant = v, .cores = cores, .report_threads = 1};
+	const void *in[] = {m->x, NULL, NULL};
+	void *out[] = {m->y};
+	struct vt_binding b = {.in = in, .out = out, .residual = c->residual ? m->residual : NULL};
+	struct vt_layer l = {.kernel = k, .n_inst = 2};
+	struct vt_err e = {0};
+	int err = k->create(&l, &m->g, &m->g.nodes[0], &e);
+
+	if (err) {
+		assert_int_equal(err, -ENOTSUP);
+		k->destroy(&l);
+		return false;
+	}
+	assert_int_equal(vt_scratch_reserve(l.scratch_bytes), 0);
+	assert_int_equal(k->bind(&l, 0, &b), 0);
+	assert_int_equal(k->bind(&l, 1, &b), 0);
+	memset(m->y, 0xff, m->y_elems * sizeof(float));
+	k->run(&l, (int)(cores % 2), &gang);
+	k->destroy(&l);
+	return true;
+}
+
+static void test_same_bits_from_every_traversal(void **state)
+{
+	static const unsigned int cores[] = {1, 2, 7};
+
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		const struct layer_case *c = &cases[i];
+		const struct vt_kernel *kernels[] = {c->fc ? &vt_xnn_fc_f32 : &vt_xnn_conv2d_f32,
+						     c->fc ? &vt_fc_gemm_f32 : &vt_conv2d_gemm_f32};
+		struct made m;
+		float *want;
+
+		make(&m, c);
+		assert_true(compute(&m, c, kernels[0], NULL, 1));
+		want = floats(m.y_elems, 0);
+		memcpy(want, m.y, m.y_elems * sizeof(float));
+		for (size_t k = 0; k < VT_COUNT(kernels); k++)
+			for (const struct vt_variant *v = vt_variants; v->name; v++)
+				for (size_t n = 0; n < VT_COUNT(cores); n++) {
+					if (!compute(&m, c, kernels[k], v, cores[n])) {
+						assert_true(k == 1 && !vt_gemm_tile_best());
+						continue;
+					}
+					if (memcmp(want, m.y, m.y_elems * sizeof(float)) != 0)
+						fail_msg("%s: %s as %s on %u cores differs from "
+							 "XNNPACK",
+							 c->name, kernels[k]->name, v->name,
+							 cores[n]);
+				}
+		free(want);
+		unmake(&m);
+	}
+}
+
+/* The reference is right too: a plain sum in double precision. */
+static void test_conv_equals_definition(void **state)
+{
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		const struct layer_case *c = &cases[i];
+		struct made m;
+		const float *w, *bias;
+		size_t gin = (size_t)(c->c / c->groups);
+
+		if (c->fc)
+			continue;
+		make(&m, c);
+		w = m.g.tensors[1].data;
+		bias = m.g.tensors[2].data;
+		assert_true(compute(&m, c, &vt_xnn_conv2d_f32, NULL, 1));
+		for (size_t y = 0; y < m.y_elems; y++) {
+			const struct vt_shape *s = &m.g.tensors[3].shape;
+			size_t ch = y % (size_t)c->m, ox = y / (size_t)c->m % (size_t)s->dim[2];
+			size_t oy = y / (size_t)c->m / (size_t)s->dim[2] % (size_t)s->dim[1];
+			size_t b = y / (size_t)c->m / (size_t)s->dim[2] / (size_t)s->dim[1];
+			size_t c0 = ch / (size_t)(c->m / c->groups) * gin;
+			double sum = bias[ch];
+
+			for (size_t ic = 0; ic < gin; ic++)
+				for (int ky = 0; ky < c->kh; ky++)
+					for (int kx = 0; kx < c->kw; kx++) {
+						int iy = (int)oy * c->s - c->pt + ky * c->d;
+						int ix = (int)ox * c->s - c->pl + kx * c->d;
+
+						if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w)
+							continue;
+						sum += (double)m.x[(((int)b * c->h + iy) * c->w +
+								    ix) * c->c +
+								   (int)(c0 + ic)] *
+						       (double)w[((ch * gin + ic) * (size_t)c->kh +
+								  (size_t)ky) *
+									 (size_t)c->kw +
+								 (size_t)kx];
+					}
+			if (c->residual)
+				sum += (double)m.residual[y];
+			if (c->relu6)
+				sum = fmin(fmax(sum, -0.5), 6);
+			assert_true(fabs(sum - (double)m.y[y]) < 1e-4);
+		}
+		unmake(&m);
+	}
+}
+
+static void test_tail_of_panels_is_zero(void **state)
+{
+	float w[3 * 5], *p = calloc(vt_gemm_packed_floats(5, 3), sizeof(float));
+
+	assert_non_null(p);
+	fill(w, 15, 9);
+	vt_gemm_pack(p, w, 1, 5, 3, 0, 1, 5); /* w is [n][k] */
+	for (size_t k = 0; k < 5; k++)
+		for (size_t j = 0; j < VT_GEMM_NR; j++)
+			assert_true(p[k * VT_GEMM_NR + j] == (j < 3 ? w[j * 5 + k] : 0));
+	free(p);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_bits_from_every_traversal),
+		cmocka_unit_test(test_conv_equals_definition),
+		cmocka_unit_test(test_tail_of_panels_is_zero),
+	};
+
+	if (!vt_gemm_tile_best())
+		fputs("# our own matrix kernel needs AVX-512; XNNPACK alone is tested\n", stderr);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
