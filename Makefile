@@ -29,6 +29,7 @@ include tests/unit/Kbuild
 include tests/fuzz/Kbuild
 include tests/conformance/Kbuild
 include tests/e2e/Kbuild
+include tests/bpf/Kbuild
 
 # ---- flags -------------------------------------------------------------------------------
 
@@ -138,6 +139,9 @@ $(fuzzers): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 -include $(fuzzers:=.d)
+$(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
 -include $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
 
 # Programs that only measure; `make bench-NAME` runs one.

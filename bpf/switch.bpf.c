@@ -21,7 +21,8 @@ const volatile __u32 vt_depth = VT_DEPTH_LEAF;
 /* The process whose threads are workers; 0: none. */
 int vt_runtime_tgid = 0;
 
-#define MAX_LEVELS 32
+#define MAX_LEVELS  32
+#define MERGE_PAUSE 65536 /* switches */
 
 static __always_inline struct cgroup *cgroup_of(struct task_struct *t)
 {
@@ -131,6 +132,30 @@ static __always_inline void now_runs(struct vt_cpu *c, struct task_struct *t, co
 	c->busy = 0;
 }
 
+/* Does the open slice go on? Then nothing is read: threads of one tenant hand over for free. */
+static __always_inline bool goes_on(const struct vt_cpu *c, const struct who *w)
+{
+	return w->key == c->key && !w->worker && !c->worker && !c->rebase &&
+	       c->switches >= c->merge_from;
+}
+
+/*
+ * The kernel did not tell of a switch. The open slice holds what two tenants did and goes to the
+ * later one; short slices keep that error small, so this CPU merges none for a while.
+ */
+static __always_inline void chain_broke(struct vt_cpu *c, struct task_struct *prev)
+{
+	struct who w;
+
+	if (c->last_ns) { /* else it is the first switch ever, no miss */
+		c->chain_miss++;
+		c->merge_from = c->switches + MERGE_PAUSE;
+		rare_once(c, VT_EVENT_CHAIN_MISS, (__u64)c->pid << 32 | (__u32)prev->pid);
+	}
+	look_up(c, prev, &w);
+	now_runs(c, prev, &w);
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(vt_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -141,17 +166,10 @@ int BPF_PROG(vt_switch, bool preempt, struct task_struct *prev, struct task_stru
 	if (!c)
 		return 0;
 	c->switches++;
-	if (c->pid != (__u32)prev->pid) {
-		/* Also the first switch after start, which is no miss. */
-		if (c->last_ns) {
-			c->chain_miss++;
-			rare_once(c, VT_EVENT_CHAIN_MISS, prev->pid);
-		}
-		look_up(c, prev, &w);
-		now_runs(c, prev, &w);
-	}
+	if (c->pid != (__u32)prev->pid)
+		chain_broke(c, prev);
 	look_up(c, next, &w);
-	if (w.key == c->key && w.worker == c->worker && !c->worker && !c->rebase) {
+	if (goes_on(c, &w)) {
 		c->merged++;
 		c->pid = next->pid;
 		return 0;

@@ -131,7 +131,8 @@ struct vt_cpu {
 	__u64 multiplexed;	   /* deltas of which a part was not counted */
 	__u64 row_high; /* this CPU handed out rows below it; the largest of all bounds a reader */
 	__u64 row_high_user; /* the same for user space, in element 0 */
-	__u64 pad[4];
+	__u64 merge_from; /* every slice is closed until this many switches: the chain broke here */
+	__u64 pad[3];
 };
 
 /* ---- workers of the runtime -------------------------------------------------------------- */
@@ -190,7 +191,7 @@ enum vt_event_kind {
 	VT_EVENT_MULTIPLEXED = 3, /* @arg: the slot that lost its counter for a while */
 	VT_EVENT_ROWS_FULL = 4,
 	VT_EVENT_READ_ERROR = 5, /* @arg: the slot */
-	VT_EVENT_CHAIN_MISS = 6, /* @arg: pid that was switched out unseen */
+	VT_EVENT_CHAIN_MISS = 6, /* @arg: pid whose switch-out was not seen << 32 | pid that was */
 };
 
 /** A record of the ring buffer vt_events. */

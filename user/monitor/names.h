@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* names.h - cgroup ids to paths. One thread. Needs no privilege beyond reading the cgroup tree. */
+#ifndef VT_MONITOR_NAMES_H
+#define VT_MONITOR_NAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/** vt_cgroup_mount - where cgroup v2 is mounted, from @procfs/mounts; -ENOENT if nowhere */
+int vt_cgroup_mount(const char *procfs, char *ret, size_t len, struct vt_err *e);
+
+struct vt_names;
+
+/** vt_names_new - @root: a cgroup v2 mount; NULL gives a directory in which nothing is found */
+struct vt_names *vt_names_new(const char *root);
+void vt_names_free(struct vt_names *n);
+
+/**
+ * vt_names_cgroup - path below the root, "/system.slice/a.service"; "/" for the root itself
+ * The tree is walked again when an id is unknown, at most once a second.
+ * Returns a string that lives until the next call, or NULL (removed, or in a sibling namespace).
+ */
+const char *vt_names_cgroup(struct vt_names *n, uint64_t id);
+
+#endif
