@@ -501,6 +501,16 @@ int vt_optimize(struct vt_graph *g, const struct vt_eval *eval, struct vt_err *e
 /** vt_plan_memory - views and arena offsets by liveness; sets arena_bytes. After it the graph is
  * frozen. */
 int vt_plan_memory(struct vt_graph *g, struct vt_err *e);
+/** vt_plan_check - the proof that no node overwrites what is still needed; 0 or -EFAULT */
+int vt_plan_check(const struct vt_graph *g, struct vt_err *e);
+/**
+ * vt_node_is_view - does the plan leave nothing to do for this node?
+ * Reshape always; Concat when every input is written in its place inside the result; Split and
+ * Slice when every output is read where it lies. Of a Concat or Split with only some parts in place
+ * the kernel copies the others: a part is in place if its pointer is where it would be copied to.
+ */
+bool vt_node_is_view(const struct vt_graph *g, const struct vt_node *n);
+bool vt_shares_memory(const struct vt_graph *g, int a, int b); /* two tensors, after the plan */
 
 /** vt_operators_markdown - docs/operators.md from the import table */
 void vt_operators_markdown(struct _IO_FILE *out);

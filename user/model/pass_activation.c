@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * pass_activation.c - find activations that exporters spell out in elementwise arithmetic.
+ *
+ * GELU alone comes in a dozen spellings. Instead of one pattern for each: any closed region of
+ * elementwise nodes with scalar constants between one tensor x and one tensor y is a function of
+ * one variable. It is computed in double at points that tell activations apart, and where it agrees
+ * with a known activation at all of them, that one replaces the region.
+ */
+#include "model/pass.h"
+
+#include <math.h>
+
+#define MAX_REGION 12
+#define N_NEAR	   41	/* points where activations bend */
+#define FAR	   1e30 /* where a bound shows */
+#define TOLERANCE  1e-5 /* constants are written with six digits or more */
+
+/* ---- scalar meaning of the elementwise operators ------------------------------------------- */
+
+static double sigmoid(double x)
+{
+	return 1 / (1 + exp(-x));
+}
+
+static double clamp(double x, double lo, double hi)
+{
+	return x < lo ? lo : x > hi ? hi : x;
+}
+
+static double gelu(double x)
+{
+	return 0.5 * x * (1 + erf(x * M_SQRT1_2));
+}
+
+static double gelu_tanh(double x)
+{
+	return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+/* An operator of one input at @x; NAN where we do not know it. */
+static double unary(enum vt_op op, double a, double b, double x)
+{
+	switch (op) {
+	case VT_OP_RELU:
+		return x > 0 ? x : 0;
+	case VT_OP_CLIP:
+		return clamp(x, a, b);
+	case VT_OP_SIGMOID:
+		return sigmoid(x);
+	case VT_OP_HARD_SIGMOID:
+		return clamp(a * x + b, 0, 1);
+	case VT_OP_HARD_SWISH:
+		return x * clamp(x / 6 + 0.5, 0, 1);
+	case VT_OP_SILU:
+		return x * sigmoid(x);
+	case VT_OP_GELU:
+		return gelu(x);
+	case VT_OP_GELU_TANH:
+		return gelu_tanh(x);
+	case VT_OP_LEAKY_RELU:
+		return x < 0 ? a * x : x;
+	case VT_OP_TANH:
+		return tanh(x);
+	case VT_OP_ERF:
+		return erf(x);
+	case VT_OP_SOFTPLUS:
+		return x > 30 ? x : log1p(exp(x));
+	case VT_OP_ABS:
+		return fabs(x);
+	case VT_OP_NEG:
+		return -x;
+	case VT_OP_EXP:
+		return exp(x);
+	case VT_OP_LOG:
+		return log(x);
+	case VT_OP_SQRT:
+		return sqrt(x);
+	case VT_OP_RECIPROCAL:
+		return 1 / x;
+	default:
+		return NAN;
+	}
+}
+
+static double binary(enum vt_op op, double x, double y)
+{
+	switch (op) {
+	case VT_OP_ADD:
+		return x + y;
+	case VT_OP_SUB:
+		return x - y;
+	case VT_OP_MUL:
+		return x * y;
+	case VT_OP_DIV:
+		return x / y;
+	case VT_OP_POW:
+		return pow(x, y);
+	case VT_OP_MAX:
+		return fmax(x, y);
+	case VT_OP_MIN:
+		return fmin(x, y);
+	default:
+		return NAN;
+	}
+}
+
+/* ---- the region --------------------------------------------------------------------------- */
+
+struct region {
+	const struct vt_rw *w;
+	int node[MAX_REGION], n; /* the last one first */
+	int source;		 /* the one tensor that it reads, VT_NONE while there are several */
+};
+
+static bool elementwise(const struct vt_graph *g, const struct vt_node *n)
+{
+	enum vt_op_class c = vt_op_class(n->op);
+
+	return (c == VT_C_UNARY || c == VT_C_BINARY) && vt_out(g, n, 0)->dtype == VT_F32;
+}
+
+static bool contains(const struct region *r, int node)
+{
+	for (int k = 0; k < r->n; k++)
+		if (r->node[k] == node)
+			return true;
+	return false;
+}
+
+/* Is each reader of @tensor inside, and the user not interested? */
+static bool closed(const struct region *r, int tensor)
+{
+	const struct vt_graph *g = r->w->g;
+	int inside = 0;
+
+	for (int k = 0; k < r->n; k++) {
+		const struct vt_node *n = &g->nodes[r->node[k]];
+		bool reads = false;
+
+		for (int j = 0; j < n->n_in; j++)
+			reads = reads || n->in[j] == tensor;
+		inside += reads;
+	}
+	return inside == r->w->readers[tensor] && !g->tensors[tensor].is_output;
+}
+
+/*
+ * Look at what the region reads from outside: sets source if that is one tensor of the result's
+ * shape; returns the node that writes the last of several, or of the one; VT_NONE if none does.
+ */
+static int frontier(struct region *r, const struct vt_shape *shape)
+{
+	const struct vt_graph *g = r->w->g;
+	int last = VT_NONE, first = VT_NONE, count = 0;
+	double v;
+
+	r->source = VT_NONE;
+	for (int k = 0; k < r->n; k++) {
+		const struct vt_node *n = &g->nodes[r->node[k]];
+
+		for (int j = 0; j < n->n_in; j++) {
+			int t = n->in[j], p = r->w->producer[t];
+
+			if (vt_const_scalar(g, t, &v) || (p >= 0 && contains(r, p)))
+				continue;
+			count += t != first;
+			first = t;
+			last = p > last ? p : last;
+		}
+	}
+	if (count == 1 && vt_shape_equal(&g->tensors[first].shape, shape))
+		r->source = first;
+	return last;
+}
+
+static bool grow(struct region *r, int p)
+{
+	const struct vt_graph *g = r->w->g;
+
+	if (p < 0 || r->n == MAX_REGION || !elementwise(g, &g->nodes[p]) ||
+	    !closed(r, g->nodes[p].out[0]))
+		return false;
+	r->node[r->n++] = p;
+	return true;
+}
+
+static double value_at(const struct region *r, int tensor, double x)
+{
+	const struct vt_graph *g = r->w->g;
+	const struct vt_node *n;
+	double v;
+
+	if (tensor == r->source)
+		return x;
+	if (vt_const_scalar(g, tensor, &v))
+		return v;
+	n = &g->nodes[r->w->producer[tensor]];
+	v = value_at(r, n->in[0], x);
+	if (n->n_in == 1)
+		return unary(n->op, (double)n->p.scalar.a, (double)n->p.scalar.b, v);
+	return binary(n->op, v, value_at(r, n->in[1], x));
+}
+
+/* ---- the known activations ---------------------------------------------------------------- */
+
+/* Bounds such as Min(x, 20) show far out only. */
+static const double far_points[] = {-1e6, -1e4, -1e3, -130, -65, -33, -21,
+				    21,	  33,	65,   130,  1e3, 1e4, 1e6};
+
+#define N_POINTS (N_NEAR + (int)(sizeof(far_points) / sizeof(far_points[0])))
+
+/* -16 .. 16, denser at 0, and the far ones. */
+static double point(int i)
+{
+	double u = (double)(i - N_NEAR / 2) / (N_NEAR / 2);
+
+	return i < N_NEAR ? 16 * u * (0.1 + 0.9 * u * u) + 0.0137 : far_points[i - N_NEAR];
+}
+
+struct known {
+	enum vt_op op;
+	/* parameters that would make it agree with the region, if it has any */
+	void (*fit)(const struct region *r, int y, double *a, double *b);
+};
+
+static void fit_leaky(const struct region *r, int y, double *a, double *b)
+{
+	*a = -value_at(r, y, -1);
+}
+
+static void fit_clip(const struct region *r, int y, double *a, double *b)
+{
+	*a = value_at(r, y, -FAR);
+	*b = value_at(r, y, FAR);
+	if (*a <= -FAR)
+		*a = -INFINITY;
+	if (*b >= FAR)
+		*b = INFINITY;
+}
+
+static void fit_hard_sigmoid(const struct region *r, int y, double *a, double *b)
+{
+	*b = value_at(r, y, 0);
+	*a = value_at(r, y, 1) - *b;
+}
+
+static const struct known known[] = {
+	{VT_OP_RELU, NULL},
+	{VT_OP_SIGMOID, NULL},
+	{VT_OP_SILU, NULL},
+	{VT_OP_HARD_SWISH, NULL},
+	{VT_OP_GELU, NULL},
+	{VT_OP_GELU_TANH, NULL},
+	{VT_OP_SOFTPLUS, NULL},
+	{VT_OP_TANH, NULL},
+	{VT_OP_CLIP, fit_clip},
+	{VT_OP_LEAKY_RELU, fit_leaky},
+	{VT_OP_HARD_SIGMOID, fit_hard_sigmoid},
+};
+
+static bool agrees(const struct known *k, const struct region *r, int y, double a, double b)
+{
+	for (int i = 0; i < N_POINTS; i++) {
+		double x = point(i), want = unary(k->op, a, b, x), have = value_at(r, y, x);
+
+		if (!(fabs(want - have) <= TOLERANCE * (1 + fabs(want))))
+			return false;
+	}
+	return true;
+}
+
+static const struct known *recognise(const struct region *r, int y, double *a, double *b)
+{
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		*a = *b = 0;
+		if (known[k].fit)
+			known[k].fit(r, y, a, b);
+		if (agrees(&known[k], r, y, *a, *b))
+			return &known[k];
+	}
+	return NULL;
+}
+
+static int spelled_out(struct vt_rw *w, int i)
+{
+	struct vt_graph *g = w->g;
+	struct vt_node *n = &g->nodes[i];
+	struct region r = {.w = w, .node = {i}, .n = 1};
+	int y = n->out[0];
+
+	if (!elementwise(g, n))
+		return 0;
+	while (grow(&r, frontier(&r, &vt_out(g, n, 0)->shape))) {
+		const struct known *k;
+		double a, b;
+
+		frontier(&r, &vt_out(g, n, 0)->shape);
+		k = r.source >= 0 ? recognise(&r, y, &a, &b) : NULL;
+		if (!k)
+			continue;
+		n->op = k->op;
+		n->in[0] = r.source;
+		n->n_in = 1;
+		n->p = (union vt_params){.scalar = {(float)a, (float)b}};
+		return 1;
+	}
+	return 0;
+}
+
+int vt_pass_activation(struct vt_graph *g, const struct vt_eval *eval, int *changed,
+		       struct vt_err *e)
+{
+	static const vt_rule rules[] = {spelled_out, NULL};
+
+	return vt_rewrite(g, eval, rules, changed, e);
+}
