@@ -5,6 +5,7 @@
 
 #define VT_CMDS(X)                                                                                 \
 	X(zoo, "write the paper's seven models, or tiny versions, as ONNX files")                  \
+	X(run, "run an ONNX model and say how long it takes")                                      \
 	X(doctor, "what this machine has and lacks, and what to do about it")
 
 #define X(name, summary) int vt_cmd_##name(int argc, char **argv);

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "kernels/bigmem.h"
+
+#define L2_BYTES_UNKNOWN ((size_t)512 << 10)
+
+static size_t machine_l2_bytes(void)
+{
+	long n = sysconf(_SC_LEVEL2_CACHE_SIZE);
+
+	return n > 0 ? (size_t)n : L2_BYTES_UNKNOWN;
+}
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+void *vt_model_tensor(const struct vt_model *m, int inst, int tensor)
+{
+	const struct vt_tensor *t = &m->graph.tensors[tensor];
+	size_t off = 0;
+
+	while (t->view_of != VT_NONE) {
+		off += t->view_off_bytes;
+		t = &m->graph.tensors[t->view_of];
+	}
+	if (t->kind == VT_T_CONST)
+		return t->data ? (char *)t->data + off : NULL;
+	return (char *)m->inst[inst].arena + t->arena_off + off;
+}
+
+static int bind_step(struct vt_model *m, struct vt_step *s, int inst, struct vt_err *e)
+{
+	const struct vt_node *n = &m->graph.nodes[s->node];
+	const void **in = calloc((size_t)n->n_in + 1, sizeof(*in));
+	void **out = calloc((size_t)n->n_out + 1, sizeof(*out));
+	struct vt_binding b = {.in = in, .out = out};
+	int err = -ENOMEM;
+
+	if (!in || !out)
+		goto out;
+	for (int i = 0; i < n->n_in; i++)
+		in[i] = n->in[i] == VT_NONE ? NULL : vt_model_tensor(m, inst, n->in[i]);
+	for (int i = 0; i < n->n_out; i++)
+		out[i] = n->out[i] == VT_NONE ? NULL : vt_model_tensor(m, inst, n->out[i]);
+	if (n->epi.residual != VT_NONE)
+		b.residual = vt_model_tensor(m, inst, n->epi.residual);
+	err = s->layer.kernel->bind(&s->layer, inst, &b);
+out:
+	free(in);
+	free(out);
+	return err ? vt_fail(e, err, "node '%s' (%s): cannot bind its memory", n->name,
+			     vt_op_name(n->op))
+		   : 0;
+}
+
+static int make_instances(struct vt_model *m, struct vt_err *e)
+{
+	m->inst = calloc((size_t)m->n_inst, sizeof(*m->inst));
+	if (!m->inst)
+		return vt_fail(e, -ENOMEM, "no memory for %d instances", m->n_inst);
+	for (int i = 0; i < m->n_inst; i++) {
+		m->inst[i].arena = vt_big_alloc(m->arena_bytes);
+		if (!m->inst[i].arena)
+			return vt_fail(e, -ENOMEM,
+				       "no memory for the %zu bytes of activations of instance %d",
+				       m->arena_bytes, i);
+		for (int s = 0; s < m->n_steps; s++) {
+			int err = bind_step(m, &m->steps[s], i, e);
+
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+/* ---- layers ------------------------------------------------------------------------------- */
+
+/* How many nodes still need the data of each constant. */
+static int *count_uses(const struct vt_graph *g)
+{
+	int *uses = calloc((size_t)g->n_tensors + 1, sizeof(*uses));
+
+	if (!uses)
+		return NULL;
+	for (int i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_in; k++)
+			if (g->nodes[i].in[k] != VT_NONE)
+				uses[g->nodes[i].in[k]]++;
+	for (int i = 0; i < g->n_tensors; i++) {
+		if (g->tensors[i].is_output)
+			uses[i]++;
+		if (g->tensors[i].view_of != VT_NONE)
+			uses[g->tensors[i].view_of]++;
+	}
+	return uses;
+}
+
+/* Free what this step has packed and nobody else needs: a large model never lies in memory twice.
+ */
+static void drop_packed(struct vt_graph *g, const struct vt_step *s, int *uses)
+{
+	const struct vt_node *n = &g->nodes[s->node];
+
+	for (int k = 0; k < n->n_in && k < 64; k++) {
+		int t = n->in[k];
+
+		if (t == VT_NONE || g->tensors[t].kind != VT_T_CONST ||
+		    !(s->layer.packed_in >> k & 1))
+			continue;
+		if (--uses[t] == 0)
+			vt_graph_drop_data(g, t);
+	}
+}
+
+static int make_layers(struct vt_model *m, size_t l2_bytes, struct vt_err *e)
+{
+	struct vt_graph *g = &m->graph;
+	int *uses = count_uses(g), err = 0;
+
+	m->steps = calloc((size_t)g->n_nodes + 1, sizeof(*m->steps));
+	if (!uses || !m->steps)
+		err = vt_fail(e, -ENOMEM, "no memory for %d layers", g->n_nodes);
+	for (int i = 0; i < g->n_nodes && !err; i++) {
+		struct vt_step *s = &m->steps[m->n_steps];
+
+		if (vt_op_class(g->nodes[i].op) == VT_C_VIEW &&
+		    vt_out(g, &g->nodes[i], 0)->view_of != VT_NONE)
+			continue;
+		s->node = i;
+		err = vt_layer_create(&s->layer, g, &g->nodes[i], m->n_inst, e);
+		if (err) {
+			vt_fail_at(e, "node '%s' (%s)", g->nodes[i].name,
+				   vt_op_name(g->nodes[i].op));
+			break;
+		}
+		m->n_steps++;
+		s->flops = vt_node_flops(g, &g->nodes[i]);
+		m->flops += s->flops;
+		m->weights_bytes += s->layer.weight_bytes;
+		if (s->layer.scratch_bytes > m->scratch_bytes)
+			m->scratch_bytes = s->layer.scratch_bytes;
+		if (s->layer.depth)
+			s->variant = vt_variant_default(s->layer.rows, s->layer.cols,
+							s->layer.depth, sizeof(float), l2_bytes);
+		drop_packed(g, s, uses);
+	}
+	for (int i = 0; i < g->n_tensors && !err; i++)
+		if (g->tensors[i].kind == VT_T_CONST && g->tensors[i].data && uses[i] > 0)
+			m->weights_bytes += g->tensors[i].bytes;
+	free(uses);
+	return err;
+}
+
+/* ---- loading ------------------------------------------------------------------------------ */
+
+static int load(struct vt_model *m, const char *path, const struct vt_model_opts *o,
+		struct vt_err *e)
+{
+	struct vt_import_opts io = o->import;
+	int err;
+
+	io.eval = &vt_kernel_eval;
+	err = vt_import_onnx(&m->graph, path, &io, e);
+	if (!err && !o->no_optimize)
+		err = vt_optimize(&m->graph, &vt_kernel_eval, e);
+	if (!err)
+		err = vt_plan_memory(&m->graph, e);
+	if (!err) {
+		m->arena_bytes = m->graph.arena_bytes;
+		err = make_layers(m, o->l2_bytes ? o->l2_bytes : machine_l2_bytes(), e);
+	}
+	return err ? err : make_instances(m, e);
+}
+
+int vt_model_load(struct vt_model **ret, const char *path, const struct vt_model_opts *o,
+		  struct vt_err *e)
+{
+	struct vt_model *m = calloc(1, sizeof(*m));
+	int err;
+
+	if (!m)
+		return vt_fail(e, -ENOMEM, "no memory for a model");
+	m->n_inst = o->instances > 0 ? o->instances : 1;
+	err = load(m, path, o, e);
+	if (err) {
+		vt_model_free(m);
+		return err;
+	}
+	*ret = m;
+	return 0;
+}
+
+void vt_model_free(struct vt_model *m)
+{
+	if (!m)
+		return;
+	for (int i = 0; i < m->n_steps; i++)
+		vt_layer_destroy(&m->steps[i].layer);
+	for (int i = 0; m->inst && i < m->n_inst; i++)
+		vt_big_free(m->inst[i].arena, m->arena_bytes);
+	free(m->steps);
+	free(m->inst);
+	vt_graph_fini(&m->graph);
+	free(m);
+}
+
+/* ---- running ------------------------------------------------------------------------------ */
+
+static void run_steps(struct vt_run *r, struct pthreadpool *gang)
+{
+	struct vt_model *m = r->model;
+	uint64_t t0 = r->step_ns ? vt_now_mono_ns() : 0, t1;
+
+	for (int i = r->first; i < r->last; i++) {
+		struct vt_step *s = &m->steps[i];
+
+		gang->variant = r->variants && r->variants[i] ? r->variants[i] : s->variant;
+		s->layer.kernel->run(&s->layer, r->inst, gang);
+		if (!r->step_ns)
+			continue;
+		t1 = vt_now_mono_ns();
+		r->step_ns[i] = t1 - t0;
+		t0 = t1;
+	}
+}
+
+static void run_block(struct vt_block *b, struct pthreadpool *gang)
+{
+	run_steps((struct vt_run *)b, gang);
+}
+
+void vt_run_init(struct vt_run *r, struct vt_model *m, int inst)
+{
+	*r = (struct vt_run){
+		.block = {.run = run_block}, .model = m, .inst = inst, .last = m->n_steps};
+}
+
+void vt_model_run_inline(struct vt_model *m, int inst)
+{
+	struct pthreadpool alone = {.cores = 1, .report_threads = 1};
+	struct vt_run r;
+
+	vt_run_init(&r, m, inst);
+	run_steps(&r, &alone);
+}
