@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "load/arrivals.h"
+#include "load/search.h"
+
+static void poisson_has_its_rate_and_shares(void **state)
+{
+	static const double upto[] = {1, 1.5, 4};
+	struct vt_poisson p;
+	struct vt_arrival a = {0, 0};
+	double count[3] = {0}, n = 0, gap2 = 0;
+	uint64_t last = 0;
+
+	vt_poisson_init(&p, 1000, 200000, 7, upto, 3);
+	while (vt_poisson_next(&p, &a)) {
+		assert_true(a.at_ns >= last);
+		gap2 += (double)(a.at_ns - last) * (double)(a.at_ns - last);
+		last = a.at_ns;
+		assert_in_range(a.tenant, 0, 2);
+		count[a.tenant]++;
+		n++;
+	}
+	assert_float_equal(n, 200000, 0.5);
+	/* Five standard deviations; exponential gaps have E[g^2] = 2 / rate^2. */
+	assert_float_equal(n / ((double)last * 1e-9), 1000, 5 * 1000 / sqrt(n));
+	assert_float_equal(gap2 / n, 2e12, 5 * sqrt(20 / n) * 1e12);
+	assert_float_equal(count[0] / n, 0.25, 5 * sqrt(0.25 * 0.75 / n));
+	assert_float_equal(count[1] / n, 0.125, 5 * sqrt(0.125 * 0.875 / n));
+}
+
+static void poisson_rate_only_scales_time(void **state)
+{
+	static const double upto[] = {1, 2};
+	struct vt_poisson p, q;
+	struct vt_arrival a, b;
+
+	vt_poisson_init(&p, 10, 1000, 3, upto, 2);
+	vt_poisson_init(&q, 40, 1000, 3, upto, 2);
+	while (vt_poisson_next(&p, &a)) {
+		assert_int_equal(vt_poisson_next(&q, &b), 1);
+		assert_int_equal(a.tenant, b.tenant);
+		assert_float_equal((double)a.at_ns, 4 * (double)b.at_ns, 4.1);
+	}
+	assert_int_equal(vt_poisson_next(&q, &b), 0);
+}
+
+static void traces_are_read_or_refused_with_the_line(void **state)
+{
+	static const char *const names[] = {"a", "bert"};
+	static const struct {
+		const char *text, *error; /* NULL: fine */
+	} cases[] = {
+		{"0,a\n0.5,bert # late\n\n0.5,a\n", NULL},
+		{"", "t: no arrivals"},
+		{"0,a\n0,c\n", "t:2: no model of the mix is called 'c'"},
+		{"1,a\n0.5,a\n", "t:2: earlier than the line before"},
+		{"-1,a\n", "t:1: '-1' is no time in 0..1e9 seconds"},
+		{"nan,a\n", "t:1: 'nan' is no time in 0..1e9 seconds"},
+		{"1\n", "t:1: expected 'seconds,name'"},
+		{"1,a,b\n", "t:1: expected 'seconds,name'"},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		struct vt_arrivals a = {NULL, 0};
+		struct vt_err e = {0};
+		int rc = vt_arrivals_parse(cases[i].text, "t", names, 2, &a, &e);
+
+		assert_int_equal(rc, cases[i].error ? -EINVAL : 0);
+		if (cases[i].error) {
+			assert_string_equal(e.msg, cases[i].error);
+			continue;
+		}
+		assert_int_equal(a.n, 3);
+		assert_int_equal(a.at[1].at_ns, 500000000);
+		assert_int_equal(a.at[1].tenant, 1);
+		free(a.at);
+	}
+}
+
+static double step_at(void *self, double rate)
+{
+	return rate <= *(double *)self ? 0.99 : 0.5;
+}
+
+static double gives_up(void *self, double rate)
+{
+	return -1;
+}
+
+static void search_finds_the_step(void **state)
+{
+	static const double steps[] = {1.2, 17, 300, 999};
+	struct vt_search_cfg cfg = {.low = 1, .high = 1000, .target = 0.95, .precision = 0.005};
+	double never = 0.5;
+
+	for (size_t i = 0; i < VT_COUNT(steps); i++) {
+		double at = steps[i], got = vt_search_rate(&cfg, step_at, &at);
+
+		assert_true(got <= at && got >= at * 0.994);
+	}
+	assert_true(vt_search_rate(&cfg, step_at, &never) == 0);
+	assert_true(vt_search_rate(&cfg, gives_up, NULL) == -1);
+}
+
+static void interval_is_students(void **state)
+{
+	static const double v[] = {1, 2, 3, 4, 5};
+	struct vt_mean m = vt_mean_of(v, 5);
+
+	assert_float_equal(m.mean, 3, 1e-9);
+	assert_float_equal(m.half, 2.776 * sqrt(2.5 / 5), 1e-6);
+	assert_true(isinf(vt_mean_of(v, 1).half));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(poisson_has_its_rate_and_shares),
+		cmocka_unit_test(poisson_rate_only_scales_time),
+		cmocka_unit_test(traces_are_read_or_refused_with_the_line),
+		cmocka_unit_test(search_finds_the_step),
+		cmocka_unit_test(interval_is_students),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

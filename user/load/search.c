@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "load/search.h"
+
+#include <math.h>
+
+double vt_search_rate(const struct vt_search_cfg *cfg, vt_share_fn fn, void *self)
+{
+	double good = 0, low = cfg->low, high = cfg->high;
+
+	while (high > low * (1 + cfg->precision)) {
+		/* Geometric until something was met: the scale is unknown. */
+		double rate = good > 0 ? (low + high) / 2 : sqrt(low * high);
+		double share = fn(self, rate);
+
+		if (share < 0)
+			return -1;
+		if (share >= cfg->target)
+			good = low = rate;
+		else
+			high = rate;
+	}
+	return good;
+}
+
+/** Two-sided 95 % points of Student's t for 1 .. 30 degrees of freedom. */
+static const double t95[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+			     2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+			     2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+
+struct vt_mean vt_mean_of(const double *values, uint32_t n)
+{
+	struct vt_mean m = {.n = n, .half = INFINITY};
+	double var = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		m.mean += values[i] / n;
+	for (uint32_t i = 0; i < n; i++)
+		var += (values[i] - m.mean) * (values[i] - m.mean);
+	if (n > 1)
+		m.half = (n - 2 < 30 ? t95[n - 2] : 1.96) * sqrt(var / (n - 1) / n);
+	return m;
+}
