@@ -24,6 +24,8 @@ include user/monitor/Kbuild
 include user/pressure/Kbuild
 include user/sched/Kbuild
 include user/loop/Kbuild
+include user/load/Kbuild
+include user/sim/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
 include tests/fuzz/Kbuild

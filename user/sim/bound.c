@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/bound.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+double vt_bound_work_ns(const struct vt_bank *b, uint32_t model)
+{
+	const struct vt_machine *m = &b->machine;
+	const struct vt_bank_model *bm = &b->models[model];
+
+	return fmax(bm->least_core_ns / m->cores,
+		    bm->least_dram_bytes / (m->memory_nodes * m->node_dram_gbps));
+}
+
+/** One busy period under EDF: jobs [from, to), some dropped. */
+struct period {
+	const struct vt_bound_job *jobs;
+	size_t from, to;
+	bool *dropped;
+	double *left; /* work not yet done, by job */
+	double *wait; /* from arrival to first service, by job */
+	size_t *heap; /* by deadline */
+	size_t n_heap;
+	double latency; /* sum over jobs served */
+};
+
+static bool sooner(const struct period *p, size_t a, size_t b)
+{
+	return p->jobs[a].deadline_ns < p->jobs[b].deadline_ns;
+}
+
+static void push(struct period *p, size_t job)
+{
+	size_t i = p->n_heap++;
+
+	for (; i && sooner(p, job, p->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		p->heap[i] = p->heap[(i - 1) / 2];
+	p->heap[i] = job;
+}
+
+static void pop(struct period *p)
+{
+	size_t last = p->heap[--p->n_heap], i = 0;
+
+	for (;;) {
+		size_t kid = 2 * i + 1;
+
+		if (kid >= p->n_heap)
+			break;
+		if (kid + 1 < p->n_heap && sooner(p, p->heap[kid + 1], p->heap[kid]))
+			kid++;
+		if (!sooner(p, p->heap[kid], last))
+			break;
+		p->heap[i] = p->heap[kid];
+		i = kid;
+	}
+	p->heap[i] = last;
+}
+
+/** Run from the start of the period until it empties. Returns the first late job, or SIZE_MAX. */
+static size_t run(struct period *p, size_t n)
+{
+	double now = p->jobs[p->from].at_ns;
+	size_t next = p->from;
+
+	p->n_heap = 0;
+	p->latency = 0;
+	for (;;) {
+		size_t job;
+		double until;
+
+		for (; next < n && p->jobs[next].at_ns <= now; next++) {
+			p->left[next] = p->jobs[next].work_ns;
+			if (!p->dropped[next])
+				push(p, next);
+		}
+		p->to = next;
+		if (!p->n_heap)
+			return SIZE_MAX;
+		job = p->heap[0];
+		if (p->left[job] >= p->jobs[job].work_ns)
+			p->wait[job] = now - p->jobs[job].at_ns;
+		until = now + p->left[job];
+		if (next < n && p->jobs[next].at_ns < until) {
+			p->left[job] -= p->jobs[next].at_ns - now;
+			now = p->jobs[next].at_ns;
+			continue;
+		}
+		now = until;
+		p->latency += now - p->jobs[job].at_ns;
+		if (now > p->jobs[job].deadline_ns)
+			return job;
+		pop(p);
+	}
+}
+
+/**
+ * Of the jobs that made @late late, drop the one whose absence lets it end soonest: that saves its
+ * work, but no more than what each job after it waited, for none can start before it arrives.
+ */
+static void drop_best(struct period *p, size_t late)
+{
+	double waited = INFINITY, most = -1;
+	size_t best = late;
+
+	for (size_t j = p->to; j-- > p->from;) {
+		double saved;
+
+		if (p->dropped[j] || sooner(p, late, j))
+			continue;
+		saved = fmin(p->jobs[j].work_ns, waited);
+		if (saved > most || (saved >= most && p->jobs[j].work_ns > p->jobs[best].work_ns)) {
+			most = saved;
+			best = j;
+		}
+		waited = fmin(waited, p->wait[j]);
+	}
+	p->dropped[best] = true;
+}
+
+long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *mean_latency_ns)
+{
+	struct period p = {.jobs = jobs,
+			   .dropped = calloc(n + 1, sizeof(*p.dropped)),
+			   .left = calloc(n + 1, sizeof(*p.left)),
+			   .wait = calloc(n + 1, sizeof(*p.wait)),
+			   .heap = calloc(n + 1, sizeof(*p.heap))};
+	long served = p.dropped && p.left && p.wait && p.heap ? 0 : -ENOMEM;
+	double latency = 0;
+
+	while (!served && p.from < n) {
+		size_t late;
+
+		while ((late = run(&p, n)) != SIZE_MAX)
+			drop_best(&p, late);
+		latency += p.latency;
+		p.from = p.to;
+	}
+	for (size_t j = 0; j < n && served >= 0; j++)
+		served += !p.dropped[j];
+	if (mean_latency_ns && served > 0)
+		*mean_latency_ns = latency / (double)served;
+	free(p.dropped);
+	free(p.left);
+	free(p.wait);
+	free(p.heap);
+	return served;
+}
