@@ -6,7 +6,8 @@
 #define VT_CMDS(X)                                                                                 \
 	X(zoo, "write the paper's seven models, or tiny versions, as ONNX files")                  \
 	X(run, "run an ONNX model and say how long it takes")                                      \
-	X(doctor, "what this machine has and lacks, and what to do about it")
+	X(doctor, "what this machine has and lacks, and what to do about it")                      \
+	X(sim, "compare scheduling policies on a simulated machine")
 
 #define X(name, summary) int vt_cmd_##name(int argc, char **argv);
 VT_CMDS(X)

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sim.c - `veltair sim`: compare policies on machines far larger than this one. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cmds.h"
+#include "cli/sim_cli.h"
+
+enum {
+	OPT_MACHINE = 0x100,
+	OPT_MIX,
+	OPT_POLICY,
+	OPT_RATE,
+	OPT_SEARCH,
+	OPT_SHARE,
+	OPT_SEED,
+	OPT_SEEDS,
+	OPT_REQUESTS,
+	OPT_JOBS,
+	OPT_PROFILES,
+	OPT_TABLES,
+	OPT_ARRIVALS,
+	OPT_BOUND,
+	OPT_NO_SHED,
+	OPT_BLIND,
+	OPT_JSON,
+	OPT_PLOT,
+	OPT_RECORD,
+	OPT_REPLAY,
+};
+
+static const struct argp_option options[] = {
+	{"machine", OPT_MACHINE, "FILE", 0, "Machine: a file, or a name of share/machines (3990x)",
+	 1},
+	{"mix", OPT_MIX, "LIST", 0, "light, medium, heavy, all, or files; several by comma (light)",
+	 1},
+	{"policy", OPT_POLICY, "LIST", 0, "Policies by comma, or all (all)", 1},
+	{"rate", OPT_RATE, "HZ", 0, "Run at this many requests a second", 1},
+	{"search", OPT_SEARCH, NULL, 0, "Find the highest rate that meets --qos-share", 1},
+	{"qos-share", OPT_SHARE, "X", 0, "Share of requests that must end in time (0.95)", 1},
+	{"bound", OPT_BOUND, NULL, 0, "Add the clairvoyant upper bound to the policies", 1},
+	{"seed", OPT_SEED, "N", 0, "First seed (1)", 2},
+	{"seeds", OPT_SEEDS, "N", 0,
+	 "Runs with consecutive seeds, for intervals (1; 10 with --search)", 2},
+	{"requests", OPT_REQUESTS, "N", 0, "Requests in a run, the first tenth to warm up (4000)",
+	 2},
+	{"jobs", OPT_JOBS, "N", 0, "Threads (all cores)", 2},
+	{"profiles", OPT_PROFILES, "CSV", 0, "Measured times; models not in it come from shapes",
+	 3},
+	{"asplos22", OPT_TABLES, "DIR", 0,
+	 "The authors' tables for ResNet-50 and GoogLeNet (VELTAIR_ASPLOS22_DATA)", 3},
+	{"arrivals", OPT_ARRIVALS, "FILE", 0,
+	 "Arrivals from lines 'seconds,model' instead of Poisson", 3},
+	{"no-shed", OPT_NO_SHED, NULL, 0, "Serve hopeless requests last instead of refusing them",
+	 3},
+	{"no-counters", OPT_BLIND, NULL, 0, "The machine has no PMU: pressure from slowdown alone",
+	 3},
+	{"json", OPT_JSON, NULL, 0, "Results as JSON", 4},
+	{"plot", OPT_PLOT, "DIR", 0, "Write plots (PNG, with their data) to DIR", 4},
+	{"record", OPT_RECORD, "FILE", 0, "Record the decisions of one run (one mix, one policy)",
+	 4},
+	{"replay", OPT_REPLAY, "FILE", 0, "Decide a recorded run again and compare, byte for byte",
+	 4},
+	{0},
+};
+
+/** Numbers among the options: where they go and what is absurd. */
+static const struct number {
+	int key;
+	bool whole;
+	size_t at;
+	double min, max;
+} numbers[] = {
+	{OPT_RATE, false, offsetof(struct sim_opts, rate_hz), 1e-6, 1e9},
+	{OPT_SHARE, false, offsetof(struct sim_opts, share), 1e-6, 1},
+	{OPT_SEED, true, offsetof(struct sim_opts, seed), 0, 1e15},
+	{OPT_SEEDS, true, offsetof(struct sim_opts, seeds), 1, 1000},
+	{OPT_REQUESTS, true, offsetof(struct sim_opts, requests), 10, 1e8},
+	{OPT_JOBS, true, offsetof(struct sim_opts, jobs), 1, 256},
+};
+
+static const struct {
+	int key;
+	size_t at;
+} texts[] = {
+	{OPT_MACHINE, offsetof(struct sim_opts, machine)},
+	{OPT_MIX, offsetof(struct sim_opts, mixes)},
+	{OPT_POLICY, offsetof(struct sim_opts, policies)},
+	{OPT_PROFILES, offsetof(struct sim_opts, profiles)},
+	{OPT_TABLES, offsetof(struct sim_opts, tables)},
+	{OPT_ARRIVALS, offsetof(struct sim_opts, arrivals)},
+	{OPT_PLOT, offsetof(struct sim_opts, plot_dir)},
+	{OPT_RECORD, offsetof(struct sim_opts, record)},
+	{OPT_REPLAY, offsetof(struct sim_opts, replay)},
+};
+
+static const struct {
+	int key;
+	size_t at;
+} flags[] = {
+	{OPT_SEARCH, offsetof(struct sim_opts, search)},
+	{OPT_BOUND, offsetof(struct sim_opts, bound)},
+	{OPT_NO_SHED, offsetof(struct sim_opts, no_shed)},
+	{OPT_BLIND, offsetof(struct sim_opts, blind)},
+	{OPT_JSON, offsetof(struct sim_opts, json)},
+};
+
+static const char *option_name(int key)
+{
+	for (const struct argp_option *o = options; o->name; o++)
+		if (o->key == key)
+			return o->name;
+	return "?";
+}
+
+static void parse_number(const struct number *n, char *arg, struct sim_opts *o,
+			 struct argp_state *state)
+{
+	char *at = (char *)o + n->at;
+	uint64_t u;
+	double f;
+	int rc = n->whole ? vt_parse_u64(arg, (uint64_t)n->min, (uint64_t)n->max, &u)
+			  : vt_parse_f64(arg, n->min, n->max, &f);
+
+	if (rc)
+		argp_error(state, "--%s must be a %snumber in %g..%g, not '%.40s'",
+			   option_name(n->key), n->whole ? "whole " : "", n->min, n->max, arg);
+	else if (n->whole)
+		memcpy(at, &u, sizeof(u));
+	else
+		memcpy(at, &f, sizeof(f));
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct sim_opts *o = state->input;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (numbers[i].key == key) {
+			parse_number(&numbers[i], arg, o, state);
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i].key == key) {
+			memcpy((char *)o + texts[i].at, &arg, sizeof(arg));
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (flags[i].key == key) {
+			*((bool *)o + flags[i].at) = true;
+			return 0;
+		}
+	}
+	if (key == ARGP_KEY_ARG)
+		argp_error(state, "unexpected argument '%.40s'", arg);
+	return ARGP_ERR_UNKNOWN;
+}
+
+/** The list of policies, after the options. */
+static char *help(int key, const char *text, void *input)
+{
+	char *list = NULL;
+	size_t len;
+	FILE *f;
+
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	f = open_memstream(&list, &len);
+	if (!f)
+		return (char *)text;
+	fputs("Policies:\n", f);
+	for (unsigned int i = 0; vt_policy_at(i); i++)
+		fprintf(f, "  %-15s %s\n", vt_policy_at(i)->name, vt_policy_at(i)->summary);
+	fputs("\nExamples:\n"
+	      "  veltair sim --machine 3990x --mix light --policy planaria,veltair-full --rate "
+	      "1000\n"
+	      "  veltair sim --mix light,medium,heavy --policy all --search --bound --plot plots\n",
+	      f);
+	fclose(f);
+	return list;
+}
+
+static const char *check_opts(const struct sim_opts *o)
+{
+	if (o->search && o->rate_hz > 0)
+		return "--search and --rate exclude each other";
+	if (o->search && (o->arrivals || o->record))
+		return "--search makes its own arrivals, and many runs: not with --arrivals or "
+		       "--record";
+	if (o->arrivals && o->rate_hz > 0)
+		return "--arrivals and --rate exclude each other";
+	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay)
+		return "say --rate HZ, --search, --arrivals FILE or --replay FILE";
+	return NULL;
+}
+
+static int simulate(const struct sim_opts *o, struct vt_err *e)
+{
+	struct sim_setup *s = calloc(1, sizeof(*s));
+	struct sim_results *r = calloc(1, sizeof(*r));
+	int rc = s && r ? sim_setup_init(s, o, e) : vt_fail(e, -ENOMEM, "out of memory");
+
+	if (!rc && o->record)
+		rc = sim_record(s, o->record, e);
+	if (!rc)
+		rc = sim_work(s, r, e);
+	if (!rc && o->plot_dir)
+		rc = sim_plot(s, r, e);
+	if (!rc && o->json)
+		rc = sim_report_json(s, r);
+	else if (!rc)
+		sim_report_table(s, r);
+	if (s)
+		sim_setup_fini(s);
+	if (r)
+		sim_results_fini(r);
+	free(s);
+	free(r);
+	return rc;
+}
+
+int vt_cmd_sim(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.doc = "Compare scheduling policies on a simulated machine.\v",
+		.help_filter = help,
+	};
+	struct sim_opts o = {
+		.machine = "3990x",
+		.mixes = "light",
+		.policies = "all",
+		.tables = getenv("VELTAIR_ASPLOS22_DATA"),
+		.share = 0.95,
+		.seed = 1,
+		.requests = 4000,
+		.jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN),
+	};
+	struct vt_err e = {0};
+	const char *wrong;
+	int rc;
+
+	rc = vt_cmd_parse(&argp, argc, argv, &o);
+	wrong = rc ? NULL : check_opts(&o);
+	if (wrong)
+		rc = vt_fail(&e, -EINVAL, "%s", wrong);
+	o.seeds = o.seeds ? o.seeds : o.search ? 10 : 1;
+	if (!rc)
+		rc = o.replay ? sim_replay(o.replay, o.json, &e) : simulate(&o, &e);
+	return e.code ? vt_cmd_fail("sim", &e) : rc;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim_cli.h - between the files of `veltair sim`:
+ *   sim.c         options
+ *   sim_setup.c   names and files to machine, mixes, models
+ *   sim_work.c    runs and searches over mixes, policies and seeds, on several threads
+ *   sim_report.c  tables and JSON
+ *   sim_plot.c    pictures
+ *   sim_trace.c   record and replay
+ */
+#ifndef VT_CLI_SIM_CLI_H
+#define VT_CLI_SIM_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "load/arrivals.h"
+#include "load/search.h"
+#include "sim/bank.h"
+#include "sim/csv.h"
+#include "sim/mix.h"
+#include "sim/sim.h"
+
+#define VT_SIM_LIST_MAX 32u
+
+/** What the user asked for. */
+struct sim_opts {
+	const char *machine, *mixes, *policies, *profiles, *tables, *arrivals;
+	const char *plot_dir, *record, *replay;
+	double rate_hz; /* 0: not given */
+	bool search, bound, json, no_shed, blind;
+	double share;
+	uint64_t seed, seeds, requests, jobs;
+};
+
+/** One mix, ready to run. */
+struct sim_mix {
+	struct vt_mix mix;
+	struct vt_bank bank;
+	struct vt_sim_tenant *tenants; /* [mix.n] */
+	double *upto;		       /* cumulated weights */
+	double capacity_hz;	       /* of the ideal machine, no deadline */
+	struct vt_arrivals trace;      /* --arrivals; n = 0: Poisson */
+};
+
+struct sim_setup {
+	const struct sim_opts *opts;
+	struct vt_machine machine;
+	struct vt_profile profile;
+	uint32_t n_mixes, n_policies;
+	struct sim_mix mixes[VT_SIM_LIST_MAX];
+	/* NULL stands for the clairvoyant bound. */
+	const struct vt_policy *policies[VT_SIM_LIST_MAX];
+};
+
+int sim_setup_init(struct sim_setup *s, const struct sim_opts *o, struct vt_err *e);
+void sim_setup_fini(struct sim_setup *s);
+
+/** One run of one policy on one mix with one seed. */
+struct sim_run {
+	double rate_hz; /* it ran at; of a search: the highest that met the share, 0: none */
+	double share;	/* of the offered requests that ended in time */
+	double mean_ms, p50_ms, p95_ms, p99_ms;
+	double worst_share; /* of the model that fared worst */
+	double conflict_rate, conflict_loss;
+	double efficiency;  /* least core-time of the served / granted core-time */
+	double utilisation; /* granted core-time / cores x time */
+	double stretched;   /* part of the time with saturated memory */
+	double core_ms;	    /* granted core-time per request served */
+	double blocks;	    /* per request served */
+	double decide_us, decide_max_us;
+	double blocks_per_s; /* simulated block completions per second of host time */
+};
+
+/** All seeds of one policy on one mix. */
+struct sim_cell {
+	struct sim_run *runs; /* [seeds] */
+};
+
+struct sim_results {
+	uint32_t n_seeds;
+	struct sim_cell cell[VT_SIM_LIST_MAX][VT_SIM_LIST_MAX]; /* [mix][policy] */
+	/* With --search: again, at the highest rate of the best baseline (by mean). */
+	struct sim_cell equal[VT_SIM_LIST_MAX][VT_SIM_LIST_MAX];
+	int best_baseline[VT_SIM_LIST_MAX]; /* by mix; index of a policy, -1: none */
+	bool has_equal;
+};
+
+int sim_work(const struct sim_setup *s, struct sim_results *ret, struct vt_err *e);
+void sim_results_fini(struct sim_results *r);
+
+/** sim_policy_name - "clairvoyant" for the bound */
+const char *sim_policy_name(const struct vt_policy *p);
+
+/** sim_is_baseline - neither one of ours nor the bound */
+bool sim_is_baseline(const struct vt_policy *p);
+
+/** sim_mean - mean and interval over the seeds of the double at @offset in struct sim_run */
+struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset);
+
+/** Callbacks of a recorded run. */
+struct sim_recording {
+	int (*started)(void *self, const struct vt_loop_cfg *cfg, const struct vt_model *models,
+		       uint32_t n_models);
+	int (*stepped)(void *self, const struct vt_sample *s, const struct vt_decision *d);
+	void *self;
+};
+
+/** sim_run_recorded - one run of the first policy on the first mix; ret->rate_hz is its rate */
+int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
+		     const struct sim_recording *rec, struct vt_err *e);
+
+void sim_report_table(const struct sim_setup *s, const struct sim_results *r);
+int sim_report_json(const struct sim_setup *s, const struct sim_results *r);
+int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e);
+int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e);
+int sim_replay(const char *path, bool json, struct vt_err *e);
+
+#endif

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sim_plot.c - results as pictures, each beside the data and the script that made it. */
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "cli/sim_cli.h"
+
+extern char **environ;
+
+/** One picture: bars of a figure by mix and policy. */
+static const struct plot {
+	const char *name, *title, *unit;
+	size_t at;
+	double factor;
+	bool equal; /* from the runs at the best baseline's rate */
+	bool search_only;
+} plots[] = {
+	{"rate", "Requests served at the QoS share", "requests/s",
+	 offsetof(struct sim_run, rate_hz), 1, false, true},
+	{"share", "Requests that ended in time", "%", offsetof(struct sim_run, share), 100, false,
+	 false},
+	{"mean_latency", "Mean latency", "ms", offsetof(struct sim_run, mean_ms), 1, false, false},
+	{"mean_latency_equal", "Mean latency at the best baseline's highest rate", "ms",
+	 offsetof(struct sim_run, mean_ms), 1, true, true},
+	{"p99_latency", "99th percentile of latency", "ms", offsetof(struct sim_run, p99_ms), 1,
+	 false, false},
+	{"conflicts", "Blocks that got fewer cores than they demand", "%",
+	 offsetof(struct sim_run, conflict_rate), 100, false, false},
+	{"efficiency", "Least core-time of the work / core-time granted", "%",
+	 offsetof(struct sim_run, efficiency), 100, false, false},
+	{"decision_time", "Time of one decision", "us", offsetof(struct sim_run, decide_us), 1,
+	 false, false},
+};
+
+static FILE *create(const char *dir, const char *name, const char *ext, struct vt_err *e)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s.%s", dir, name, ext);
+	f = fopen(path, "we");
+	if (!f)
+		vt_fail(e, -errno, "%s: %s", path, strerror(errno));
+	return f;
+}
+
+static int finish(FILE *f, const char *dir, const char *name, struct vt_err *e)
+{
+	int bad = ferror(f);
+
+	if (fclose(f) || bad)
+		return vt_fail(e, -EIO, "%s/%s: cannot write: %s", dir, name, strerror(errno));
+	return 0;
+}
+
+/** A line for each policy: its name, then mean and half-width for each mix. */
+static int write_data(const struct sim_setup *s, const struct sim_results *r, const struct plot *p,
+		      struct vt_err *e)
+{
+	FILE *f = create(s->opts->plot_dir, p->name, "dat", e);
+
+	if (!f)
+		return e->code;
+	fprintf(f, "# %s (%s), %s\n# policy", p->title, p->unit, s->machine.name);
+	for (uint32_t m = 0; m < s->n_mixes; m++)
+		fprintf(f, " %s +-95%%", s->mixes[m].mix.name);
+	for (uint32_t k = 0; k < s->n_policies; k++) {
+		fprintf(f, "\n%s", sim_policy_name(s->policies[k]));
+		for (uint32_t m = 0; m < s->n_mixes; m++) {
+			struct vt_mean v =
+				sim_mean(r, p->equal ? &r->equal[m][k] : &r->cell[m][k], p->at);
+
+			fprintf(f, " %.6g %.6g", v.mean * p->factor,
+				isfinite(v.half) ? v.half * p->factor : 0);
+		}
+	}
+	fputc('\n', f);
+	return finish(f, s->opts->plot_dir, p->name, e);
+}
+
+/** Mixes differ by orders of magnitude, so each has a panel with its own scale. */
+static int write_script(const struct sim_setup *s, const struct plot *p, struct vt_err *e)
+{
+	FILE *f = create(s->opts->plot_dir, p->name, "gp", e);
+
+	if (!f)
+		return e->code;
+	fprintf(f,
+		"set terminal pngcairo size %u,520 font 'sans,11'\n"
+		"set output '%s.png'\n"
+		"set style fill solid 0.8 border -1\nset boxwidth 0.7\nunset key\n"
+		"set xtics rotate by -45\nset grid y\nset yrange [0:*]\n"
+		"set xrange [-0.6:%u-0.4]\nset ylabel '%s'\n"
+		"set multiplot layout 1,%u title '%s, %s'\n",
+		160 + 420 * s->n_mixes, p->name, s->n_policies, p->unit, s->n_mixes, p->title,
+		s->machine.name);
+	for (uint32_t m = 0; m < s->n_mixes; m++)
+		fprintf(f,
+			"set title \"%s\" noenhanced\n"
+			"plot '%s.dat' using 0:%u:%u:0:xtic(1) with boxerrorbars lc variable\n",
+			s->mixes[m].mix.name, p->name, 2 + 2 * m, 3 + 2 * m);
+	fputs("unset multiplot\n", f);
+	return finish(f, s->opts->plot_dir, p->name, e);
+}
+
+static int draw(const char *dir, const char *name, struct vt_err *e)
+{
+	char command[PATH_MAX + 256];
+	char *const argv[] = {"gnuplot", "-e", command, NULL};
+	int status, rc;
+	pid_t pid;
+
+	/* gnuplot resolves file names of a script against its own working directory. */
+	if (strpbrk(dir, "'\\"))
+		return vt_fail(e, -EINVAL, "--plot: quotes in '%.100s' cannot be passed to gnuplot",
+			       dir);
+	snprintf(command, sizeof(command), "cd '%s'; load '%s.gp'", dir, name);
+	rc = posix_spawnp(&pid, "gnuplot", NULL, NULL, argv, environ);
+	if (rc)
+		return vt_fail(e, -ENOTSUP, "gnuplot: %s; the data is in %s", strerror(rc), dir);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return vt_fail(e, -errno, "gnuplot: %s", strerror(errno));
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return vt_fail(e, -EIO, "gnuplot failed on %s/%s.gp", dir, name);
+	return 0;
+}
+
+int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e)
+{
+	const char *dir = s->opts->plot_dir;
+
+	if (mkdir(dir, 0777) && errno != EEXIST)
+		return vt_fail(e, -errno, "%s: %s", dir, strerror(errno));
+	for (size_t i = 0; i < sizeof(plots) / sizeof(plots[0]); i++) {
+		const struct plot *p = &plots[i];
+		int rc;
+
+		if ((p->equal && !r->has_equal) || (p->search_only && !s->opts->search))
+			continue;
+		rc = write_data(s, r, p, e);
+		if (!rc)
+			rc = write_script(s, p, e);
+		if (!rc)
+			rc = draw(dir, p->name, e);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sim_report.c - results as a table for people and as JSON for programs. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "cli/sim_cli.h"
+
+/** What is reported of a run: JSON name, table head, factor and digits of the table. */
+static const struct column {
+	const char *name, *head;
+	size_t at;
+	double factor;
+	int digits, width;
+	bool interval;	/* show the half-width in the table */
+	bool host_time; /* differs from run to run */
+} columns[] = {
+#define C(field, head, factor, digits, width, interval, host)                                      \
+	{                                                                                          \
+#field, head, offsetof(struct sim_run, field), factor, digits, width, interval,    \
+			host                                                                       \
+	}
+	C(rate_hz, "req/s", 1, 1, 7, true, false),
+	C(share, "in QoS %", 100, 1, 8, false, false),
+	C(worst_share, "worst %", 100, 1, 7, false, false),
+	C(mean_ms, "mean ms", 1, 2, 7, false, false),
+	C(p50_ms, NULL, 1, 2, 7, false, false),
+	C(p95_ms, NULL, 1, 2, 7, false, false),
+	C(p99_ms, "p99 ms", 1, 2, 7, false, false),
+	C(conflict_rate, "confl %", 100, 1, 7, false, false),
+	C(conflict_loss, "loss %", 100, 1, 6, false, false),
+	C(efficiency, "eff %", 100, 1, 5, false, false),
+	C(utilisation, "busy %", 100, 1, 6, false, false),
+	C(stretched, "memsat %", 100, 1, 8, false, false),
+	C(core_ms, "core-ms", 1, 1, 7, false, false),
+	C(blocks, "blocks", 1, 1, 6, false, false),
+	C(decide_us, "decide us", 1, 2, 9, false, true),
+	C(decide_max_us, NULL, 1, 1, 9, false, true),
+	C(blocks_per_s, NULL, 1, 0, 9, false, true),
+#undef C
+};
+#define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+static void print_head(const struct sim_setup *s, const struct sim_mix *m)
+{
+	const struct sim_opts *o = s->opts;
+
+	printf("\nmix %s on %s (%u cores), %llu seed%s x %llu requests%s\n", m->mix.name,
+	       s->machine.name, s->machine.cores, (unsigned long long)o->seeds,
+	       o->seeds > 1 ? "s" : "", (unsigned long long)(m->trace.n ? m->trace.n : o->requests),
+	       o->search ? ", highest rate that meets the share" : "");
+	printf("%-15s", "policy");
+	for (size_t i = 0; i < N_COLUMNS; i++)
+		if (columns[i].head)
+			printf("  %*s%s", columns[i].width, columns[i].head,
+			       columns[i].interval ? "  +-95%" : "");
+	putchar('\n');
+}
+
+static void print_row(const struct sim_results *r, const struct sim_cell *c, const char *name)
+{
+	printf("%-15s", name);
+	for (size_t i = 0; i < N_COLUMNS; i++) {
+		const struct column *k = &columns[i];
+		struct vt_mean v = sim_mean(r, c, k->at);
+
+		if (!k->head)
+			continue;
+		printf("  %*.*f", k->width, k->digits, v.mean * k->factor);
+		if (k->interval && isfinite(v.half))
+			printf(" %6.1f", v.half * k->factor);
+		else if (k->interval)
+			printf("      -");
+	}
+	putchar('\n');
+}
+
+static void print_equal(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
+{
+	uint32_t best = (uint32_t)r->best_baseline[mix];
+	struct vt_mean base = sim_mean(r, &r->cell[mix][best], offsetof(struct sim_run, rate_hz));
+	struct vt_mean slow = sim_mean(r, &r->equal[mix][best], offsetof(struct sim_run, mean_ms));
+
+	printf("against the best baseline, %s: requests/s, and mean latency at its highest rate\n",
+	       sim_policy_name(s->policies[best]));
+	for (uint32_t p = 0; p < s->n_policies; p++) {
+		struct vt_mean rate =
+			sim_mean(r, &r->cell[mix][p], offsetof(struct sim_run, rate_hz));
+		struct vt_mean ms =
+			sim_mean(r, &r->equal[mix][p], offsetof(struct sim_run, mean_ms));
+
+		printf("  %-15s %+6.1f %%  %8.2f ms (%+.0f %%)\n", sim_policy_name(s->policies[p]),
+		       (rate.mean / base.mean - 1) * 100, ms.mean, (ms.mean / slow.mean - 1) * 100);
+	}
+}
+
+void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
+{
+	for (uint32_t m = 0; m < s->n_mixes; m++) {
+		print_head(s, &s->mixes[m]);
+		for (uint32_t p = 0; p < s->n_policies; p++)
+			print_row(r, &r->cell[m][p], sim_policy_name(s->policies[p]));
+		if (r->has_equal && r->best_baseline[m] >= 0)
+			print_equal(s, r, m);
+	}
+}
+
+static json_t *cell_json(const struct sim_results *r, const struct sim_cell *c)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < N_COLUMNS; i++) {
+		struct vt_mean v = sim_mean(r, c, columns[i].at);
+		json_t *x = json_pack("{s:f}", "mean", v.mean);
+
+		if (isfinite(v.half))
+			json_object_set_new(x, "half_95", json_real(v.half));
+		json_object_set_new(o, columns[i].name, x);
+	}
+	return o;
+}
+
+static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, uint32_t m)
+{
+	json_t *list = json_array();
+	int best = r->best_baseline[m];
+
+	for (uint32_t p = 0; p < s->n_policies; p++) {
+		json_t *o = cell_json(r, &r->cell[m][p]);
+
+		json_object_set_new(o, "policy", json_string(sim_policy_name(s->policies[p])));
+		if (r->has_equal && best >= 0)
+			json_object_set_new(o, "at_best_baseline_rate",
+					    cell_json(r, &r->equal[m][p]));
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:s, s:f, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",
+			 s->mixes[m].capacity_hz, "best_baseline",
+			 best >= 0 ? sim_policy_name(s->policies[best]) : NULL, "policies", list);
+}
+
+int sim_report_json(const struct sim_setup *s, const struct sim_results *r)
+{
+	const struct sim_opts *o = s->opts;
+	json_t *mixes = json_array(), *root;
+	int rc;
+
+	for (uint32_t m = 0; m < s->n_mixes; m++)
+		json_array_append_new(mixes, mix_json(s, r, m));
+	root = json_pack("{s:s, s:i, s:b, s:f, s:I, s:I, s:I, s:o}", "machine", s->machine.name,
+			 "cores", (int)s->machine.cores, "search", (int)o->search, "qos_share",
+			 o->share, "seed", (json_int_t)o->seed, "seeds", (json_int_t)o->seeds,
+			 "requests", (json_int_t)o->requests, "mixes", mixes);
+	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
+	putchar('\n');
+	json_decref(root);
+	return rc || fflush(stdout) ? VT_EXIT_FAILED : VT_EXIT_OK;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sim_setup.c - names and files to machine, mixes and models. */
+#include <libgen.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/sim_cli.h"
+#include "sim/bound.h"
+#include "sim/net.h"
+
+#define MAX_TEXT (256u << 20)
+
+/* ---- machines ---------------------------------------------------------------------------- */
+
+/** Where machine files are: beside a build, and where `make install` puts them. */
+static const char *const shares[] = {"../../share", "../share/veltair"};
+
+static int find_machine(const char *name, char *path, size_t len)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n < 0)
+		return -errno;
+	exe[n] = '\0';
+	dirname(exe);
+	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+		snprintf(path, len, "%s/%s/machines/%s.machine", exe, shares[i], name);
+		if (!access(path, R_OK))
+			return 0;
+	}
+	return -ENOENT;
+}
+
+static int load_machine(const char *name, struct vt_machine *ret, struct vt_err *e)
+{
+	char path[2 * PATH_MAX];
+
+	if (strchr(name, '/') || !access(name, R_OK))
+		return vt_machine_load(name, ret, e);
+	if (find_machine(name, path, sizeof(path)))
+		return vt_fail(
+			e, -ENOENT,
+			"no machine is called '%.60s'; name a file, or one of share/machines",
+			name);
+	return vt_machine_load(path, ret, e);
+}
+
+/* ---- profiles ---------------------------------------------------------------------------- */
+
+static int load_profile(const char *path, struct vt_profile *ret, struct vt_err *e)
+{
+	char *text;
+	int rc = vt_text_read(path, MAX_TEXT, &text, NULL, e);
+
+	if (rc)
+		return rc;
+	rc = vt_profile_parse(text, path, ret, e);
+	free(text);
+	return rc;
+}
+
+/** The authors' measured tables, by their file names. */
+static const char *const tables[][2] = {{"ResNet50", "resnet50"}, {"GoogLeNet", "googlenet"}};
+
+static int load_tables(const char *dir, struct vt_profile *ret, struct vt_err *e)
+{
+	char path[PATH_MAX], *text;
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !rc; i++) {
+		snprintf(path, sizeof(path), "%s/%s.profile.csv", dir, tables[i][0]);
+		rc = vt_text_read(path, MAX_TEXT, &text, NULL, e);
+		if (rc)
+			return rc;
+		rc = vt_profile_parse_table(text, path, tables[i][1], ret, e);
+		free(text);
+	}
+	return rc;
+}
+
+/* ---- mixes ------------------------------------------------------------------------------- */
+
+static int load_mix(const char *name, struct vt_mix *ret, struct vt_err *e)
+{
+	char *text;
+	int rc;
+
+	if (!strchr(name, '/') && !strchr(name, '.')) {
+		rc = vt_mix_builtin(name, ret, e);
+		return rc;
+	}
+	rc = vt_text_read(name, MAX_TEXT, &text, NULL, e);
+	if (rc)
+		return rc;
+	rc = vt_mix_parse(text, name, ret, e);
+	free(text);
+	return rc;
+}
+
+/** A model by name: from the profile if it is there, else from its shapes. Its index. */
+static int add_model(struct sim_setup *s, struct sim_mix *m, const struct vt_mix_entry *x,
+		     struct vt_err *e)
+{
+	const struct vt_profile_model *p = vt_profile_find(&s->profile, x->model);
+	struct vt_net net = {.name = NULL};
+	int at = vt_bank_find(&m->bank, x->model), known;
+
+	if (at >= 0)
+		return at;
+	known = vt_net_make(x->model, &net, p ? NULL : e);
+	if (!p && known)
+		return known;
+	if (p && !x->qos_ns && known)
+		at = vt_fail(e, -EINVAL,
+			     "model '%s' has no target of its own: say qos_ms in the mix",
+			     x->model);
+	else if (p)
+		at = vt_bank_add_samples(&m->bank, x->model, x->qos_ns ? x->qos_ns : net.qos_ns,
+					 p->at, p->n, e);
+	else
+		at = vt_bank_add_net(&m->bank, &net, x->qos_ns ? x->qos_ns : net.qos_ns, e);
+	vt_net_fini(&net);
+	return at;
+}
+
+static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
+{
+	double work = 0;
+
+	m->tenants = calloc(m->mix.n, sizeof(*m->tenants));
+	m->upto = calloc(m->mix.n, sizeof(*m->upto));
+	if (!m->tenants || !m->upto)
+		return vt_fail(e, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < m->mix.n; i++) {
+		const struct vt_mix_entry *x = &m->mix.at[i];
+		int at = add_model(s, m, x, e);
+
+		if (at < 0)
+			return at;
+		m->tenants[i] = (struct vt_sim_tenant){
+			.model = (uint32_t)at,
+			.qos_ns = x->qos_ns ? x->qos_ns : m->bank.sched[at].qos_ns,
+			.priority = x->priority,
+		};
+		m->upto[i] = (i ? m->upto[i - 1] : 0) + x->weight;
+		work += x->weight * vt_bound_work_ns(&m->bank, (uint32_t)at);
+	}
+	m->capacity_hz = 1e9 / (work / m->upto[m->mix.n - 1]);
+	return 0;
+}
+
+static int load_arrivals(const char *path, struct sim_mix *m, struct vt_err *e)
+{
+	const char *names[VT_MIX_MAX];
+	char *text;
+	int rc = vt_text_read(path, MAX_TEXT, &text, NULL, e);
+
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < m->mix.n; i++)
+		names[i] = m->mix.at[i].model;
+	rc = vt_arrivals_parse(text, path, names, m->mix.n, &m->trace, e);
+	free(text);
+	return rc;
+}
+
+static int init_mix(struct sim_setup *s, const char *name, uint32_t needs, struct vt_err *e)
+{
+	struct sim_mix *m = &s->mixes[s->n_mixes++];
+	int rc = vt_bank_init(&m->bank, &s->machine);
+
+	if (!rc)
+		rc = load_mix(name, &m->mix, e);
+	if (!rc)
+		rc = add_tenants(s, m, e);
+	if (!rc)
+		rc = vt_bank_plan(&m->bank, needs, e);
+	if (!rc && s->opts->arrivals)
+		rc = load_arrivals(s->opts->arrivals, m, e);
+	return rc;
+}
+
+/* ---- lists ------------------------------------------------------------------------------- */
+
+static bool listed(const struct sim_setup *s, const struct vt_policy *p)
+{
+	for (uint32_t i = 0; i < s->n_policies; i++)
+		if (s->policies[i] == p)
+			return true;
+	return false;
+}
+
+static int add_policy(struct sim_setup *s, const char *name, struct vt_err *e)
+{
+	const struct vt_policy *p = vt_policy_find(name);
+
+	if (!strcmp(name, "all")) {
+		for (unsigned int i = 0; vt_policy_at(i); i++)
+			if (!listed(s, vt_policy_at(i)) && s->n_policies < VT_SIM_LIST_MAX)
+				s->policies[s->n_policies++] = vt_policy_at(i);
+		return 0;
+	}
+	if (!p)
+		return vt_fail(e, -EINVAL, "no policy is called '%.40s'; --help lists them", name);
+	if (!listed(s, p) && s->n_policies < VT_SIM_LIST_MAX)
+		s->policies[s->n_policies++] = p;
+	return 0;
+}
+
+/** Call @fn for each name of a comma-separated list. */
+static int each(const char *list,
+		int (*fn)(struct sim_setup *s, const char *name, struct vt_err *e),
+		struct sim_setup *s, struct vt_err *e)
+{
+	char *copy = strdup(list), *rest = copy;
+	int rc = copy ? 0 : vt_fail(e, -ENOMEM, "out of memory");
+
+	for (char *name; !rc && (name = strsep(&rest, ","));)
+		rc = fn(s, vt_text_trim(name), e);
+	free(copy);
+	return rc;
+}
+
+static int add_mix(struct sim_setup *s, const char *name, struct vt_err *e)
+{
+	uint32_t needs = 0;
+
+	if (s->n_mixes == VT_SIM_LIST_MAX)
+		return vt_fail(e, -EINVAL, "more than %u mixes", VT_SIM_LIST_MAX);
+	for (uint32_t i = 0; i < s->n_policies; i++)
+		needs |= s->policies[i] ? s->policies[i]->plan_needs : 0;
+	return init_mix(s, name, needs, e);
+}
+
+int sim_setup_init(struct sim_setup *s, const struct sim_opts *o, struct vt_err *e)
+{
+	int rc = load_machine(o->machine, &s->machine, e);
+
+	s->opts = o;
+	if (!rc && o->profiles)
+		rc = load_profile(o->profiles, &s->profile, e);
+	if (!rc && o->tables)
+		rc = load_tables(o->tables, &s->profile, e);
+	if (!rc)
+		rc = each(o->policies, add_policy, s, e);
+	if (!rc)
+		rc = each(o->mixes, add_mix, s, e);
+	if (!rc && o->bound && s->n_policies < VT_SIM_LIST_MAX)
+		s->policies[s->n_policies++] = NULL;
+	return rc;
+}
+
+void sim_setup_fini(struct sim_setup *s)
+{
+	for (uint32_t i = 0; i < s->n_mixes; i++) {
+		free(s->mixes[i].mix.at);
+		free(s->mixes[i].tenants);
+		free(s->mixes[i].upto);
+		free(s->mixes[i].trace.at);
+		vt_bank_fini(&s->mixes[i].bank);
+	}
+	vt_profile_fini(&s->profile);
+}
