@@ -194,7 +194,14 @@ $(BUILD)/node/.installed: scripts/package.json scripts/package-lock.json scripts
 	touch $@
 
 # All of what the tests in tests/conformance can compare, the 1.3 GB model included.
-conformance: all
+TESTDATA ?= $(patsubst %/node,%,$(firstword $(shell dpkg -L libonnx-testdata 2>/dev/null | grep '/node$$')))
+$(O)/tests/conformance/conformance: $(addprefix $(O)/,$(testdata-y)) $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(addprefix $(O)/,$(testdata-y:.o=.d))
+
+conformance: all $(O)/tests/conformance/conformance
+	$(O)/tests/conformance/conformance $(TESTDATA)
 	-$(MAKE) ort
 	VT_ZOO=all prove --timer --exec scripts/tap.sh $(conformance-y)
 

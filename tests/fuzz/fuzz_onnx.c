@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/* fuzz_onnx.c - hostile models. What is accepted is a valid graph; what is not says why, in one
+ * line. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/graph.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A value for every input named like the seeds' shape operands, so that they are looked into. */
+static const struct vt_value *some_value(void *arg, const char *name)
+{
+	static int64_t data[] = {2, 3};
+	static const struct vt_value v = {VT_I64, {1, {2}}, data, sizeof(data), NULL};
+
+	return strcmp(name, "s") ? NULL : &v;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct vt_dim_binding dims[] = {{"seq", 3}, {"x:1", 2}};
+	static const struct vt_import_opts opts = {
+		.dims = dims,
+		.n_dims = 2,
+		.input_value = some_value,
+	};
+	struct vt_err e = {0};
+	struct vt_graph g;
+
+	if (vt_import_onnx_buf(&g, data, size, NULL, &opts, &e)) {
+		if (g.nodes || g.tensors || !e.code || !e.msg[0] || strchr(e.msg, '\n'))
+			abort();
+		return 0;
+	}
+	if (e.code || vt_graph_check(&g, &e))
+		abort();
+	vt_graph_fini(&g);
+	return 0;
+}
