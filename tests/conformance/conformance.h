@@ -15,6 +15,7 @@ struct values {
 	int n;
 	char *name[MAX_VALUES];
 	bool tensor[MAX_VALUES]; /* false: a sequence, map or optional */
+	bool bfloat[MAX_VALUES];
 	struct vt_value v[MAX_VALUES];
 };
 

@@ -13,11 +13,19 @@ static bool is_tensor(const Onnx__ValueInfoProto *p)
 	return p->type && p->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
 }
 
+/* numpy has no bfloat16: onnx's data holds the bits as uint16. */
+static bool is_bfloat(const Onnx__ValueInfoProto *p)
+{
+	return is_tensor(p) &&
+	       p->type->tensor_type->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+}
+
 static void add_name(struct values *v, const Onnx__ValueInfoProto *p)
 {
 	if (v->n == MAX_VALUES || !p->name)
 		return;
 	v->name[v->n] = strdup(p->name);
+	v->bfloat[v->n] = is_bfloat(p);
 	v->tensor[v->n++] = is_tensor(p);
 }
 
@@ -58,6 +66,8 @@ static int read_values(const char *set, const char *kind, struct values *v, stru
 		snprintf(path, sizeof(path), "%s/%s_%d.pb", set, kind, i);
 		if (v->tensor[i] && vt_value_read_pb(&v->v[i], path, e))
 			return e->code;
+		if (v->bfloat[i] && v->v[i].dtype == VT_U16)
+			v->v[i].dtype = VT_BF16;
 	}
 	return 0;
 }
@@ -69,6 +79,21 @@ static const struct vt_value *value_of(void *arg, const char *name)
 	for (int i = 0; i < in->n; i++)
 		if (in->v[i].dtype && !strcmp(in->name[i], name))
 			return &in->v[i];
+	return NULL;
+}
+
+/* Expected outputs that are wrong. */
+static const struct {
+	const char *name, *why;
+} wrong_data[] = {
+	{"_FLOAT_to_BFLOAT16", "its data cuts bits off where a cast to bfloat16 rounds"},
+};
+
+static const char *wrong(const char *dir)
+{
+	for (size_t i = 0; i < sizeof(wrong_data) / sizeof(wrong_data[0]); i++)
+		if (strstr(dir, wrong_data[i].name))
+			return wrong_data[i].why;
 	return NULL;
 }
 
@@ -123,6 +148,10 @@ enum verdict run_case(const char *dir, char *why, size_t len)
 	enum verdict v = PASS;
 	int n = 0;
 
+	if (wrong(dir)) {
+		snprintf(why, len, "%s", wrong(dir));
+		return SKIP;
+	}
 	snprintf(model, sizeof(model), "%s/model.onnx", dir);
 	if (read_names(model, &in, &out, &e)) {
 		snprintf(why, len, "%s", e.msg);

@@ -26,7 +26,7 @@ static int find_opset(struct vt_imp *m)
 	/* before IR version 3 there was nothing to declare */
 	if (!version && m->model->ir_version < 3)
 		version = 1;
-	if (version < 1)
+	if (version < 0 || (!version && !m->model->n_opset_import))
 		return vt_fail(m->e, -EBADMSG, "declares no opset of ai.onnx");
 	if (version > MAX_OPSET)
 		return vt_fail(m->e, -ENOEXEC,

@@ -179,6 +179,8 @@ int vt_imp_find(const char *domain, const char *name, int opset, const struct vt
 	if (domain && *domain && strcmp(domain, "ai.onnx"))
 		return vt_fail(e, -ENOEXEC, "operator %.60s of domain %.60s is not supported", name,
 			       domain);
+	if (!opset)
+		return vt_fail(e, -EBADMSG, "the model declares no opset of ai.onnx");
 	for (const struct vt_imp_op *op = vt_imp_ops; op->name; op++) {
 		if (strcmp(op->name, name))
 			continue;
