@@ -34,8 +34,8 @@ int vt_file_read(const char *path, uint64_t max_bytes, void **ret, size_t *len, 
 {
 	unsigned char *buf = NULL;
 	struct stat st;
-	size_t n;
-	int fd, err;
+	size_t n = 0;
+	int fd, err = 0;
 
 	/* O_NONBLOCK: opening a pipe that nobody writes must not hang. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -50,15 +50,14 @@ int vt_file_read(const char *path, uint64_t max_bytes, void **ret, size_t *len, 
 	else if ((uint64_t)st.st_size > max_bytes)
 		err = vt_fail(e, -EFBIG, "%s: %.1f MiB, at most %.1f can be read", path,
 			      (double)st.st_size / MIB, (double)max_bytes / MIB);
-	else if (!(buf = malloc((size_t)st.st_size + 1)))
-		err = vt_fail(e, -ENOMEM, "%s: out of memory", path);
-	else
-		err = 0;
-	n = err ? 0 : (size_t)st.st_size;
-	if (!err)
-		err = read_all(fd, path, buf, &n, e);
+	else {
+		n = (size_t)st.st_size;
+		buf = malloc(n + 1);
+		err = buf ? read_all(fd, path, buf, &n, e)
+			  : vt_fail(e, -ENOMEM, "%s: out of memory", path);
+	}
 	close(fd);
-	if (err) {
+	if (err || !buf) {
 		free(buf);
 		return err;
 	}

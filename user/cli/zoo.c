@@ -246,6 +246,8 @@ static int work(struct args *a, json_t *all, struct vt_err *e)
 		else
 			print_row(&m[i], &info);
 	}
+	a->o.arg = NULL; /* p ends here */
+	a->o.progress = NULL;
 	return err;
 }
 
@@ -264,12 +266,13 @@ int vt_cmd_zoo(int argc, char **argv)
 	struct vt_err e = {0};
 	int err;
 
-	if (!a.names || !all)
-		return vt_cmd_fail(NAME, (vt_fail(&e, -ENOMEM, "out of memory"), &e));
-	vt_cmd_parse(&argp, argc, argv, &a);
+	err = a.names && all ? 0 : vt_fail(&e, -ENOMEM, "out of memory");
+	if (!err)
+		err = vt_cmd_parse(&argp, argc, argv, &a);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
-	err = check_names(&a, &e);
+	if (!err)
+		err = check_names(&a, &e);
 	if (!err)
 		err = work(&a, all, &e);
 	if (!err && a.json) {
