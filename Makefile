@@ -206,7 +206,7 @@ conformance: all $(O)/tests/conformance/conformance
 	VT_ZOO=all prove --timer --exec scripts/tap.sh $(conformance-y)
 
 # make bench-ort BENCH="--models resnet-50 --threads 1"
-bench-ort: all ort
+bench-ort: all ort $(O)/tests/bench/bench_peak
 	node scripts/bench-ort.js --zoo $(BUILD)/zoo --out $(BUILD)/bench-ort $(BENCH)
 
 # Thirty minutes a target by hand: make fuzz FUZZ_SECONDS=1800

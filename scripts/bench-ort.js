@@ -8,7 +8,8 @@
 // machine that slows down slows both. A turn is at least 40 ms; where it has more than two iterations,
 // the first is not counted: its caches hold what the other engine left. The ratio of a turn is that of
 // its two medians; what is reported is the median of the turns' ratios and their quartiles.
-// Writes PREFIX.md and PREFIX.json, and the table to standard output.
+// A third process takes its turn with nothing but fused multiply-adds, so that the share of the peak is
+// that of the peak at that time. Writes PREFIX.md and PREFIX.json, and the table to standard output.
 'use strict';
 const fs = require('fs');
 const os = require('os');
@@ -18,6 +19,7 @@ const { execFileSync, spawn } = require('child_process');
 const ortlib = require('./ort.js');
 
 const veltair = process.env.VELTAIR || 'build/release/veltair';
+const peak = path.join(__dirname, '..', 'build/release/tests/bench/bench_peak');
 const TURN_MS = 40;
 const SLOW_MS = 1000; // from here on one iteration is a turn, and five are enough
 const TARGETS = ['mobilenet-v2', 'efficientnet-b0', 'googlenet', 'resnet-50', 'bert-large']; // the mean is of these
@@ -101,11 +103,14 @@ function inputArgs(zoo, model) {
   return args;
 }
 
+const PEAK = 2; // the engines: veltair, ONNX Runtime, the peak
+
 async function takeTurns(engines, iters) {
   const warm = [];
   for (const e of engines) warm.push(median(await e.run(1)));
-  const slow = Math.min(...warm) > SLOW_MS;
-  const perTurn = slow ? 1 : Math.ceil(TURN_MS / Math.min(...warm)) + 1;
+  const fastest = Math.min(...warm.slice(0, PEAK));
+  const slow = fastest > SLOW_MS;
+  const perTurn = slow ? 1 : Math.ceil(TURN_MS / fastest) + 1;
   const drop = perTurn > 2 ? 1 : 0;
   const turns = Math.max(slow ? 5 : 10, Math.ceil((iters || (slow ? 5 : 20)) / (perTurn - drop)));
   const times = engines.map(() => []);
@@ -113,7 +118,7 @@ async function takeTurns(engines, iters) {
   for (let t = 0; t < turns; t++) {
     const mids = [];
     for (const [i, e] of engines.entries()) {
-      const ms = (await e.run(perTurn)).slice(drop);
+      const ms = i === PEAK ? await e.run(2) : (await e.run(perTurn)).slice(drop);
       times[i].push(...ms);
       mids.push(median(ms));
     }
@@ -126,19 +131,24 @@ async function measure(model, threads, a) {
   const file = path.join(a.zoo, `${model.name}.onnx`);
   const common = [file, '--threads', String(threads), '--warmup', '1', '--interactive', ...inputArgs(a.zoo, model.name)];
   const engines = [new Engine(veltair, ['run', '--json', ...common]),
-    new Engine(process.execPath, [path.join(__dirname, 'ort-run.js'), ...common])];
+    new Engine(process.execPath, [path.join(__dirname, 'ort-run.js'), ...common]),
+    new Engine(peak, [String(threads)])];
   try {
+    let gflop = 0; // of one iteration of the peak
     for (const e of engines) {
-      if (!(await e.answer()).ready) throw new Error(`${e.name} did not say that it is ready`);
+      const hello = await e.answer();
+      if (!hello.ready) throw new Error(`${e.name} did not say that it is ready`);
+      gflop = hello.gflop || gflop;
     }
     const r = await takeTurns(engines, a.iters);
     for (const e of engines) await e.quit();
+    const peakGflops = 1e3 * gflop / median(r.times[PEAK]);
     const side = (ms) => ({
       median_ms: median(ms), min_ms: Math.min(...ms), p95_ms: quantile(ms, 0.95), iterations: ms.length,
-      gflops: 2 * model.macs / median(ms) / 1e6,
+      gflops: 2 * model.macs / median(ms) / 1e6, peak_share: 2 * model.macs / median(ms) / 1e6 / peakGflops,
     });
     return {
-      model: model.name, threads, veltair: side(r.times[0]), onnxruntime: side(r.times[1]),
+      model: model.name, threads, peak_gflops: peakGflops, veltair: side(r.times[0]), onnxruntime: side(r.times[1]),
       ratio: median(r.ratios), ratio_p25: quantile(r.ratios, 0.25), ratio_p75: quantile(r.ratios, 0.75), turns: r.turns,
     };
   } catch (err) {
@@ -181,10 +191,12 @@ function markdown(report) {
   const out = [`# veltair beside ONNX Runtime ${report.machine.onnxruntime}`, '',
     `${report.machine.cpu} (${report.machine.family}), ${report.machine.cores} cores, Linux ${report.machine.kernel}. ` +
     'Same file, same input, in turns on the same cores; a ratio above 1 means that veltair is faster.', '',
-    '| model | threads | veltair ms | ONNX Runtime ms | ratio | quartiles | veltair GFLOP/s | iterations |', '|---|---|---|---|---|---|---|---|'];
+    '| model | threads | veltair ms | ONNX Runtime ms | ratio | quartiles | veltair GFLOP/s | of peak | ONNX Runtime of peak | iterations |',
+    '|---|---|---|---|---|---|---|---|---|---|'];
   for (const r of report.rows) {
     out.push(`| ${r.model} | ${r.threads} | ${n(r.veltair.median_ms)} | ${n(r.onnxruntime.median_ms)} | **${n(r.ratio)}** | ` +
-      `${n(r.ratio_p25)} .. ${n(r.ratio_p75)} | ${n(r.veltair.gflops, 1)} | ${r.veltair.iterations} + ${r.onnxruntime.iterations} |`);
+      `${n(r.ratio_p25)} .. ${n(r.ratio_p75)} | ${n(r.veltair.gflops, 1)} | ` +
+      `${n(100 * r.veltair.peak_share, 0)} % | ${n(100 * r.onnxruntime.peak_share, 0)} % | ${r.veltair.iterations} + ${r.onnxruntime.iterations} |`);
   }
   out.push('');
   for (const s of report.summary) {

@@ -9,7 +9,6 @@
  *candidates and the peak are measured in turn, round after round, because the clock of a shared
  *machine drifts.
  */
-#include <cpuinfo.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "kernels/kernels.h"
 #include "kernels/tile.h"
 #include "kernels/variant.h"
+#include "tests/bench/peak.h"
 
 #define MAX_ROUNDS 1000
 #define MAX_RUNS   64
@@ -32,43 +32,6 @@ struct candidate {
 	struct vt_layer *layer; /* one per kernel, shared by its traversals */
 	double gflops[MAX_ROUNDS];
 };
-
-#if defined(__x86_64__)
-#define FMA8(r, a, b, c, d, e, f, g, h)                                                            \
-	"vfmadd231ps %%" r "30, %%" r "31, %%" r #a "\n\tvfmadd231ps %%" r "30, %%" r              \
-	"31, %%" r #b "\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #c "\n\tvfmadd231ps %%" r       \
-	"30, %%" r "31, %%" r #d "\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #e                   \
-	"\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #f "\n\tvfmadd231ps %%" r "30, %%" r          \
-	"31, %%" r #g "\n\tvfmadd231ps %%" r "30, %%" r "31, %%" r #h "\n\t"
-
-/* 24 independent sums: more than latency x ports of any x86 core so far. Registers hold zeros. */
-__attribute__((target("avx512f"))) static double peak_avx512(void)
-{
-	long n = 400000;
-	uint64_t t0 = vt_now_mono_ns();
-
-	__asm__ volatile("vpxord %%zmm30, %%zmm30, %%zmm30\n\tvpxord %%zmm31, %%zmm31, %%zmm31\n\t"
-			 "1:\n\t" FMA8("zmm", 0, 1, 2, 3, 4, 5, 6, 7) FMA8("zmm", 8, 9, 10, 11, 12,
-									   13, 14, 15)
-				 FMA8("zmm", 16, 17, 18, 19, 20, 21, 22, 23) "dec %0\n\tjnz 1b"
-			 : "+r"(n)
-			 :
-			 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-			   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16",
-			   "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm30",
-			   "xmm31");
-	return 400000.0 * 24 * 32 / (double)(vt_now_mono_ns() - t0);
-}
-#endif
-
-static double peak(void)
-{
-#if defined(__x86_64__)
-	if (cpuinfo_initialize() && cpuinfo_has_x86_avx512f())
-		return peak_avx512();
-#endif
-	return 0;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -91,7 +54,7 @@ static double measure(struct candidate *c, double flops)
 	uint64_t t0;
 
 	if (!c->kernel)
-		return peak();
+		return vt_peak_gflops();
 	t0 = vt_now_mono_ns();
 	c->kernel->run(c->layer, 0, &alone);
 	return flops / (double)(vt_now_mono_ns() - t0);
