@@ -53,10 +53,10 @@ static void put_axis(const struct vt_node *n, FILE *f)
 	fprintf(f, " axis %d", n->p.axis);
 }
 
-static void put_perm(const struct vt_node *n, FILE *f)
+static void put_perm(const struct vt_node *n, int rank, FILE *f)
 {
 	fputs(" perm ", f);
-	for (int d = 0; d < VT_MAX_RANK; d++)
+	for (int d = 0; d < rank; d++)
 		fprintf(f, "%d", n->p.perm.perm[d]);
 }
 
@@ -100,7 +100,6 @@ static void (*const put_op[VT_OP_COUNT])(const struct vt_node *n, FILE *f) = {
 	[VT_OP_CONCAT] = put_axis,
 	[VT_OP_SPLIT] = put_axis,
 	[VT_OP_GATHER] = put_axis,
-	[VT_OP_TRANSPOSE] = put_perm,
 	[VT_OP_LAYER_NORM] = put_norm,
 	[VT_OP_BATCH_NORM] = put_norm,
 	[VT_OP_INSTANCE_NORM] = put_norm,
@@ -162,11 +161,14 @@ static void put_node(const struct vt_graph *g, const struct vt_node *n, FILE *f)
 		put_op[n->op](n, f);
 	else if (vt_op_class(n->op) == VT_C_REDUCE)
 		put_reduce(n, f);
+	else if (n->op == VT_OP_TRANSPOSE)
+		put_perm(n, vt_in(g, n, 0)->shape.rank, f);
 	if (n->epi.residual >= 0)
 		fprintf(f, " + %%%d", n->epi.residual);
 	if (n->epi.act >= 0)
-		fprintf(f, " -> %s(%g,%g)", vt_op_name((enum vt_op)n->epi.act), (double)n->epi.a,
-			(double)n->epi.b);
+		fprintf(f, " -> %s", vt_op_name((enum vt_op)n->epi.act));
+	if (n->epi.act >= 0 && put_op[n->epi.act])
+		fprintf(f, "(%g,%g)", (double)n->epi.a, (double)n->epi.b);
 	fprintf(f, "  \"%s\"%s\n", n->name, n->dead ? " DEAD" : "");
 }
 

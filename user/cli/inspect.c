@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/* inspect.c - what a model becomes: its nodes after the graph passes, and what they cost. */
+#include "cli/cli.h"
+#include "cli/cmds.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "kernels/layer.h"
+#include "model/graph.h"
+
+#define NAME	 "inspect"
+#define MAX_DIMS 32
+
+struct args {
+	const char *path;
+	struct vt_dim_binding dims[MAX_DIMS];
+	int n_dims;
+	bool raw, summary, json;
+};
+
+static const struct argp_option options[] = {
+	{"dim", 'd', "NAME=N", 0, "Bind a symbolic dimension; also INPUT:AXIS=N", 0},
+	{"raw", 'r', NULL, 0, "The graph as imported, before any pass", 0},
+	{"summary", 's', NULL, 0, "Count operators instead of listing nodes", 0},
+	{"json", 'j', NULL, 0, "Print the summary as JSON", 0},
+	{0},
+};
+
+static void add_dim(struct argp_state *state, struct args *a, char *arg)
+{
+	char *eq = strchr(arg, '=');
+	uint64_t v;
+
+	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS)
+		argp_error(state, "--dim '%s': say NAME=N, at most %d times", arg, MAX_DIMS);
+	*eq = '\0';
+	a->dims[a->n_dims++] = (struct vt_dim_binding){arg, (int64_t)v};
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct args *a = state->input;
+
+	switch (key) {
+	case 'd':
+		add_dim(state, a, arg);
+		return 0;
+	case 'r':
+		a->raw = true;
+		return 0;
+	case 's':
+		a->summary = true;
+		return 0;
+	case 'j':
+		a->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (a->path)
+			argp_error(state, "one MODEL, not '%s' as well", arg);
+		a->path = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->path)
+			argp_error(state, "which MODEL? give the path of an ONNX file");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* ---- the summary ---------------------------------------------------------------------------- */
+
+struct tally {
+	int imported, nodes, views, fused_acts, fused_sums, op[VT_OP_COUNT];
+	uint64_t flops;
+};
+
+static void count(const struct vt_graph *g, struct tally *t)
+{
+	t->nodes = g->n_nodes;
+	for (int i = 0; i < g->n_nodes; i++) {
+		const struct vt_node *n = &g->nodes[i];
+
+		t->op[n->op]++;
+		t->views += vt_node_is_view(g, n);
+		t->fused_acts += n->epi.act >= 0;
+		t->fused_sums += n->epi.residual >= 0;
+		t->flops += vt_node_flops(g, n);
+	}
+}
+
+static void print_summary(const struct vt_graph *g, const struct tally *t)
+{
+	printf("%s: %d nodes as imported, %d now, of which %d are views\n", g->name, t->imported,
+	       t->nodes, t->views);
+	for (int op = 0; op < VT_OP_COUNT; op++)
+		if (t->op[op])
+			printf("  %5d %s\n", t->op[op], vt_op_name((enum vt_op)op));
+	printf("  fused: %d activations, %d sums\n", t->fused_acts, t->fused_sums);
+	printf("  %.3f GFLOP, weights %.2f MB, arena %.2f MB\n", (double)t->flops / 1e9,
+	       (double)g->weights_bytes / 1e6, (double)g->arena_bytes / 1e6);
+}
+
+static int print_json(const struct vt_graph *g, const struct tally *t)
+{
+	json_t *ops = json_object(), *j;
+	int rc;
+
+	for (int op = 0; op < VT_OP_COUNT; op++)
+		if (t->op[op])
+			json_object_set_new(ops, vt_op_name((enum vt_op)op),
+					    json_integer(t->op[op]));
+	j = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:o}", "model", g->name,
+		      "nodes_imported", t->imported, "nodes", t->nodes, "views", t->views,
+		      "fused_activations", t->fused_acts, "fused_sums", t->fused_sums, "flops",
+		      (json_int_t)t->flops, "weights_bytes", (json_int_t)g->weights_bytes,
+		      "arena_bytes", (json_int_t)g->arena_bytes, "ops", ops);
+	rc = j ? json_dumpf(j, stdout, JSON_INDENT(1)) : -1;
+	putchar('\n');
+	json_decref(j);
+	return rc ? VT_EXIT_FAILED : VT_EXIT_OK;
+}
+
+static int load(struct vt_graph *g, const struct args *a, struct tally *t, struct vt_err *e)
+{
+	struct vt_import_opts o = {.dims = a->dims, .n_dims = a->n_dims, .eval = &vt_kernel_eval};
+	int rc = vt_import_onnx(g, a->path, &o, e);
+
+	if (rc)
+		return rc;
+	t->imported = g->n_nodes;
+	if (!a->raw)
+		rc = vt_optimize(g, &vt_kernel_eval, e);
+	if (!rc)
+		rc = vt_plan_memory(g, e);
+	if (rc)
+		vt_graph_fini(g);
+	return rc;
+}
+
+int vt_cmd_inspect(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "MODEL",
+		.doc = "Show what MODEL, an ONNX file, becomes: one line per node in the order in "
+		       "which they run, with parameters, what was fused, and where each result "
+		       "lies in memory."
+		       "\vIn a line, c is a constant, @ an input of the model, % a computed "
+		       "tensor; "
+		       "\"+ %n -> Relu\" at its end are a sum and an activation that the node does "
+		       "on its way; \"view n+k\" shares the memory of tensor n.",
+	};
+	struct args a = {0};
+	struct vt_graph g = {0};
+	struct tally t = {0};
+	struct vt_err e = {0};
+	int rc = VT_EXIT_OK;
+
+	vt_cmd_parse(&argp, argc, argv, &a);
+	if (load(&g, &a, &t, &e))
+		return vt_cmd_fail(NAME, &e);
+	count(&g, &t);
+	if (a.json)
+		rc = print_json(&g, &t);
+	else if (a.summary)
+		print_summary(&g, &t);
+	else
+		vt_graph_dump(&g, stdout);
+	vt_graph_fini(&g);
+	return rc;
+}
