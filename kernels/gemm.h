@@ -43,13 +43,6 @@ struct vt_gemm_out {
 typedef void (*vt_gemm_tile_fn)(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
 				const struct vt_gemm_out *o, bool first, bool last);
 
-/** vt_gemm_tile_avx512 - needs AVX-512F */
-void vt_gemm_tile_avx512(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
-			 const struct vt_gemm_out *o, bool first, bool last);
-
-/** vt_gemm_tile_best - the microkernel of this CPU, or NULL: leave it to XNNPACK */
-vt_gemm_tile_fn vt_gemm_tile_best(void);
-
 /* ---- convolution and fully connected as one task ------------------------------------------- */
 
 /** Geometry of the left operand. A fully connected layer is a 1x1 convolution of one row of pixels.
@@ -64,8 +57,22 @@ struct vt_gemm_src {
 	size_t gc; /* channels of the group */
 };
 
-struct vt_gemm_op {
+/** The part that is written for one instruction set. */
+struct vt_gemm_isa {
 	vt_gemm_tile_fn tile;
+	/** gather - elements [k0, k1) of operand rows [row, row + rows), VT_GEMM_LDA apart, to @a
+	 */
+	void (*gather)(float *a, const struct vt_gemm_src *s, size_t row, size_t rows, size_t k0,
+		       size_t k1);
+};
+
+extern const struct vt_gemm_isa vt_gemm_avx512;
+
+/** vt_gemm_best - for this CPU, or NULL: leave it to XNNPACK */
+const struct vt_gemm_isa *vt_gemm_best(void);
+
+struct vt_gemm_op {
+	const struct vt_gemm_isa *isa;
 	struct vt_gemm_src src;
 	const float *panels, *bias; /* bias padded to whole panels */
 	size_t rows, cols;	    /* rows = batch * oh * ow */

@@ -124,8 +124,107 @@ static const tile_fn narrow[VT_GEMM_MR] = {narrow_1,  narrow_2,	 narrow_3,  narr
 					   narrow_6,  narrow_7,	 narrow_8,  narrow_9, narrow_10,
 					   narrow_11, narrow_12, narrow_13, narrow_14};
 
-void vt_gemm_tile_avx512(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
-			 const struct vt_gemm_out *o, bool first, bool last)
+static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
+		     const struct vt_gemm_out *o, bool first, bool last)
 {
 	(cols > 16 ? wide : narrow)[rows - 1](cols, kc, a, b, o, first, last);
 }
+
+/* ---- gathering ---------------------------------------------------------------------------- */
+
+static inline __mmask16 first(size_t n)
+{
+	return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
+}
+
+/* Runs are short (three taps of three channels, say): a call to memcpy would cost more than the
+ * copy. */
+static inline void copy(float *to, const float *from, size_t n)
+{
+	for (; n > 16; n -= 16, to += 16, from += 16)
+		_mm512_storeu_ps(to, _mm512_loadu_ps(from));
+	_mm512_mask_storeu_ps(to, first(n), _mm512_maskz_loadu_ps(first(n), from));
+}
+
+static inline void zero(float *to, size_t n)
+{
+	for (; n > 16; n -= 16, to += 16)
+		_mm512_storeu_ps(to, _mm512_setzero_ps());
+	_mm512_mask_storeu_ps(to, first(n), _mm512_setzero_ps());
+}
+
+static inline size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Elements [k0, k1) of the kernel row at @line (input line of one ky): taps kx, channels of the
+ * group. */
+static void gather_taps(float *to, const struct vt_gemm_src *s, const float *line, long ix0,
+			size_t k0, size_t k1)
+{
+	while (k0 < k1) {
+		size_t kx = k0 / s->gc, c = k0 % s->gc, n = min_size(s->gc - c, k1 - k0);
+		long ix = ix0 + (long)kx * s->dw;
+
+		if (ix < 0 || ix >= (long)s->iw)
+			zero(to, n);
+		else
+			copy(to, line + (size_t)ix * s->ldx + c, n);
+		to += n;
+		k0 += n;
+	}
+}
+
+/* Taps of a kernel row that lie side by side in memory: one copy. */
+static bool taps_adjoin(const struct vt_gemm_src *s, long ix0)
+{
+	return s->dw == 1 && s->gc == s->ldx && ix0 >= 0 && ix0 + s->kw <= (long)s->iw;
+}
+
+/* Elements [k0, k1) of the row of output pixel (n, oy, ox). */
+static void gather_row(float *to, const struct vt_gemm_src *s, size_t n, size_t oy, size_t ox,
+		       size_t k0, size_t k1)
+{
+	const size_t row = (size_t)s->kw * s->gc;
+	const long ix0 = (long)ox * s->sw - s->pl;
+
+	for (size_t ky = k0 / row; k0 < k1; ky++) {
+		const size_t from = k0 - ky * row, end = min_size(row, k1 - ky * row);
+		const long iy = (long)oy * s->sh - s->pt + (long)ky * s->dh;
+		const float *line = s->x + ((n * s->ih + (size_t)iy) * s->iw) * s->ldx + s->c0;
+
+		if (iy < 0 || iy >= (long)s->ih)
+			zero(to, end - from);
+		else if (taps_adjoin(s, ix0))
+			copy(to, line + (size_t)ix0 * s->ldx + from, end - from);
+		else
+			gather_taps(to, s, line, ix0, from, end);
+		to += end - from;
+		k0 += end - from;
+	}
+}
+
+static void gather(float *to, const struct vt_gemm_src *s, size_t row, size_t rows, size_t k0,
+		   size_t k1)
+{
+	size_t ox = row % s->ow, oy = row / s->ow % s->oh, n = row / s->ow / s->oh;
+
+	if (s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl) {
+		for (size_t r = 0; r < rows; r++)
+			copy(to + r * VT_GEMM_LDA, s->x + (row + r) * s->ldx + s->c0 + k0, k1 - k0);
+		return;
+	}
+	for (size_t r = 0; r < rows; r++) {
+		gather_row(to + r * VT_GEMM_LDA, s, n, oy, ox, k0, k1);
+		if (++ox < s->ow)
+			continue;
+		ox = 0;
+		if (++oy < s->oh)
+			continue;
+		oy = 0;
+		n++;
+	}
+}
+
+const struct vt_gemm_isa vt_gemm_avx512 = {.tile = tile_any, .gather = gather};

@@ -47,8 +47,11 @@ struct vt_layer {
 	size_t scratch_bytes; /* needed by each core that runs it */
 	uint64_t packed_in;   /* bit i: the constant in[i] was copied, its data may be dropped */
 
-	/* A matrix layer: its nest is rows x cols of dot products of this length. Traversals
-	 * matter. 0: others. */
+	/*
+	 * A matrix layer: a nest of rows x cols, of which @depth products at a time stay in cache
+	 * (all of K for XNNPACK, a K block for our own kernels). Traversals matter. 0: other
+	 * layers.
+	 */
 	size_t rows, cols, depth;
 };
 

@@ -21,7 +21,7 @@ struct attention_inst {
 };
 
 struct attention_state {
-	vt_gemm_tile_fn tile;
+	const struct vt_gemm_isa *isa;
 	size_t batch, heads, s, t, d; /* s queries, t keys, d elements per head */
 	float scale;
 	bool masked;
@@ -76,8 +76,8 @@ static void product(const struct attention_state *st, float *buf, const float *a
 						      .lo = -INFINITY,
 						      .hi = INFINITY};
 
-			st->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf,
-				 panels + j * k + k0 * VT_GEMM_NR, &o, k0 == 0, k0 + kc == k);
+			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf,
+				      panels + j * k + k0 * VT_GEMM_NR, &o, k0 == 0, k0 + kc == k);
 		}
 	}
 }
@@ -193,13 +193,13 @@ static int attention_create(struct vt_layer *l, const struct vt_graph *g, const 
 		if (vt_in(g, n, i) &&
 		    (vt_in(g, n, i)->dtype != VT_F32 || vt_in(g, n, i)->row_stride))
 			return -ENOTSUP;
-	if (!vt_gemm_tile_best() || q->shape.rank != 3 || k->shape.rank != 3)
+	if (!vt_gemm_best() || q->shape.rank != 3 || k->shape.rank != 3)
 		return -ENOTSUP;
 	st = calloc(1, sizeof(*st) + (size_t)l->n_inst * sizeof(st->inst[0]));
 	l->state = st;
 	if (!st)
 		return vt_fail(e, -ENOMEM, "no memory for an attention layer");
-	st->tile = vt_gemm_tile_best();
+	st->isa = vt_gemm_best();
 	st->batch = (size_t)q->shape.dim[0];
 	st->heads = (size_t)n->p.attention.heads;
 	st->s = (size_t)q->shape.dim[1];

@@ -57,7 +57,7 @@ static void note_matrix(struct vt_layer *l, const struct vt_gemm_op *op)
 	l->packed_in = 1u << 1 | 1u << 2;
 	l->rows = op->rows;
 	l->cols = op->cols;
-	l->depth = op->src.k;
+	l->depth = op->src.k < VT_GEMM_KC ? op->src.k : VT_GEMM_KC;
 }
 
 static void gemm_destroy(struct vt_layer *l)
@@ -89,7 +89,7 @@ static struct gemm_state *gemm_alloc(struct vt_layer *l, int groups, size_t k, s
 		gemm_destroy(l);
 		return NULL;
 	}
-	s->proto.tile = vt_gemm_tile_best();
+	s->proto.isa = vt_gemm_best();
 	s->proto.src.k = k;
 	s->proto.cols = cols;
 	l->weight_bytes = (size_t)groups * (s->panel_floats + s->bias_floats) * sizeof(float);
@@ -161,7 +161,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	struct gemm_state *s;
 	size_t gc, cols;
 
-	if (!vt_gemm_tile_best() || !all_f32(g, n) || !w->data || (bias && !bias->data) ||
+	if (!vt_gemm_best() || !all_f32(g, n) || !w->data || (bias && !bias->data) ||
 	    set_epilogue(&probe, &n->epi))
 		return -ENOTSUP;
 	gc = (size_t)w->shape.dim[1];
@@ -203,7 +203,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	struct gemm_state *s;
 	size_t k, cols;
 
-	if (!vt_gemm_tile_best() || !all_f32(g, n) || !w->data || (bias && !bias->data) ||
+	if (!vt_gemm_best() || !all_f32(g, n) || !w->data || (bias && !bias->data) ||
 	    set_epilogue(&probe, &n->epi))
 		return -ENOTSUP;
 	k = (size_t)w->shape.dim[kn ? 0 : 1];

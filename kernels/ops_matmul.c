@@ -20,7 +20,7 @@ struct matmul_inst {
 };
 
 struct matmul_state {
-	vt_gemm_tile_fn tile;
+	const struct vt_gemm_isa *isa;
 	size_t m, k, n;
 	size_t batch, b_batch; /* of the result; of the right operand */
 	size_t *a_at, *b_at;   /* per batch element: which matrix of a and b */
@@ -75,7 +75,7 @@ static void matmul_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 				   s->n_panels, 0);
 	for (size_t i = 0; i < s->batch; i++) {
 		struct vt_gemm_op op = {
-			.tile = s->tile,
+			.isa = s->isa,
 			.src = {.x = c.in->a + s->a_at[i] * s->m * s->k,
 				.ih = 1,
 				.iw = s->m,
@@ -153,7 +153,7 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 	const struct vt_tensor *a = vt_in(g, n, 0), *b = vt_in(g, n, 1), *y = vt_out(g, n, 0);
 	struct matmul_state *s;
 
-	if (!vt_gemm_tile_best() || a->dtype != VT_F32 || b->dtype != VT_F32 || a->shape.rank < 2 ||
+	if (!vt_gemm_best() || a->dtype != VT_F32 || b->dtype != VT_F32 || a->shape.rank < 2 ||
 	    b->shape.rank < 2 || n->p.matmul.trans_a || y->shape.rank < 2 ||
 	    vt_shape_elems(&y->shape) == 0 || a->shape.dim[a->shape.rank - 1] == 0)
 		return -ENOTSUP;
@@ -161,7 +161,7 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 	l->state = s;
 	if (!s)
 		return vt_fail(e, -ENOMEM, "no memory for a matrix product");
-	s->tile = vt_gemm_tile_best();
+	s->isa = vt_gemm_best();
 	s->m = (size_t)a->shape.dim[a->shape.rank - 2];
 	s->k = (size_t)a->shape.dim[a->shape.rank - 1];
 	s->n = (size_t)y->shape.dim[y->shape.rank - 1];
@@ -183,7 +183,7 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 	l->scratch_bytes = VT_GEMM_SCRATCH_BYTES;
 	l->rows = s->m;
 	l->cols = s->n;
-	l->depth = s->k;
+	l->depth = s->k < VT_GEMM_KC ? s->k : VT_GEMM_KC;
 	return 0;
 }
 

@@ -106,7 +106,7 @@ static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsign
 	job->cell[row] = div_up(rows, mr) * mr;
 }
 
-static void run_nest(pthreadpool_t gang, struct vt_job *job)
+static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)
 {
 	static const struct pthreadpool alone = {.cores = 1, .report_threads = 1};
 	const struct pthreadpool *g = gang ? gang : &alone;
@@ -120,6 +120,8 @@ static void run_nest(pthreadpool_t gang, struct vt_job *job)
 	}
 	if (matrix)
 		apply_variant(job, g->variant, g->cores);
+	if (whole_cells)
+		job->step[0] = job->cell[0];
 	job->n_cells = 1;
 	for (int d = 0; d < job->n_dims; d++) {
 		job->cells[d] = div_up(job->range[d], job->cell[d]);
@@ -164,7 +166,7 @@ static void run_nest(pthreadpool_t gang, struct vt_job *job)
 		(void)flags;                                                                       \
 		memcpy(job.range, range, sizeof(range));                                           \
 		memcpy(job.step, step, sizeof(step));                                              \
-		run_nest(gang, &job);                                                              \
+		run_nest(gang, &job, false);                                                       \
 	}
 #define P(...) __VA_ARGS__
 #define L(...)                                                                                     \
@@ -213,6 +215,19 @@ NEST(6d_tile_2d, pthreadpool_task_6d_tile_2d_t, 6,
      (job->ctx, I(0), I(1), I(2), I(3), I(4), I(5), E(4), E(5)),
      P(size_t i, size_t j, size_t k, size_t l, size_t m, size_t n, size_t tm, size_t tn),
      L(i, j, k, l, m, n), L(1, 1, 1, 1, tm, tn))
+
+void vt_tile_matrix(pthreadpool_t gang, pthreadpool_task_2d_tile_2d_t fn, void *ctx, size_t m,
+		    size_t n, size_t mr)
+{
+	struct vt_job job = {.call = call_2d_tile_2d,
+			     .fn = (void (*)(void))fn,
+			     .ctx = ctx,
+			     .n_dims = 2,
+			     .range = {m, n},
+			     .step = {mr, n}};
+
+	run_nest(gang, &job, true);
+}
 
 size_t pthreadpool_get_threads_count(pthreadpool_t gang)
 {

@@ -59,6 +59,14 @@ struct pthreadpool {
 	unsigned int report_threads; /* what pthreadpool_get_threads_count() answers, see tile.c */
 };
 
+/**
+ * vt_tile_matrix - a matrix nest of our own kernels: M x N, rows in multiples of @mr
+ * Like pthreadpool_parallelize_2d_tile_2d(gang, fn, ctx, M, N, mr, N, 0), but fn is given whole
+ * cells of mc x nc, so that it can block the third loop inside.
+ */
+void vt_tile_matrix(pthreadpool_t gang, pthreadpool_task_2d_tile_2d_t fn, void *ctx, size_t m,
+		    size_t n, size_t mr);
+
 /** vt_tile_symbols - names of the pthreadpool symbols that we define; ends with NULL */
 extern const char *const vt_tile_symbols[];
 

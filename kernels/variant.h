@@ -31,9 +31,11 @@ const struct vt_variant *vt_variant_find(const char *name);
 
 /**
  * vt_variant_default - a good traversal where nothing has been measured
- * @rows, @cols: extents of the output; @k: elements of one dot product; @elem_bytes: of a weight
+ * @rows, @cols: extents of the output; @k: products that stay in cache (vt_layer.depth);
+ * @elem_bytes: of a weight
  * @l2_bytes: of one core
- * Chooses the widest column block whose weights leave half of the L2 to everything else.
+ * Chooses the widest column block whose weights fill at most a quarter of the L2: the rest is for
+ * the rows that pass and for the output.
  */
 const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t elem_bytes,
 					    size_t l2_bytes);

@@ -33,7 +33,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 		if (!v->cols_outer || nc < 32)
 			continue;
 		best = v;
-		if (nc * k * elem_bytes <= l2_bytes / 2)
+		if (nc * k * elem_bytes <= l2_bytes / 4)
 			break;
 	}
 	return best;
