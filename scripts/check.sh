@@ -27,8 +27,9 @@ make -s CONFIG=asan run-tests
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 
-step "fuzz targets, 20 s each"
-make -s -j"$j" fuzz FUZZ_SECONDS=20
+step "fuzz targets: models 60 s, arrays 15 s"
+make -s -j"$j" fuzz FUZZ=fuzz_onnx FUZZ_SECONDS=60
+make -s -j"$j" fuzz FUZZ=fuzz_npy FUZZ_SECONDS=15
 
 step "man pages"
 make -s man
