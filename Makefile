@@ -177,6 +177,10 @@ check-quick: all $(tests)
 check: deps
 	scripts/check.sh
 
+demo: deps
+	$(MAKE) all $(O)/tests/bench/bench_peak
+	scripts/demo.sh
+
 .PHONY: man
 man: $(O)/man/.made
 $(O)/man/.made: $(O)/veltair scripts/man.sh
