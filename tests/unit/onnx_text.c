@@ -171,6 +171,38 @@ static Onnx__TensorProto *tensor(struct parser *p)
 	return t;
 }
 
+/* extern w f32 2,3 = file,offset,length: a tensor that lies in a file; either number may be left
+ * out */
+static Onnx__TensorProto *external(struct parser *p)
+{
+	static const char *const keys[] = {"location", "offset", "length"};
+	Onnx__TensorProto *t = make(p, sizeof(*t));
+
+	onnx__tensor_proto__init(t);
+	t->name = word(p);
+	t->has_data_type = 1;
+	t->data_type = type_of(word(p));
+	t->dims = make(p, MOST * sizeof(*t->dims));
+	while (more(p)) {
+		t->dims[t->n_dims++] = strtoll(word(p), NULL, 10);
+		take(p, ',');
+	}
+	p->bad |= !take(p, '=');
+	t->external_data = make(p, 3 * sizeof(*t->external_data));
+	while (more(p) && t->n_external_data < 3) {
+		Onnx__StringStringEntryProto *s = make(p, sizeof(*s));
+
+		onnx__string_string_entry_proto__init(s);
+		s->key = (char *)keys[t->n_external_data];
+		s->value = word(p);
+		t->external_data[t->n_external_data++] = s;
+		take(p, ',');
+	}
+	t->has_data_location = 1;
+	t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+	return t;
+}
+
 static Onnx__AttributeProto *attribute(struct parser *p)
 {
 	Onnx__AttributeProto *a = make(p, sizeof(*a));
@@ -245,6 +277,8 @@ static void statement(struct parser *p)
 		p->g->output[p->g->n_output++] = value_info(p);
 	} else if (!strcmp(w, "const")) {
 		p->g->initializer[p->g->n_initializer++] = tensor(p);
+	} else if (!strcmp(w, "extern")) {
+		p->g->initializer[p->g->n_initializer++] = external(p);
 	} else {
 		p->at = start;
 		p->g->node[p->g->n_node++] = node(p);
