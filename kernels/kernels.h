@@ -17,7 +17,30 @@
 	X(slice)                                                                                   \
 	X(tile)                                                                                    \
 	X(blocks)                                                                                  \
-	X(pad)
+	X(pad)                                                                                     \
+	X(gather)                                                                                  \
+	X(gather_elements)                                                                         \
+	X(gather_nd)                                                                               \
+	X(one_hot)                                                                                 \
+	X(scatter_nd)                                                                              \
+	X(scatter_elements)                                                                        \
+	X(where)                                                                                   \
+	X(trilu)                                                                                   \
+	X(range)                                                                                   \
+	X(reduce)                                                                                  \
+	X(softmax)                                                                                 \
+	X(layer_norm)                                                                              \
+	X(instance_norm)                                                                           \
+	X(batch_norm)                                                                              \
+	X(lrn)                                                                                     \
+	X(pool)                                                                                    \
+	X(resize)                                                                                  \
+	X(arg)                                                                                     \
+	X(topk)                                                                                    \
+	X(cumsum)                                                                                  \
+	X(matmul)                                                                                  \
+	X(fc)                                                                                      \
+	X(conv)
 
 #define X(id) extern const struct vt_kernel vt_kernel_##id;
 VT_OWN_KERNELS(X)

@@ -9,13 +9,13 @@
 #define OWN(id)	  &vt_kernel_##id
 
 static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
-	[VT_OP_CONV2D] = LIST(&vt_conv2d_gemm_f32, &vt_xnn_conv2d_f32),
-	[VT_OP_DECONV2D] = LIST(&vt_xnn_deconv2d_f32),
-	[VT_OP_FC] = LIST(&vt_fc_gemm_f32, &vt_xnn_fc_f32),
-	[VT_OP_MATMUL] = LIST(&vt_matmul_gemm_f32),
+	[VT_OP_CONV2D] = LIST(&vt_conv2d_gemm_f32, &vt_xnn_conv2d_f32, OWN(conv)),
+	[VT_OP_DECONV2D] = LIST(&vt_xnn_deconv2d_f32, OWN(conv)),
+	[VT_OP_FC] = LIST(&vt_fc_gemm_f32, &vt_xnn_fc_f32, OWN(fc)),
+	[VT_OP_MATMUL] = LIST(&vt_matmul_gemm_f32, OWN(matmul)),
 	[VT_OP_ATTENTION] = LIST(&vt_attention_gemm_f32),
-	[VT_OP_MAXPOOL2D] = LIST(&vt_xnn_maxpool2d_f32),
-	[VT_OP_AVGPOOL2D] = LIST(&vt_xnn_avgpool2d_f32),
+	[VT_OP_MAXPOOL2D] = LIST(&vt_xnn_maxpool2d_f32, OWN(pool)),
+	[VT_OP_AVGPOOL2D] = LIST(&vt_xnn_avgpool2d_f32, OWN(pool)),
 	[VT_OP_CONCAT] = LIST(OWN(concat)),
 	[VT_OP_SPLIT] = LIST(OWN(split)),
 	[VT_OP_SLICE] = LIST(OWN(slice)),
@@ -26,15 +26,35 @@ static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
 	[VT_OP_DEPTH_TO_SPACE] = LIST(OWN(blocks)),
 	[VT_OP_SPACE_TO_DEPTH] = LIST(OWN(blocks)),
 	[VT_OP_CAST] = LIST(OWN(cast)),
+	[VT_OP_GATHER] = LIST(OWN(gather)),
+	[VT_OP_GATHER_ELEMENTS] = LIST(OWN(gather_elements)),
+	[VT_OP_GATHER_ND] = LIST(OWN(gather_nd)),
+	[VT_OP_ONE_HOT] = LIST(OWN(one_hot)),
+	[VT_OP_SCATTER_ND] = LIST(OWN(scatter_nd)),
+	[VT_OP_SCATTER_ELEMENTS] = LIST(OWN(scatter_elements)),
+	[VT_OP_WHERE] = LIST(OWN(where)),
+	[VT_OP_TRILU] = LIST(OWN(trilu)),
+	[VT_OP_RANGE] = LIST(OWN(range)),
+	[VT_OP_SOFTMAX] = LIST(OWN(softmax)),
+	[VT_OP_LOGSOFTMAX] = LIST(OWN(softmax)),
+	[VT_OP_LAYER_NORM] = LIST(OWN(layer_norm)),
+	[VT_OP_INSTANCE_NORM] = LIST(OWN(instance_norm)),
+	[VT_OP_BATCH_NORM] = LIST(OWN(batch_norm)),
+	[VT_OP_LRN] = LIST(OWN(lrn)),
+	[VT_OP_GLOBALAVGPOOL] = LIST(OWN(reduce)),
+	[VT_OP_GLOBALMAXPOOL] = LIST(OWN(reduce)),
+	[VT_OP_RESIZE] = LIST(OWN(resize)),
+	[VT_OP_ARGMAX] = LIST(OWN(arg)),
+	[VT_OP_ARGMIN] = LIST(OWN(arg)),
+	[VT_OP_TOPK] = LIST(OWN(topk)),
+	[VT_OP_CUMSUM] = LIST(OWN(cumsum)),
 };
 
 /* Operators that are not named above. */
 static const struct vt_kernel *const *const by_class[] = {
-	[VT_C_UNARY] = LIST(OWN(unary)),
-	[VT_C_BINARY] = LIST(OWN(binary)),
-	[VT_C_COMPARE] = LIST(OWN(binary)),
-	[VT_C_LOGIC] = LIST(OWN(binary)),
-	[VT_C_OTHER] = NULL,
+	[VT_C_UNARY] = LIST(OWN(unary)),    [VT_C_BINARY] = LIST(OWN(binary)),
+	[VT_C_COMPARE] = LIST(OWN(binary)), [VT_C_LOGIC] = LIST(OWN(binary)),
+	[VT_C_REDUCE] = LIST(OWN(reduce)),  [VT_C_OTHER] = NULL,
 };
 
 const struct vt_kernel *const *vt_kernels_for(enum vt_op op)
