@@ -4,14 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build.h"
 #include "model/graph.h"
-
-#define SHAPE(...)                                                                                 \
-	(struct vt_shape)                                                                          \
-	{                                                                                          \
-		.rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                 \
-		.dim = { __VA_ARGS__ }                                                             \
-	}
 
 static void test_shapes(void **state)
 {
@@ -182,6 +176,91 @@ static void test_flops(void **state)
 	vt_graph_fini(&g);
 }
 
+/* Break one thing of a good graph; the check has to name the node. */
+static void break_conv_pad(struct vt_graph *g)
+{
+	g->nodes[0].p.conv.pt = 2;
+}
+
+static void break_groups(struct vt_graph *g)
+{
+	g->nodes[0].p.conv.groups = 2;
+}
+
+static void break_perm(struct vt_graph *g)
+{
+	g->nodes[1].p.perm.perm[3] = 0;
+}
+
+static void break_elems(struct vt_graph *g)
+{
+	g->tensors[g->nodes[2].out[0]].shape.dim[0]++;
+}
+
+static void break_residual(struct vt_graph *g)
+{
+	g->nodes[0].epi.residual = g->inputs[0];
+}
+
+static void break_epilogue(struct vt_graph *g)
+{
+	g->nodes[1].epi.act = VT_OP_RELU;
+}
+
+static void break_arity(struct vt_graph *g)
+{
+	g->nodes[2].n_in = 0;
+}
+
+static void break_double_write(struct vt_graph *g)
+{
+	g->nodes[2].out[0] = g->nodes[1].out[0];
+}
+
+static void break_data(struct vt_graph *g)
+{
+	vt_graph_drop_data(g, g->nodes[0].in[1]);
+}
+
+static void break_nothing(struct vt_graph *g)
+{
+}
+
+static void test_check_names_what_is_wrong(void **state)
+{
+	static const struct {
+		void (*spoil)(struct vt_graph *g);
+		const char *says;
+	} t[] = {
+		{break_nothing, NULL},
+		{break_conv_pad, "result has the wrong size"},
+		{break_groups, "weight has other dims"},
+		{break_perm, "perm is no permutation"},
+		{break_elems, "changes the number of elements"},
+		{break_residual, "residual has another shape"},
+		{break_epilogue, "may not have an epilogue"},
+		{break_arity, "wrong number of inputs"},
+		{break_double_write, "another node writes too"},
+		{break_data, "data was dropped"},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+		struct vt_err e = {0};
+		int x;
+
+		b_start(&g);
+		x = b_conv(&g, b_input(&g, "x", SHAPE(1, 5, 4, 2)), 6, 3, 1, 1, 1, 1);
+		x = b_reshape(&g, b_transpose(&g, x, (int[]){0, 3, 1, 2}), SHAPE(6, 20));
+		b_output(&g, x);
+		t[i].spoil(&g);
+		assert_int_equal(vt_graph_check(&g, &e), t[i].says ? -EINVAL : 0);
+		if (t[i].says && !strstr(e.msg, t[i].says))
+			fail_msg("case %zu says: %s", i, e.msg);
+		vt_graph_fini(&g);
+	}
+}
+
 static void test_dump_is_one_line_per_node(void **state)
 {
 	struct vt_graph g;
@@ -213,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_compact_drops_what_nobody_reads),
 		cmocka_unit_test(test_replace_moves_outputs_too),
 		cmocka_unit_test(test_flops),
+		cmocka_unit_test(test_check_names_what_is_wrong),
 		cmocka_unit_test(test_dump_is_one_line_per_node),
 	};
 

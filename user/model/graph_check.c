@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What every valid graph obeys. Run after each pass in debug builds, and by the tests always. */
 #include "model/graph.h"
+#include "model/graph_shapes.h"
 
 #include <stdlib.h>
 
@@ -135,7 +136,11 @@ static int check_node(const struct vt_graph *g, const struct vt_node *n, bool *r
 		else
 			ready[t] = true;
 	}
-	return rc ? rc : check_epilogue(g, n, e);
+	if (!rc)
+		rc = check_epilogue(g, n, e);
+	if (!rc && vt_node_misfit(g, n))
+		rc = bad(e, n, vt_node_misfit(g, n));
+	return rc;
 }
 
 int vt_graph_check(const struct vt_graph *g, struct vt_err *e)
