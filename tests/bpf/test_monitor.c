@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_monitor.c - an instance's life: pins, owners, readers, workers, rows, and what must be
+ * refused.
+ *
+ * Every test that pins uses a directory of its own, so a live instance on this machine is left
+ * alone.
+ */
+#include "tests/unit/harness.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/clock.h"
+#include "base/cpuset.h"
+#include "monitor/monitor.h"
+#include "monitor/names.h"
+#include "tests/bpf/workload.h"
+
+static char pin_dir[64];
+static long page;
+
+static struct vt_monitor *open_or_skip(struct vt_monitor_opts o)
+{
+	static struct vt_event_overrides ev;
+	struct vt_monitor *m = NULL;
+	struct vt_err e = {0};
+
+	ev = (struct vt_event_overrides){0};
+	vt_event_override(&ev, "llc_misses=page-faults", &e);
+	o.ev = &ev;
+	o.roles = o.roles ? o.roles : 1u << VT_ROLE_LLC_MISSES;
+	if (vt_monitor_open(&o, &m, &e))
+		vt_skip("%s", e.msg);
+	return m;
+}
+
+static uint64_t count_of(struct vt_monitor *m, uint32_t row)
+{
+	struct vt_snapshot s = {0};
+	uint64_t n;
+
+	assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+	n = row < s.rows ? s.total[row].count[0] : 0;
+	vt_snapshot_fini(&s);
+	return n;
+}
+
+static char *fresh_pages(uint64_t n)
+{
+	char *p = mmap(NULL, n * (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+
+	assert_true(p != MAP_FAILED);
+	madvise(p, n * (size_t)page, MADV_NOHUGEPAGE);
+	return p;
+}
+
+/* ---- cuts: one thread, three tenants ----------------------------------------------------- */
+
+/* All cuts happen inside one time slice or several: every page must be charged to the right tenant.
+ */
+static void test_cuts_are_exact_inside_one_thread(void **state)
+{
+	static const uint64_t plan[][3] = {{1, 10, 100}, {1000, 1, 7}, {0, 5, 3000}};
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_TENANT});
+	struct vt_worker *w;
+	struct vt_err e = {0};
+	uint32_t row[3], before[3];
+	char name[16];
+
+	for (int t = 0; t < 3; t++) {
+		snprintf(name, sizeof(name), "model-%d", t);
+		assert_int_equal(vt_monitor_tenant_add(m, (uint64_t)t, name, &row[t], &e), 0);
+	}
+	assert_int_equal(vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e), 0);
+	assert_int_equal(vt_monitor_cut(m, w, VT_ROW_OTHER), 0);
+	for (size_t p = 0; p < VT_COUNT(plan); p++) {
+		char *mem = fresh_pages(plan[p][0] + plan[p][1] + plan[p][2]), *at = mem;
+
+		for (int t = 0; t < 3; t++)
+			before[t] = (uint32_t)count_of(m, row[t]);
+		assert_int_equal(vt_monitor_cut(m, w, row[0]), 0);
+		for (int t = 0; t < 3; t++) {
+			touch(at, plan[p][t], page);
+			at += plan[p][t] * (uint64_t)page;
+			vt_monitor_cut(m, w, t < 2 ? row[t + 1] : VT_ROW_OTHER);
+		}
+		for (int t = 0; t < 3; t++)
+			assert_int_equal(count_of(m, row[t]) - before[t], plan[p][t]);
+		munmap(mem, (plan[p][0] + plan[p][1] + plan[p][2]) * (size_t)page);
+	}
+	vt_monitor_worker_del(m, w);
+	vt_monitor_close(m);
+}
+
+/* A plain store moves the whole open slice; after the thread slept, the next slice is exact. */
+static void test_publish_without_a_call(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_TENANT});
+	struct vt_worker *w;
+	struct vt_err e = {0};
+	uint32_t a, b;
+	char *mem = fresh_pages(300);
+
+	assert_int_equal(vt_monitor_tenant_add(m, 1, "a", &a, &e), 0);
+	assert_int_equal(vt_monitor_tenant_add(m, 2, "b", &b, &e), 0);
+	assert_int_equal(vt_monitor_tenant_add(m, 2, "again", &b, &e), -EEXIST);
+	assert_int_equal(vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e), 0);
+	assert_int_equal(vt_monitor_cut(m, w, a), 0);
+	touch(mem, 100, page);
+	usleep(2000);
+	vt_monitor_publish(w, b);
+	touch(mem + 100 * page, 200, page);
+	usleep(2000);
+	vt_monitor_publish(w, VT_ROW_OTHER);
+	assert_true(count_of(m, a) >= 100);
+	assert_in_range(count_of(m, b), 200, 210); /* and what usleep itself may have touched */
+	vt_monitor_worker_del(m, w);
+	munmap(mem, 300 * (size_t)page);
+	vt_monitor_close(m);
+}
+
+/* ---- cgroups ----------------------------------------------------------------------------- */
+
+/* A process that moves itself: what it touched before belongs to the old cgroup. */
+static void test_cgroup_move_cuts(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_CGROUP});
+	char root[200], dir[256], procs[288];
+	struct vt_err e = {0};
+	struct toucher t = {0};
+	struct vt_tenant row;
+	struct stat st;
+	uint64_t faults;
+
+	if (vt_cgroup_mount(NULL, root, sizeof(root), &e)) {
+		vt_monitor_close(m);
+		vt_skip("%s", e.msg);
+	}
+	snprintf(dir, sizeof(dir), "%s/vt-move-%d", root, (int)getpid());
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", dir);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(stat(dir, &st), 0);
+	assert_true(toucher_start(&t, 500, procs));
+	assert_true(toucher_order(&t, 500) && toucher_wait(&t, &faults));
+	assert_int_equal(faults, 500);
+	usleep(1000);
+	assert_int_equal(vt_monitor_find(m, VT_KEY(VT_KIND_CGROUP, st.st_ino), &row), 0);
+	assert_memory_equal(row.name, strrchr(dir, '/') + 1, strlen(strrchr(dir, '/')));
+	/* After the move it faulted in a stack and a few more pages of its own, never fork's
+	 * hundreds. */
+	assert_in_range(count_of(m, row.row), 500, 560);
+	toucher_stop(&t);
+	assert_int_equal(rmdir(dir), 0);
+	vt_monitor_close(m);
+}
+
+/* ---- pins -------------------------------------------------------------------------------- */
+
+static void test_one_owner_many_readers(void **state)
+{
+	struct vt_monitor_opts o = {.pin_dir = pin_dir, .group = VT_BY_PROCESS};
+	struct vt_monitor *owner = open_or_skip(o), *reader = NULL, *second = NULL;
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+
+	assert_int_equal(vt_monitor_open(&o, &second, &e), -EBUSY);
+	assert_non_null(strstr(e.msg, "living process"));
+	e = (struct vt_err){0};
+	assert_int_equal(vt_monitor_attach(pin_dir, &reader, &e), 0);
+	assert_int_equal(vt_monitor_meta(reader)->owner_pid, getpid());
+	assert_string_equal(vt_monitor_slot(reader, 0)->event, "page-faults");
+	usleep(20000);
+	assert_int_equal(vt_monitor_read(reader, 0, &s), 0);
+	assert_true(s.loss.flushes > 0 && s.total[VT_ROW_IDLE].run_ns > 0);
+	vt_monitor_close(reader);
+	assert_int_equal(access(pin_dir, F_OK), 0);
+	vt_monitor_close(owner);
+	assert_int_equal(access(pin_dir, F_OK), -1);
+	assert_int_equal(vt_monitor_attach(pin_dir, &reader, &e), -ENOENT);
+	vt_snapshot_fini(&s);
+}
+
+static void start_and_die(int ready)
+{
+	struct vt_monitor_opts o = {.pin_dir = pin_dir, .no_events = true};
+	struct vt_monitor *m;
+	char ok = !vt_monitor_open(&o, &m, NULL);
+
+	if (write(ready, &ok, 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* VT_KILL_RUNS starts and kill -9s; then one start and stop leaves nothing behind. */
+static void test_killed_owner_is_cleaned_up(void **state)
+{
+	const char *env = getenv("VT_KILL_RUNS");
+	struct vt_monitor *m =
+		open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .no_events = true});
+	int runs = env ? atoi(env) : 10, fds[2], before;
+	char ok;
+
+	vt_monitor_close(m);
+	assert_int_equal(pipe(fds), 0);
+	before = dup(0);
+	close(before);
+	for (int i = 0; i < runs; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			start_and_die(fds[1]);
+		assert_int_equal(read(fds[0], &ok, 1), 1);
+		assert_int_equal(ok, 1);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		assert_int_equal(access(pin_dir, F_OK),
+				 0); /* the maps of the dead are still there */
+	}
+	m = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .no_events = true});
+	vt_monitor_close(m);
+	assert_int_equal(access(pin_dir, F_OK), -1);
+	assert_int_equal(dup(0), before); /* no descriptor leaked here either */
+	close(before);
+	close(fds[0]);
+	close(fds[1]);
+	fprintf(stderr, "# %d starts and kill -9s, no pin and no descriptor left\n", runs);
+}
+
+/* ---- rows -------------------------------------------------------------------------------- */
+
+static uint64_t sum_counts(const struct vt_snapshot *s)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < s->rows; i++)
+		sum += s->total[i].count[0];
+	return sum;
+}
+
+static void run_children(int n)
+{
+	for (int i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+/* More tenants than rows: counted, none lost from the sum, and rows come back when the dead are
+ * tended. */
+static void test_more_tenants_than_rows(void **state)
+{
+	struct vt_monitor *m =
+		open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS, .max_rows = 32});
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+	uint64_t sum;
+	uint32_t row;
+
+	run_children(100);
+	assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+	assert_true(s.loss.rows_full > 0);
+	assert_int_equal(vt_monitor_tenant_add(m, 1, "late", &row, &e), -ENOSPC);
+	e = (struct vt_err){0};
+	assert_int_equal(vt_key_kind(s.total[VT_ROW_OTHER].tenant), VT_KIND_OTHER);
+	assert_true(s.total[VT_ROW_OTHER].count[0] > 0);
+	sum = sum_counts(&s);
+	/* A row is given away a second after its tenant died; on a busy machine others are quick to
+	 * take it. */
+	for (int i = 0; i < 100 && vt_monitor_tenant_add(m, 1, "late", &row, NULL); i++) {
+		vt_monitor_events(m, NULL, NULL);
+		assert_int_equal(vt_monitor_tend(m, &s, &e), 0);
+		usleep(100000);
+		assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+		assert_true(sum_counts(&s) >= sum); /* sums never go back */
+		sum = sum_counts(&s);
+	}
+	assert_true(s.total[VT_ROW_GONE].count[0] > 0);
+	assert_int_equal(vt_monitor_tenant_add(m, 1, "late", &row, &e), -EEXIST);
+	vt_snapshot_fini(&s);
+	vt_monitor_close(m);
+}
+
+static void test_samples_close_slices(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.sample_hz = 500});
+	uint64_t end = vt_now_mono_ns() + 300 * VT_NS_PER_MS;
+	struct vt_snapshot s = {0};
+
+	while (vt_now_mono_ns() < end)
+		;
+	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
+	assert_true(s.loss.samples > 50);
+	vt_snapshot_fini(&s);
+	vt_monitor_close(m);
+}
+
+/* ---- what must be refused ---------------------------------------------------------------- */
+
+static void test_bad_options(void **state)
+{
+	static const struct {
+		struct vt_monitor_opts o;
+		const char *event;
+		int err;
+		const char *text;
+	} t[] = {
+		{{.max_rows = 3}, NULL, -EINVAL, "16 to 65536"},
+		{{.max_rows = 100000}, NULL, -EINVAL, "16 to 65536"},
+		{{.cpus = 5000}, NULL, -EINVAL, "5000 CPUs"},
+		{{.group = (enum vt_group)7}, NULL, -EINVAL, "no such grouping"},
+		{{.pin_dir = "relative/dir"}, NULL, -EINVAL, "absolute path"},
+		{{.pin_dir = "/proc/veltair"}, NULL, -ENOTSUP, "no BPF file system"},
+		{{0}, "llc_misses=no-such-event", -ENOENT, "no-such-event"},
+		{{0}, "llc_misses=nopmu/x/", -ENOENT, "nopmu"},
+	};
+
+	if (geteuid() != 0)
+		vt_skip("not root");
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_event_overrides ev = {0};
+		struct vt_monitor_opts o = t[i].o;
+		struct vt_monitor *m = NULL;
+		struct vt_err e = {0};
+
+		if (t[i].event)
+			assert_int_equal(vt_event_override(&ev, t[i].event, &e), 0);
+		o.ev = &ev;
+		assert_int_equal(vt_monitor_open(&o, &m, &e), t[i].err);
+		assert_non_null(strstr(e.msg, t[i].text));
+		assert_null(m);
+	}
+}
+
+static int setup(void **state)
+{
+	snprintf(pin_dir, sizeof(pin_dir), "/sys/fs/bpf/vt-test-%d", (int)getpid());
+	page = sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cuts_are_exact_inside_one_thread),
+		cmocka_unit_test(test_publish_without_a_call),
+		cmocka_unit_test(test_cgroup_move_cuts),
+		cmocka_unit_test(test_one_owner_many_readers),
+		cmocka_unit_test(test_killed_owner_is_cleaned_up),
+		cmocka_unit_test(test_more_tenants_than_rows),
+		cmocka_unit_test(test_samples_close_slices),
+		cmocka_unit_test(test_bad_options),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
