@@ -176,7 +176,8 @@ static void test_one_owner_many_readers(void **state)
 	assert_string_equal(vt_monitor_slot(reader, 0)->event, "page-faults");
 	usleep(20000);
 	assert_int_equal(vt_monitor_read(reader, 0, &s), 0);
-	assert_true(s.loss.flushes > 0 && s.total[VT_ROW_IDLE].run_ns > 0);
+	assert_true(s.loss.flushes > 0);
+	assert_true(s.total[VT_ROW_IDLE].run_ns > 0 || s.rows > VT_ROW_FIRST);
 	vt_monitor_close(reader);
 	assert_int_equal(access(pin_dir, F_OK), 0);
 	vt_monitor_close(owner);
@@ -275,14 +276,17 @@ static void test_more_tenants_than_rows(void **state)
 	sum = sum_counts(&s);
 	/* A row is given away a second after its tenant died; on a busy machine others are quick to
 	 * take it. */
-	for (int i = 0; i < 100 && vt_monitor_tenant_add(m, 1, "late", &row, NULL); i++) {
+	for (int i = 0; i < 100; i++) {
 		vt_monitor_events(m, NULL, NULL);
 		assert_int_equal(vt_monitor_tend(m, &s, &e), 0);
+		if (!vt_monitor_tenant_add(m, 1, "late", &row, NULL))
+			break;
 		usleep(100000);
 		assert_int_equal(vt_monitor_read(m, 0, &s), 0);
 		assert_true(sum_counts(&s) >= sum); /* sums never go back */
 		sum = sum_counts(&s);
 	}
+	assert_int_equal(vt_monitor_read(m, 0, &s), 0);
 	assert_true(s.total[VT_ROW_GONE].count[0] > 0);
 	assert_int_equal(vt_monitor_tenant_add(m, 1, "late", &row, &e), -EEXIST);
 	vt_snapshot_fini(&s);
