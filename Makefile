@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Rules only; the lists live in the Kbuild file of each directory.
 #
-#   make            build everything into build/release
-#   make demo       install what is needed, build, run real models, show the result
-#   make check      install what is needed, build, run every test this machine can run
-#   make help       the other targets
+#   make              build everything into build/release
+#   make demo         install what is needed, build, run real models, show the result
+#   make check        install what is needed, build, run every test this machine can run
+#   make conformance  every case of ONNX's test data, and the seven full models beside ONNX Runtime
+#   make bench        all that is measured: one layer, the scheduler, models beside ONNX Runtime
+#   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
+#   make install      the program and its man pages, PREFIX=/usr/local, DESTDIR for packages
+#   make man          the man pages only
+#   make clean        remove build/
+#   make help         this text
 
 CC       = gcc
 CLANG   ?= clang
@@ -157,6 +163,11 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
 
+bench:
+	$(MAKE) bench-gemm
+	$(MAKE) bench-sched
+	$(MAKE) bench-ort
+
 docs/operators.md: $(O)/user/model/operators_page
 	$< > $@
 
@@ -186,6 +197,15 @@ man: $(O)/man/.made
 $(O)/man/.made: $(O)/veltair scripts/man.sh
 	scripts/man.sh $(O)/veltair $(@D)
 	@touch $@
+
+install: all man
+	install -D -m 755 $(O)/veltair $(DESTDIR)$(PREFIX)/bin/veltair
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(O)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/veltair $(DESTDIR)$(PREFIX)/share/man/man1/veltair.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/veltair-*.1
 
 # ONNX Runtime, the reference and the peer: from npm, outside the source tree, no package's scripts run.
 # Where it cannot be had, the tests that need it say so and are skipped.
