@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/cpuset.h"
 #include "base/rng.h"
+#include "kernels/bigmem.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
 #include "kernels/tile.h"
@@ -98,8 +99,8 @@ int main(int argc, char **argv)
 	out = vt_graph_add_tensor(&g, "y", VT_T_COMPUTED, VT_F32, &(struct vt_shape){2, {m, n}});
 	vt_graph_add_node(&g, VT_OP_FC, "fc", in, 2, &out, 1);
 	fill(g.tensors[in[1]].data, (size_t)n * (size_t)k);
-	x = aligned_alloc(64, ((size_t)m * (size_t)k / 16 + 2) * 64);
-	y = aligned_alloc(64, ((size_t)m * (size_t)n / 16 + 2) * 64);
+	x = vt_big_alloc((size_t)m * (size_t)k * sizeof(float) + 64);
+	y = vt_big_alloc((size_t)m * (size_t)n * sizeof(float) + 64);
 	if (!x || !y)
 		return 1;
 	fill(x, (size_t)m * (size_t)k);
@@ -133,8 +134,8 @@ int main(int argc, char **argv)
 	vt_layer_destroy(&layers[0]);
 	vt_layer_destroy(&layers[1]);
 	vt_graph_fini(&g);
-	free(x);
-	free(y);
+	vt_big_free(x, (size_t)m * (size_t)k * sizeof(float) + 64);
+	vt_big_free(y, (size_t)m * (size_t)n * sizeof(float) + 64);
 	free(c);
 	return 0;
 }
