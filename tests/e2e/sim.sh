@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `veltair sim` as a user meets it: what it prints, what it refuses and how, what a recording is worth.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+unset VELTAIR_ASPLOS22_DATA
+count=0 failed=0
+
+ok() { # ok NAME: the last command's status decides
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		sed 's/^/# /' "$dir/err"
+	fi
+}
+
+sim() {
+	"$veltair" sim "$@" >"$dir/out" 2>"$dir/err"
+}
+
+# refuses TEXT ARGUMENT...: exit status 2, one line on stderr with TEXT, nothing on stdout
+refuses() {
+	local text=$1 status
+	shift
+	sim "$@"
+	status=$?
+	[ $status = 2 ] && [ "$(grep -c . "$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err" && [ ! -s "$dir/out" ]
+	ok "refuses: $text"
+}
+
+json() { # json EXPRESSION: true of the JSON on stdout, named d
+	python3 -c "import json, sys; d = json.load(sys.stdin); sys.exit(not ($1))" <"$dir/out" 2>>"$dir/err"
+}
+
+sim --rate 100 --requests 200 --policy edf,veltair-full --mix light,medium --bound &&
+	[ "$(grep -c '^mix' "$dir/out")" = 2 ] && [ "$(grep -cE '^(edf|veltair-full|clairvoyant)' "$dir/out")" = 6 ]
+ok "a table for each mix, a row for each policy and the bound"
+
+sim --rate 100 --requests 200 --seeds 3 --policy all --json &&
+	json 'len(d["mixes"][0]["policies"]) >= 9 and all(0 <= p["share"]["mean"] <= 1 and p["mean_ms"]["half_95"] >= 0 for p in d["mixes"][0]["policies"])'
+ok "--json is JSON, with all policies and intervals"
+
+sim --search --seeds 2 --requests 300 --policy fcfs-efficient,veltair-full --json &&
+	json 'd["mixes"][0]["best_baseline"] == "fcfs-efficient" and all(p["share"]["mean"] >= 0.95 and p["rate_hz"]["mean"] > 0 and "at_best_baseline_rate" in p for p in d["mixes"][0]["policies"])'
+ok "--search finds rates that meet the share"
+
+sim --rate 150 --requests 300 --policy veltair-full --json && cp "$dir/out" "$dir/a" &&
+	sim --rate 150 --requests 300 --policy veltair-full --json --jobs 1 && mv "$dir/out" "$dir/b" &&
+	python3 - "$dir/a" "$dir/b" <<'EOF' 2>"$dir/err"
+import json, sys
+host = ("decide_us", "decide_max_us", "blocks_per_s")  # measured on this machine, so not repeatable
+a, b = (json.load(open(f))["mixes"][0]["policies"][0] for f in sys.argv[1:])
+sys.exit(any(a[k] != b[k] for k in a if k not in host))
+EOF
+ok "one seed, one result"
+
+for machine in epyc-2x64 vm-2; do
+	sim --machine $machine --rate 5 --requests 50 --policy veltair-full --mix all
+	ok "runs on $machine"
+done
+
+sim --rate 100 --requests 200 --policy veltair-full --record "$dir/t" && [ -s "$dir/t" ] && sim --replay "$dir/t" &&
+	grep -q ' 0 decided otherwise' "$dir/out"
+ok "a recording replays to the same bytes"
+
+head -c $(($(stat -c %s "$dir/t") - 20)) "$dir/t" >"$dir/cut"
+refuses "cut: step" --replay "$dir/cut"
+head -c 50 "$dir/t" >"$dir/cut"
+refuses "cut: not a trace" --replay "$dir/cut"
+printf '\377' | cat <(head -c 8 "$dir/t") - <(tail -c +10 "$dir/t") >"$dir/other"
+refuses "other: a trace of version" --replay "$dir/other"
+echo hello >"$dir/text"
+refuses "text: not a trace" --replay "$dir/text"
+refuses "No such file" --replay "$dir/none"
+refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --record "$dir/x"
+[ ! -e "$dir/x" ]
+ok "a refused recording leaves no file"
+
+printf '0,mobilenet_v2\n0.001,mobilenet_v2\n0.5,tiny_yolo_v2\n' >"$dir/arrivals"
+sim --arrivals "$dir/arrivals" --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1'
+ok "--arrivals runs a trace"
+printf '1,mobilenet_v2\n0.5,mobilenet_v2\n' >"$dir/arrivals"
+refuses "arrivals:2: earlier than the line before" --arrivals "$dir/arrivals" --policy edf
+
+printf 'model,layer,cores,ns\nmine,0,8,2000000\nmine,0,16,1100000\nmine,1,8,1000000\nmine,1,16,600000\n' >"$dir/p.csv"
+echo 'mine,10,1' >"$dir/m.mix"
+sim --profiles "$dir/p.csv" --mix "$dir/m.mix" --rate 10 --requests 100 --policy fcfs-efficient --json &&
+	json '3.0 <= d["mixes"][0]["policies"][0]["p50_ms"]["mean"] <= 3.1'
+ok "--profiles: measured times decide"
+
+echo 'model,layer,cores,ns
+mine,0,8,5
+mine,2,8,5' >"$dir/hole.csv"
+refuses "layer 1" --profiles "$dir/hole.csv" --mix "$dir/m.mix" --rate 10
+echo 'model,layer,cores,ns
+mine,0,8,-5' >"$dir/bad.csv"
+refuses "bad.csv:2: ns '-5'" --profiles "$dir/bad.csv" --mix "$dir/m.mix" --rate 10
+echo 'model,layer,cores,ns
+mine,0,8,0' >"$dir/bad.csv"
+refuses "bad.csv:2: ns must not be 0" --profiles "$dir/bad.csv" --mix "$dir/m.mix" --rate 10
+sed 's/^cores =.*/cores = 0/' share/machines/3990x.machine >"$dir/zero.machine"
+refuses "cores = 0 is out of range" --machine "$dir/zero.machine" --rate 10
+sed 's/^cores =.*/cores = 99999999/' share/machines/3990x.machine >"$dir/zero.machine"
+refuses "cores = 99999999 is out of range" --machine "$dir/zero.machine" --rate 10
+echo 'resnet50,0,1' >"$dir/zero.mix"
+refuses "qos_ms must be in" --mix "$dir/zero.mix" --rate 10
+echo 'resnet51,10,1' >"$dir/zero.mix"
+refuses "no model is called 'resnet51'" --mix "$dir/zero.mix" --rate 10
+refuses "no machine is called 'mainframe'" --machine mainframe --rate 10
+refuses "no mix is called 'middling'" --mix middling --rate 10
+refuses "no policy is called 'best'" --policy best --rate 10
+refuses "--rate must be a number" --rate 0
+refuses "--rate must be a number" --rate fast
+refuses "--qos-share must be a number" --search --qos-share 1.5
+refuses "exclude each other" --search --rate 10
+refuses "say --rate HZ, --search" --policy edf
+refuses "unexpected argument 'light'" --rate 10 light
+refuses "ResNet50.profile.csv" --asplos22 "$dir" --rate 10
+
+if command -v gnuplot >/dev/null; then
+	sim --rate 100 --requests 100 --policy edf,planaria --plot "$dir/plots" &&
+		[ "$(find "$dir/plots" -name '*.png' -size +1k | wc -l)" -ge 5 ]
+	ok "--plot draws"
+else
+	count=$((count + 1))
+	echo "ok $count # SKIP gnuplot is not installed"
+fi
+
+echo "1..$count"
+[ $failed = 0 ]
