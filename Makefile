@@ -162,6 +162,9 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
+.PHONY: bench-sim
+bench-sim: $(O)/tests/bench/bench_sim
+	$<
 
 bench:
 	$(MAKE) bench-gemm
