@@ -117,12 +117,10 @@ static const char *scoped(struct vt_zb *b, const char *name)
 
 struct vt_zb_value *vt_zb_at(struct vt_zb *b, vt_zv v)
 {
-	static _Thread_local struct vt_zb_value scratch;
-
 	if (v >= 0 && v < b->n_values)
 		return &b->values[v];
-	scratch = (struct vt_zb_value){.name = "?", .rank = VT_ZB_RANK};
-	return &scratch;
+	b->scratch = (struct vt_zb_value){.name = "?", .rank = VT_ZB_RANK};
+	return &b->scratch;
 }
 
 static vt_zv add_value(struct vt_zb *b, const char *name, int dtype)

@@ -112,6 +112,7 @@ struct vt_zb {
 	int cap_values, cap_nodes, cap_inits;
 
 	char scope[160];
+	struct vt_zb_value scratch; /* what vt_zb_at() gives after an error */
 	uint64_t params, macs;
 };
 
