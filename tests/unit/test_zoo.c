@@ -340,6 +340,25 @@ static void test_inputs_are_what_the_model_takes(void **state)
 	free(read_written("bert-large-tiny", ".onnx", &len));
 }
 
+/* After the first failure a builder does nothing more, whatever a model asks of it. */
+static void test_errors_stick(void **state)
+{
+	size_t n;
+	const struct vt_zoo_model *m = vt_zoo_models(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct vt_zb b;
+
+		vt_zb_init(&b, m[i].name, m[i].opset, false);
+		vt_fail(&b.err, -ENOMEM, "as if");
+		m[i].build(&b, m[i].spec);
+		assert_int_equal(b.err.code, -ENOMEM);
+		assert_int_equal(b.n_nodes, 0);
+		assert_int_equal(b.n_values, 0);
+		vt_zb_fini(&b);
+	}
+}
+
 static int stop_at_once(void *arg, uint64_t done, uint64_t total)
 {
 	return 1;
@@ -369,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_external_data_holds_the_same_numbers),
 		cmocka_unit_test(test_dynamic_names_the_dimensions),
 		cmocka_unit_test(test_inputs_are_what_the_model_takes),
+		cmocka_unit_test(test_errors_stick),
 		cmocka_unit_test(test_failure_leaves_no_file),
 	};
 

@@ -119,7 +119,7 @@ struct vt_zb_value *vt_zb_at(struct vt_zb *b, vt_zv v)
 {
 	if (v >= 0 && v < b->n_values)
 		return &b->values[v];
-	b->scratch = (struct vt_zb_value){.name = "?", .rank = VT_ZB_RANK};
+	b->scratch = (struct vt_zb_value){.name = "?", .rank = 4};
 	return &b->scratch;
 }
 

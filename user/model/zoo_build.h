@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 
-#define VT_ZB_RANK 4
+#define VT_ZB_RANK 6 /* no model needs more than 4; after an error a layer may count beyond it */
 #define VT_ZV_NONE (-1)
 
 typedef int vt_zv; /* a value of the graph under construction */
