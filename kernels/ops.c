@@ -219,8 +219,10 @@ void vt_nd_seek(struct vt_nd_iter *it, const struct vt_nd *nd, int rank, size_t 
 {
 	memset(it->off, 0, sizeof(it->off));
 	for (int d = rank - 1; d >= 0; d--) {
-		it->index[d] = (int64_t)(linear % (size_t)nd->dim[d]);
-		linear /= (size_t)nd->dim[d];
+		const size_t dim = nd->dim[d] ? (size_t)nd->dim[d] : 1; /* empty: at its start */
+
+		it->index[d] = (int64_t)(linear % dim);
+		linear /= dim;
 		for (int k = 0; k < nd->n_ops; k++)
 			it->off[k] += it->index[d] * nd->stride[k][d];
 	}

@@ -8,6 +8,13 @@
 
 #include <string.h>
 
+/* Something is asked for where there is nothing. */
+static int empty(const struct vt_node *n, struct vt_err *e)
+{
+	return vt_fail(e, -EINVAL, "node '%s': %s from a dim of size 0", n->name ? n->name : "",
+		       vt_op_name(n->op));
+}
+
 /* ---- Gather: rows of [outer][size][inner], chosen by the indices --------------------------------
  */
 
@@ -47,6 +54,8 @@ static int gather_create(struct vt_layer *l, const struct vt_graph *g, const str
 
 	if (!is_index(idx->dtype))
 		return -ENOTSUP;
+	if (!x->shape.dim[axis] && vt_shape_elems(&vt_out(g, n, 0)->shape))
+		return empty(n, e);
 	p = vt_own_alloc(l, n, sizeof(*p), 0, e);
 	if (!p)
 		return -ENOMEM;
@@ -56,8 +65,7 @@ static int gather_create(struct vt_layer *l, const struct vt_graph *g, const str
 	p->inner_bytes =
 		vt_dims_count(&x->shape, axis + 1, x->shape.rank) * vt_dtype_bytes(x->dtype);
 	p->plan.task = gather_task;
-	if (p->size) /* nothing to choose from: nothing is written */
-		vt_plan_rows(&p->plan, outer * p->n_indices, p->inner_bytes, 4 * VT_TILE_ELEMS);
+	vt_plan_rows(&p->plan, outer * p->n_indices, p->inner_bytes, 4 * VT_TILE_ELEMS);
 	return 0;
 }
 
@@ -104,6 +112,8 @@ static int elements_create(struct vt_layer *l, const struct vt_graph *g, const s
 
 	if (!is_index(idx->dtype) || !x->shape.rank)
 		return -ENOTSUP;
+	if (!vt_shape_elems(&x->shape) && vt_shape_elems(&idx->shape))
+		return empty(n, e);
 	p = vt_own_alloc(l, n, sizeof(*p), 0, e);
 	if (!p)
 		return -ENOMEM;
@@ -117,9 +127,8 @@ static int elements_create(struct vt_layer *l, const struct vt_graph *g, const s
 		p->nd.stride[1][d] = d == n->p.axis ? 0 : stride[d];
 	vt_nd_collapse(&p->nd);
 	p->plan.task = elements_task;
-	if (p->size)
-		vt_plan_rows(&p->plan, vt_nd_count(&p->nd, p->nd.rank - 1),
-			     (size_t)p->nd.dim[p->nd.rank - 1], VT_TILE_ELEMS);
+	vt_plan_rows(&p->plan, vt_nd_count(&p->nd, p->nd.rank - 1),
+		     (size_t)p->nd.dim[p->nd.rank - 1], VT_TILE_ELEMS);
 	return 0;
 }
 
@@ -164,6 +173,8 @@ static int gather_nd_create(struct vt_layer *l, const struct vt_graph *g, const 
 
 	if (!is_index(idx->dtype) || last < batch)
 		return -ENOTSUP;
+	if (!vt_shape_elems(&x->shape) && vt_shape_elems(&vt_out(g, n, 0)->shape))
+		return empty(n, e);
 	p = vt_own_alloc(l, n, sizeof(*p), 0, e);
 	if (!p)
 		return -ENOMEM;
@@ -178,8 +189,7 @@ static int gather_nd_create(struct vt_layer *l, const struct vt_graph *g, const 
 	p->batch_bytes = vt_dims_count(&x->shape, batch, x->shape.rank) * esize;
 	p->bytes = vt_dims_count(&x->shape, batch + p->depth, x->shape.rank) * esize;
 	p->plan.task = gather_nd_task;
-	if (p->batch_bytes)
-		vt_plan_rows(&p->plan, slices, p->bytes, 4 * VT_TILE_ELEMS);
+	vt_plan_rows(&p->plan, slices, p->bytes, 4 * VT_TILE_ELEMS);
 	return 0;
 }
 

@@ -149,7 +149,7 @@ static void columns_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 				acc *= v;                                                          \
 				break;                                                             \
 			case VT_OP_REDUCE_L1:                                                      \
-				acc += v < (A)1 ? 0 - v : v;                                       \
+				acc += v > 0 ? v : 0 - v;                                          \
 				break;                                                             \
 			case VT_OP_REDUCE_L2:                                                      \
 			case VT_OP_REDUCE_SUM_SQUARE:                                              \

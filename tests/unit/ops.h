@@ -35,7 +35,7 @@ struct t_tensor {
 struct t_case {
 	const char *name;
 	enum vt_op op;
-	struct t_tensor in[4], out[4];
+	struct t_tensor in[6], out[4];
 	union vt_params p;
 	double rtol, atol; /* 0, 0: exact */
 };
@@ -191,8 +191,12 @@ static inline void t_gang_backwards(struct pthreadpool *gang, const struct vt_jo
 		vt_job_run_chunk(job, i);
 }
 
-/** t_run_on - create, bind and run as its second instance on a gang that expects @cores */
-static inline int t_run_on(struct t_node *t, unsigned int cores)
+/*
+ * t_run_on_with - create, bind and run as its second instance on a gang that expects @cores
+ * @kernel: NULL: the first that takes the node
+ */
+static inline int t_run_on_with(struct t_node *t, unsigned int cores,
+				const struct vt_kernel *kernel)
 {
 	struct pthreadpool gang = {
 		.run = t_gang_backwards, .cores = cores ? cores : 1, .report_threads = 1};
@@ -200,8 +204,9 @@ static inline int t_run_on(struct t_node *t, unsigned int cores)
 	void *out[T_SLOTS];
 	struct vt_binding b = {.in = in, .out = out};
 	struct vt_err e = {0};
-	struct vt_layer l;
-	int rc = vt_layer_create(&l, &t->g, &t->n, 2, &e);
+	struct vt_layer l = {.kernel = kernel, .n_inst = 2};
+	int rc = kernel ? kernel->create(&l, &t->g, &t->n, &e)
+			: vt_layer_create(&l, &t->g, &t->n, 2, &e);
 
 	if (rc)
 		return rc;
@@ -218,12 +223,12 @@ static inline int t_run_on(struct t_node *t, unsigned int cores)
 	return 0;
 }
 
-/** t_run - alone and on gangs of 1, 2, 5 and 64 cores; all the same bits */
-static inline int t_run(struct t_node *t)
+/** t_run_with - alone and on gangs of 1, 2, 5 and 64 cores; all the same bits */
+static inline int t_run_with(struct t_node *t, const struct vt_kernel *kernel)
 {
 	static const unsigned int cores[] = {1, 2, 5, 64};
 	void *first[T_SLOTS] = {0};
-	int rc = t_run_on(t, 0), i, o;
+	int rc = t_run_on_with(t, 0, kernel), i, o;
 
 	if (rc)
 		return rc;
@@ -237,7 +242,7 @@ static inline int t_run(struct t_node *t)
 	for (i = 0; i < (int)VT_COUNT(cores) && !rc; i++) {
 		for (o = 0; o < t->n.n_out; o++)
 			memset(t->data[t->n.n_in + o], 0xee, t_bytes(t, t->n.n_in + o));
-		rc = t_run_on(t, cores[i]);
+		rc = t_run_on_with(t, cores[i], kernel);
 		for (o = 0; o < t->n.n_out; o++)
 			assert_memory_equal(first[o], t->data[t->n.n_in + o],
 					    t_bytes(t, t->n.n_in + o));
@@ -245,6 +250,11 @@ static inline int t_run(struct t_node *t)
 	for (o = 0; o < t->n.n_out; o++)
 		free(first[o]);
 	return rc;
+}
+
+static inline int t_run(struct t_node *t)
+{
+	return t_run_with(t, NULL);
 }
 
 static inline bool t_close(double got, double want, double rtol, double atol)

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Pools, Resize, LRN, and the plain Conv, ConvTranspose, MatMul and FullyConnected: tables, and
+ * random geometry against the definition, one output element at a time.
+ */
+#include "kernels/kernels.h"
+#include "ops.h"
+
+#define F VT_F32
+#define L VT_I64
+
+static const struct t_case cases[] = {
+	{"max pool, dilated",
+	 VT_OP_MAXPOOL2D,
+	 {{F, "1x1x5x1", {1, 5, 2, 4, 3}}},
+	 {{F, "1x1x3x1", {2, 5, 3}}},
+	 {.pool = {1, 2, 1, 1, 1, 2}}},
+	{"max pool, 1-D, padded, u8",
+	 VT_OP_MAXPOOL2D,
+	 {{VT_U8, "1x3x2", {1, 6, 2, 5, 3, 4}}},
+	 {{VT_U8, "1x3x2", {2, 6, 3, 6, 3, 5}}},
+	 {.pool = {1, 3, 1, 1, 1, 1, 0, 1, 0, 1}}},
+	{"average pool, padding not counted",
+	 VT_OP_AVGPOOL2D,
+	 {{F, "1x1x3x1", {3, 6, 9}}},
+	 {{F, "1x1x3x1", {4.5, 6, 7.5}}},
+	 {.pool = {1, 3, 1, 1, 1, 1, 0, 1, 0, 1}},
+	 1e-6},
+	{"average pool, padding counted",
+	 VT_OP_AVGPOOL2D,
+	 {{F, "1x1x3x1", {3, 6, 9}}},
+	 {{F, "1x1x3x1", {3, 6, 5}}},
+	 {.pool = {1, 3, 1, 1, 1, 1, 0, 1, 0, 1, .count_include_pad = true}},
+	 1e-6},
+	/* the second window hangs over by one, which is never counted */
+	{"average pool, ceil mode",
+	 VT_OP_AVGPOOL2D,
+	 {{F, "1x1x3x1", {3, 6, 9}}},
+	 {{F, "1x1x2x1", {4.5, 9}}},
+	 {.pool = {1, 2, 1, 2, 1, 1, .xr = 1, .count_include_pad = true}},
+	 1e-6},
+	{"resize nearest, half pixel",
+	 VT_OP_RESIZE,
+	 {{F, "1x1x2x2", {1, 10, 2, 20}}},
+	 {{F, "1x1x4x2", {1, 10, 1, 10, 2, 20, 2, 20}}},
+	 {.resize = {.scale = {1, 1, 2, 1}}}},
+	{"resize nearest, i64",
+	 VT_OP_RESIZE,
+	 {{L, "4", {1, 2, 3, 4}}},
+	 {{L, "2", {1, 3}}},
+	 {.resize = {.scale = {0.5}, .coord = VT_COORD_ASYMMETRIC, .near = VT_NEAR_FLOOR}}},
+	{"resize linear, half pixel",
+	 VT_OP_RESIZE,
+	 {{F, "1x1x2x1", {0, 4}}},
+	 {{F, "1x1x4x1", {0, 1, 3, 4}}},
+	 {.resize = {VT_RESIZE_LINEAR, .scale = {1, 1, 2, 1}}},
+	 1e-6},
+	{"resize linear, align corners, both axes",
+	 VT_OP_RESIZE,
+	 {{F, "1x2x2x1", {0, 2, 4, 6}}},
+	 {{F, "1x3x3x1", {0, 1, 2, 2, 3, 4, 4, 5, 6}}},
+	 {.resize = {VT_RESIZE_LINEAR, VT_COORD_ALIGN_CORNERS, .scale = {1, 1.5, 1.5, 1}}},
+	 1e-6},
+	{"resize cubic keeps a line",
+	 VT_OP_RESIZE,
+	 {{F, "1x6x1", {0, 1, 2, 3, 4, 5}}},
+	 {{F, "1x6x1", {0, 1, 2, 3, 4, 5}}},
+	 {.resize = {VT_RESIZE_CUBIC, .scale = {1, 1, 1}, .cubic_a = -0.75f}},
+	 1e-6},
+	{"crop and resize, outside",
+	 VT_OP_RESIZE,
+	 {{F, "3", {1, 2, 3}}},
+	 {{F, "3", {2, 3, 9}}},
+	 {.resize = {VT_RESIZE_LINEAR, VT_COORD_TF_CROP_AND_RESIZE, .scale = {1},
+		     .roi_start = {0.5}, .roi_end = {1.5}, .extrapolation = 9}},
+	 1e-6},
+	{"lrn of even size",
+	 VT_OP_LRN,
+	 {{F, "1x1x3", {1, 2, 3}}},
+	 {{F, "1x1x3", {1.0 / 6, 2.0 / 14, 0.3}}},
+	 {.lrn = {2, 1, 1, 2}},
+	 1e-6},
+	{"matmul of vectors",
+	 VT_OP_MATMUL,
+	 {{L, "3", {1, 2, 3}}, {L, "3", {4, 5, 6}}},
+	 {{L, "", {32}}}},
+	{"matmul, batch broadcast, scaled",
+	 VT_OP_MATMUL,
+	 {{F, "2x1x2", {1, 2, 3, 4}}, {F, "2x2", {1, 2, 3, 4}}},
+	 {{F, "2x1x2", {2.5, 5.5, 5.5, 12.5}}},
+	 {.matmul = {false, true, 0.5}},
+	 1e-6},
+	{"matmul i32, transposed",
+	 VT_OP_MATMUL,
+	 {{VT_I32, "2x1", {1, 2}}, {VT_I32, "2x2", {1, 2, 3, 4}}},
+	 {{VT_I32, "1x2", {7, 10}}},
+	 {.matmul = {true, false, 1}}},
+};
+
+static void tables(void **state)
+{
+	for (size_t i = 0; i < VT_COUNT(cases); i++)
+		t_run_case(&cases[i]);
+}
+
+/* ---- windows, by definition --------------------------------------------------------------------
+ */
+
+static int below(struct vt_rng *r, int n)
+{
+	return (int)vt_rng_below(r, (uint64_t)n);
+}
+
+/* Output pixel (oy, ox), channel c of a pool. */
+static double pool_at(const struct t_node *t, int n, int oy, int ox, int c)
+{
+	const struct vt_shape *s = &t->tensors[0].shape;
+	const int h = (int)s->dim[1], w = (int)s->dim[2];
+	const bool average = t->n.op == VT_OP_AVGPOOL2D;
+	double acc = average ? 0 : -INFINITY;
+	int seen = 0, padded = 0;
+
+	for (int k = 0; k < t->n.p.pool.kh; k++)
+		for (int l = 0; l < t->n.p.pool.kw; l++) {
+			int y = oy * t->n.p.pool.sh - t->n.p.pool.pt + k * t->n.p.pool.dh;
+			int x = ox * t->n.p.pool.sw - t->n.p.pool.pl + l * t->n.p.pool.dw;
+			double v;
+
+			padded += y < h + t->n.p.pool.pb && x < w + t->n.p.pool.pr;
+			if (y < 0 || y >= h || x < 0 || x >= w)
+				continue;
+			v = ((const float *)t->data[0])[((n * h + y) * w + x) * s->dim[3] + c];
+			acc = average ? acc + v : fmax(acc, v);
+			seen++;
+		}
+	if (!seen)
+		return 0;
+	return average ? acc / (t->n.p.pool.count_include_pad ? padded : seen) : acc;
+}
+
+static int out_size(int in, int pad, int k, int d, int s, bool ceil_mode)
+{
+	int room = in + pad - ((k - 1) * d + 1);
+
+	return room < 0 ? 0 : (room + (ceil_mode ? s - 1 : 0)) / s + 1;
+}
+
+static void random_pool(void **state)
+{
+	struct vt_rng r = {61};
+
+	for (int round = 0; round < 300; round++) {
+		struct t_node t = {.n = {.op = round % 2 ? VT_OP_MAXPOOL2D : VT_OP_AVGPOOL2D}};
+		const int k = 1 + below(&r, 3), l = 1 + below(&r, 3), c = 1 + below(&r, 40);
+		const int h = 3 + below(&r, 8), w = 3 + below(&r, 8), extra = below(&r, 2);
+		const struct vt_kernel *own = &vt_kernel_pool;
+		struct vt_shape y = {4, {2, 0, 0, c}};
+		union vt_params p = {.pool = {k, l, 1 + below(&r, 2), 1 + below(&r, 3),
+					      1 + below(&r, 2), 1 + below(&r, 2), below(&r, k),
+					      below(&r, l), below(&r, k), below(&r, l),
+					      .count_include_pad = round % 3 == 0}};
+
+		t.n.p = p;
+		y.dim[1] = out_size(h, p.pool.pt + p.pool.pb, k, p.pool.dh, p.pool.sh, extra);
+		y.dim[2] = out_size(w, p.pool.pl + p.pool.pr, l, p.pool.dw, p.pool.sw, extra);
+		if (y.dim[1] < 1 || y.dim[2] < 1)
+			continue;
+		t_add(&t, false, F, (struct vt_shape){4, {2, h, w, c}});
+		t_random(&t, 0, r.s, -1, 1);
+		t_add(&t, true, F, y);
+		assert_int_equal(t_run_with(&t, own), 0);
+		for (size_t i = 0; i < t_count(&t, 1); i++) {
+			int at = (int)i, ch = at % c, ox = at / c % (int)y.dim[2];
+			int oy = at / c / (int)y.dim[2] % (int)y.dim[1];
+			double want = pool_at(&t, at / c / (int)(y.dim[1] * y.dim[2]), oy, ox, ch);
+
+			assert_true(t_close(((float *)t.data[1])[i], want, 1e-6, 1e-6));
+		}
+		t_free(&t);
+	}
+}
+
+/* Conv and ConvTranspose: every product put where the definition says, in double. */
+static double *conv_by_definition(const struct t_node *t)
+{
+	const struct vt_shape *xs = &t->tensors[0].shape, *ws = &t->tensors[1].shape,
+			      *ys = &t->tensors[t->n.n_in].shape;
+	const bool up = t->n.op == VT_OP_DECONV2D;
+	const float *x = t->data[0], *w = t->data[1], *bias = t->data[2];
+	const int c = (int)xs->dim[3], m = (int)ys->dim[3], g = t->n.p.conv.groups;
+	double *y = calloc(t_count(t, t->n.n_in) + 1, sizeof(*y));
+
+	assert_non_null(y);
+	for (size_t i = 0; i < t_count(t, t->n.n_in); i++)
+		y[i] = bias[i % (size_t)m];
+	/* a: the pixel of the smaller side of the stride, b: what it meets through tap (k, l) */
+	for (int n = 0; n < xs->dim[0]; n++)
+		for (int ay = 0; ay < (up ? xs : ys)->dim[1]; ay++)
+			for (int ax = 0; ax < (up ? xs : ys)->dim[2]; ax++)
+				for (int k = 0; k < ws->dim[2]; k++)
+					for (int l = 0; l < ws->dim[3]; l++) {
+						int by = ay * t->n.p.conv.sh - t->n.p.conv.pt +
+							 k * t->n.p.conv.dh;
+						int bx = ax * t->n.p.conv.sw - t->n.p.conv.pl +
+							 l * t->n.p.conv.dw;
+						int iy = up ? ay : by, ix = up ? ax : bx;
+						int oy = up ? by : ay, ox = up ? bx : ax;
+
+						if (by < 0 || bx < 0 ||
+						    by >= (up ? ys : xs)->dim[1] ||
+						    bx >= (up ? ys : xs)->dim[2])
+							continue;
+						for (int i = 0; i < c; i++)
+							for (int o = 0; o < m / g; o++) {
+								int to = i / (c / g) * (m / g) + o;
+								int row = up ? i : to,
+								    col = up ? o : i % (c / g);
+
+								y[((n * ys->dim[1] + oy) *
+									   ys->dim[2] +
+								   ox) * m +
+								  to] +=
+									(double)x
+										[((n * xs->dim[1] +
+										   iy) * xs->dim[2] +
+										  ix) * c +
+										 i] *
+									w[((row * ws->dim[1] +
+									    col) * ws->dim[2] +
+									   k) * ws->dim[3] +
+									  l];
+							}
+					}
+	return y;
+}
+
+static void random_conv(void **state)
+{
+	struct vt_rng r = {71};
+
+	for (int round = 0; round < 120; round++) {
+		const bool up = round % 2;
+		struct t_node t = {.n = {.op = up ? VT_OP_DECONV2D : VT_OP_CONV2D}};
+		const int g = 1 + below(&r, 3), c = g * (1 + below(&r, 5)),
+			  m = g * (1 + below(&r, 7));
+		const int k = 1 + below(&r, 3), l = 1 + below(&r, 3), h = 4 + below(&r, 4),
+			  w = 4 + below(&r, 4);
+		union vt_params p = {.conv = {k, l, 1 + below(&r, 2), 1 + below(&r, 3),
+					      1 + below(&r, 2), 1 + below(&r, 2), below(&r, k),
+					      below(&r, l), below(&r, k), below(&r, l), g}};
+		struct vt_shape y = {4, {2, 0, 0, m}};
+		double *want;
+
+		y.dim[1] =
+			up ? (h - 1) * p.conv.sh + (k - 1) * p.conv.dh + 1 - p.conv.pt - p.conv.pb
+			   : out_size(h, p.conv.pt + p.conv.pb, k, p.conv.dh, p.conv.sh, false);
+		y.dim[2] =
+			up ? (w - 1) * p.conv.sw + (l - 1) * p.conv.dw + 1 - p.conv.pl - p.conv.pr
+			   : out_size(w, p.conv.pl + p.conv.pr, l, p.conv.dw, p.conv.sw, false);
+		if (y.dim[1] < 1 || y.dim[2] < 1)
+			continue;
+		t.n.p = p;
+		t_add(&t, false, F, (struct vt_shape){4, {2, h, w, c}});
+		t_add(&t, false, F, (struct vt_shape){4, {up ? c : m, (up ? m : c) / g, k, l}});
+		t_add(&t, false, F, (struct vt_shape){1, {m}});
+		t_add(&t, false, F, y); /* the residual, an input of the test only */
+		for (int i = 0; i < 4; i++)
+			t_random(&t, i, r.s + (uint64_t)i, -1, 1);
+		t_add(&t, true, F, y);
+		t.n.epi = (struct vt_epilogue){3, VT_OP_LEAKY_RELU, 0.5f, 0};
+		assert_int_equal(t_run_with(&t, &vt_kernel_conv), 0);
+		want = conv_by_definition(&t);
+		for (size_t i = 0; i < t_count(&t, 4); i++) {
+			want[i] += ((float *)t.data[3])[i];
+			want[i] *= want[i] < 0 ? 0.5 : 1;
+		}
+		t_expect(&t, 0, want, 1e-5, 1e-6, vt_op_name(t.n.op));
+		free(want);
+		t_free(&t);
+	}
+}
+
+/* A slice of a wider tensor on both sides: pixels lie further apart than their channels. */
+static void row_strides(void **state)
+{
+	static const struct vt_kernel *const kernels[] = {&vt_kernel_pool, &vt_kernel_conv};
+	const struct vt_shape slice = {4, {1, 4, 4, 3}};
+
+	for (size_t i = 0; i < VT_COUNT(kernels); i++) {
+		struct t_node dense = {.n = {.op = i ? VT_OP_CONV2D : VT_OP_AVGPOOL2D}}, wide;
+		const float *y, *z;
+
+		if (i)
+			dense.n.p.conv.groups = 1;
+		dense.n.p.pool.kh = dense.n.p.pool.kw = dense.n.p.pool.sh = dense.n.p.pool.sw = 1;
+		dense.n.p.pool.dh = dense.n.p.pool.dw = 1;
+		wide = dense;
+		for (int k = 0; k < 2; k++) {
+			struct t_node *t = k ? &wide : &dense;
+			/* strided tensors occupy the memory of 4 x 4 pixels of 5 channels */
+			const struct vt_shape mem = {4, {1, 4, 4, k ? 5 : 3}};
+
+			t_add(t, false, F, mem);
+			if (i) {
+				t_add(t, false, F, (struct vt_shape){4, {3, 3, 1, 1}});
+				t_random(t, 1, 5, -1, 1);
+			}
+			for (size_t e = 0; e < 48; e++)
+				((float *)t->data[0])[e / 3 * (size_t)mem.dim[3] + e % 3] =
+					(float)e;
+			t_add(t, true, F, mem);
+			t->tensors[0].shape = t->tensors[t->n.n_in].shape = slice;
+			t->tensors[0].row_stride = t->tensors[t->n.n_in].row_stride = k ? 5 : 0;
+			assert_int_equal(t_run_on_with(t, 2, kernels[i]), 0);
+		}
+		y = dense.data[dense.n.n_in];
+		z = wide.data[wide.n.n_in];
+		for (size_t e = 0; e < 48; e++)
+			assert_true(y[e] == z[e / 3 * 5 + e % 3]);
+		for (size_t e = 0; e < 16; e++) /* the neighbours' channels are untouched */
+			assert_true(z[e * 5 + 3] == 0 && z[e * 5 + 4] == 0);
+		t_free(&dense);
+		t_free(&wide);
+	}
+}
+
+static void random_fc(void **state)
+{
+	struct vt_rng r = {81};
+
+	for (int round = 0; round < 60; round++) {
+		const int m = 1 + below(&r, 9), n = 1 + below(&r, 70), k = 1 + below(&r, 90);
+		const bool kn = round % 2;
+		struct t_node t = {.n = {.op = VT_OP_FC, .p.fc.w_kn = kn}};
+		double *want = calloc((size_t)(m * n), sizeof(*want));
+
+		assert_non_null(want);
+		t_add(&t, false, F, (struct vt_shape){2, {m, k}});
+		t_add(&t, false, F, (struct vt_shape){2, {kn ? k : n, kn ? n : k}});
+		t_add(&t, false, F, (struct vt_shape){1, {n}});
+		for (int i = 0; i < 3; i++)
+			t_random(&t, i, r.s + (uint64_t)i, -1, 1);
+		t_add(&t, true, F, (struct vt_shape){2, {m, n}});
+		t.n.epi.act = VT_OP_RELU;
+		assert_int_equal(t_run_with(&t, &vt_kernel_fc), 0);
+		for (int i = 0; i < m * n; i++) {
+			const float *x = (float *)t.data[0] + i / n * k, *w = t.data[1];
+
+			want[i] = ((float *)t.data[2])[i % n];
+			for (int e = 0; e < k; e++)
+				want[i] += (double)x[e] * w[kn ? e * n + i % n : i % n * k + e];
+			want[i] = fmax(want[i], 0);
+		}
+		t_expect(&t, 0, want, 1e-6, 1e-6, "fc");
+		free(want);
+		t_free(&t);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tables),      cmocka_unit_test(random_pool),
+		cmocka_unit_test(random_conv), cmocka_unit_test(row_strides),
+		cmocka_unit_test(random_fc),
+	};
+
+	return cmocka_run_group_tests_name("spatial", tests, NULL, NULL);
+}
