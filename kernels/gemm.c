@@ -30,27 +30,46 @@ size_t vt_gemm_packed_floats(size_t k, size_t n)
 	return (n + VT_GEMM_NR - 1) / VT_GEMM_NR * VT_GEMM_NR * k;
 }
 
-void vt_gemm_pack(float *panels, const float *w, size_t taps, size_t channels, size_t n, size_t ts,
-		  size_t cs, size_t ns)
+void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j)
 {
-	for (size_t j = 0; j < n; j += VT_GEMM_NR) {
-		size_t nr = min_size(VT_GEMM_NR, n - j);
+	const size_t nr = min_size(VT_GEMM_NR, w->n - j), k = w->taps * w->channels;
 
-		for (size_t i = 0; i < taps * channels; i++, panels += VT_GEMM_NR) {
-			const float *from = w + j * ns + i / channels * ts + i % channels * cs;
+	for (size_t i = 0; i < k; i++) {
+		const size_t k0 = i / VT_GEMM_KC * VT_GEMM_KC;
+		const float *from = w->w + j * w->n_stride + i / w->channels * w->tap_stride +
+				    i % w->channels * w->channel_stride;
+		float *to = panels + vt_gemm_panel(k, w->n, k0, j) + (i - k0) * VT_GEMM_NR;
 
-			for (size_t c = 0; c < nr; c++)
-				panels[c] = from[c * ns];
-			memset(panels + nr, 0, (VT_GEMM_NR - nr) * sizeof(float));
-		}
+		for (size_t c = 0; c < nr; c++)
+			to[c] = from[c * w->n_stride];
+		memset(to + nr, 0, (VT_GEMM_NR - nr) * sizeof(float));
 	}
+}
+
+void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w)
+{
+	for (size_t j = 0; j < w->n; j += VT_GEMM_NR)
+		vt_gemm_pack_panel(panels, w, j);
 }
 
 /* ---- the task ----------------------------------------------------------------------------- */
 
+/*
+ * The first pass over a K block meets weights that no cache holds yet. So while one block is used,
+ * the first two row tiles bring in the next: each call of the microkernel half of its panel.
+ */
+static const float *next_weights(const struct vt_gemm_op *op, size_t j, size_t k0, size_t turn)
+{
+	const size_t k = op->src.k, next = k0 + VT_GEMM_KC, half = VT_GEMM_KC * VT_GEMM_NR / 2;
+
+	if (turn > 1 || next >= k || (turn && k - next <= VT_GEMM_KC / 2))
+		return NULL;
+	return op->panels + vt_gemm_panel(k, op->cols, next, j) + turn * half;
+}
+
 /* Rows [i, i + rows) x columns [j, j + nj), products [k0, k0 + kc) of the gathered rows @a. */
 static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_t i, size_t rows,
-			      size_t j, size_t nj, size_t k0, size_t kc)
+			      size_t j, size_t nj, size_t k0, size_t kc, size_t turn)
 {
 	const size_t k = op->src.k;
 	const bool last = k0 + kc == k;
@@ -64,10 +83,11 @@ static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_
 			.residual = op->residual ? op->residual + at : NULL,
 			.lo = op->lo,
 			.hi = op->hi,
+			.next = next_weights(op, jj, k0, turn),
 		};
 
 		op->isa->tile(rows, min_size(VT_GEMM_NR, j + nj - jj), kc, a,
-			      op->panels + jj * k + k0 * VT_GEMM_NR, &o, k0 == 0, last);
+			      op->panels + vt_gemm_panel(k, op->cols, k0, jj), &o, k0 == 0, last);
 	}
 	if (last && op->act != VT_NONE)
 		for (size_t r = i; r < i + rows; r++)
@@ -90,7 +110,7 @@ static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size
 			const size_t rows = min_size(VT_GEMM_MR, i + mi - ii);
 
 			op->isa->gather(a, &op->src, ii, rows, k0, k0 + kc);
-			gemm_row_of_tiles(op, a, ii, rows, j, nj, k0, kc);
+			gemm_row_of_tiles(op, a, ii, rows, j, nj, k0, kc, (ii - i) / VT_GEMM_MR);
 		}
 	}
 }

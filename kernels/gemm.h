@@ -33,6 +33,7 @@ struct vt_gemm_out {
 	const float *bias;     /* of this panel, NR values */
 	const float *residual; /* same layout as c, or NULL; added once, at the end */
 	float lo, hi;	       /* clamp at the end */
+	const float *next;     /* bring 64 bytes per product from here into L2 meanwhile, or NULL */
 };
 
 /**
@@ -86,12 +87,26 @@ struct vt_gemm_op {
 
 /** vt_gemm_packed_floats - size of the panels of a k x n operand */
 size_t vt_gemm_packed_floats(size_t k, size_t n);
-/**
- * vt_gemm_pack - pack w into panels; k runs over taps, and inside a tap over channels
- * @ts, @cs, @ns: distances in floats between taps, channels and columns of w
+/** vt_gemm_panel - where the panel of column @j (a multiple of NR) starts at @k0 (a multiple of KC)
  */
-void vt_gemm_pack(float *panels, const float *w, size_t taps, size_t channels, size_t n, size_t ts,
-		  size_t cs, size_t ns);
+static inline size_t vt_gemm_panel(size_t k, size_t n, size_t k0, size_t j)
+{
+	const size_t kc = k - k0 < VT_GEMM_KC ? k - k0 : VT_GEMM_KC;
+
+	return k0 * ((n + VT_GEMM_NR - 1) / VT_GEMM_NR * VT_GEMM_NR) + j * kc;
+}
+
+/** A right operand of @k = taps * channels rows and @n columns, and its distances in floats. */
+struct vt_gemm_weights {
+	const float *w;
+	size_t taps, channels, n;
+	size_t tap_stride, channel_stride, n_stride;
+};
+
+/** vt_gemm_pack_panel - the panel of columns [j, j + NR), all of k */
+void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j);
+/** vt_gemm_pack - all panels */
+void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w);
 
 /** vt_gemm_run - the whole product, on a gang */
 struct pthreadpool;

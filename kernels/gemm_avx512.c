@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#define PREFETCH_FLOATS 128 /* four k ahead in the panel */
+#define PREFETCH_FLOATS 256 /* eight k ahead in the panel */
 
 /*
  * One tile. @mr and @wide are constants in every caller, so that the loops over rows unroll and the
@@ -23,6 +23,8 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	__m512 x0[VT_GEMM_MR], x1[VT_GEMM_MR];
 	float *c = o->c;
 	const size_t ldc = o->ldc;
+	const float *next = o->next ? o->next : b; /* b: a prefetch that costs nothing */
+	const size_t next_step = o->next ? 16 : 0;
 
 	if (first) {
 		const __m512 i0 = _mm512_loadu_ps(o->bias), i1 = _mm512_loadu_ps(o->bias + 16);
@@ -39,6 +41,13 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
 		}
 	}
+	/* The tile to the right comes next; its rows are far apart, so no hardware prefetcher sees
+	 * it coming. */
+#pragma GCC unroll 14
+	for (size_t r = 0; r < mr; r++) {
+		_mm_prefetch((const char *)(c + r * ldc + 32), _MM_HINT_T0);
+		_mm_prefetch((const char *)(c + r * ldc + 48), _MM_HINT_T0);
+	}
 	for (size_t k = 0; k < kc; k++) {
 		const __m512 b0 = _mm512_load_ps(b);
 		const __m512 b1 = wide ? _mm512_load_ps(b + 16) : b0;
@@ -46,6 +55,8 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 		_mm_prefetch((const char *)(b + PREFETCH_FLOATS), _MM_HINT_T0);
 		if (wide)
 			_mm_prefetch((const char *)(b + PREFETCH_FLOATS + 16), _MM_HINT_T0);
+		_mm_prefetch((const char *)next, _MM_HINT_T1);
+		next += next_step;
 		b += VT_GEMM_NR;
 #pragma GCC unroll 14
 		for (size_t r = 0; r < mr; r++) {

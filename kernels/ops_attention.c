@@ -77,7 +77,8 @@ static void product(const struct attention_state *st, float *buf, const float *a
 						      .hi = INFINITY};
 
 			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf,
-				      panels + j * k + k0 * VT_GEMM_NR, &o, k0 == 0, k0 + kc == k);
+				      panels + vt_gemm_panel(k, n, k0, j), &o, k0 == 0,
+				      k0 + kc == k);
 		}
 	}
 }
@@ -106,8 +107,18 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 	float *keys = p + VT_GEMM_MR * ld, *values = keys + vt_gemm_packed_floats(st->d, st->t);
 	const size_t kv = (b * st->t) * width + h * st->d;
 
-	vt_gemm_pack(keys, c->in->k + kv, 1, st->d, st->t, 0, 1, width);
-	vt_gemm_pack(values, c->in->v + kv, 1, st->t, st->d, 0, width, 1);
+	vt_gemm_pack(keys, &(struct vt_gemm_weights){.w = c->in->k + kv,
+						     .taps = 1,
+						     .channels = st->d,
+						     .n = st->t,
+						     .channel_stride = 1,
+						     .n_stride = width});
+	vt_gemm_pack(values, &(struct vt_gemm_weights){.w = c->in->v + kv,
+						       .taps = 1,
+						       .channels = st->t,
+						       .n = st->d,
+						       .channel_stride = width,
+						       .n_stride = 1});
 	for (; row < end; row += VT_GEMM_MR) {
 		const size_t mi = min_size(VT_GEMM_MR, end - row),
 			     at = (b * st->s + row) * width + h * st->d;

@@ -178,8 +178,14 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	set_epilogue(&s->proto, &n->epi);
 	for (size_t i = 0; i < groups; i++) {
 		vt_gemm_pack(s->panels + i * s->panel_floats,
-			     (const float *)w->data + i * cols * gc * taps, taps, gc, cols, 1, taps,
-			     gc * taps);
+			     &(struct vt_gemm_weights){.w = (const float *)w->data +
+							    i * cols * gc * taps,
+						       .taps = taps,
+						       .channels = gc,
+						       .n = cols,
+						       .tap_stride = 1,
+						       .channel_stride = taps,
+						       .n_stride = gc * taps});
 		if (bias)
 			memcpy(s->bias + i * s->bias_floats, (const float *)bias->data + i * cols,
 			       cols * sizeof(float));
@@ -230,7 +236,12 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 					    .gc = k};
 	s->proto.ldc = row_distance(y);
 	set_epilogue(&s->proto, &n->epi);
-	vt_gemm_pack(s->panels, w->data, 1, k, cols, 0, kn ? cols : 1, kn ? 1 : k);
+	vt_gemm_pack(s->panels, &(struct vt_gemm_weights){.w = w->data,
+							  .taps = 1,
+							  .channels = k,
+							  .n = cols,
+							  .channel_stride = kn ? cols : 1,
+							  .n_stride = kn ? 1 : k});
 	if (bias)
 		memcpy(s->bias, bias->data, cols * sizeof(float));
 	note_matrix(l, &s->proto);

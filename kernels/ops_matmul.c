@@ -11,6 +11,7 @@
 
 #include "kernels/bigmem.h"
 #include "kernels/gemm.h"
+#include "kernels/isa.h"
 #include "kernels/kernels.h"
 
 struct matmul_inst {
@@ -56,14 +57,22 @@ struct matmul_ctx {
 static void pack_task(struct matmul_ctx *c, size_t b, size_t p)
 {
 	const struct matmul_state *s = c->s;
-	const size_t j = p * VT_GEMM_NR, cols = s->n - j < VT_GEMM_NR ? s->n - j : VT_GEMM_NR;
-	const size_t ks = s->trans_b ? 1 : s->n, ns = s->trans_b ? s->k : 1;
-	float *to = c->in->panels + b * s->panel_floats + j * s->k;
+	const struct vt_gemm_weights w = {.w = c->in->b + b * s->k * s->n,
+					  .taps = 1,
+					  .channels = s->k,
+					  .n = s->n,
+					  .channel_stride = s->trans_b ? 1 : s->n,
+					  .n_stride = s->trans_b ? s->k : 1};
+	float *to = c->in->panels + b * s->panel_floats;
 
-	vt_gemm_pack(to, c->in->b + b * s->k * s->n + j * ns, 1, s->k, cols, 0, ks, ns);
-	if (s->alpha != 1)
-		for (size_t i = 0; i < s->k * VT_GEMM_NR; i++)
-			to[i] *= s->alpha;
+	vt_gemm_pack_panel(to, &w, p * VT_GEMM_NR);
+	for (size_t k0 = 0; s->alpha != 1 && k0 < s->k; k0 += VT_GEMM_KC) {
+		const size_t n = (s->k - k0 < VT_GEMM_KC ? s->k - k0 : VT_GEMM_KC) * VT_GEMM_NR;
+
+		vt_vec()->affine(to + vt_gemm_panel(s->k, s->n, k0, p * VT_GEMM_NR),
+				 to + vt_gemm_panel(s->k, s->n, k0, p * VT_GEMM_NR), n, s->alpha,
+				 0);
+	}
 }
 
 static void matmul_run(struct vt_layer *l, int inst, pthreadpool_t gang)

@@ -22,6 +22,12 @@
 /* Enough chunks that the last core to finish is late by little; few enough that claiming costs
  * nothing. */
 #define CHUNKS_PER_CORE 8
+#define CHUNKS_ALONE	4 /* so that a core can join */
+
+/* A matrix chunk is no smaller than this: below it, what it loads is no longer paid for by what it
+ * computes. */
+#define MIN_ROWS 28
+#define MIN_COLS 32
 
 static size_t div_up(size_t a, size_t b)
 {
@@ -82,28 +88,48 @@ void vt_job_run_chunk(const struct vt_job *job, size_t i)
 
 /* ---- cutting ------------------------------------------------------------------------------ */
 
+/*
+ * Rows (and with fit, columns) of a chunk. A chunk of mc x nc reads mc + nc vectors of length K for
+ * mc * nc dot products: of all cuts into as many chunks, the squarest moves the least.
+ */
+static void cut_chunks(size_t rows, size_t cols, size_t others, size_t want,
+		       const struct vt_variant *v, size_t *mc, size_t *nc)
+{
+	while (others * div_up(rows, *mc) * div_up(cols, *nc) < want) {
+		const bool can_rows = *mc > MIN_ROWS, can_cols = v->fit && *nc >= 2 * MIN_COLS;
+
+		if (can_cols && (*nc > *mc || !can_rows))
+			*nc = div_up(*nc / 2, MIN_COLS) * MIN_COLS;
+		else if (can_rows)
+			*mc = div_up(*mc, 2);
+		else
+			break;
+	}
+}
+
 /* A matrix nest: the last two dims are rows and columns, and the layer's variant says how to walk
  * them. */
 static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsigned int cores)
 {
-	int row = job->n_dims - 2, col = job->n_dims - 1;
-	size_t mr = job->step[row], blocks = 1, want, rows;
+	const int row = job->n_dims - 2, col = job->n_dims - 1;
+	const size_t mr = job->step[row];
+	size_t others = 1, nc = job->step[col], mc = job->range[row];
 
 	if (v->nc)
-		job->step[col] = job->cell[col] = min_size(v->nc, job->range[col]);
+		nc = min_size(v->nc, job->range[col]);
 	if (v->cols_outer) {
 		job->order[row] = col;
 		job->order[col] = row;
 	}
 	for (int d = 0; d < row; d++)
-		blocks *= job->range[d];
-	blocks *= div_up(job->range[col], job->cell[col]);
-	rows = v->mc;
-	if (!rows) {
-		want = div_up((size_t)cores * CHUNKS_PER_CORE, blocks);
-		rows = div_up(job->range[row], want);
-	}
-	job->cell[row] = div_up(rows, mr) * mr;
+		others *= job->range[d];
+	if (v->mc)
+		mc = v->mc;
+	else
+		cut_chunks(job->range[row], job->range[col], others,
+			   cores > 1 ? (size_t)cores * CHUNKS_PER_CORE : CHUNKS_ALONE, v, &mc, &nc);
+	job->step[col] = job->cell[col] = nc;
+	job->cell[row] = div_up(mc, mr) * mr;
 }
 
 static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)

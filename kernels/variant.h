@@ -21,6 +21,7 @@ struct vt_variant {
 			    outermost */
 	uint32_t nc;	 /* columns per block, a multiple of 16; 0: all */
 	uint32_t mc;	 /* rows per chunk; 0: as few chunks as the cores need to balance */
+	bool fit;	 /* nc is a bound: to get enough chunks, halve the longer side of a chunk */
 };
 
 /** vt_variants - all traversals of matrix layers, ends with name == NULL */

@@ -4,11 +4,23 @@
 #include <string.h>
 
 const struct vt_variant vt_variants[] = {
-	{"f32_gemm_mouter", false, 0, 0},	   {"f32_gemm_nouter", true, 0, 0},
-	{"f32_gemm_nouter_nc2048", true, 2048, 0}, {"f32_gemm_nouter_nc1024", true, 1024, 0},
-	{"f32_gemm_nouter_nc512", true, 512, 0},   {"f32_gemm_nouter_nc256", true, 256, 0},
-	{"f32_gemm_nouter_nc128", true, 128, 0},   {"f32_gemm_nouter_nc64", true, 64, 0},
-	{"f32_gemm_nouter_nc32", true, 32, 0},	   {NULL, false, 0, 0},
+	{"f32_gemm_mouter", false, 0, 0, false},
+	{"f32_gemm_nouter", true, 0, 0, false},
+	{"f32_gemm_nouter_nc2048", true, 2048, 0, false},
+	{"f32_gemm_nouter_nc1024", true, 1024, 0, false},
+	{"f32_gemm_nouter_nc512", true, 512, 0, false},
+	{"f32_gemm_nouter_nc256", true, 256, 0, false},
+	{"f32_gemm_nouter_nc128", true, 128, 0, false},
+	{"f32_gemm_nouter_nc64", true, 64, 0, false},
+	{"f32_gemm_nouter_nc32", true, 32, 0, false},
+	{"f32_gemm_nouter_fit", true, 0, 0, true},
+	{"f32_gemm_nouter_nc2048_fit", true, 2048, 0, true},
+	{"f32_gemm_nouter_nc1024_fit", true, 1024, 0, true},
+	{"f32_gemm_nouter_nc512_fit", true, 512, 0, true},
+	{"f32_gemm_nouter_nc256_fit", true, 256, 0, true},
+	{"f32_gemm_nouter_nc128_fit", true, 128, 0, true},
+	{"f32_gemm_nouter_nc64_fit", true, 64, 0, true},
+	{NULL, false, 0, 0, false},
 };
 
 const struct vt_variant *vt_variant_find(const char *name)
@@ -30,7 +42,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		size_t nc = v->nc ? v->nc : cols;
 
-		if (!v->cols_outer || nc < 32)
+		if (!v->fit)
 			continue;
 		best = v;
 		if (nc * k * elem_bytes <= l2_bytes / 4)

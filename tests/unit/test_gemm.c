@@ -246,7 +246,12 @@ static void test_tail_of_panels_is_zero(void **state)
 
 	assert_non_null(p);
 	fill(w, 15, 9);
-	vt_gemm_pack(p, w, 1, 5, 3, 0, 1, 5); /* w is [n][k] */
+	vt_gemm_pack(p, &(struct vt_gemm_weights){.w = w,
+						  .taps = 1,
+						  .channels = 5,
+						  .n = 3,
+						  .channel_stride = 1,
+						  .n_stride = 5});
 	for (size_t k = 0; k < 5; k++)
 		for (size_t j = 0; j < VT_GEMM_NR; j++)
 			assert_true(p[k * VT_GEMM_NR + j] == (j < 3 ? w[j * 5 + k] : 0));

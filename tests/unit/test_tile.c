@@ -213,6 +213,8 @@ static void test_variant_names_tell_all(void **state)
 
 		if (v->nc)
 			n += snprintf(want + n, sizeof(want) - (size_t)n, "_nc%u", v->nc);
+		if (v->fit)
+			n += snprintf(want + n, sizeof(want) - (size_t)n, "_fit");
 		if (v->mc)
 			snprintf(want + n, sizeof(want) - (size_t)n, "_mc%u", v->mc);
 		assert_string_equal(v->name, want);
