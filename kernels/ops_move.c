@@ -22,8 +22,16 @@ static void run(struct vt_layer *l, int inst, pthreadpool_t gang)
 	const struct vt_call *call = vt_own_call(l, inst);
 	const struct move *m = (const void *)call->plan;
 
-	for (int i = 0; i < m->n_jobs; i++)
-		vt_copy_run(&m->job[i].c, call->out[m->job[i].out], call->in[m->job[i].in], gang);
+	for (int i = 0; i < m->n_jobs; i++) {
+		const struct vt_copy *c = &m->job[i].c;
+		void *out = call->out[m->job[i].out];
+		const void *in = call->in[m->job[i].in];
+
+		/* The memory plan may have put a part of a Concat or Split where it belongs. */
+		if ((char *)out + c->dst_off * (int64_t)c->esize !=
+		    (const char *)in + c->src_off * (int64_t)c->esize)
+			vt_copy_run(c, out, in, gang);
+	}
 }
 
 /* ---- planning -------------------------------------------------------------------------------- */
