@@ -157,6 +157,9 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: bench-sched
+.PHONY: bench-monitor
+bench-monitor: $(O)/tests/bench/bench_monitor $(O)/veltair
+	$< $(O)/veltair
 .PHONY: bench-gemm
 bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)

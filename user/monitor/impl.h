@@ -83,6 +83,7 @@ struct vt_monitor {
 	vt_monitor_event_fn event_fn;
 	void *event_arg;
 	struct vt_row_state *state; /* per row: rows.c */
+	uint64_t recursion, recursion_ns;
 	bool lost_counter; /* a pinned event lost its place since the last vt_monitor_tend */
 };
 

@@ -121,12 +121,18 @@ static int grow(struct vt_snapshot *s, uint32_t rows)
 	return 0;
 }
 
-static uint64_t recursion(const struct vt_monitor *m)
+/* The kernel looks through its BTF to answer this: 20 us, so ask once a second. */
+static uint64_t recursion(struct vt_monitor *m, uint64_t now_ns)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t len = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(m->fd_switch, &info, &len) ? 0 : info.recursion_misses;
+	if (m->recursion_ns && now_ns - m->recursion_ns < VT_NS_PER_S)
+		return m->recursion;
+	if (!bpf_obj_get_info_by_fd(m->fd_switch, &info, &len))
+		m->recursion = info.recursion_misses;
+	m->recursion_ns = now_ns;
+	return m->recursion;
 }
 
 int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapshot *s)
@@ -140,7 +146,7 @@ int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapsho
 		return err;
 	s->mono_ns = vt_now_mono_ns();
 	s->cpus_online = 0;
-	s->loss = (struct vt_losses){.recursion = recursion(m)};
+	s->loss = (struct vt_losses){.recursion = recursion(m, s->mono_ns)};
 	for (unsigned int c = 0; c < m->meta.cpus; c++) {
 		if (!m->cpus[c].flushes)
 			continue;
