@@ -38,6 +38,7 @@ include tests/fuzz/Kbuild
 include tests/conformance/Kbuild
 include tests/e2e/Kbuild
 include tests/bpf/Kbuild
+include tests/vm/Kbuild
 
 # ---- flags -------------------------------------------------------------------------------
 
@@ -150,7 +151,13 @@ $(fuzzers): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libvt.a $(O)/libvtpure.a
 $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
--include $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
+# Static: it is all there is in the guests of check-vm.
+vm-objs := $(addprefix $(O)/,$(vm-y))
+vm-test := $(O)/tests/vm/veltair-vm
+$(vm-test): $(vm-objs) $(O)/libvt.a
+	$(CC) $(LDFLAGS) -static -o $@ $^ -lbpf -lelf -lz -lpfm -lcap -lpthread -lm
+
+-include $(vm-objs:.o=.d) $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
 
 # Programs that only measure; `make bench-NAME` runs one.
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
@@ -245,6 +252,10 @@ FUZZ         ?= $(fuzz-y)
 fuzz:
 	$(MAKE) CONFIG=fuzz $(addprefix $(BUILD)/fuzz/tests/fuzz/,$(FUZZ))
 	scripts/fuzz.sh $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS) $(FUZZ)
+# The BPF tests under other kernels, with a PMU whose counts are known. Needs no root.
+check-vm: deps
+	$(MAKE) $(vm-test)
+	scripts/check-vm.sh $(vm-test) $(TESTS)
 
 clean:
 	rm -rf $(BUILD)

@@ -377,6 +377,11 @@ static const struct attribute_group *vp_cpu_groups[] = {&vp_format, &vp_cpu_alia
 static struct pmu vp_pmu = {
 	.module = THIS_MODULE,
 	.task_ctx_nr = perf_hw_context, /* perf_sw_context would never multiplex */
+#ifdef PERF_PMU_CAP_HETEROGENEOUS_CPUS
+	/* Up to 6.1 the second PMU with this context in the life of a kernel is warned about, and
+	 * refused tasks: the module could be loaded once only. */
+	.capabilities = PERF_PMU_CAP_HETEROGENEOUS_CPUS,
+#endif
 	.event_init = vp_event_init,
 	.add = vp_add,
 	.del = vp_del,

@@ -1,0 +1,130 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Run the BPF tests under other kernels: check-vm.sh TEST-BINARY [TEST...]
+#
+# Boots each kernel of vm-kernels.sh in qemu without KVM, loads the scripted PMU in both faces, runs
+# the tests, prints TAP: one line per kernel, face and test, then the totals. Environment:
+#   VT_VM_CACHE    where packages and builds are kept (default: ~/.cache/veltair/vm)
+#   VT_VM_KERNELS  which kernels, names of vm-kernels.sh (default: "6.1 6.12 7")
+#   VT_VM_TIMEOUT  seconds that one guest may take (default: 240)
+set -eu
+binary=$1
+shift
+here=$(dirname "$0")
+cache=${VT_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/veltair/vm}
+work=$(mktemp -d)
+qemu=
+stop() {
+	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
+	rm -rf "$work"
+}
+trap stop EXIT
+trap 'exit 1' INT TERM
+
+skip_all() {
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+
+for tool in qemu-system-x86_64 cpio gzip busybox; do
+	command -v $tool >/dev/null || skip_all "needs $tool: make deps"
+done
+mkdir -p "$cache" 2>/dev/null || skip_all "cannot write to $cache (set VT_VM_CACHE)"
+
+# ---- kernels, modules, one initial ramdisk for all -------------------------------------------
+
+root=$work/root
+mkdir -p "$root/bin" "$root/mod" "$root/proc" "$root/sys" "$root/dev" "$root/tmp"
+: >"$work/kernels"
+n=0
+failed=0
+for name in ${VT_VM_KERNELS:-6.1 6.12 7}; do
+	if ! line=$("$here/vm-kernels.sh" "$cache" "$name" 2>"$work/why"); then
+		n=$((n + 1))
+		echo "ok $n - kernel $name # SKIP $(tail -n 1 "$work/why")"
+		continue
+	fi
+	# shellcheck disable=SC2086 # three words
+	set -- "$@" -- $line
+	while [ "$1" != -- ]; do # keep the test names in front
+		set -- "$@" "$1"
+		shift
+	done
+	shift
+	v=$1 image=$2 headers=$3
+	shift 3
+	module=$cache/veltair_pmu-$v.ko
+	if ! "$here/vm-module.sh" "$v" "$headers" "$module" 2>"$work/why"; then
+		n=$((n + 1))
+		failed=$((failed + 1))
+		echo "not ok $n - $v: the module does not build"
+		sed 's/^/# /' "$work/why"
+		continue
+	fi
+	cp "$module" "$root/mod/$v-cloud-amd64.ko"
+	echo "$v $image" >>"$work/kernels"
+done
+
+cp "$(command -v busybox)" "$root/bin/busybox"
+cp "$here/../tests/vm/init" "$root/init"
+cp "$binary" "$root/veltair-vm"
+strip "$root/veltair-vm"
+echo "$*" >"$root/tests"
+(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd"
+
+# ---- boot ------------------------------------------------------------------------------------
+
+# qemu exits 0 after a panic too: a run counts as complete only by its last line.
+boot() {
+	timeout "${VT_VM_TIMEOUT:-240}" qemu-system-x86_64 \
+		-accel tcg,thread=single -cpu Nehalem -smp 2 -m 768 \
+		-nodefaults -nographic -no-reboot -serial stdio \
+		-kernel "$1" -initrd "$work/initrd" \
+		-append "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init ${VT_VM_APPEND:-}" >"$2" 2>&1 </dev/null &
+	qemu=$!
+	wait "$qemu" || true
+	qemu=
+	tr -d '\r' <"$2" >"$2.txt"
+}
+
+while read -r v image; do
+	log=$work/log-$v
+	start=$(date +%s)
+	boot "$image" "$log"
+	face=
+	done=
+	# A kernel message may end up on the same line, before ours.
+	sed -n 's/^.*VT \(face\|ok\|not ok\|skip\|done\)/\1/p' "$log.txt" >"$work/lines"
+	while read -r line; do
+		case $line in
+		"face "*) face=${line#face } ;;
+		done) done=yes ;;
+		*)
+			n=$((n + 1))
+			what=${line#ok }
+			verdict=ok
+			case $line in
+			"not ok "*)
+				what=${line#not ok }
+				verdict="not ok"
+				failed=$((failed + 1))
+				;;
+			"skip "*) what=$(echo "${line#skip }" | sed 's/# /# SKIP /') ;;
+			esac
+			echo "$verdict $n - $v $face $what"
+			;;
+		esac
+	done <"$work/lines"
+	n=$((n + 1))
+	if [ -n "$done" ] && ! grep -qE 'Oops|BUG:|Kernel panic|WARNING:|Call Trace' "$log.txt"; then
+		echo "ok $n - $v ran to its end in $(($(date +%s) - start)) s, no complaint by the kernel"
+	else
+		failed=$((failed + 1))
+		echo "not ok $n - $v did not run cleanly to its end"
+		tail -n 40 "$log.txt" | sed 's/^/# /'
+	fi
+done <"$work/kernels"
+
+echo "1..$n"
+echo "# check-vm: $(wc -l <"$work/kernels") kernels, $n lines, $failed failed"
+[ "$failed" = 0 ]

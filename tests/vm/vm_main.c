@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vm_main.c - run every test of the tables, one process each; print one line per test.
+ *
+ *   veltair-vm MODE [NAME...]    MODE: cpu or named, as the module was loaded
+ *
+ * Lines start with "VT " so that the host finds them among the kernel's: "VT ok NAME [# note]",
+ * "VT not ok NAME # reason", "VT skip NAME # reason".
+ */
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIME_LIMIT_S 60
+
+enum { PASS = 0, FAIL = 1, SKIP = 77 };
+
+/* Written by the test's process, read by the runner after its end. */
+struct verdict {
+	char text[400];
+};
+
+bool vm_as_cpu;
+static struct verdict *verdict;
+
+static void say(const char *fmt, va_list ap)
+{
+	vsnprintf(verdict->text, sizeof(verdict->text), fmt, ap);
+}
+
+void vm_fail(const char *file, int line, const char *fmt, ...)
+{
+	char text[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	snprintf(verdict->text, sizeof(verdict->text), "%s (%s:%d)", text,
+		 strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line);
+	_exit(FAIL);
+}
+
+void vm_skip(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	_exit(SKIP);
+}
+
+void vm_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+/* Returns 1 for a failure. */
+static int run_one(const struct vm_test *t)
+{
+	int status;
+	pid_t pid;
+
+	memset(verdict, 0, sizeof(*verdict));
+	vm_ctl("reset");
+	vm_ctl("slots 8");
+	pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		alarm(TIME_LIMIT_S);
+		t->run();
+		_exit(PASS);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		printf("VT not ok %s # %s\n", t->name, strerror(errno));
+		return 1;
+	}
+	kill(-pid, SIGKILL); /* what it started */
+	if (WIFSIGNALED(status)) {
+		printf("VT not ok %s # %s %s\n", t->name,
+		       WTERMSIG(status) == SIGALRM ? "time limit" : strsignal(WTERMSIG(status)),
+		       verdict->text);
+		return 1;
+	}
+	status = WEXITSTATUS(status);
+	printf("VT %s %s%s%s\n",
+	       status == PASS	? "ok"
+	       : status == SKIP ? "skip"
+				: "not ok",
+	       t->name, verdict->text[0] ? " # " : "", verdict->text);
+	return status != PASS && status != SKIP;
+}
+
+static bool selected(const char *name, int argc, char **argv)
+{
+	for (int i = 2; i < argc; i++)
+		if (!strcmp(argv[i], name))
+			return true;
+	return argc <= 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct vm_test *const tables[] = {vm_pmu_tests, vm_monitor_tests};
+	int failed = 0;
+
+	if (argc < 2 || (strcmp(argv[1], "cpu") && strcmp(argv[1], "named"))) {
+		fprintf(stderr, "usage: veltair-vm cpu|named [TEST]...\n");
+		return 2;
+	}
+	vm_as_cpu = !strcmp(argv[1], "cpu");
+	verdict = vm_shared(sizeof(*verdict));
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for (const struct vm_test *t = tables[i]; t->run; t++)
+			if (selected(t->name, argc, argv))
+				failed += run_one(t);
+	return failed ? 1 : 0;
+}
+
+/* ---- helpers ----------------------------------------------------------------------------- */
+
+uint64_t vm_error_ppm(uint64_t a, uint64_t b)
+{
+	double d = a > b ? (double)(a - b) : (double)(b - a);
+
+	return b ? (uint64_t)(d * 1e6 / (double)b) : a ? UINT64_MAX : 0;
+}
+
+int vm_ctl_open(void)
+{
+	int fd = open("/sys/kernel/debug/veltair_pmu/ctl", O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0, "veltair_pmu/ctl: %s", strerror(errno));
+	return fd;
+}
+
+void vm_ctl(const char *fmt, ...)
+{
+	int fd = vm_ctl_open(), n;
+	char line[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	CHECK(write(fd, line, (size_t)n) == n, "'%s': %s", line, strerror(errno));
+	close(fd);
+}
+
+void vm_add(int ctl, const char *event, uint64_t n)
+{
+	char line[64];
+	int len = snprintf(line, sizeof(line), "add %s %llu", event, (unsigned long long)n);
+
+	CHECK(write(ctl, line, (size_t)len) == len, "'%s': %s", line, strerror(errno));
+}
+
+struct vt_event vm_event(const char *name)
+{
+	static const char *const raw[][2] = {
+		{"cycles", "r3c"},	 {"instructions", "rc0"}, {"llc_refs", "r4f2e"},
+		{"llc_misses", "r412e"}, {"l2_misses", "r3f24"},  {"dram_fills", "r1b7"},
+	};
+	struct vt_event_env env = {0};
+	struct vt_err e = {0};
+	struct vt_event ev;
+	char text[64];
+
+	snprintf(text, sizeof(text), "veltair/%s/", name);
+	for (size_t i = 0; vm_as_cpu && i < sizeof(raw) / sizeof(raw[0]); i++)
+		if (!strcmp(raw[i][0], name))
+			snprintf(text, sizeof(text), "%s", raw[i][1]);
+	CHECK(!vt_event_parse(&env, text, &ev, &e), "%s", e.msg);
+	return ev;
+}
+
+int vm_open(const struct vt_event *ev, int pid, int cpu)
+{
+	struct vt_event_env env = {0};
+	struct vt_err e = {0};
+	int fd = vt_event_open(&env, ev, pid, cpu, &e);
+
+	CHECK(fd >= 0, "%s", e.msg);
+	return fd;
+}
+
+bool vm_read(int fd, struct vm_count *ret)
+{
+	ssize_t n = read(fd, ret, sizeof(*ret));
+
+	CHECK(n == sizeof(*ret) || n == 0, "read of an event: %s", strerror(errno));
+	return n != 0;
+}
+
+uint64_t vm_value(int fd)
+{
+	struct vm_count c;
+
+	CHECK(vm_read(fd, &c), "an event reads end of file");
+	return c.value;
+}
+
+void vm_pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK(!sched_setaffinity(0, sizeof(set), &set), "pin to CPU %d: %s", cpu, strerror(errno));
+}
+
+void vm_spin_ms(unsigned int ms)
+{
+	struct timespec t;
+	uint64_t start, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	start = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	} while (now - start < ms * 1000000ull);
+}
+
+pid_t vm_fork(void (*fn)(void *arg), void *arg)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0, "fork: %s", strerror(errno));
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn(arg);
+		_exit(PASS);
+	}
+	return pid;
+}
+
+void vm_wait(pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid, "wait: %s", strerror(errno));
+	/* A child that failed a CHECK has left its reason. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == FAIL && verdict->text[0])
+		_exit(FAIL);
+	CHECK(WIFEXITED(status) && !WEXITSTATUS(status), "a child ended with status %#x", status);
+}
+
+void *vm_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
