@@ -252,6 +252,7 @@ FUZZ         ?= $(fuzz-y)
 fuzz:
 	$(MAKE) CONFIG=fuzz $(addprefix $(BUILD)/fuzz/tests/fuzz/,$(FUZZ))
 	scripts/fuzz.sh $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
 # The BPF tests under other kernels, with a PMU whose counts are known. Needs no root.
 check-vm: deps
 	$(MAKE) $(vm-test)

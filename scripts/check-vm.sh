@@ -76,31 +76,37 @@ echo "$*" >"$root/tests"
 
 # icount: the guest's clock counts its own instructions, so a busy host cannot stretch a slice in the
 # middle (multiplexing: 0.2 % error rather than up to 5), and with sleep=off idling costs nothing.
-# 6.1 does not get its second CPU up with a fixed rate.
+# 6.1 waits for its second CPU in a loop that starves it under this qemu's icount: it goes without.
 # Without cx16, because this qemu's cmpxchg16b breaks the flags now and then: 6.12 panicked in 4 of
 # 12 boots with it, in none of 20 without. qemu exits 0 after a panic too: only the guest's last line
 # says that all ran.
 boot() {
+	icount="-icount shift=2,sleep=off"
+	first=
 	case $1 in
-	6.1.*) icount=shift=auto ;;
-	*) icount=shift=2,sleep=off ;;
+	*/6.1.*)
+		icount=
+		# Its clock is the host's: a little ahead of others, where we may.
+		! nice -n -10 true 2>/dev/null || first="nice -n -10"
+		;;
 	esac
-	timeout "${VT_VM_TIMEOUT:-240}" qemu-system-x86_64 \
-		-accel tcg,thread=single -icount $icount -cpu Nehalem,-cx16 -smp 2 -m 768 \
+	# shellcheck disable=SC2086 # a few words or none
+	$first timeout "${VT_VM_TIMEOUT:-240}" qemu-system-x86_64 \
+		-accel tcg,thread=single $icount -cpu Nehalem,-cx16 -smp 2 -m 768 \
 		-nodefaults -nographic -no-reboot -serial stdio \
-		-kernel "$2" -initrd "$work/initrd" \
+		-kernel "$1" -initrd "$work/initrd" \
 		-append "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init ${VT_VM_APPEND:-}" \
-		>"$3" 2>&1 </dev/null &
+		>"$2" 2>&1 </dev/null &
 	qemu=$!
 	wait "$qemu" || true
 	qemu=
-	tr -d '\r' <"$3" >"$3.txt"
+	tr -d '\r' <"$2" >"$2.txt"
 }
 
 while read -r v image; do
-	log=$work/log-$v
+	log=$cache/log-$v # kept for whoever has to look
 	start=$(date +%s)
-	boot "$v" "$image" "$log"
+	boot "$image" "$log"
 	face=
 	done=
 	# A kernel message may end up on the same line, before ours.

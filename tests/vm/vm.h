@@ -94,6 +94,15 @@ uint64_t vm_value(int fd);
 void vm_pin(int cpu);
 void vm_spin_ms(unsigned int ms);
 
+/** vm_relax - the CPU's hint that this is a waiting loop */
+static inline void vm_relax(void)
+{
+	__builtin_ia32_pause();
+}
+
+/** vm_set_online - take a CPU away or bring it back; the caller ends up pinned to CPU 0 */
+void vm_set_online(int cpu, bool on);
+
 /** vm_fork - a child that dies with the test; returns its pid (never in the child) */
 pid_t vm_fork(void (*fn)(void *arg), void *arg);
 

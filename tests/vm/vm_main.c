@@ -119,12 +119,12 @@ int main(int argc, char **argv)
 	static const struct vm_test *const tables[] = {vm_pmu_tests, vm_monitor_tests};
 	int failed = 0;
 
+	verdict = vm_shared(sizeof(*verdict));
 	if (argc < 2 || (strcmp(argv[1], "cpu") && strcmp(argv[1], "named"))) {
 		fprintf(stderr, "usage: veltair-vm cpu|named [TEST]...\n");
 		return 2;
 	}
 	vm_as_cpu = !strcmp(argv[1], "cpu");
-	verdict = vm_shared(sizeof(*verdict));
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct vm_test *t = tables[i]; t->run; t++)
@@ -232,10 +232,43 @@ void vm_spin_ms(unsigned int ms)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	start = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	do {
+	for (unsigned int i = 1;; i++) {
+		/* An emulator that runs the CPUs in turn goes on to the next one here. */
+		if (i % 64 == 0)
+			vm_relax();
 		clock_gettime(CLOCK_MONOTONIC, &t);
 		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	} while (now - start < ms * 1000000ull);
+		if (now - start >= ms * 1000000ull)
+			return;
+	}
+}
+
+static void relax_main(void *arg)
+{
+	for (;;)
+		vm_relax();
+}
+
+/*
+ * The kernel (6.1) waits for a CPU that comes up in a loop without a pause. An emulator that gives
+ * one CPU after the other all the time until the next timer (qemu 7.2 with icount) then never runs
+ * the new one. A process beside that loop that does pause lets it in.
+ */
+void vm_set_online(int cpu, bool on)
+{
+	char path[80];
+	pid_t helper;
+	int fd;
+
+	vm_pin(0);
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0, "%s: %s", path, strerror(errno));
+	helper = vm_fork(relax_main, NULL);
+	CHECK(write(fd, on ? "1" : "0", 1) == 1, "%s: %s", path, strerror(errno));
+	kill(helper, SIGKILL);
+	waitpid(helper, NULL, 0);
+	close(fd);
 }
 
 pid_t vm_fork(void (*fn)(void *arg), void *arg)
