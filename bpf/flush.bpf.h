@@ -87,9 +87,12 @@ static __always_inline void read_slots(__u32 cpu, struct reading *r)
 	r->now_ns = bpf_ktime_get_ns();
 #pragma unroll
 	for (__u32 i = 0; i < VT_SLOTS; i++) {
-		if (i >= vt_nr_slots)
-			break;
+		r->count[i] = 0;
 		r->lost[i] = 0;
+		/* Set all the same: the compiler may fetch one before it looks whether there is
+		 * such a slot, and 6.1 refuses to load that. */
+		if (i >= vt_nr_slots)
+			continue;
 		r->count[i] =
 			read_slot(cpu * VT_SLOTS + i, vt_shared_slots & (1u << i), &r->lost[i]);
 	}
