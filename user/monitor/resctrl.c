@@ -59,7 +59,8 @@ struct vt_resctrl_group {
 
 /* ---- owners ------------------------------------------------------------------------------ */
 
-/* When a process started, in clock ticks since boot: pid and this name it for good. 0: no process. */
+/* When a process started, in clock ticks since boot: pid and this name it for good. 0: no process.
+ */
 static unsigned long long start_of(const char *procfs, long pid)
 {
 	unsigned long long start = 0;
@@ -68,8 +69,9 @@ static unsigned long long start_of(const char *procfs, long pid)
 
 	/* The command may hold anything but ends at the last parenthesis; then come fields 3... */
 	p = n > 0 ? strrchr(text, ')') : NULL;
-	if (p && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
-			       "%*d %*d %*d %llu",
+	if (p && sscanf(p + 1,
+			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+			"%*d %*d %*d %llu",
 			&start) != 1)
 		start = 0;
 	return start;
@@ -114,16 +116,18 @@ static int find_features(struct vt_resctrl *r, struct vt_err *e)
 	n = vt_sysfs_read(text, sizeof(text), "%s/info/L3_MON/mon_features", r->root);
 	if (n < 0 && access(r->root, F_OK))
 		return vt_fail(e, -ENOENT,
-			       "%s does not exist: this kernel or CPU has no resource monitoring", r->root);
+			       "%s does not exist: this kernel or CPU has no resource monitoring",
+			       r->root);
 	if (n == -EACCES)
 		return vt_fail(e, n, "%s: permission denied: run as root", r->root);
 	if (n < 0) {
 		n = vt_sysfs_read(text, sizeof(text), "%s/schemata", r->root);
 		return n == -ENOENT
 			       ? vt_fail(e, -ENOENT,
-					 "resctrl is not mounted: mount -t resctrl resctrl %s", r->root)
-			       : vt_fail(e, -ENOTSUP, "this CPU has no L3 monitoring (%s/info/L3_MON)",
-					 r->root);
+					 "resctrl is not mounted: mount -t resctrl resctrl %s",
+					 r->root)
+			       : vt_fail(e, -ENOTSUP,
+					 "this CPU has no L3 monitoring (%s/info/L3_MON)", r->root);
 	}
 	for (char *f = strtok_r(text, "\n", &save); f; f = strtok_r(NULL, "\n", &save))
 		for (int w = 0; w < VT_RESCTRL_WHATS; w++)
@@ -261,8 +265,11 @@ int vt_resctrl_group_task(struct vt_resctrl_group *g, pid_t tid, struct vt_err *
 
 static struct domain *find_domain(struct vt_resctrl_group *g, const char *name)
 {
+	size_t len = strlen(name);
 	struct domain *more;
 
+	if (len >= sizeof(more->name))
+		return NULL;
 	for (size_t i = 0; i < g->count; i++)
 		if (!strcmp(g->domains[i].name, name))
 			return &g->domains[i];
@@ -272,7 +279,7 @@ static struct domain *find_domain(struct vt_resctrl_group *g, const char *name)
 	g->domains = more;
 	more = &g->domains[g->count++];
 	memset(more, 0, sizeof(*more));
-	snprintf(more->name, sizeof(more->name), "%s", name);
+	memcpy(more->name, name, len + 1);
 	/* A domain that is there from the group's birth counts from zero. */
 	for (int w = 0; w < VT_RESCTRL_WHATS; w++)
 		more->c[w].based = true;

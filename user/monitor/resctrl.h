@@ -74,9 +74,9 @@ struct vt_resctrl_sample {
 	uint64_t bytes[VT_RESCTRL_WHATS]; /* see enum; sums over the domains that answered */
 	bool valid[VT_RESCTRL_WHATS];	  /* false: nothing answered, print "n/a" */
 	uint32_t domains;		  /* seen this time */
-	uint32_t unavailable;		  /* counters that said so; made good by their next answer */
-	uint32_t errors;		  /* counters that failed: what they missed is lost */
-	uint32_t resets;		  /* counters that fell back: what they missed is lost */
+	uint32_t unavailable; /* counters that said so; made good by their next answer */
+	uint32_t errors;      /* counters that failed: what they missed is lost */
+	uint32_t resets;      /* counters that fell back: what they missed is lost */
 };
 
 /** vt_resctrl_group_read - returns 0; -ENODATA if no domain is left, -errno */
