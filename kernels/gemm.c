@@ -3,6 +3,7 @@
 #include "kernels/gemm.h"
 
 #include <cpuinfo.h>
+#include <math.h>
 #include <string.h>
 
 #include "kernels/act.h"
@@ -68,8 +69,8 @@ static const float *next_weights(const struct vt_gemm_op *op, size_t j, size_t k
 }
 
 /* Rows [i, i + rows) x columns [j, j + nj), products [k0, k0 + kc) of the gathered rows @a. */
-static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_t i, size_t rows,
-			      size_t j, size_t nj, size_t k0, size_t kc, size_t turn)
+static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_t lda, size_t i,
+			      size_t rows, size_t j, size_t nj, size_t k0, size_t kc, size_t turn)
 {
 	const size_t k = op->src.k;
 	const bool last = k0 + kc == k;
@@ -81,17 +82,29 @@ static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_
 			.ldc = op->ldc,
 			.bias = op->bias + jj,
 			.residual = op->residual ? op->residual + at : NULL,
+			.clamp = op->lo > -INFINITY || op->hi < INFINITY,
 			.lo = op->lo,
 			.hi = op->hi,
 			.next = next_weights(op, jj, k0, turn),
 		};
 
-		op->isa->tile(rows, min_size(VT_GEMM_NR, j + nj - jj), kc, a,
+		op->isa->tile(rows, min_size(VT_GEMM_NR, j + nj - jj), kc, a, lda,
 			      op->panels + vt_gemm_panel(k, op->cols, k0, jj), &o, k0 == 0, last);
 	}
-	if (last && op->act != VT_NONE)
-		for (size_t r = i; r < i + rows; r++)
-			vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + r * op->ldc + j, nj);
+	if (!last || op->act == VT_NONE)
+		return;
+	if (nj == op->ldc) { /* whole rows: one piece */
+		vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + i * op->ldc, rows * nj);
+		return;
+	}
+	for (size_t r = i; r < i + rows; r++)
+		vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + r * op->ldc + j, nj);
+}
+
+static bool can_read_in_place(const struct vt_gemm_src *s)
+{
+	return s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl && s->ih == s->oh &&
+	       s->iw == s->ow && s->ldx % 512 != 0;
 }
 
 /*
@@ -101,6 +114,7 @@ static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_
 static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size_t nj)
 {
 	const size_t k = op->src.k;
+	const bool in_place = can_read_in_place(&op->src);
 	float *a = vt_scratch();
 
 	for (size_t k0 = 0; k0 < k; k0 += VT_GEMM_KC) {
@@ -109,8 +123,12 @@ static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size
 		for (size_t ii = i; ii < i + mi; ii += VT_GEMM_MR) {
 			const size_t rows = min_size(VT_GEMM_MR, i + mi - ii);
 
-			op->isa->gather(a, &op->src, ii, rows, k0, k0 + kc);
-			gemm_row_of_tiles(op, a, ii, rows, j, nj, k0, kc, (ii - i) / VT_GEMM_MR);
+			if (!in_place)
+				op->isa->gather(a, &op->src, ii, rows, k0, k0 + kc);
+			gemm_row_of_tiles(
+				op, in_place ? op->src.x + ii * op->src.ldx + op->src.c0 + k0 : a,
+				in_place ? op->src.ldx : VT_GEMM_LDA, ii, rows, j, nj, k0, kc,
+				(ii - i) / VT_GEMM_MR);
 		}
 	}
 }

@@ -32,17 +32,18 @@ struct vt_gemm_out {
 	size_t ldc;	       /* elements */
 	const float *bias;     /* of this panel, NR values */
 	const float *residual; /* same layout as c, or NULL; added once, at the end */
-	float lo, hi;	       /* clamp at the end */
-	const float *next;     /* bring 64 bytes per product from here into L2 meanwhile, or NULL */
+	bool clamp;	       /* to [lo, hi], at the end */
+	float lo, hi;
+	const float *next; /* bring 64 bytes per product from here into L2 meanwhile, or NULL */
 };
 
 /**
  * vt_gemm_tile_fn - rows x cols (cols <= NR) of c += a * panel over @kc products
- * @a: rows VT_GEMM_LDA apart; @b: panel at this k; @first: start from the bias instead of c; @last:
+ * @a: rows @lda apart; @b: panel at this k; @first: start from the bias instead of c; @last:
  * finish
  */
-typedef void (*vt_gemm_tile_fn)(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
-				const struct vt_gemm_out *o, bool first, bool last);
+typedef void (*vt_gemm_tile_fn)(size_t rows, size_t cols, size_t kc, const float *a, size_t lda,
+				const float *b, const struct vt_gemm_out *o, bool first, bool last);
 
 /* ---- convolution and fully connected as one task ------------------------------------------- */
 

@@ -6,13 +6,36 @@
 #include <immintrin.h>
 
 #define PREFETCH_FLOATS 256 /* eight k ahead in the panel */
+#define PREFETCH_C_KC	64  /* shorter tiles are over before the prefetch is */
+
+/*
+ * Rows of the left operand lie lda apart. Seven odd multiples of lda in registers reach 14 rows
+ * through the scaled index of an x86 address: row 6 is a + 2 * (3 * lda), row 12 is a + 4 * (3 *
+ * lda). The empty asm in the loop keeps the compiler from computing (and spilling) the 14 distances
+ * beforehand.
+ */
+#define ROW(r)                                                                                     \
+	((r) == 0    ? 0                                                                           \
+	 : (r) == 1  ? l1                                                                          \
+	 : (r) == 2  ? 2 * l1                                                                      \
+	 : (r) == 3  ? l3                                                                          \
+	 : (r) == 4  ? 4 * l1                                                                      \
+	 : (r) == 5  ? l5                                                                          \
+	 : (r) == 6  ? 2 * l3                                                                      \
+	 : (r) == 7  ? l7                                                                          \
+	 : (r) == 8  ? 8 * l1                                                                      \
+	 : (r) == 9  ? l9                                                                          \
+	 : (r) == 10 ? 2 * l5                                                                      \
+	 : (r) == 11 ? l11                                                                         \
+	 : (r) == 12 ? 4 * l3                                                                      \
+		     : l13)
 
 /*
  * One tile. @mr and @wide are constants in every caller, so that the loops over rows unroll and the
  * accumulators live in registers.
  */
 static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, size_t cols, size_t kc,
-						       const float *a, const float *b,
+						       const float *a, size_t lda, const float *b,
 						       const struct vt_gemm_out *o, bool first,
 						       bool last)
 {
@@ -20,6 +43,8 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	const __mmask16 m1 = (__mmask16)(cols >= 32  ? 0xffff
 					 : cols > 16 ? (1u << (cols - 16)) - 1
 						     : 0);
+	size_t l1 = lda * sizeof(*a), l3 = 3 * l1, l5 = 5 * l1, l7 = 7 * l1, l9 = 9 * l1,
+	       l11 = 11 * l1, l13 = 13 * l1;
 	__m512 x0[VT_GEMM_MR], x1[VT_GEMM_MR];
 	float *c = o->c;
 	const size_t ldc = o->ldc;
@@ -41,12 +66,14 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
 		}
 	}
-	/* The tile to the right comes next; its rows are far apart, so no hardware prefetcher sees
-	 * it coming. */
+	/* The tile to the right comes next; its rows are far apart: no hardware prefetcher sees it
+	 * coming. */
+	if (wide && kc >= PREFETCH_C_KC) {
 #pragma GCC unroll 14
-	for (size_t r = 0; r < mr; r++) {
-		_mm_prefetch((const char *)(c + r * ldc + 32), _MM_HINT_T0);
-		_mm_prefetch((const char *)(c + r * ldc + 48), _MM_HINT_T0);
+		for (size_t r = 0; r < mr; r++) {
+			_mm_prefetch((const char *)(c + r * ldc + 32), _MM_HINT_T0);
+			_mm_prefetch((const char *)(c + r * ldc + 48), _MM_HINT_T0);
+		}
 	}
 	for (size_t k = 0; k < kc; k++) {
 		const __m512 b0 = _mm512_load_ps(b);
@@ -58,9 +85,11 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 		_mm_prefetch((const char *)next, _MM_HINT_T1);
 		next += next_step;
 		b += VT_GEMM_NR;
+		__asm__(""
+			: "+r"(l1), "+r"(l3), "+r"(l5), "+r"(l7), "+r"(l9), "+r"(l11), "+r"(l13));
 #pragma GCC unroll 14
 		for (size_t r = 0; r < mr; r++) {
-			const __m512 v = _mm512_set1_ps(a[r * VT_GEMM_LDA]);
+			const __m512 v = _mm512_set1_ps(*(const float *)((const char *)a + ROW(r)));
 
 			x0[r] = _mm512_fmadd_ps(v, b0, x0[r]);
 			if (wide)
@@ -68,19 +97,20 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 		}
 		a++;
 	}
-	if (last) {
-		const __m512 lo = _mm512_set1_ps(o->lo), hi = _mm512_set1_ps(o->hi);
+	if (last && o->residual) {
 		const float *res = o->residual;
 #pragma GCC unroll 14
 		for (size_t r = 0; r < mr; r++) {
-			if (res) {
-				x0[r] = _mm512_add_ps(x0[r],
-						      _mm512_maskz_loadu_ps(m0, res + r * ldc));
-				if (wide)
-					x1[r] = _mm512_add_ps(
-						x1[r],
-						_mm512_maskz_loadu_ps(m1, res + r * ldc + 16));
-			}
+			x0[r] = _mm512_add_ps(x0[r], _mm512_maskz_loadu_ps(m0, res + r * ldc));
+			if (wide)
+				x1[r] = _mm512_add_ps(
+					x1[r], _mm512_maskz_loadu_ps(m1, res + r * ldc + 16));
+		}
+	}
+	if (last && o->clamp) {
+		const __m512 lo = _mm512_set1_ps(o->lo), hi = _mm512_set1_ps(o->hi);
+#pragma GCC unroll 14
+		for (size_t r = 0; r < mr; r++) {
 			/* The bound first: max and min hand on their second operand when one is
 			 * NaN. */
 			x0[r] = _mm512_min_ps(hi, _mm512_max_ps(lo, x0[r]));
@@ -98,16 +128,16 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 
 #define TILE(mr)                                                                                   \
 	static __attribute__((noinline)) void wide_##mr(                                           \
-		size_t cols, size_t kc, const float *a, const float *b,                            \
+		size_t cols, size_t kc, const float *a, size_t lda, const float *b,                \
 		const struct vt_gemm_out *o, bool first, bool last)                                \
 	{                                                                                          \
-		tile(mr, true, cols, kc, a, b, o, first, last);                                    \
+		tile(mr, true, cols, kc, a, lda, b, o, first, last);                               \
 	}                                                                                          \
 	static __attribute__((noinline)) void narrow_##mr(                                         \
-		size_t cols, size_t kc, const float *a, const float *b,                            \
+		size_t cols, size_t kc, const float *a, size_t lda, const float *b,                \
 		const struct vt_gemm_out *o, bool first, bool last)                                \
 	{                                                                                          \
-		tile(mr, false, cols, kc, a, b, o, first, last);                                   \
+		tile(mr, false, cols, kc, a, lda, b, o, first, last);                              \
 	}
 
 TILE(1)
@@ -125,7 +155,7 @@ TILE(12)
 TILE(13)
 TILE(14)
 
-typedef void (*tile_fn)(size_t cols, size_t kc, const float *a, const float *b,
+typedef void (*tile_fn)(size_t cols, size_t kc, const float *a, size_t lda, const float *b,
 			const struct vt_gemm_out *o, bool first, bool last);
 
 static const tile_fn wide[VT_GEMM_MR] = {wide_1,  wide_2,  wide_3,  wide_4, wide_5,
@@ -135,10 +165,10 @@ static const tile_fn narrow[VT_GEMM_MR] = {narrow_1,  narrow_2,	 narrow_3,  narr
 					   narrow_6,  narrow_7,	 narrow_8,  narrow_9, narrow_10,
 					   narrow_11, narrow_12, narrow_13, narrow_14};
 
-static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, const float *b,
-		     const struct vt_gemm_out *o, bool first, bool last)
+static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, size_t lda,
+		     const float *b, const struct vt_gemm_out *o, bool first, bool last)
 {
-	(cols > 16 ? wide : narrow)[rows - 1](cols, kc, a, b, o, first, last);
+	(cols > 16 ? wide : narrow)[rows - 1](cols, kc, a, lda, b, o, first, last);
 }
 
 /* ---- gathering ---------------------------------------------------------------------------- */

@@ -76,7 +76,7 @@ static void product(const struct attention_state *st, float *buf, const float *a
 						      .lo = -INFINITY,
 						      .hi = INFINITY};
 
-			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf,
+			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf, VT_GEMM_LDA,
 				      panels + vt_gemm_panel(k, n, k0, j), &o, k0 == 0,
 				      k0 + kc == k);
 		}
