@@ -85,7 +85,7 @@ static int run_layers(const struct vt_graph *g, const struct values *values, str
 	if (!l)
 		return vt_fail(e, -ENOMEM, "no memory");
 	for (int i = 0; !err && i < g->n_nodes; i++)
-		if (vt_op_class(g->nodes[i].op) != VT_C_VIEW)
+		if (!vt_node_is_view(g, &g->nodes[i]))
 			err = vt_layer_create(&l[i], g, &g->nodes[i], 1, e);
 	if (!err)
 		err = fill_inputs(g, values, e);

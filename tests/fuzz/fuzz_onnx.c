@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/layer.h"
 #include "model/graph.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,11 +20,12 @@ static const struct vt_value *some_value(void *arg, const char *name)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct vt_dim_binding dims[] = {{"seq", 3}, {"x:1", 2}};
-	static const struct vt_import_opts opts = {
-		.dims = dims,
-		.n_dims = 2,
+	static const struct vt_dim_binding seq = {"seq", 3};
+	struct vt_import_opts opts = {
+		.dims = &seq,
+		.n_dims = memmem(data, size, "seq", 3) != NULL,
 		.input_value = some_value,
+		.eval = &vt_kernel_eval,
 	};
 	struct vt_err e = {0};
 	struct vt_graph g;

@@ -341,7 +341,11 @@ static void test_bad_models(void **state)
 static void test_symbolic_dimensions(void **state)
 {
 	static const struct vt_dim_binding dims[] = {{"seq", 12}, {"x:2", 5}};
+	static const struct vt_dim_binding no_dims[] = {{"seq", 12}, {"x:0", 5}},
+					   no_size[] = {{"seq", 0}};
 	static const struct vt_import_opts bound = {.dims = dims, .n_dims = 2};
+	static const struct vt_import_opts wrong = {.dims = no_dims, .n_dims = 2};
+	static const struct vt_import_opts zero = {.dims = no_size, .n_dims = 1};
 	static const struct row without[] = {
 		{"batch is one", 13, "in x f32 batch_size,3; y = Neg(x); out y",
 		 "Neg -> float32 1x3"},
@@ -356,12 +360,26 @@ static void test_symbolic_dimensions(void **state)
 		 "22 input \"x\": dimension 1 (nameless) has no size; give --dim x:1=N"},
 	};
 	static const struct row with[] = {
-		{"by name", 13, "in x f32 batch,seq; y = Neg(x); out y", "Neg -> float32 1x12"},
-		{"by axis", 13, "in x f32 1,2,?; y = Neg(x); out y", "Neg -> float32 1x2x5"},
+		{"by name and by axis", 13, "in x f32 batch,seq,?; y = Neg(x); out y",
+		 "Neg -> float32 1x12x5"},
+		{"the same name twice", 13, "in x f32 seq,seq,any; y = Neg(x); out y",
+		 "Neg -> float32 12x12x5"},
+	};
+	static const struct row misspelt[] = {
+		{"fixed", 13, "in x f32 1,seq; y = Neg(x); out y",
+		 "22 --dim x:0: no input has a dimension of that name without a size"},
+		{"unknown", 13, "in x f32 ?,q; y = Neg(x); out y",
+		 "22 --dim seq: no input has a dimension of that name without a size"},
+	};
+	static const struct row empty[] = {
+		{"zero", 13, "in x f32 1,seq; y = Neg(x); out y",
+		 "22 --dim seq=0: a size is 1 or more"},
 	};
 
 	run_rows(without, VT_COUNT(without), &plain);
 	run_rows(with, VT_COUNT(with), &bound);
+	run_rows(misspelt, VT_COUNT(misspelt), &wrong);
+	run_rows(empty, VT_COUNT(empty), &zero);
 }
 
 static const struct vt_value *six(void *arg, const char *name)

@@ -103,6 +103,8 @@ int vt_imp_find(const char *domain, const char *name, int opset, const struct vt
 /* ---- onnx_input.c: graph inputs ----------------------------------------------------------- */
 
 int vt_imp_input(struct vt_imp *m, struct vt_sym *s);
+/** vt_imp_check_dims - does every binding name a symbolic dimension? */
+int vt_imp_check_dims(struct vt_imp *m);
 /** vt_imp_input_const - turn a graph input into a constant if the user gave its value; -ENODATA if
  * not (nothing is recorded then) */
 int vt_imp_input_const(struct vt_imp *m, int tensor);

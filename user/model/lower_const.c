@@ -45,6 +45,7 @@ static int attr_tensor(struct vt_imp *m, const Onnx__AttributeProto *a, const ch
 	m->g->tensors[t].data = v.data;
 	m->g->tensors[t].bytes = v.bytes;
 	m->g->tensors[t].release = v.release;
+	m->g->weights_bytes += v.bytes;
 	return t;
 }
 

@@ -19,12 +19,15 @@ static int axis_of(struct vt_imp *m, const struct vt_imp_node *n)
 		   : vt_imp_axis(m, vt_imp_int(n, "axis", 0), vt_imp_shape(m, n->in[0])->rank);
 }
 
-/* Constant indices are checked now: no run will meet one that is out of range. */
+/* Constant indices are checked now, within what folding may cost; kernels check them all again. */
 static int in_range(struct vt_imp *m, int indices, int64_t dim)
 {
 	const struct vt_tensor *t = &m->g->tensors[indices];
 	int64_t elems = t->data ? vt_shape_elems(&t->shape) : 0;
 
+	if ((uint64_t)elems > m->fold_flops)
+		return 0;
+	m->fold_flops -= (uint64_t)elems;
 	for (int64_t i = 0; i < elems; i++) {
 		int64_t v = vt_imp_get_int(t, i);
 

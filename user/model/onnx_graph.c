@@ -408,8 +408,10 @@ static int inputs(struct vt_imp *m)
 
 int vt_imp_run(struct vt_imp *m)
 {
-	int err = collect_syms(m);
+	int err = vt_imp_check_dims(m);
 
+	if (!err)
+		err = collect_syms(m);
 	if (!err)
 		err = sort_nodes(m);
 	for (int i = 0; !err && i < m->n_order; i++)

@@ -9,7 +9,7 @@
 
 static const struct vt_value *value_of(const struct vt_imp *m, const char *name)
 {
-	return m->o->input_value ? m->o->input_value(m->o->arg, name) : NULL;
+	return m->o->input_value && name ? m->o->input_value(m->o->arg, name) : NULL;
 }
 
 static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *p)
@@ -87,11 +87,18 @@ static int dimension(struct vt_imp *m, const char *input, int axis,
 		     int64_t *ret)
 {
 	const char *sym = symbol(d);
+	int64_t given;
 
 	if (known(d)) {
 		*ret = d->dim_value;
 	} else if (v && axis < v->shape.rank) {
 		*ret = v->shape.dim[axis];
+		if (bound(m, input, axis, sym, &given) && given != *ret)
+			return vt_fail(
+				m->e, -EINVAL,
+				"input \"%.100s\": dimension %d is %lld in its value and %lld by "
+				"--dim",
+				input, axis, (long long)*ret, (long long)given);
 	} else if (!bound(m, input, axis, sym, ret) && !measured(m, sym, ret)) {
 		if (axis || (sym && !batch_like(sym)))
 			return vt_fail(m->e, -EINVAL,
@@ -107,6 +114,47 @@ static int dimension(struct vt_imp *m, const char *input, int axis,
 	if (*ret < 0)
 		return vt_fail(m->e, -EINVAL, "input \"%.100s\": dimension %d is %lld", input, axis,
 			       (long long)*ret);
+	return 0;
+}
+
+/* Does a binding name dimension @axis of input @p? Its own name for it, or INPUT:AXIS. */
+static bool names(const struct vt_dim_binding *b, const Onnx__ValueInfoProto *p, size_t axis,
+		  const Onnx__TensorShapeProto__Dimension *d)
+{
+	char at[300];
+
+	snprintf(at, sizeof(at), "%.250s:%zu", p->name, axis);
+	return !known(d) && ((symbol(d) && !strcmp(symbol(d), b->name)) || !strcmp(at, b->name));
+}
+
+static bool names_any(const struct vt_imp *m, const struct vt_dim_binding *b)
+{
+	for (size_t i = 0; i < m->pg->n_input; i++) {
+		const Onnx__TypeProto__Tensor *t = tensor_type(m->pg->input[i]);
+
+		for (size_t d = 0; t && t->shape && m->pg->input[i]->name && d < t->shape->n_dim;
+		     d++)
+			if (names(b, m->pg->input[i], d, t->shape->dim[d]))
+				return true;
+	}
+	return false;
+}
+
+/* A misspelt --dim must not go unnoticed. */
+int vt_imp_check_dims(struct vt_imp *m)
+{
+	for (int i = 0; i < m->o->n_dims; i++) {
+		const struct vt_dim_binding *b = &m->o->dims[i];
+
+		if (b->value < 1)
+			return vt_fail(m->e, -EINVAL, "--dim %.100s=%lld: a size is 1 or more",
+				       b->name, (long long)b->value);
+		if (!names_any(m, b))
+			return vt_fail(m->e, -EINVAL,
+				       "--dim %.100s: no input has a dimension of that name "
+				       "without a size",
+				       b->name);
+	}
 	return 0;
 }
 
