@@ -152,6 +152,17 @@ int64_t vt_imp_get_int(const struct vt_tensor *t, int64_t i)
 	}
 }
 
+/* The nearest value of an integer type; what is not a number becomes 0. */
+static double saturate(double v, size_t bytes, bool is_signed)
+{
+	double range = __builtin_ldexp(1, (int)(8 * bytes));
+	double lo = is_signed ? -range / 2 : 0;
+	/* 2^63 - 1 is no double: stay below what converts */
+	double hi = bytes < 8 ? range + lo - 1 : (range + lo) * (1 - 0x1p-53);
+
+	return v != v ? 0 : v < lo ? lo : v > hi ? hi : v;
+}
+
 void vt_imp_put(struct vt_tensor *t, int64_t i, double value)
 {
 	float f = (float)value;
@@ -173,7 +184,7 @@ void vt_imp_put(struct vt_tensor *t, int64_t i, double value)
 		break;
 #define X(e, type)                                                                                 \
 	case VT_##e:                                                                               \
-		((type *)t->data)[i] = (type)value;                                                \
+		((type *)t->data)[i] = (type)saturate(value, sizeof(type), (type)-1 < (type)1);    \
 		break;
 		INTEGERS(X)
 #undef X
