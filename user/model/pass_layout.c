@@ -315,19 +315,18 @@ static void drop_dims(const int *perm, int rank, uint32_t mask, int *ret)
 	}
 }
 
-/* The caller has made sure that a Transpose stands before node @i, and has mapped its parameters.
- */
-static int sink_dropping(struct vt_rw *w, int i, uint32_t mask, bool keep)
+/* Node @i, its parameters already mapped, reads @source instead of its Transpose by @by. */
+static int sink_dropping(struct vt_rw *w, int i, int source, const int *by, uint32_t mask,
+			 bool keep)
 {
 	struct vt_node *n = &w->g->nodes[i];
 	int rank = vt_in(w->g, n, 0)->shape.rank, perm[VT_MAX_RANK];
-	const int *by = NULL;
 
-	n->in[0] = through(w, n->in[0], &by);
 	if (keep)
 		memcpy(perm, by, sizeof(perm));
 	else
 		drop_dims(by, rank, mask, perm);
+	n->in[0] = source;
 	return sunk(w, i, perm);
 }
 
@@ -336,13 +335,14 @@ static int sink_reduce(struct vt_rw *w, int i)
 	struct vt_node *n = &w->g->nodes[i];
 	uint32_t old = n->p.reduce.axes, axes = 0;
 	const int *by;
+	int source = through(w, n->in[0], &by);
 
-	if (through(w, n->in[0], &by) < 0)
+	if (source < 0)
 		return 0;
 	for (int d = 0; d < vt_in(w->g, n, 0)->shape.rank; d++)
 		axes |= (old >> d & 1) << by[d];
 	n->p.reduce.axes = axes;
-	return sink_dropping(w, i, old, n->p.reduce.keepdims);
+	return sink_dropping(w, i, source, by, old, n->p.reduce.keepdims);
 }
 
 static int sink_arg(struct vt_rw *w, int i)
@@ -350,11 +350,12 @@ static int sink_arg(struct vt_rw *w, int i)
 	struct vt_node *n = &w->g->nodes[i];
 	int old = n->p.arg.axis;
 	const int *by;
+	int source = through(w, n->in[0], &by);
 
-	if (through(w, n->in[0], &by) < 0)
+	if (source < 0)
 		return 0;
 	n->p.arg.axis = by[old];
-	return sink_dropping(w, i, 1u << old, n->p.arg.keepdims);
+	return sink_dropping(w, i, source, by, 1u << old, n->p.arg.keepdims);
 }
 
 static int sink_gather(struct vt_rw *w, int i)
@@ -362,11 +363,12 @@ static int sink_gather(struct vt_rw *w, int i)
 	struct vt_node *n = &w->g->nodes[i];
 	int old = n->p.axis, index_rank = vt_in(w->g, n, 1)->shape.rank;
 	const int *by;
+	int source = through(w, n->in[0], &by);
 
-	if (index_rank > 1 || through(w, n->in[0], &by) < 0)
+	if (index_rank > 1 || source < 0)
 		return 0;
 	n->p.axis = by[old];
-	return sink_dropping(w, i, 1u << old, index_rank == 1);
+	return sink_dropping(w, i, source, by, 1u << old, index_rank == 1);
 }
 
 /* ---- the table ---------------------------------------------------------------------------- */

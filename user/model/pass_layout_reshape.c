@@ -45,7 +45,7 @@ static int split_groups(const struct vt_shape *x, const struct vt_shape *y, stru
  */
 static bool place_groups(struct group *gr, int n, const struct vt_shape *x, const int *perm)
 {
-	int pos[VT_MAX_RANK], places = 0;
+	int pos[VT_MAX_RANK] = {0}, places = 0;
 	bool tidy = true;
 
 	for (int s = 0; s < x->rank; s++)
