@@ -172,6 +172,10 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
+# Constants of this machine for a machine file of `veltair sim`.
+.PHONY: machine-probe
+machine-probe: $(O)/tests/bench/machine_probe
+	$<
 .PHONY: bench-sim
 bench-sim: $(O)/tests/bench/bench_sim
 	$<

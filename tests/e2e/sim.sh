@@ -39,7 +39,7 @@ json() { # json EXPRESSION: true of the JSON on stdout, named d
 }
 
 sim --rate 100 --requests 200 --policy edf,veltair-full --mix light,medium --bound &&
-	[ "$(grep -c '^mix' "$dir/out")" = 2 ] && [ "$(grep -cE '^(edf|veltair-full|clairvoyant)' "$dir/out")" = 6 ]
+	[ "$(grep -c '^mix' "$dir/out")" = 2 ] && [ "$(grep -cE '^(edf|veltair-full|clairvoyant)' "$dir/out")" = 8 ]
 ok "a table for each mix, a row for each policy and the bound"
 
 sim --rate 100 --requests 200 --seeds 3 --policy all --json &&

@@ -201,6 +201,78 @@ static void layer_demand_at_5_ms(void **state)
 	vt_bank_fini(&b);
 }
 
+/* ---- the laws of the simulated 3990X against what was measured on one ---------------------- */
+
+static struct vt_shape shape_of(const char *line)
+{
+	unsigned int h, w, ci, co, kh, kw, ph, pw, sh, sw, g;
+	struct vt_shape s = {.kind = VT_SHAPE_GEMM};
+
+	if (sscanf(line, "CONV,%u-%u-%u-%u-%u-%u-%u-%u-%u-%u-%u", &h, &w, &ci, &co, &kh, &kw, &ph,
+		   &pw, &sh, &sw, &g) != 11)
+		return s;
+	s.rows = ((h + 2 * ph - kh) / sh + 1) * ((w + 2 * pw - kw) / sw + 1);
+	s.cols = co;
+	s.depth = ci * kh * kw;
+	s.halo = kh > sh ? kh - sh : 0;
+	s.in_row_bytes = 4.0 * w * ci;
+	s.in_bytes = s.in_row_bytes * h / (kh == 1 ? sh * sw : 1);
+	s.out_bytes = 4.0 * s.rows * co;
+	s.weight_bytes = 4.0 * s.depth * co;
+	return s;
+}
+
+static double law_ns(const struct vt_machine *m, const struct vt_shape *s, uint32_t cores)
+{
+	struct vt_place p = vt_place_compact(m, cores, 1);
+	struct vt_code codes[VT_CODES_MAX];
+	uint32_t n = vt_law_codes(m, s, codes, VT_CODES_MAX);
+	double best = INFINITY;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct vt_need need = vt_law_need(m, s, &codes[i], &p);
+
+		best = fmin(best, vt_law_ns(m, &need, 1));
+	}
+	return best;
+}
+
+static void laws_predict_the_tables(void **state)
+{
+	static const char *const files[] = {"ResNet50.config", "GoogLeNet.config"};
+	double error = 0, bias = 0, n = 0;
+	struct vt_machine m;
+	struct vt_bank b;
+
+	load(&b, 64);
+	assert_int_equal(vt_machine_load("share/machines/3990x.machine", &m, NULL), 0);
+	for (uint32_t k = 0; k < 2; k++) {
+		char *text = read_data(data_dir(), files[k]), *rest = text;
+		uint32_t layer = 0;
+
+		for (char *line; (line = strsep(&rest, "\n"));) {
+			struct vt_shape s = shape_of(line);
+
+			/* 8 to 56 cores; 64 is all_cores_ppm, taken from these very tables. */
+			for (uint32_t p = 0; s.rows && p < 7; p++, n++) {
+				double want = (double)vt_model_ns(&b.sched[k], layer, 0, 0, p);
+				double got = law_ns(&m, &s, b.sched[k].points[p]);
+
+				error += fabs(got / want - 1);
+				bias += log(got / want);
+			}
+			layer += s.rows > 0;
+		}
+		free(text);
+	}
+	print_message("# %.0f times: mean error %.1f %%, bias %.3f\n", n, error / n * 100,
+		      exp(bias / n));
+	assert_true(n > 700);
+	assert_true(error / n < 0.18);
+	assert_true(fabs(bias / n) < 0.03);
+	vt_bank_fini(&b);
+}
+
 /* ---- capacities, by simulation ------------------------------------------------------------ */
 
 struct flood {
@@ -267,6 +339,7 @@ int main(void)
 		cmocka_unit_test(core_choice_per_target),
 		cmocka_unit_test(more_cores_are_not_faster),
 		cmocka_unit_test(layer_demand_at_5_ms),
+		cmocka_unit_test(laws_predict_the_tables),
 		cmocka_unit_test(capacities_by_simulation),
 	};
 

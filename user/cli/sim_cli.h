@@ -38,6 +38,7 @@ struct sim_mix {
 	struct vt_bank bank;
 	struct vt_sim_tenant *tenants; /* [mix.n] */
 	double *upto;		       /* cumulated weights */
+	double *ideal_ns, *real_ns;    /* whole-machine time of a request, by tenant: the bounds */
 	double capacity_hz;	       /* of the ideal machine, no deadline */
 	struct vt_arrivals trace;      /* --arrivals; n = 0: Poisson */
 };
@@ -48,7 +49,6 @@ struct sim_setup {
 	struct vt_profile profile;
 	uint32_t n_mixes, n_policies;
 	struct sim_mix mixes[VT_SIM_LIST_MAX];
-	/* NULL stands for the clairvoyant bound. */
 	const struct vt_policy *policies[VT_SIM_LIST_MAX];
 };
 
@@ -88,10 +88,15 @@ struct sim_results {
 int sim_work(const struct sim_setup *s, struct sim_results *ret, struct vt_err *e);
 void sim_results_fini(struct sim_results *r);
 
-/** sim_policy_name - "clairvoyant" for the bound */
-const char *sim_policy_name(const struct vt_policy *p);
+/** The clairvoyant bounds, listed like policies: with ideal and with the profile's scaling. */
+extern const struct vt_policy sim_bound_ideal, sim_bound_real;
 
-/** sim_is_baseline - neither one of ours nor the bound */
+static inline bool sim_is_bound(const struct vt_policy *p)
+{
+	return p == &sim_bound_ideal || p == &sim_bound_real;
+}
+
+/** sim_is_baseline - neither one of ours nor a bound */
 bool sim_is_baseline(const struct vt_policy *p);
 
 /** sim_mean - mean and interval over the seeds of the double at @offset in struct sim_run */

@@ -71,7 +71,7 @@ static int write_data(const struct sim_setup *s, const struct sim_results *r, co
 	for (uint32_t m = 0; m < s->n_mixes; m++)
 		fprintf(f, " %s +-95%%", s->mixes[m].mix.name);
 	for (uint32_t k = 0; k < s->n_policies; k++) {
-		fprintf(f, "\n%s", sim_policy_name(s->policies[k]));
+		fprintf(f, "\n%s", s->policies[k]->name);
 		for (uint32_t m = 0; m < s->n_mixes; m++) {
 			struct vt_mean v =
 				sim_mean(r, p->equal ? &r->equal[m][k] : &r->cell[m][k], p->at);

@@ -51,7 +51,7 @@ static void print_head(const struct sim_setup *s, const struct sim_mix *m)
 	       s->machine.name, s->machine.cores, (unsigned long long)o->seeds,
 	       o->seeds > 1 ? "s" : "", (unsigned long long)(m->trace.n ? m->trace.n : o->requests),
 	       o->search ? ", highest rate that meets the share" : "");
-	printf("%-15s", "policy");
+	printf("%-16s", "policy");
 	for (size_t i = 0; i < N_COLUMNS; i++)
 		if (columns[i].head)
 			printf("  %*s%s", columns[i].width, columns[i].head,
@@ -61,7 +61,7 @@ static void print_head(const struct sim_setup *s, const struct sim_mix *m)
 
 static void print_row(const struct sim_results *r, const struct sim_cell *c, const char *name)
 {
-	printf("%-15s", name);
+	printf("%-16s", name);
 	for (size_t i = 0; i < N_COLUMNS; i++) {
 		const struct column *k = &columns[i];
 		struct vt_mean v = sim_mean(r, c, k->at);
@@ -84,14 +84,14 @@ static void print_equal(const struct sim_setup *s, const struct sim_results *r, 
 	struct vt_mean slow = sim_mean(r, &r->equal[mix][best], offsetof(struct sim_run, mean_ms));
 
 	printf("against the best baseline, %s: requests/s, and mean latency at its highest rate\n",
-	       sim_policy_name(s->policies[best]));
+	       s->policies[best]->name);
 	for (uint32_t p = 0; p < s->n_policies; p++) {
 		struct vt_mean rate =
 			sim_mean(r, &r->cell[mix][p], offsetof(struct sim_run, rate_hz));
 		struct vt_mean ms =
 			sim_mean(r, &r->equal[mix][p], offsetof(struct sim_run, mean_ms));
 
-		printf("  %-15s %+6.1f %%  %8.2f ms (%+.0f %%)\n", sim_policy_name(s->policies[p]),
+		printf("  %-16s %+6.1f %%  %8.2f ms (%+.0f %%)\n", s->policies[p]->name,
 		       (rate.mean / base.mean - 1) * 100, ms.mean, (ms.mean / slow.mean - 1) * 100);
 	}
 }
@@ -101,7 +101,7 @@ void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
 	for (uint32_t m = 0; m < s->n_mixes; m++) {
 		print_head(s, &s->mixes[m]);
 		for (uint32_t p = 0; p < s->n_policies; p++)
-			print_row(r, &r->cell[m][p], sim_policy_name(s->policies[p]));
+			print_row(r, &r->cell[m][p], s->policies[p]->name);
 		if (r->has_equal && r->best_baseline[m] >= 0)
 			print_equal(s, r, m);
 	}
@@ -130,7 +130,7 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 	for (uint32_t p = 0; p < s->n_policies; p++) {
 		json_t *o = cell_json(r, &r->cell[m][p]);
 
-		json_object_set_new(o, "policy", json_string(sim_policy_name(s->policies[p])));
+		json_object_set_new(o, "policy", json_string(s->policies[p]->name));
 		if (r->has_equal && best >= 0)
 			json_object_set_new(o, "at_best_baseline_rate",
 					    cell_json(r, &r->equal[m][p]));
@@ -138,7 +138,7 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 	}
 	return json_pack("{s:s, s:f, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",
 			 s->mixes[m].capacity_hz, "best_baseline",
-			 best >= 0 ? sim_policy_name(s->policies[best]) : NULL, "policies", list);
+			 best >= 0 ? s->policies[best]->name : NULL, "policies", list);
 }
 
 int sim_report_json(const struct sim_setup *s, const struct sim_results *r)

@@ -135,7 +135,9 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 
 	m->tenants = calloc(m->mix.n, sizeof(*m->tenants));
 	m->upto = calloc(m->mix.n, sizeof(*m->upto));
-	if (!m->tenants || !m->upto)
+	m->ideal_ns = calloc(m->mix.n, sizeof(*m->ideal_ns));
+	m->real_ns = calloc(m->mix.n, sizeof(*m->real_ns));
+	if (!m->tenants || !m->upto || !m->ideal_ns || !m->real_ns)
 		return vt_fail(e, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < m->mix.n; i++) {
 		const struct vt_mix_entry *x = &m->mix.at[i];
@@ -149,7 +151,9 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 			.priority = x->priority,
 		};
 		m->upto[i] = (i ? m->upto[i - 1] : 0) + x->weight;
-		work += x->weight * vt_bound_work_ns(&m->bank, (uint32_t)at);
+		m->ideal_ns[i] = vt_bound_work_ns(&m->bank, (uint32_t)at);
+		m->real_ns[i] = vt_bound_real_work_ns(&m->bank, (uint32_t)at, m->tenants[i].qos_ns);
+		work += x->weight * m->ideal_ns[i];
 	}
 	m->capacity_hz = 1e9 / (work / m->upto[m->mix.n - 1]);
 	return 0;
@@ -234,7 +238,7 @@ static int add_mix(struct sim_setup *s, const char *name, struct vt_err *e)
 	if (s->n_mixes == VT_SIM_LIST_MAX)
 		return vt_fail(e, -EINVAL, "more than %u mixes", VT_SIM_LIST_MAX);
 	for (uint32_t i = 0; i < s->n_policies; i++)
-		needs |= s->policies[i] ? s->policies[i]->plan_needs : 0;
+		needs |= s->policies[i]->plan_needs;
 	return init_mix(s, name, needs, e);
 }
 
@@ -251,8 +255,10 @@ int sim_setup_init(struct sim_setup *s, const struct sim_opts *o, struct vt_err 
 		rc = each(o->policies, add_policy, s, e);
 	if (!rc)
 		rc = each(o->mixes, add_mix, s, e);
-	if (!rc && o->bound && s->n_policies < VT_SIM_LIST_MAX)
-		s->policies[s->n_policies++] = NULL;
+	if (!rc && o->bound && s->n_policies + 1 < VT_SIM_LIST_MAX) {
+		s->policies[s->n_policies++] = &sim_bound_real;
+		s->policies[s->n_policies++] = &sim_bound_ideal;
+	}
 	return rc;
 }
 
@@ -262,6 +268,8 @@ void sim_setup_fini(struct sim_setup *s)
 		free(s->mixes[i].mix.at);
 		free(s->mixes[i].tenants);
 		free(s->mixes[i].upto);
+		free(s->mixes[i].ideal_ns);
+		free(s->mixes[i].real_ns);
 		free(s->mixes[i].trace.at);
 		vt_bank_fini(&s->mixes[i].bank);
 	}

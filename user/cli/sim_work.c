@@ -167,8 +167,8 @@ int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
 	return run_policy(s->opts, &s->mixes[0], s->policies[0], s->opts->seed, rec, ret, e);
 }
 
-static int run_bound(const struct sim_opts *o, const struct sim_mix *m, uint64_t seed,
-		     struct sim_run *ret, struct vt_err *e)
+static int run_bound(const struct sim_opts *o, const struct sim_mix *m, const double *work_ns,
+		     uint64_t seed, struct sim_run *ret, struct vt_err *e)
 {
 	size_t n = m->trace.n ? m->trace.n : o->requests;
 	struct vt_bound_job *jobs = calloc(n, sizeof(*jobs));
@@ -187,7 +187,7 @@ static int run_bound(const struct sim_opts *o, const struct sim_mix *m, uint64_t
 		jobs[i] = (struct vt_bound_job){
 			.at_ns = (double)a.at_ns,
 			.deadline_ns = (double)(a.at_ns + m->tenants[a.tenant].qos_ns),
-			.work_ns = vt_bound_work_ns(&m->bank, m->tenants[a.tenant].model),
+			.work_ns = work_ns[a.tenant],
 		};
 	}
 	if (jobs)
@@ -215,9 +215,11 @@ struct task {
 static int run_one(const struct sim_opts *o, const struct task *t, struct sim_run *ret,
 		   struct vt_err *e)
 {
-	if (t->policy)
-		return run_policy(o, t->mix, t->policy, t->seed, NULL, ret, e);
-	return run_bound(o, t->mix, t->seed, ret, e);
+	if (t->policy == &sim_bound_ideal)
+		return run_bound(o, t->mix, t->mix->ideal_ns, t->seed, ret, e);
+	if (t->policy == &sim_bound_real)
+		return run_bound(o, t->mix, t->mix->real_ns, t->seed, ret, e);
+	return run_policy(o, t->mix, t->policy, t->seed, NULL, ret, e);
 }
 
 struct asked {
@@ -318,14 +320,12 @@ static int run_tasks(const struct sim_opts *o, const struct task *tasks, uint32_
 
 /* ---- the whole table ---------------------------------------------------------------------- */
 
-const char *sim_policy_name(const struct vt_policy *p)
-{
-	return p ? p->name : "clairvoyant";
-}
+const struct vt_policy sim_bound_ideal = {.name = "clairvoyant"};
+const struct vt_policy sim_bound_real = {.name = "clairvoyant-real"};
 
 bool sim_is_baseline(const struct vt_policy *p)
 {
-	return p && strncmp(p->name, "veltair-", 8) != 0;
+	return !sim_is_bound(p) && strncmp(p->name, "veltair-", 8) != 0;
 }
 
 struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset)

@@ -15,6 +15,54 @@ double vt_bound_work_ns(const struct vt_bank *b, uint32_t model)
 		    bm->least_dram_bytes / (m->memory_nodes * m->node_dram_gbps));
 }
 
+/** The dual at @lambda cores a nanosecond; @ns: time of the choice that attains it. */
+static double dual(const struct vt_model *m, double lambda, double qos_ns, double *ns)
+{
+	double sum = -lambda * qos_ns;
+
+	*ns = 0;
+	for (uint32_t l = 0; l < m->n_layers; l++) {
+		double least = INFINITY, at = 0;
+
+		for (uint32_t v = 0; v < m->n_versions; v++) {
+			for (uint32_t p = 0; p < m->n_points; p++) {
+				double t = (double)vt_model_ns(m, l, v, 0, p);
+
+				if (t > 0 && (m->points[p] + lambda) * t < least) {
+					least = (m->points[p] + lambda) * t;
+					at = t;
+				}
+			}
+		}
+		sum += least;
+		*ns += at;
+	}
+	return sum;
+}
+
+double vt_bound_real_work_ns(const struct vt_bank *b, uint32_t model, uint64_t qos_ns)
+{
+	const struct vt_model *m = &b->sched[model];
+	double low = 0, high = 1e6, ns, best = dual(m, 0, (double)qos_ns, &ns);
+
+	if (ns > (double)qos_ns) {
+		dual(m, high, (double)qos_ns, &ns);
+		if (ns > (double)qos_ns)
+			return INFINITY;
+	}
+	/* Concave in lambda, its slope the choice's time minus the target: bisect the slope. */
+	for (int i = 0; i < 60; i++) {
+		double mid = i < 20 ? sqrt((low + 1e-3) * high) : (low + high) / 2;
+
+		best = fmax(best, dual(m, mid, (double)qos_ns, &ns));
+		if (ns > (double)qos_ns)
+			low = mid;
+		else
+			high = mid;
+	}
+	return fmax(best / b->machine.cores, vt_bound_work_ns(b, model));
+}
+
 /** One busy period under EDF: jobs [from, to), some dropped. */
 struct period {
 	const struct vt_bound_job *jobs;

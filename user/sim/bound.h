@@ -21,8 +21,16 @@ struct vt_bound_job {
 	double at_ns, deadline_ns, work_ns;
 };
 
-/** vt_bound_work_ns - whole-machine time of one request of @model */
+/** vt_bound_work_ns - whole-machine time of one request of @model, scaling ideally */
 double vt_bound_work_ns(const struct vt_bank *b, uint32_t model);
+
+/**
+ * vt_bound_real_work_ns - the same with the scaling that the profile shows
+ * The least core-time of any choice of core counts whose layers end within @qos_ns, from below by
+ * Lagrange's dual: max over lambda of sum min (cores + lambda) ns - lambda qos. Infinite if even
+ * the fastest choice is too slow.
+ */
+double vt_bound_real_work_ns(const struct vt_bank *b, uint32_t model, uint64_t qos_ns);
 
 /**
  * vt_bound_served - how many of @jobs can end in time; jobs by at_ns, ascending

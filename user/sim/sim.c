@@ -243,10 +243,16 @@ static void end_block(struct vt_sim *s, uint32_t b)
 		wait_again(s, &blk);
 }
 
-static uint64_t next_event(const struct vt_sim *s)
+#define MAX_AGAIN 8u
+
+static uint64_t next_event(struct vt_sim *s)
 {
 	uint64_t t = vt_heap_min_key(&s->heap);
 
+	s->agains = s->again ? s->agains + 1 : 0;
+	if (s->again && s->agains <= MAX_AGAIN)
+		t = s->now_ns;
+	s->again = false;
 	if (s->has_next && s->next.at_ns < t)
 		t = s->next.at_ns;
 	return s->wake_ns < t ? s->wake_ns : t;

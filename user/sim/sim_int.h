@@ -43,6 +43,8 @@ struct vt_sim {
 	struct vt_sim_result *res;
 	struct vt_err *err;
 	uint64_t now_ns, wake_ns;
+	bool again;	 /* cores came free during apply(): decide again at this very time */
+	uint32_t agains; /* in a row, so that a policy cannot give and take for ever */
 	struct vt_sim_arrival next;
 	bool has_next;
 	uint64_t next_id;

@@ -176,6 +176,7 @@ static int shrink(struct vt_sim *s, uint32_t b, const struct vt_action *a,
 	if (vt_coreset_empty(&to))
 		return bad(s, a, "gives back its last core");
 	vt_sim_regrant(s, b, &to, 0);
+	s->again = true;
 	return 0;
 }
 
