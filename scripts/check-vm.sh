@@ -77,6 +77,8 @@ echo "$*" >"$root/tests"
 # icount: the guest's clock counts its own instructions, so a busy host cannot stretch a slice in the
 # middle (multiplexing: 0.2 % error rather than up to 5), and with sleep=off idling costs nothing.
 # 6.1 waits for its second CPU in a loop that starves it under this qemu's icount: it goes without.
+# One clock (tsc): the kernel's own choice is two, whose rates differ by up to 10 % when the host was
+# busy while they were compared.
 # Without cx16, because this qemu's cmpxchg16b breaks the flags now and then: 6.12 panicked in 4 of
 # 12 boots with it, in none of 20 without. qemu exits 0 after a panic too: only the guest's last line
 # says that all ran.
@@ -95,7 +97,7 @@ boot() {
 		-accel tcg,thread=single $icount -cpu Nehalem,-cx16 -smp 2 -m 768 \
 		-nodefaults -nographic -no-reboot -serial stdio \
 		-kernel "$1" -initrd "$work/initrd" \
-		-append "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init ${VT_VM_APPEND:-}" \
+		-append "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable clocksource=tsc rdinit=/init ${VT_VM_APPEND:-}" \
 		>"$2" 2>&1 </dev/null &
 	qemu=$!
 	wait "$qemu" || true

@@ -98,6 +98,9 @@ struct vt_event_env {
 	int (*open)(void *ctx, struct perf_event_attr *attr, int pid, int cpu, unsigned long flags);
 	int (*ran)(void *ctx, int fd); /* 1 ran, 0 never ran, -errno */
 	void *ctx;
+	/* Replaces read(2) of an event: value, time enabled, time running. Returns 24, 0 or -errno.
+	 */
+	int (*read)(void *ctx, int fd, uint64_t ret[3]);
 };
 
 const char *vt_role_name(enum vt_role role); /* "llc_misses" */
@@ -154,6 +157,12 @@ void vt_event_attr(const struct vt_event *ev, struct perf_event_attr *ret);
  */
 int vt_event_open(const struct vt_event_env *env, const struct vt_event *ev, int pid, int cpu,
 		  struct vt_err *e);
+
+/**
+ * vt_event_read - value, time enabled and time running of an open event
+ * Returns 0; -ENODATA when the event is in error state (end of file), -errno.
+ */
+int vt_event_read(const struct vt_event_env *env, int fd, uint64_t ret[3]);
 
 /* ---- the table (for the golden test, `veltair doctor` and the docs) ---------------------- */
 

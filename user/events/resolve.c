@@ -147,6 +147,17 @@ int vt_event_open(const struct vt_event_env *env, const struct vt_event *ev, int
 	return fd;
 }
 
+int vt_event_read(const struct vt_event_env *env, int fd, uint64_t ret[3])
+{
+	ssize_t n = env->read ? env->read(env->ctx, fd, ret) : read(fd, ret, 3 * sizeof(*ret));
+
+	if (n == (ssize_t)(3 * sizeof(*ret)))
+		return 0;
+	if (n == 0)
+		return -ENODATA;
+	return n > 0 ? -EIO : env->read ? (int)n : -errno;
+}
+
 /*
  * Did the event get a counter? Time enabled passes on an idle CPU too, so a working event shows
  * time_running at once; one that other users' events crowd out gets its turn within a few ticks.
@@ -154,20 +165,18 @@ int vt_event_open(const struct vt_event_env *env, const struct vt_event *ev, int
 static int ran(const struct vt_event_env *env, int fd)
 {
 	const struct timespec tick = {.tv_nsec = 2000000};
-	struct {
-		uint64_t value, enabled, running;
-	} r;
+	uint64_t r[3];
 
 	if (env->ran)
 		return env->ran(env->ctx, fd);
 	for (int i = 0; i < 25; i++) {
-		ssize_t n = read(fd, &r, sizeof(r));
+		int err = vt_event_read(env, fd, r);
 
-		if (n == 0) /* a pinned event in error state reads end of file */
+		if (err == -ENODATA) /* a pinned event without a counter */
 			return 0;
-		if (n != sizeof(r))
-			return n < 0 ? -errno : -EIO;
-		if (r.running)
+		if (err)
+			return err;
+		if (r[2])
 			return 1;
 		nanosleep(&tick, NULL);
 	}
