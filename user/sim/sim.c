@@ -272,7 +272,8 @@ static int simulate(struct vt_sim *s)
 			end_block(s, s->block_at[s->heap.slot[0]]);
 		for (; s->has_next && s->next.at_ns <= t; pull(s))
 			arrive(s);
-		rc = vt_loop_step(s->loop, &vt_sim_plant, s);
+		rc = s->cfg->step ? s->cfg->step(s->cfg->step_self, &vt_sim_plant, s)
+				  : vt_loop_step(s->loop, &vt_sim_plant, s);
 		if (rc)
 			return vt_fail(s->err, rc, "policy %s: step failed: %s",
 				       s->cfg->policy->name, strerror(-rc));

@@ -38,6 +38,9 @@ struct vt_sim_cfg {
 	bool no_shed;	     /* hopeless requests run last instead of being refused */
 	bool blind;	     /* the plant counts nothing: pressure from slowdown alone */
 	bool time_decisions; /* measure them (host time; the simulated course is unchanged) */
+	/** instead of vt_loop_step() with `policy`, for measuring the engine alone; mostly NULL */
+	int (*step)(void *step_self, const struct vt_plant *plant, void *plant_self);
+	void *step_self;
 	/** next - the next arrival; false: there are no more */
 	bool (*next)(void *self, struct vt_sim_arrival *ret);
 	void *next_self;
