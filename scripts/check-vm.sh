@@ -6,16 +6,17 @@
 # the tests, prints TAP: one line per kernel, face and test, then the totals. Environment:
 #   VT_VM_CACHE    where packages and builds are kept (default: ~/.cache/veltair/vm)
 #   VT_VM_KERNELS  which kernels, names of vm-kernels.sh (default: "6.1 6.12 7")
-#   VT_VM_TIMEOUT  seconds that one guest may take (default: 240)
+#   VT_VM_TIMEOUT  seconds that one guest may take (default: 300)
 set -eu
 binary=$1
 shift
 here=$(dirname "$0")
 cache=${VT_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/veltair/vm}
 work=$(mktemp -d)
-qemu=
+guests=
 stop() {
-	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
+	# shellcheck disable=SC2086 # a list of pids
+	[ -z "$guests" ] || kill $guests 2>/dev/null || true
 	rm -rf "$work"
 }
 trap stop EXIT
@@ -93,26 +94,32 @@ boot() {
 		;;
 	esac
 	# shellcheck disable=SC2086 # a few words or none
-	$first timeout "${VT_VM_TIMEOUT:-240}" qemu-system-x86_64 \
-		-accel tcg,thread=single $icount -cpu Nehalem,-cx16 -smp 2 -m 768 \
+	$first timeout "${VT_VM_TIMEOUT:-300}" qemu-system-x86_64 \
+		-accel tcg,thread=single $icount -cpu Nehalem,-cx16 -smp 2 -m 512 \
 		-nodefaults -nographic -no-reboot -serial stdio \
 		-kernel "$1" -initrd "$work/initrd" \
 		-append "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable clocksource=tsc rdinit=/init ${VT_VM_APPEND:-}" \
-		>"$2" 2>&1 </dev/null &
-	qemu=$!
-	wait "$qemu" || true
-	qemu=
-	tr -d '\r' <"$2" >"$2.txt"
+		>"$2" 2>&1 </dev/null
 }
 
+# All at once: each keeps one core busy for half a minute.
+start=$(date +%s)
 while read -r v image; do
-	log=$cache/log-$v # kept for whoever has to look
-	start=$(date +%s)
-	boot "$image" "$log"
+	boot "$image" "$cache/log-$v" &
+	guests="$guests $!"
+done <"$work/kernels"
+for guest in $guests; do
+	wait "$guest" || true
+done
+guests=
+
+while read -r v image; do
+	log=$cache/log-$v.txt # kept for whoever has to look
+	tr -d '\r' <"$cache/log-$v" >"$log"
 	face=
 	done=
 	# A kernel message may end up on the same line, before ours.
-	sed -n 's/^.*VT \(face\|ok\|not ok\|skip\|done\)/\1/p' "$log.txt" >"$work/lines"
+	sed -n 's/^.*VT \(face\|ok\|not ok\|skip\|done\)/\1/p' "$log" >"$work/lines"
 	while read -r line; do
 		case $line in
 		"face "*) face=${line#face } ;;
@@ -134,15 +141,15 @@ while read -r v image; do
 		esac
 	done <"$work/lines"
 	n=$((n + 1))
-	if [ -n "$done" ] && ! grep -qE 'Oops|BUG:|Kernel panic|WARNING:|Call Trace' "$log.txt"; then
-		echo "ok $n - $v ran to its end in $(($(date +%s) - start)) s, no complaint by the kernel"
+	if [ -n "$done" ] && ! grep -qE 'Oops|BUG:|Kernel panic|WARNING:|Call Trace' "$log"; then
+		echo "ok $n - $v ran to its end, no complaint by the kernel"
 	else
 		failed=$((failed + 1))
 		echo "not ok $n - $v did not run cleanly to its end"
-		tail -n 40 "$log.txt" | sed 's/^/# /'
+		tail -n 40 "$log" | sed 's/^/# /'
 	fi
 done <"$work/kernels"
 
 echo "1..$n"
-echo "# check-vm: $(wc -l <"$work/kernels") kernels, $n lines, $failed failed"
+echo "# check-vm: $(wc -l <"$work/kernels") kernels, $n results, $failed failed, guests took $(($(date +%s) - start)) s"
 [ "$failed" = 0 ]

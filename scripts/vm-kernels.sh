@@ -60,7 +60,9 @@ Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
-Acquire::Retries "3";
+Acquire::Retries "2";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
 CONF
 
 # By option rather than by environment: read last, it wins over the machine's own settings.
@@ -73,11 +75,15 @@ aptcache() {
 }
 
 update() {
+	# Not again for every kernel.
+	[ -z "$(find "$apt/unreachable" -mmin -5 2>/dev/null)" ] || skip "the package lists cannot be fetched"
 	aptget update -qq >"$apt/update.log" 2>&1 || {
 		tail -n 2 "$apt/update.log" >&2
+		touch "$apt/unreachable"
 		skip "the package lists cannot be fetched"
 	}
 	touch "$apt/updated"
+	rm -f "$apt/unreachable"
 }
 
 if ! cmp -s "$apt/sources.list.new" "$apt/sources.list"; then

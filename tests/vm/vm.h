@@ -21,6 +21,7 @@
 struct vm_test {
 	const char *name;
 	void (*run)(void);
+	bool cpu_face_only; /* what the PMU is called makes no difference to it */
 };
 
 /* Tables of the test files; a test that has no run ends the table. */
