@@ -31,20 +31,44 @@ size_t vt_gemm_packed_floats(size_t k, size_t n)
 	return (n + VT_GEMM_NR - 1) / VT_GEMM_NR * VT_GEMM_NR * k;
 }
 
-void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j)
+/* Products [k0, k0 + kc) of one panel. */
+static void pack_block(float *to, const struct vt_gemm_weights *w, size_t j, size_t nr, size_t k0,
+		       size_t kc)
 {
-	const size_t nr = min_size(VT_GEMM_NR, w->n - j), k = w->taps * w->channels;
-
-	for (size_t i = 0; i < k; i++) {
-		const size_t k0 = i / VT_GEMM_KC * VT_GEMM_KC;
+	for (size_t i = k0; i < k0 + kc; i++, to += VT_GEMM_NR) {
 		const float *from = w->w + j * w->n_stride + i / w->channels * w->tap_stride +
 				    i % w->channels * w->channel_stride;
-		float *to = panels + vt_gemm_panel(k, w->n, k0, j) + (i - k0) * VT_GEMM_NR;
 
 		for (size_t c = 0; c < nr; c++)
 			to[c] = from[c * w->n_stride];
 		memset(to + nr, 0, (VT_GEMM_NR - nr) * sizeof(float));
 	}
+}
+
+/* The same where a column's products are contiguous: read along them, for columns may lie pages
+ * apart. */
+static void pack_block_transposed(float *to, const struct vt_gemm_weights *w, size_t j, size_t nr,
+				  size_t k0, size_t kc)
+{
+	if (nr < VT_GEMM_NR)
+		memset(to, 0, kc * VT_GEMM_NR * sizeof(float));
+	for (size_t c = 0; c < nr; c++) {
+		const float *from = w->w + (j + c) * w->n_stride + k0;
+
+		for (size_t i = 0; i < kc; i++)
+			to[i * VT_GEMM_NR + c] = from[i];
+	}
+}
+
+void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j)
+{
+	const size_t nr = min_size(VT_GEMM_NR, w->n - j), k = w->taps * w->channels;
+	const bool along = w->taps == 1 && w->channel_stride == 1;
+
+	for (size_t k0 = 0; k0 < k; k0 += VT_GEMM_KC)
+		(along ? pack_block_transposed : pack_block)(panels + vt_gemm_panel(k, w->n, k0, j),
+							     w, j, nr, k0,
+							     min_size(VT_GEMM_KC, k - k0));
 }
 
 void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w)
@@ -56,16 +80,26 @@ void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w)
 /* ---- the task ----------------------------------------------------------------------------- */
 
 /*
- * The first pass over a K block meets weights that no cache holds yet. So while one block is used,
- * the first two row tiles bring in the next: each call of the microkernel half of its panel.
+ * What to fetch while one tile is computed, so that nobody waits for it later.
+ *
+ * The first pass over a K block meets weights that no cache holds yet: while one block is used, the
+ * first two row tiles bring in the next, each call half of its panel. After that, each call brings
+ * in one row of the next row tile; a line is asked for once per float in it, which costs as little
+ * as asking once.
  */
-static const float *next_weights(const struct vt_gemm_op *op, size_t j, size_t k0, size_t turn)
+static void fetch_ahead(struct vt_gemm_out *o, const struct vt_gemm_op *op, size_t i, size_t j,
+			size_t panel, size_t k0, size_t turn)
 {
 	const size_t k = op->src.k, next = k0 + VT_GEMM_KC, half = VT_GEMM_KC * VT_GEMM_NR / 2;
+	const struct vt_gemm_src *s = &op->src;
 
-	if (turn > 1 || next >= k || (turn && k - next <= VT_GEMM_KC / 2))
-		return NULL;
-	return op->panels + vt_gemm_panel(k, op->cols, next, j) + turn * half;
+	if (turn < 2 && next < k && (!turn || k - next > VT_GEMM_KC / 2)) {
+		o->next = op->panels + vt_gemm_panel(k, op->cols, next, j) + turn * half;
+		o->next_step = 16;
+	} else if (panel < VT_GEMM_MR && i + VT_GEMM_MR + panel < op->rows && s->kh * s->kw == 1) {
+		o->next = s->x + (i + VT_GEMM_MR + panel) * s->ldx + s->c0 + k0;
+		o->next_step = 1;
+	}
 }
 
 /* Rows [i, i + rows) x columns [j, j + nj), products [k0, k0 + kc) of the gathered rows @a. */
@@ -77,7 +111,7 @@ static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_
 
 	for (size_t jj = j; jj < j + nj; jj += VT_GEMM_NR) {
 		const size_t at = i * op->ldc + jj;
-		const struct vt_gemm_out o = {
+		struct vt_gemm_out o = {
 			.c = op->c + at,
 			.ldc = op->ldc,
 			.bias = op->bias + jj,
@@ -85,9 +119,8 @@ static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_
 			.clamp = op->lo > -INFINITY || op->hi < INFINITY,
 			.lo = op->lo,
 			.hi = op->hi,
-			.next = next_weights(op, jj, k0, turn),
 		};
-
+		fetch_ahead(&o, op, i, jj, (jj - j) / VT_GEMM_NR, k0, turn);
 		op->isa->tile(rows, min_size(VT_GEMM_NR, j + nj - jj), kc, a, lda,
 			      op->panels + vt_gemm_panel(k, op->cols, k0, jj), &o, k0 == 0, last);
 	}

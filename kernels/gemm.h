@@ -34,7 +34,9 @@ struct vt_gemm_out {
 	const float *residual; /* same layout as c, or NULL; added once, at the end */
 	bool clamp;	       /* to [lo, hi], at the end */
 	float lo, hi;
-	const float *next; /* bring 64 bytes per product from here into L2 meanwhile, or NULL */
+	/* Meanwhile bring next, next + next_step, ... into L2, one per product; NULL: nothing. */
+	const float *next;
+	size_t next_step;
 };
 
 /**

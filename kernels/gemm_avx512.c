@@ -49,7 +49,7 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	float *c = o->c;
 	const size_t ldc = o->ldc;
 	const float *next = o->next ? o->next : b; /* b: a prefetch that costs nothing */
-	const size_t next_step = o->next ? 16 : 0;
+	const size_t next_step = o->next ? o->next_step : 0;
 
 	if (first) {
 		const __m512 i0 = _mm512_loadu_ps(o->bias), i1 = _mm512_loadu_ps(o->bias + 16);

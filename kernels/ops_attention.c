@@ -83,19 +83,16 @@ static void product(const struct attention_state *st, float *buf, const float *a
 	}
 }
 
-static void softmax_row(const struct attention_state *st, float *p, const float *mask,
-			size_t mask_step)
+/* exp(p + mask - max) in place; returns 1 / sum, left to the shorter row of the product with v. */
+static float softmax_row(const struct attention_state *st, float *p, const float *mask,
+			 size_t mask_step)
 {
 	const struct vt_vec *v = vt_vec();
-	float sum;
 
+	/* One mask value for the whole row moves no weight between keys. */
 	if (mask && mask_step)
-		for (size_t i = 0; i < st->t; i++)
-			p[i] = p[i] * st->scale + mask[i];
-	else
-		v->affine(p, p, st->t, st->scale, mask ? *mask : 0);
-	sum = v->exp_sum(p, p, st->t, v->reduce[VT_FOLD_MAX](p, st->t));
-	v->affine(p, p, st->t, 1 / sum, 0);
+		v->axpy(p, mask, st->t, 1);
+	return 1 / v->exp_sum(p, p, st->t, v->reduce[VT_FOLD_MAX](p, st->t));
 }
 
 /* Query rows [row, end) of one head. */
@@ -119,7 +116,9 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 						       .n = st->d,
 						       .channel_stride = width,
 						       .n_stride = 1});
+	vt_vec()->affine(keys, keys, vt_gemm_packed_floats(st->d, st->t), st->scale, 0);
 	for (; row < end; row += VT_GEMM_MR) {
+		float inv[VT_GEMM_MR];
 		const size_t mi = min_size(VT_GEMM_MR, end - row),
 			     at = (b * st->s + row) * width + h * st->d;
 
@@ -130,9 +129,12 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 				st->masked ? c->in->mask + b * ms[0] + h * ms[1] + (row + r) * ms[2]
 					   : NULL;
 
-			softmax_row(st, p + r * ld, mask, ms[3]);
+			inv[r] = softmax_row(st, p + r * ld, mask, ms[3]);
 		}
 		product(st, buf, p, ld, mi, st->t, values, c->in->y + at, width, st->d);
+		for (size_t r = 0; r < mi; r++)
+			vt_vec()->affine(c->in->y + at + r * width, c->in->y + at + r * width,
+					 st->d, inv[r], 0);
 	}
 }
 
