@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "exec/pool.h"
+#include "kernels/dw.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
 #include "kernels/variant.h"
@@ -36,6 +37,14 @@ static const struct layer_case cases[] = {
 	{"5x5 odd pads", 1, 9, 8, 16, 24, 5, 5, 1, 1, 2, 1, 0, 3, 1, false, false, false},
 	{"1x7", 1, 9, 17, 32, 32, 1, 7, 1, 1, 0, 3, 0, 3, 1, false, false, false},
 	{"groups", 1, 10, 10, 64, 128, 3, 3, 1, 1, 1, 1, 1, 1, 4, true, false, false},
+	{"depthwise 3x3", 2, 15, 16, 40, 40, 3, 3, 1, 1, 1, 1, 1, 1, 40, true, false, false},
+	{"depthwise 3x3 stride 2", 1, 14, 15, 33, 33, 3, 3, 2, 1, 0, 0, 1, 1, 33, false, false,
+	 false},
+	{"depthwise 5x5", 1, 7, 7, 48, 48, 5, 5, 1, 1, 2, 2, 2, 2, 48, true, false, false},
+	{"depthwise 5x5 stride 2", 1, 28, 27, 20, 20, 5, 5, 2, 1, 2, 2, 1, 1, 20, false, false,
+	 false},
+	{"depthwise 3x3 of one pixel", 1, 1, 1, 17, 17, 3, 3, 1, 1, 1, 1, 1, 1, 17, false, false,
+	 false},
 	{"fc", 37, 1, 1, 300, 130, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
 	{"fc one row", 1, 1, 1, 513, 1000, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true},
 	{"fc one column", 50, 1, 1, 64, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
@@ -158,6 +167,11 @@ static bool compute(struct made *m, const struct layer_case *c, const struct vt_
 	return true;
 }
 
+static bool depthwise(const struct layer_case *c)
+{
+	return c->groups > 1 && c->groups == c->c;
+}
+
 static void test_same_bits_from_every_traversal(void **state)
 {
 	static const unsigned int cores[] = {1, 2, 7};
@@ -169,6 +183,8 @@ static void test_same_bits_from_every_traversal(void **state)
 		struct made m;
 		float *want;
 
+		if (depthwise(c))
+			continue;
 		make(&m, c);
 		assert_true(compute(&m, c, kernels[0], NULL, 1));
 		want = floats(m.y_elems, 0);
@@ -191,51 +207,75 @@ static void test_same_bits_from_every_traversal(void **state)
 	}
 }
 
-/* The reference is right too: a plain sum in double precision. */
+static double defined(const struct made *m, const struct layer_case *c, size_t y)
+{
+	const struct vt_shape *s = &m->g.tensors[3].shape;
+	const float *w = m->g.tensors[1].data, *bias = m->g.tensors[2].data;
+	const size_t gin = (size_t)(c->c / c->groups);
+	const size_t ch = y % (size_t)c->m, ox = y / (size_t)c->m % (size_t)s->dim[2];
+	const size_t oy = y / (size_t)c->m / (size_t)s->dim[2] % (size_t)s->dim[1];
+	const size_t b = y / (size_t)c->m / (size_t)s->dim[2] / (size_t)s->dim[1];
+	const size_t c0 = ch / (size_t)(c->m / c->groups) * gin;
+	double sum = (double)bias[ch];
+
+	for (size_t ic = 0; ic < gin; ic++)
+		for (int t = 0; t < c->kh * c->kw; t++) {
+			int iy = (int)oy * c->s - c->pt + t / c->kw * c->d;
+			int ix = (int)ox * c->s - c->pl + t % c->kw * c->d;
+			int at = ((int)b * c->h + iy) * c->w + ix;
+
+			if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w)
+				continue;
+			sum += (double)m->x[(size_t)at * (size_t)c->c + c0 + ic] *
+			       (double)w[(ch * gin + ic) * (size_t)(c->kh * c->kw) + (size_t)t];
+		}
+	if (c->residual)
+		sum += (double)m->residual[y];
+	return c->relu6 ? fmin(fmax(sum, -0.5), 6) : sum;
+}
+
+/* Every kernel is right too: a plain sum in double precision. */
 static void test_conv_equals_definition(void **state)
+{
+	static const struct vt_kernel *const kernels[] = {&vt_xnn_conv2d_f32, &vt_conv2d_gemm_f32,
+							  &vt_conv2d_dw_f32};
+
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		const struct layer_case *c = &cases[i];
+
+		for (size_t k = 0; k < VT_COUNT(kernels) && !c->fc; k++) {
+			struct made m;
+
+			make(&m, c);
+			if (compute(&m, c, kernels[k], NULL, 1 + (unsigned int)k))
+				for (size_t y = 0; y < m.y_elems; y++)
+					if (!(fabs(defined(&m, c, y) - (double)m.y[y]) < 1e-4))
+						fail_msg("%s: %s is wrong at %zu", c->name,
+							 kernels[k]->name, y);
+			unmake(&m);
+		}
+	}
+}
+
+static void test_depthwise_same_bits_on_any_cores(void **state)
 {
 	for (size_t i = 0; i < VT_COUNT(cases); i++) {
 		const struct layer_case *c = &cases[i];
 		struct made m;
-		const float *w, *bias;
-		size_t gin = (size_t)(c->c / c->groups);
+		float *want;
 
-		if (c->fc)
+		if (!depthwise(c))
 			continue;
 		make(&m, c);
-		w = m.g.tensors[1].data;
-		bias = m.g.tensors[2].data;
-		assert_true(compute(&m, c, &vt_xnn_conv2d_f32, NULL, 1));
-		for (size_t y = 0; y < m.y_elems; y++) {
-			const struct vt_shape *s = &m.g.tensors[3].shape;
-			size_t ch = y % (size_t)c->m, ox = y / (size_t)c->m % (size_t)s->dim[2];
-			size_t oy = y / (size_t)c->m / (size_t)s->dim[2] % (size_t)s->dim[1];
-			size_t b = y / (size_t)c->m / (size_t)s->dim[2] / (size_t)s->dim[1];
-			size_t c0 = ch / (size_t)(c->m / c->groups) * gin;
-			double sum = bias[ch];
-
-			for (size_t ic = 0; ic < gin; ic++)
-				for (int ky = 0; ky < c->kh; ky++)
-					for (int kx = 0; kx < c->kw; kx++) {
-						int iy = (int)oy * c->s - c->pt + ky * c->d;
-						int ix = (int)ox * c->s - c->pl + kx * c->d;
-
-						if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w)
-							continue;
-						sum += (double)m.x[(((int)b * c->h + iy) * c->w +
-								    ix) * c->c +
-								   (int)(c0 + ic)] *
-						       (double)w[((ch * gin + ic) * (size_t)c->kh +
-								  (size_t)ky) *
-									 (size_t)c->kw +
-								 (size_t)kx];
-					}
-			if (c->residual)
-				sum += (double)m.residual[y];
-			if (c->relu6)
-				sum = fmin(fmax(sum, -0.5), 6);
-			assert_true(fabs(sum - (double)m.y[y]) < 1e-4);
+		want = floats(m.y_elems, 0);
+		if (compute(&m, c, &vt_conv2d_dw_f32, NULL, 1)) {
+			memcpy(want, m.y, m.y_elems * sizeof(float));
+			assert_true(compute(&m, c, &vt_conv2d_dw_f32, NULL, 7));
+			assert_memory_equal(want, m.y, m.y_elems * sizeof(float));
+		} else {
+			assert_null(vt_dw_row(c->kh, c->s));
 		}
+		free(want);
 		unmake(&m);
 	}
 }
@@ -263,6 +303,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_bits_from_every_traversal),
 		cmocka_unit_test(test_conv_equals_definition),
+		cmocka_unit_test(test_depthwise_same_bits_on_any_cores),
 		cmocka_unit_test(test_tail_of_panels_is_zero),
 	};
 

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ops_dw.c - depthwise Conv on our own rows (dw.h), where the CPU has them. */
+#include <cpuinfo.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/bigmem.h"
+#include "kernels/dw.h"
+#include "kernels/kernels.h"
+
+/* Input rows of one window, this many bytes, stay in the first-level cache while the window moves
+ * down. */
+#define WINDOW_BYTES (24 << 10)
+/* Larger inputs stream from beyond L2, whole pixels at a time. */
+#define SLICED_BYTES ((size_t)1 << 20)
+
+extern vt_dw_row_fn *const vt_dw_rows_avx512[2][2];
+
+vt_dw_row_fn *vt_dw_row(int kernel, int stride)
+{
+	if ((kernel != 3 && kernel != 5) || (stride != 1 && stride != 2))
+		return NULL;
+#if defined(__x86_64__)
+	if (cpuinfo_initialize() && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() &&
+	    cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512vl())
+		return vt_dw_rows_avx512[kernel == 5][stride == 2];
+#endif
+	return NULL;
+}
+
+struct dw_state {
+	vt_dw_row_fn *row;
+	size_t batch, weight_floats;
+	float *weights;
+	struct vt_dw proto;
+	struct vt_dw inst[];
+};
+
+static void dw_destroy(struct vt_layer *l)
+{
+	struct dw_state *s = l->state;
+
+	if (!s)
+		return;
+	vt_big_free(s->weights, s->weight_floats * sizeof(float));
+	free(s);
+	l->state = NULL;
+}
+
+static int set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi)
+{
+	d->act = VT_NONE;
+	if (epi->residual != VT_NONE)
+		return -ENOTSUP;
+	if (epi->act == VT_NONE || epi->act == VT_OP_SILU) {
+		d->act = epi->act;
+		return 0;
+	}
+	if (epi->act != VT_OP_RELU && epi->act != VT_OP_CLIP)
+		return -ENOTSUP;
+	d->act = VT_OP_CLIP;
+	d->lo = epi->act == VT_OP_RELU ? 0 : epi->a;
+	d->hi = epi->act == VT_OP_RELU ? INFINITY : epi->b;
+	return 0;
+}
+
+static size_t row_distance(const struct vt_tensor *t)
+{
+	return (size_t)(t->row_stride ? t->row_stride : t->shape.dim[t->shape.rank - 1]);
+}
+
+static void pack(float *to, const float *w, const float *bias, size_t channels, size_t taps)
+{
+	for (size_t c = 0; c < channels; c++) {
+		float *at = to + c / VT_DW_BLOCK * (1 + taps) * VT_DW_BLOCK + c % VT_DW_BLOCK;
+
+		at[0] = bias ? bias[c] : 0;
+		for (size_t t = 0; t < taps; t++)
+			at[(1 + t) * VT_DW_BLOCK] = w[c * taps + t];
+	}
+}
+
+static int dw_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+		     struct vt_err *e)
+{
+	const struct vt_tensor *x = vt_in(g, n, 0), *w = vt_in(g, n, 1), *b = vt_in(g, n, 2),
+			       *y = vt_out(g, n, 0);
+	const size_t channels = (size_t)w->shape.dim[0],
+		     taps = (size_t)n->p.conv.kh * (size_t)n->p.conv.kw;
+	struct vt_dw d = {.channels = channels};
+	struct dw_state *s;
+
+	if (x->shape.rank != 4 || x->dtype != VT_F32 || w->dtype != VT_F32 || !w->data ||
+	    (b && !b->data) || w->shape.dim[1] != 1 || (size_t)n->p.conv.groups != channels ||
+	    x->shape.dim[3] != (int64_t)channels || n->p.conv.kh != n->p.conv.kw ||
+	    n->p.conv.sh != n->p.conv.sw || n->p.conv.dh != 1 || n->p.conv.dw != 1 ||
+	    set_epilogue(&d, &n->epi) || !vt_dw_row(n->p.conv.kh, n->p.conv.sh))
+		return -ENOTSUP;
+	/* On streams XNNPACK's is as good, unless a second pass for the activation can be saved. */
+	if (d.act != VT_OP_SILU && (size_t)vt_shape_elems(&x->shape) * sizeof(float) > SLICED_BYTES)
+		return -ENOTSUP;
+	s = calloc(1, sizeof(*s) + (size_t)l->n_inst * sizeof(s->inst[0]));
+	l->state = s;
+	if (!s)
+		return vt_fail(e, -ENOMEM, "no memory for a convolution");
+	s->weight_floats = (channels + VT_DW_BLOCK - 1) / VT_DW_BLOCK * (1 + taps) * VT_DW_BLOCK;
+	s->weights = vt_big_alloc(s->weight_floats * sizeof(float));
+	if (!s->weights)
+		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
+	pack(s->weights, w->data, b ? b->data : NULL, channels, taps);
+	s->row = vt_dw_row(n->p.conv.kh, n->p.conv.sh);
+	s->batch = (size_t)x->shape.dim[0];
+	d.weights = s->weights;
+	d.ih = (size_t)x->shape.dim[1];
+	d.iw = (size_t)x->shape.dim[2];
+	d.oh = (size_t)y->shape.dim[1];
+	d.ow = (size_t)y->shape.dim[2];
+	d.ldx = row_distance(x);
+	d.ldy = row_distance(y);
+	d.kernel = n->p.conv.kh;
+	d.stride = n->p.conv.sh;
+	d.pt = n->p.conv.pt;
+	d.pl = n->p.conv.pl;
+	s->proto = d;
+	l->weight_bytes = s->weight_floats * sizeof(float);
+	l->packed_in = 1u << 1 | 1u << 2;
+	return 0;
+}
+
+static int dw_bind(struct vt_layer *l, int inst, const struct vt_binding *b)
+{
+	struct dw_state *s = l->state;
+
+	s->inst[inst] = s->proto;
+	s->inst[inst].x = b->in[0];
+	s->inst[inst].y = b->out[0];
+	return 0;
+}
+
+struct dw_ctx {
+	const struct dw_state *s;
+	const struct vt_dw *d;
+	size_t channels; /* of a slice */
+};
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static void dw_task(struct dw_ctx *c, size_t slice, size_t row)
+{
+	const size_t c0 = slice * c->channels;
+
+	c->s->row(c->d, row / c->d->oh, row % c->d->oh, c0,
+		  min_size(c0 + c->channels, c->d->channels));
+}
+
+/* Slices of channels outside, rows inside: the next row finds all but its last input row in cache.
+ */
+static void dw_run(struct vt_layer *l, int inst, pthreadpool_t gang)
+{
+	struct dw_state *s = l->state;
+	struct dw_ctx c = {s, &s->inst[inst], 0};
+	const size_t pixels = (size_t)c.d->kernel * c.d->iw;
+
+	c.channels = WINDOW_BYTES / sizeof(float) / pixels / VT_DW_BLOCK * VT_DW_BLOCK;
+	if (!c.channels)
+		c.channels = VT_DW_BLOCK;
+	if (c.d->ih * c.d->iw * c.d->channels * sizeof(float) > SLICED_BYTES)
+		c.channels = c.d->channels;
+	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)dw_task, &c,
+				   (c.d->channels + c.channels - 1) / c.channels,
+				   s->batch * c.d->oh, 0);
+}
+
+const struct vt_kernel vt_conv2d_dw_f32 = {"vt_conv2d_dw_f32", dw_create, dw_bind, dw_run,
+					   dw_destroy};
