@@ -155,6 +155,29 @@ static void block4(uint32_t *dst, int64_t ds, const uint32_t *src, int64_t ss, s
 			dst[(int64_t)k * ds + (int64_t)r] = src[(int64_t)r * ss + (int64_t)k];
 }
 
+/*
+ * Three rows into pixels of three, as when an RGB image becomes NHWC: four pixels at a time, where
+ * the fourth lane of each store is overwritten by the next one; so the last pixels go one by one.
+ */
+static void interleave3(uint32_t *dst, const uint32_t *src, int64_t ss, size_t nk)
+{
+	size_t k = 0;
+
+	for (; k + 5 <= nk; k += 4) {
+		v4a r0 = *(const v4 *)(src + k), r1 = *(const v4 *)(src + ss + k),
+		    r2 = *(const v4 *)(src + 2 * ss + k);
+		v4a a = lo(r0, r2), b = lo(r1, r2), c = hi(r0, r2), d = hi(r1, r2);
+
+		*(v4 *)(dst + 3 * k) = lo(a, b);
+		*(v4 *)(dst + 3 * k + 3) = hi(a, b);
+		*(v4 *)(dst + 3 * k + 6) = lo(c, d);
+		*(v4 *)(dst + 3 * k + 9) = hi(c, d);
+	}
+	for (; k < nk; k++)
+		for (size_t i = 0; i < 3; i++)
+			dst[3 * k + i] = src[(int64_t)i * ss + (int64_t)k];
+}
+
 #define BLOCK_FN(T)                                                                                \
 	static void block_##T(T *dst, int64_t ds, const T *src, int64_t ss, size_t ni, size_t nk)  \
 	{                                                                                          \
@@ -192,7 +215,10 @@ static void block_task(void *ctx, size_t o, size_t k, size_t i, size_t nk, size_
 			block_uint16_t((uint16_t *)dst, ds, (const uint16_t *)src, ss, ni, m);
 			break;
 		case 4:
-			block4((uint32_t *)dst, ds, (const uint32_t *)src, ss, ni, m);
+			if (ds == 3 && ni == 3)
+				interleave3((uint32_t *)dst, (const uint32_t *)src, ss, m);
+			else
+				block4((uint32_t *)dst, ds, (const uint32_t *)src, ss, ni, m);
 			break;
 		default:
 			block_uint64_t((uint64_t *)dst, ds, (const uint64_t *)src, ss, ni, m);

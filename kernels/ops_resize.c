@@ -17,7 +17,9 @@ struct tap {
 
 struct resize {
 	struct vt_plan plan;
-	int rank; /* of the dims before the inner row */
+	int rank;      /* of the dims before the inner row */
+	bool line;     /* the last dim is resized: the inner row is made in two steps */
+	int64_t width; /* line: of the input */
 	size_t inner, esize;
 	float extrapolation;
 	int64_t dim[VT_MAX_RANK]; /* of the output */
@@ -132,7 +134,7 @@ static void dim_taps(struct resize *p, const struct vt_node *n, int d, int64_t i
 /* ---- running
  * --------------------------------------------------------------------------------------- */
 
-/* One output row: all combinations of the taps of its dims. */
+/* One row of @n elements from @j: all combinations of the taps of the dims before it. */
 static void row(const struct resize *p, char *y, const char *x, size_t index, size_t j, size_t n)
 {
 	const struct tap *t[VT_MAX_RANK];
@@ -172,6 +174,47 @@ static void row(const struct resize *p, char *y, const char *x, size_t index, si
 		memset(y, 0, n * p->esize);
 }
 
+/* Output elements [j, j + n) of a line, from the summed input line. */
+static void along(const struct resize *p, float *y, const float *line, size_t j, size_t n)
+{
+	const int taps = p->n_taps[p->rank];
+	const struct tap *t = &p->taps[p->first[p->rank] + j * (size_t)taps];
+
+	for (size_t k = 0; k < n; k++, t += taps) {
+		float sum = 0;
+
+		for (int w = 0; w < taps && t->off >= 0; w++)
+			sum += line[t[w].off] * t[w].weight;
+		y[k] = t->off < 0 ? p->extrapolation : sum;
+	}
+}
+
+/* Nearest: elements of any size. */
+static void pick_along(const struct resize *p, char *y, const char *line, size_t j, size_t n)
+{
+	const struct tap *t = &p->taps[p->first[p->rank] + j];
+
+	for (size_t k = 0; k < n; k++)
+		memcpy(y + k * p->esize, line + (size_t)t[k].off * p->esize, p->esize);
+}
+
+static void line_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
+{
+	const struct vt_call *c = ctx;
+	const struct resize *p = (const void *)c->plan;
+	const size_t out = (size_t)p->dim[p->rank];
+
+	for (size_t r = i; r < i + ni; r++) {
+		char *y = (char *)c->out[0] + (r * out + j) * p->esize;
+
+		row(p, vt_scratch(), c->in[0], r, 0, (size_t)p->width);
+		if (p->esize == sizeof(float))
+			along(p, (float *)y, vt_scratch(), j, nj);
+		else
+			pick_along(p, y, vt_scratch(), j, nj);
+	}
+}
+
 static void task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 {
 	const struct vt_call *c = ctx;
@@ -205,7 +248,9 @@ static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_
 	p = vt_own_alloc(l, n, sizeof(*p) + entries * sizeof(p->taps[0]), 0, e);
 	if (!p)
 		return -ENOMEM;
-	p->rank = rank;
+	p->line = rank == x->shape.rank && rank;
+	p->rank = rank - p->line;
+	p->width = p->line ? x->shape.dim[rank - 1] : 1;
 	p->inner = vt_dims_count(&x->shape, rank, x->shape.rank);
 	p->esize = vt_dtype_bytes(x->dtype);
 	p->extrapolation = n->p.resize.extrapolation;
@@ -218,9 +263,11 @@ static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_
 		entries += (size_t)p->dim[d] * (size_t)p->n_taps[d];
 		dim_taps(p, n, d, x->shape.dim[d], stride[d]);
 	}
-	p->plan.task = task;
+	p->plan.task = p->line ? line_task : task;
+	l->scratch_bytes = p->line ? (size_t)p->width * p->esize : 0;
 	if (vt_dims_count(&x->shape, 0, x->shape.rank))
-		vt_plan_rows(&p->plan, vt_dims_count(&y->shape, 0, rank), p->inner, VT_TILE_ELEMS);
+		vt_plan_rows(&p->plan, vt_dims_count(&y->shape, 0, p->rank),
+			     p->line ? (size_t)p->dim[p->rank] : p->inner, VT_TILE_ELEMS);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Along one axis, [outer][n][inner]: ArgMax and ArgMin, TopK, CumSum; for every numeric type. */
+#include "kernels/isa.h"
 #include "kernels/ops.h"
 
 /* X(enumerator, C type) */
@@ -90,6 +91,27 @@ static struct axis *alloc(struct vt_layer *l, const struct vt_graph *g, const st
 	}
 TYPES(ARG)
 
+/* A dense row of floats: the extreme value first, then where it stands; both at vector speed. */
+static void arg_row(const struct axis *p, const struct vt_call *c, size_t outer, size_t j,
+		    size_t nj)
+{
+	const float *x = (const float *)c->in[0] + outer * p->n;
+	const float best = vt_vec()->reduce[p->largest ? VT_FOLD_MAX : VT_FOLD_MIN](x, p->n);
+	size_t r = 0;
+
+	if (best != best) {
+		arg_F32(p, c, outer, j, nj);
+		return;
+	}
+	if (p->last)
+		for (r = p->n - 1; x[r] != best; r--)
+			;
+	else
+		while (x[r] != best)
+			r++;
+	((int64_t *)c->out[0])[outer] = (int64_t)r;
+}
+
 static int arg_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		      struct vt_err *e)
 {
@@ -106,6 +128,8 @@ static int arg_create(struct vt_layer *l, const struct vt_graph *g, const struct
 	p = alloc(l, g, n, n->p.arg.axis, fn, e);
 	if (!p)
 		return -ENOMEM;
+	if (p->inner == 1 && fn == arg_F32)
+		p->fn = arg_row;
 	p->largest = n->op == VT_OP_ARGMAX;
 	p->last = n->p.arg.select_last;
 	return 0;

@@ -376,14 +376,27 @@ static inline vt_vf v_erf(vt_vf x)
 	return v_sel(t < 1.0f, v_erf_near(x), v_copysign(1.0f - v_erfc_far(t), x));
 }
 
-/* x / 2 erfc(-x / sqrt 2): through erfc, so that the left tail keeps its digits */
+/*
+ * x / 2 erfc(-x / sqrt 2): through erfc, so that the left tail keeps its digits. As nothing cancels
+ * here, one form serves all of [0, 10]: erfc t = e^(-t^2) u q(u), u = 3 / (3 + t), degree 9,
+ * error 1.7e-9 of 0.24.
+ */
 static inline vt_vf v_gelu(vt_vf x)
 {
-	vt_vf s = x * 0x1.6a09e6p-1f, t = v_abs(s), c = v_erfc_far(t), near = 1.0f + v_erf_near(s);
+	vt_vf t = v_abs(x * 0x1.6a09e6p-1f), u = 3.0f / (3.0f + t), q = v_set(0x1.d34794p-5f), e;
 
-	c = v_sel(x < 0.0f, c, 2.0f - c);
+	q = v_fma(q, u, v_set(-0x1.328edcp-2f));
+	q = v_fma(q, u, v_set(0x1.1b0d4ep-1f));
+	q = v_fma(q, u, v_set(-0x1.db5862p-2f));
+	q = v_fma(q, u, v_set(0x1.b10a88p-2f));
+	q = v_fma(q, u, v_set(-0x1.9905eep-7f));
+	q = v_fma(q, u, v_set(0x1.9121f8p-3f));
+	q = v_fma(q, u, v_set(0x1.5d679ap-3f));
+	q = v_fma(q, u, v_set(0x1.82a312p-3f));
+	q = v_fma(q, u, v_set(0x1.81160cp-3f));
+	e = v_exp(-t * t) * u * q;
 	/* -inf * 0 would be NaN: the limit is -0 */
-	return 0.5f * v_max_fast(v_set(-100.0f), x) * v_sel(t < 1.0f, near, c);
+	return 0.5f * v_max_fast(v_set(-100.0f), x) * v_sel(x < 0.0f, e, 2.0f - e);
 }
 
 #endif

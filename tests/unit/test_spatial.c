@@ -280,6 +280,88 @@ static void random_conv(void **state)
 	}
 }
 
+/* Weight of input index @i for output index @o along a dim, half-pixel coordinates. */
+static double resize_weight(enum vt_resize_mode mode, int o, int i, int in, int out)
+{
+	const double x = (o + 0.5) * in / out - 0.5;
+	double w = 0;
+
+	if (in == out)
+		return i == o;
+	if (mode == VT_RESIZE_NEAREST) {
+		int at = (int)ceil(x - 0.5);
+
+		return i == (at < 0 ? 0 : at >= in ? in - 1 : at);
+	}
+	/* every tap whose index, drawn into the input, is i */
+	for (int k = (int)floor(x) - 1; k <= (int)floor(x) + 2; k++) {
+		const double d = fabs(x - k), a = -0.75;
+		const int at = k < 0 ? 0 : k >= in ? in - 1 : k;
+
+		if (at != i)
+			continue;
+		if (mode == VT_RESIZE_LINEAR)
+			w += fmax(0, 1 - d);
+		else if (d <= 1)
+			w += (a + 2) * d * d * d - (a + 3) * d * d + 1;
+		else if (d < 2)
+			w += a * d * d * d - 5 * a * d * d + 8 * a * d - 4 * a;
+	}
+	return w;
+}
+
+static double resize_at(const struct t_node *t, size_t i)
+{
+	const struct vt_shape *xs = &t->tensors[0].shape, *ys = &t->tensors[1].shape;
+	double sum = 0;
+
+	for (size_t k = 0; k < t_count(t, 0); k++) {
+		size_t from = k, to = i;
+		double w = 1;
+
+		for (int d = xs->rank - 1; d >= 0 && w != 0; d--) {
+			w *= resize_weight(t->n.p.resize.mode, (int)(to % (size_t)ys->dim[d]),
+					   (int)(from % (size_t)xs->dim[d]), (int)xs->dim[d],
+					   (int)ys->dim[d]);
+			from /= (size_t)xs->dim[d];
+			to /= (size_t)ys->dim[d];
+		}
+		sum += w == 0 ? 0 : w * t_get(t->data[0], t->tensors[0].dtype, k);
+	}
+	return sum;
+}
+
+/* Any of three dims resized or not, so rows and lines, to sizes that do not divide each other. */
+static void random_resize(void **state)
+{
+	struct vt_rng r = {91};
+
+	for (int round = 0; round < 150; round++) {
+		struct t_node t = {.n = {.op = VT_OP_RESIZE}};
+		struct vt_shape x = {3, {0}}, y = {3, {0}};
+		enum vt_dtype dt = F;
+
+		t.n.p.resize.mode = (enum vt_resize_mode)(round % 3);
+		t.n.p.resize.cubic_a = -0.75f;
+		if (t.n.p.resize.mode == VT_RESIZE_NEAREST && round % 2)
+			dt = VT_U8;
+		for (int d = 0; d < 3; d++) {
+			x.dim[d] = 1 + below(&r, 6);
+			y.dim[d] = below(&r, 2) ? x.dim[d] : 1 + below(&r, 9);
+			t.n.p.resize.scale[d] = (float)y.dim[d] / (float)x.dim[d];
+		}
+		t_add(&t, false, dt, x);
+		t_random(&t, 0, r.s, 0, 100);
+		t_add(&t, true, dt, y);
+		assert_int_equal(t_run(&t), 0);
+		for (size_t i = 0; i < t_count(&t, 1); i++)
+			if (!t_close(t_get(t.data[1], dt, i), resize_at(&t, i), 1e-5, 1e-4))
+				fail_msg("round %d [%zu]: got %g, want %g", round, i,
+					 t_get(t.data[1], dt, i), resize_at(&t, i));
+		t_free(&t);
+	}
+}
+
 /* A slice of a wider tensor on both sides: pixels lie further apart than their channels. */
 static void row_strides(void **state)
 {
@@ -362,7 +444,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables),      cmocka_unit_test(random_pool),
 		cmocka_unit_test(random_conv), cmocka_unit_test(row_strides),
-		cmocka_unit_test(random_fc),
+		cmocka_unit_test(random_fc),   cmocka_unit_test(random_resize),
 	};
 
 	return cmocka_run_group_tests_name("spatial", tests, NULL, NULL);

@@ -328,7 +328,7 @@ int vt_graph_sort(struct vt_graph *g, struct vt_err *e)
 				"node \"%s\" (%s) depends on its own output: the graph has a cycle",
 				g->nodes[cycle].name, vt_op_name(g->nodes[cycle].op));
 	}
-	if (!rc) {
+	if (!rc && g->n_nodes) {
 		for (int i = 0; i < g->n_nodes; i++)
 			sorted[i] = g->nodes[w.order[i]];
 		memcpy(g->nodes, sorted, (size_t)g->n_nodes * sizeof(*sorted));
