@@ -167,6 +167,11 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
 .PHONY: bench-monitor
 bench-monitor: $(O)/tests/bench/bench_monitor $(O)/veltair
 	$< $(O)/veltair
+.PHONY: check-monitor
+# The long form of two tests: 100 runs of every size, 1000 starts and kill -9s.
+check-monitor: $(O)/tests/bpf/test_exact $(O)/tests/bpf/test_monitor
+	VT_EXACT_RUNS=$(or $(RUNS),100) $(O)/tests/bpf/test_exact
+	VT_KILL_RUNS=$(or $(KILLS),1000) $(O)/tests/bpf/test_monitor
 .PHONY: bench-gemm
 bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)

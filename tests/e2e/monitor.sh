@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `veltair monitor` as a user meets it: what it prints and refuses, and that docs/abi.md tells the truth.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+PATH=$PATH:/usr/sbin:/sbin
+dir=$(mktemp -d)
+pins=/sys/fs/bpf/vt-e2e-$$
+pid=
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+count=0 failed=0
+
+ok() { # ok NAME: the last command's status decides
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		sed 's/^/# /' "$dir/err"
+	fi
+}
+
+monitor() {
+	timeout 30 "$veltair" monitor "$@" >"$dir/out" 2>"$dir/err"
+}
+
+# says STATUS TEXT ARGUMENT...: that exit status, TEXT on stderr, nothing on stdout
+says() {
+	local want=$1 text=$2 status
+	shift 2
+	monitor "$@"
+	status=$?
+	[ $status = "$want" ] && grep -qF -- "$text" "$dir/err" && [ ! -s "$dir/out" ]
+	ok "refuses $* (exit $want)"
+}
+
+says 2 "not a whole number" --interval 0
+says 2 "not a whole number" --top x
+says 2 "is not tenant, cgroup or process" --by color
+says 2 "unexpected argument" now
+says 2 "llc_misses" --event llc_mises=cycles
+says 2 "ROLE=EVENT" --event llc_misses
+
+# The rest needs BPF: say why it is left out.
+if ! monitor --no-pin -d 1 -i 100 --json; then
+	echo "# SKIP the rest: $(head -n 1 "$dir/err")"
+	echo "1..$count"
+	exit $((failed > 0))
+fi
+
+python3 - "$dir/out" <<'PY' 2>"$dir/err"
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1])]
+assert lines[0]["type"] == "start" and lines[0]["by"] == "cgroup"
+windows = [l for l in lines if l["type"] == "window"]
+assert 4 <= len(windows) <= 10, len(windows)
+for w in windows:
+    assert all(t["kind"] in ("cgroup", "other") and t["cpus"] >= 0 for t in w["tenants"])
+for role, slot in lines[0]["counts"].items():
+    assert slot["event"] or slot["absent"], role
+hw = lines[0]["counts"]["llc_misses"].get("class") == "hw"
+for w in windows:  # a stand-in is never called a miss
+    assert hw or all(t["llc_misses_per_second"] is None for t in w["tenants"])
+PY
+ok "--json: a head and a window every 100 ms, each role with its event or its reason"
+
+monitor --no-pin -d 1 -i 200 --csv --by process
+[ "$(awk -F, 'NR == 1 { n = NF } NR > 1 && $3 == "process" { seen = 1 } END { print n, seen }' "$dir/out")" = "15 1" ]
+ok "--csv: a header of 15 columns and processes"
+
+monitor --no-pin -d 1 --top 1 && grep -q "SUFFERS FROM" "$dir/out" && grep -q "^by cgroup" "$dir/out"
+ok "table"
+
+says 2 "no-such-event" --no-pin --event llc_misses=no-such-event
+says 2 "absolute path" --pin-dir relative
+says 3 "BPF file system" --pin-dir /proc/veltair
+
+timeout 20 setpriv --reuid=65534 --clear-groups --inh-caps=-all "$veltair" monitor --no-pin -d 1 >"$dir/out" 2>"$dir/err"
+[ $? = 1 ] && grep -qi "root" "$dir/err" && [ "$(wc -l <"$dir/err")" = 1 ]
+ok "without root: one line that says so, exit 1"
+
+"$veltair" monitor --pin-dir "$pins" --by cgroup --csv >"$dir/live" 2>"$dir/err" &
+pid=$!
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	[ -s "$dir/live" ] && break
+	sleep 0.2
+done
+says 1 "living process $pid" --pin-dir "$pins" --by process -d 1
+
+caps=$(awk '/^Cap(Prm|Eff)/ { print $2 }' "/proc/$pid/status" | sort -u)
+[ "$caps" = 000000c000000000 ]
+ok "keeps CAP_BPF and CAP_PERFMON only"
+
+# Numbers, tags and names of the moment aside, the page must be what bpftool prints here.
+shape() {
+	sed -E -e '/^\tpids /d' -e 's/ +run_time_ns.*//' -e 's/(tag) [0-9a-f]+/\1 T/' \
+		-e 's/loaded_at [^ ]+/loaded_at D/' -e 's/: "[^"]*"/: "S"/' -e 's/[0-9]+(,[0-9]+)*/N/g'
+}
+timeout 20 scripts/abi-doc.sh "$pins" <docs/abi.md | shape >"$dir/now"
+shape <docs/abi.md >"$dir/page"
+diff "$dir/page" "$dir/now" >"$dir/err"
+ok "docs/abi.md shows what bpftool prints"
+
+kill -TERM $pid
+wait $pid && [ ! -e "$pins" ]
+ok "SIGTERM: exit 0 and nothing stays pinned"
+pid=
+
+echo "1..$count"
+exit $((failed > 0))
