@@ -11,9 +11,10 @@
 
 #include <stddef.h>
 
-#define VT_DW_WIDTH 7  /* divides 112, 56, 28, 14 and 7 */
-#define VT_DW_BLOCK 16 /* channels of a block of packed weights: [C / 16][bias, then kh x kw][16]  \
-			*/
+#define VT_DW_WIDTH 7 /* divides 112, 56, 28, 14 and 7 */
+#define VT_DW_BLOCK                                                                                \
+	16 /* channels of a block of packed weights: [C / 16][bias, then kh x kw][16]              \
+	    */
 
 struct vt_dw {
 	const float *x; /* NHWC */
