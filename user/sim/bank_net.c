@@ -15,7 +15,7 @@
 struct trial {
 	struct vt_code code;
 	double ns[VT_LEVELS * PROBES];
-	double log_alone; /* sum of the logs of the times at level 0 */
+	double log_alone; /* sum of the logs of the times at level 0, on grants in common use */
 };
 
 /** The distinct layers of a net and the versions kept of each. */
@@ -72,7 +72,7 @@ static void try_code(const struct vt_bank *b, const struct vt_shape *s, const ui
 			double ns = level_ns(b, s, &t->code, probes[p], l);
 
 			t->ns[l * n_probes + p] = ns;
-			if (!l)
+			if (!l && probes[p] * 8 >= b->machine.cores)
 				t->log_alone += log(ns);
 		}
 	}
