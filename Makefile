@@ -239,15 +239,21 @@ $(BUILD)/node/.installed: scripts/package.json scripts/package-lock.json scripts
 	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
-# All of what the tests in tests/conformance can compare, the 1.3 GB model included.
 TESTDATA ?= $(patsubst %/node,%,$(firstword $(shell dpkg -L libonnx-testdata 2>/dev/null | grep '/node$$')))
 $(O)/tests/conformance/conformance: $(addprefix $(O)/,$(testdata-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 -include $(addprefix $(O)/,$(testdata-y:.o=.d))
 
-conformance: all $(O)/tests/conformance/conformance
-	$(O)/tests/conformance/conformance $(TESTDATA)
+# ONNX's own cases; TESTDATA_FLAGS= lists the passing and skipped ones too.
+TESTDATA_FLAGS ?= -q
+.PHONY: testdata
+testdata: $(O)/tests/conformance/conformance
+	$< $(TESTDATA_FLAGS) $(TESTDATA)
+
+# All of what the tests in tests/conformance can compare, the 1.3 GB model included.
+conformance: all
+	$(MAKE) testdata TESTDATA_FLAGS=
 	-$(MAKE) ort
 	VT_ZOO=all prove --timer --exec scripts/tap.sh $(conformance-y)
 

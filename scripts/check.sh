@@ -34,6 +34,9 @@ make -s -j"$j" fuzz FUZZ=fuzz_npy FUZZ_SECONDS=15
 step "man pages"
 make -s man
 
+step "ONNX's own cases"
+make -s -j"$j" testdata
+
 step "ONNX Runtime, the reference"
 make -s ort || echo "not to be had here: what needs it is skipped"
 

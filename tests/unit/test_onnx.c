@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/layer.h"
 #include "model/graph.h"
 #include "onnx_text.h"
 
@@ -390,6 +391,53 @@ static const struct vt_value *six(void *arg, const char *name)
 	return strcmp(name, "s") ? NULL : &v;
 }
 
+/* What depends on constants and shapes alone is gone after the import; nothing grows without bound.
+ */
+static void test_folding(void **state)
+{
+	static const struct vt_import_opts o = {.input_value = six, .eval = &vt_kernel_eval};
+	static const struct row rows[] = {
+		{"an exporter's view", 13,
+		 "in x f32 2,3,4; s = Shape(x); const i i64 = 0; g = Gather(s,i); const z i64 1 = "
+		 "0; "
+		 "u = Unsqueeze(g,z); const m i64 1 = -1; c = Concat(u,m) axis=0; y = "
+		 "Reshape(x,c); out y",
+		 "Reshape -> float32 2x12"},
+		{"arithmetic on shapes", 13,
+		 "in x f32 2,6; n = Size(x); const t i64 = 3; d = Div(n,t); const z i64 1 = 0; "
+		 "u = Unsqueeze(d,z); const m i64 1 = -1; c = Concat(m,u) axis=0; y = "
+		 "Reshape(x,c); out y",
+		 "Reshape -> float32 3x4"},
+		{"everything is constant", 13, "const a f32 2 = 1,2; y = Add(a,a); out y",
+		 "-> constant float32 2"},
+		{"a view of a constant", 13,
+		 "const a f32 2,3; const s i64 1 = 6; y = Reshape(a,s); out y",
+		 "-> constant float32 6"},
+		{"a scaled weight", 13,
+		 "in x f32 2,3; const w f32 3,4; y = Gemm(x,w) alpha=0.5; out y",
+		 "FullyConnected -> float32 2x4"},
+		{"through nodes before the need", 13,
+		 "in x f32 6; in s i64 2; c = Cast(s) to=6; d = Cast(c) to=7; y = Reshape(x,d); z "
+		 "= Neg(c); out y",
+		 "Reshape -> float32 2x3"},
+		{"a fill in proportion", 13,
+		 "const s i64 2 = 100,100; y = ConstantOfShape(s); out y",
+		 "-> constant float32 100x100"},
+		{"a fill out of proportion", 13,
+		 "const s i64 2 = 100000,10000; y = ConstantOfShape(s); out y",
+		 "Expand -> float32 100000x10000"},
+		{"a long range", 13,
+		 "const a i64 = 0; const b i64 = 1000000000; const c i64 = 1; y = Range(a,b,c); "
+		 "out y",
+		 "Range -> int64 1000000000"},
+		{"an expensive product", 13,
+		 "const s i64 2 = 4000,4000; a = ConstantOfShape(s); y = MatMul(a,a); out y",
+		 "FullyConnected -> float32 4000x4000"},
+	};
+
+	run_rows(rows, VT_COUNT(rows), &o);
+}
+
 static void test_values_of_inputs(void **state)
 {
 	static const struct vt_import_opts o = {.input_value = six};
@@ -494,6 +542,7 @@ int main(void)
 		cmocka_unit_test(test_bad_models),
 		cmocka_unit_test(test_symbolic_dimensions),
 		cmocka_unit_test(test_values_of_inputs),
+		cmocka_unit_test(test_folding),
 		cmocka_unit_test(test_truncated_and_foreign_bytes),
 		cmocka_unit_test(test_nesting_is_bounded),
 		cmocka_unit_test(test_operators_page_is_current),

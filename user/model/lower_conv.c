@@ -173,7 +173,7 @@ int vt_lower_conv(struct vt_imp *m, const struct vt_imp_node *n)
 int vt_lower_conv_transpose(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	struct vt_window w = {0};
-	int64_t groups = vt_imp_int(n, "group", 1), channels, adj[VT_MAX_SPATIAL];
+	int64_t groups = vt_imp_int(n, "group", 1), channels, adj[VT_MAX_SPATIAL] = {0};
 	union vt_params p;
 	struct vt_shape out;
 	int err = read_operands(m, n, &w), x;

@@ -41,7 +41,7 @@ int vt_lower_dropout(struct vt_imp *m, const struct vt_imp_node *n)
 
 int vt_lower_reshape(struct vt_imp *m, const struct vt_imp_node *n)
 {
-	const struct vt_shape *in = vt_imp_shape(m, n->in[0]);
+	const struct vt_shape *in;
 	int64_t dim[VT_MAX_RANK], known = 1, elems;
 	bool allowzero = vt_imp_int(n, "allowzero", 0) != 0;
 	int rank = vt_imp_either(m, n, 1, "shape", dim, VT_MAX_RANK), open = VT_NONE;
