@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "cli/cmds.h"
 #include "cli/monitor.h"
+#include "cli/monitor_bw.h"
 #include "monitor/names.h"
 #include "monitor/priv.h"
 
@@ -27,7 +28,7 @@ struct options {
 	uint64_t interval_ms, duration_s, top, depth, sample_hz, max_tenants;
 	enum vt_group group;
 	bool group_given, no_pin;
-	const char *pin_dir;
+	const char *pin_dir, *resctrl;
 	const struct vt_mon_format *format;
 	struct vt_event_overrides events;
 };
@@ -48,7 +49,8 @@ struct session {
 	struct vt_slot_map map;
 	struct vt_blame *blame;
 	unsigned int line_bytes;
-	char bandwidth[160];
+	char bandwidth[480];
+	struct vt_bw *bw;
 	struct vt_mon_line *line;
 	uint64_t tended_ns;
 };
@@ -72,7 +74,8 @@ enum {
 	OPT_PIN,
 	OPT_NO_PIN,
 	OPT_SAMPLE,
-	OPT_MAX
+	OPT_MAX,
+	OPT_RESCTRL
 };
 
 static const struct argp_option argp_options[] = {
@@ -89,6 +92,7 @@ static const struct argp_option argp_options[] = {
 	{"max-tenants", OPT_MAX, "N", 0, "room for so many tenants at one time [1024]", 0},
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the maps under DIR [" VT_MONITOR_PIN_DIR "]", 0},
 	{"no-pin", OPT_NO_PIN, NULL, 0, "pin nothing: bpftool finds the maps by id only", 0},
+	{"resctrl", OPT_RESCTRL, "DIR", 0, "where resctrl is mounted [/sys/fs/resctrl]", 0},
 	{"json", OPT_JSON, NULL, 0, "one JSON object a line", 0},
 	{"csv", OPT_CSV, NULL, 0, "comma-separated values with a header", 0},
 	{0},
@@ -142,6 +146,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_PIN:
 		o->pin_dir = arg;
+		break;
+	case OPT_RESCTRL:
+		o->resctrl = arg;
 		break;
 	case OPT_NO_PIN:
 		o->no_pin = true;
@@ -224,6 +231,23 @@ static int by_run_time(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
+/* What the hardware measured for the tenant beats lines times their size. */
+static void use_measured(struct session *s, const struct vt_window_row *r, struct vt_mon_line *l)
+{
+	const char *path = NULL;
+	double rate;
+
+	if (s->o.depth)
+		return; /* a tenant of many cgroups: their threads cannot all be followed in time */
+	if (vt_key_kind(r->tenant) == VT_KIND_CGROUP)
+		path = vt_names_cgroup(s->names, vt_key_id(r->tenant));
+	rate = vt_bw_tenant(s->bw, r->tenant, path);
+	if (isnan(rate))
+		return;
+	l->r.dram_bytes_per_s = rate;
+	l->r.share_of_bandwidth = rate / vt_bw_machine(s->bw);
+}
+
 static void fill_line(struct session *s, const struct vt_window_row *r, struct vt_mon_line *l)
 {
 	struct vt_verdict v;
@@ -236,6 +260,7 @@ static void fill_line(struct session *s, const struct vt_window_row *r, struct v
 		.coverage = r->coverage,
 	};
 	snprintf(l->name, sizeof(l->name), "%s", name_of(s, r->tenant, r->row));
+	use_measured(s, r, l);
 	if (vt_blame_of(s->blame, r->tenant, &v))
 		return;
 	l->slowdown = v.slowdown;
@@ -274,6 +299,7 @@ static int one_window(struct session *s, struct vt_err *e)
 	if (err)
 		return vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
 	vt_blame_feed(s->blame, &s->w, &s->map);
+	vt_bw_tick(s->bw, s->b.mono_ns);
 	v = view_of(s);
 	s->o.format->window(&v);
 	if (s->owner && s->b.mono_ns - s->tended_ns >= TEND_EVERY_NS) {
@@ -318,12 +344,11 @@ static void describe_bandwidth(struct session *s)
 
 	for (int i = 0; i < 2; i++)
 		if (s->map.hw[source[i]]) {
-			snprintf(s->bandwidth, sizeof(s->bandwidth), "%s x %u bytes",
-				 vt_role_name(source[i]), s->line_bytes);
+			snprintf(s->bandwidth, sizeof(s->bandwidth), "%s, else %s x %u bytes",
+				 vt_bw_source(s->bw), vt_role_name(source[i]), s->line_bytes);
 			return;
 		}
-	snprintf(s->bandwidth, sizeof(s->bandwidth),
-		 "n/a no hardware counter for lines from memory, and no resctrl monitoring here");
+	snprintf(s->bandwidth, sizeof(s->bandwidth), "%s", vt_bw_source(s->bw));
 }
 
 static int prepare(struct session *s, struct vt_err *e)
@@ -336,11 +361,14 @@ static int prepare(struct session *s, struct vt_err *e)
 	if (err)
 		return err;
 	s->line_bytes = line > 0 ? (unsigned int)line : 64;
-	s->names = vt_names_new(vt_cgroup_mount(NULL, root, sizeof(root), NULL) ? NULL : root);
+	if (vt_cgroup_mount(NULL, root, sizeof(root), NULL))
+		root[0] = '\0';
+	s->names = vt_names_new(root[0] ? root : NULL);
+	s->bw = vt_bw_new(s->o.resctrl, root[0] ? root : NULL);
 	s->cache = calloc(vt_monitor_meta(s->m)->max_rows, sizeof(*s->cache));
 	s->line = calloc(s->o.top, sizeof(*s->line));
 	s->blame = vt_blame_new(BLAME_TENANTS);
-	if (!s->names || !s->cache || !s->line || !s->blame)
+	if (!s->names || !s->cache || !s->line || !s->blame || !s->bw)
 		return vt_fail(e, -ENOMEM, "out of memory");
 	vt_slot_map_init(&s->map, s->m);
 	describe_bandwidth(s);
@@ -410,6 +438,7 @@ int vt_cmd_monitor(int argc, char **argv)
 	if (!err)
 		err = run(&s, &e);
 	vt_monitor_close(s.m);
+	vt_bw_free(s.bw);
 	vt_names_free(s.names);
 	vt_blame_free(s.blame);
 	vt_window_fini(&s.w);
