@@ -52,6 +52,9 @@ struct vt_vec {
 	float (*reduce[VT_FOLD_COUNT])(const float *x, size_t n);
 	/** accum: acc[i] = acc[i] (+) x[i] */
 	void (*accum[VT_FOLD_COUNT])(float *acc, const float *x, size_t n);
+	/** accum_rows: the same for @rows rows, @stride apart */
+	void (*accum_rows[VT_FOLD_COUNT])(float *acc, const float *x, size_t n, size_t rows,
+					  size_t stride);
 	/** y = exp(x - max); returns the sum of y. y == x allowed */
 	float (*exp_sum)(float *y, const float *x, size_t n, float max);
 	/** sum of (x - mean)^2 */

@@ -97,10 +97,18 @@ static void columns(const struct reduce *p, float *y, const float *x, size_t n)
 	for (size_t r = 0; r < rows;) {
 		for (size_t k = 0; k < n; k++)
 			acc[k] = init;
-		do {
-			v->accum[p->fold](acc, x + it.off[1], n);
-			vt_nd_step(&it, &p->over, p->over.rank, 1);
-		} while (++r < rows && r % FLUSH);
+		if (p->over.rank == 1) {
+			const size_t run = rows - r < FLUSH ? rows - r : FLUSH;
+			const size_t stride = (size_t)p->over.stride[1][0];
+
+			v->accum_rows[p->fold](acc, x + r * stride, n, run, stride);
+			r += run;
+		} else {
+			do {
+				v->accum[p->fold](acc, x + it.off[1], n);
+				vt_nd_step(&it, &p->over, p->over.rank, 1);
+			} while (++r < rows && r % FLUSH);
+		}
 		for (size_t k = 0; k < n; k++)
 			total[k] = join(p->fold, total[k], acc[k]);
 	}
@@ -265,6 +273,14 @@ static int fold_of(enum vt_op op)
 	}
 }
 
+/* Long columns are cut into a cache line's worth at least, so that cores can share them. */
+static size_t column_tile(size_t cols, size_t rows)
+{
+	size_t tile = rows * cols < VT_TILE_ELEMS ? COLS : cols > 128 ? 64 : cols > 32 ? 32 : 16;
+
+	return tile < cols ? tile : cols;
+}
+
 static void choose(struct reduce *p, bool f32_rows)
 {
 	const int last = p->keep.rank - 1, inner = p->over.rank - 1;
@@ -278,8 +294,7 @@ static void choose(struct reduce *p, bool f32_rows)
 		vt_plan_rows(&p->plan, outs / (size_t)p->keep.dim[last], (size_t)p->keep.dim[last],
 			     COLS);
 		p->plan.tile[0] = 1;
-		if (p->plan.tile[1] > COLS)
-			p->plan.tile[1] = COLS;
+		p->plan.tile[1] = column_tile((size_t)p->keep.dim[last], p->n);
 	} else {
 		p->plan.task = generic_task;
 		vt_plan_rows(&p->plan, 1, outs,

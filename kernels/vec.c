@@ -55,6 +55,7 @@ const struct vt_vec VT_SUFFIX(vt_vec) = {
 		},
 	.reduce = {reduce_sum, reduce_sumsq, reduce_abs, reduce_max, reduce_min},
 	.accum = {accum_sum, accum_sumsq, accum_abs, accum_max, accum_min},
+	.accum_rows = {rows_sum, rows_sumsq, rows_abs, rows_max, rows_min},
 	.exp_sum = exp_sum,
 	.dev_sq = dev_sq,
 	.scale_rows = scale_rows,

@@ -120,6 +120,46 @@ static void accum_min(float *acc, const float *x, size_t n)
 	VT_EACH(acc, n, v_min(LD(acc), LD(x)));
 }
 
+/* The same down a block of columns: the sums stay in registers while the rows pass. */
+#define VT_ROWS(name, STEP)                                                                        \
+	static void name(float *acc, const float *x, size_t n, size_t rows, size_t stride)         \
+	{                                                                                          \
+		size_t i = 0;                                                                      \
+                                                                                                   \
+		for (; i + 4 * VT_LANES <= n; i += 4 * VT_LANES) {                                 \
+			vt_vf s[4];                                                                \
+			for (int k = 0; k < 4; k++)                                                \
+				s[k] = v_load(acc + i + k * VT_LANES);                             \
+			for (size_t r = 0; r < rows; r++)                                          \
+				for (int k = 0; k < 4; k++) {                                      \
+					vt_vf v = v_load(x + r * stride + i + k * VT_LANES),       \
+					      a = s[k];                                            \
+					s[k] = STEP;                                               \
+				}                                                                  \
+			for (int k = 0; k < 4; k++)                                                \
+				v_store(acc + i + k * VT_LANES, s[k]);                             \
+		}                                                                                  \
+		for (size_t m; i < n; i += m) {                                                    \
+			vt_vf a;                                                                   \
+			m = n - i < VT_LANES ? n - i : VT_LANES;                                   \
+			a = LD(acc);                                                               \
+			for (size_t r = 0; r < rows; r++) {                                        \
+				vt_vf v = LD(x + r * stride);                                      \
+				a = STEP;                                                          \
+			}                                                                          \
+			if (m == VT_LANES)                                                         \
+				v_store(acc + i, a);                                               \
+			else                                                                       \
+				v_store_part(acc + i, a, m);                                       \
+		}                                                                                  \
+	}
+
+VT_ROWS(rows_sum, a + v)
+VT_ROWS(rows_sumsq, v_fma(v, v, a))
+VT_ROWS(rows_abs, a + v_abs(v))
+VT_ROWS(rows_max, v_max(a, v))
+VT_ROWS(rows_min, v_min(a, v))
+
 /* The same order of additions as reduce_sum's tail: one accumulator is enough behind an exp. */
 static float exp_sum(float *y, const float *x, size_t n, float max)
 {
