@@ -158,17 +158,18 @@ TILE(14)
 typedef void (*tile_fn)(size_t cols, size_t kc, const float *a, size_t lda, const float *b,
 			const struct vt_gemm_out *o, bool first, bool last);
 
-static const tile_fn wide[VT_GEMM_MR] = {wide_1,  wide_2,  wide_3,  wide_4, wide_5,
-					 wide_6,  wide_7,  wide_8,  wide_9, wide_10,
-					 wide_11, wide_12, wide_13, wide_14};
-static const tile_fn narrow[VT_GEMM_MR] = {narrow_1,  narrow_2,	 narrow_3,  narrow_4, narrow_5,
-					   narrow_6,  narrow_7,	 narrow_8,  narrow_9, narrow_10,
-					   narrow_11, narrow_12, narrow_13, narrow_14};
+/* [more than 16 columns][rows - 1] */
+static const tile_fn tiles[2][VT_GEMM_MR] = {
+	{narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8, narrow_9,
+	 narrow_10, narrow_11, narrow_12, narrow_13, narrow_14},
+	{wide_1, wide_2, wide_3, wide_4, wide_5, wide_6, wide_7, wide_8, wide_9, wide_10, wide_11,
+	 wide_12, wide_13, wide_14},
+};
 
 static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, size_t lda,
 		     const float *b, const struct vt_gemm_out *o, bool first, bool last)
 {
-	(cols > 16 ? wide : narrow)[rows - 1](cols, kc, a, lda, b, o, first, last);
+	tiles[cols > 16][rows - 1](cols, kc, a, lda, b, o, first, last);
 }
 
 /* ---- gathering ---------------------------------------------------------------------------- */
