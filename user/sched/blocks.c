@@ -18,14 +18,18 @@
 #define BLOCKS_MARGIN_PPM 50000u
 /* A block this near its end is left alone: cores that join would hardly work. */
 #define GROW_WORTH_NS 100000u
-/* Lending stops at this urgency: beyond it a core buys next to no time. */
-#define LEND_URGENCY (VT_URGENCIES - 2)
+/* Core-time above the least that a plan may cost to be faster. */
+#define EFFICIENT_PERCENT 10u
+#define LEND_PERCENT 20u
 
-/** One request about to start. */
+/* Ranked with the waiting requests: a running block that wants more cores. */
+#define IS_BLOCK (1u << 31)
+
+/** One request about to start, or one block about to grow (then index has IS_BLOCK). */
 struct pick {
 	const struct vt_plan_cell *cells;
 	const struct vt_plan *plan;
-	uint32_t request;
+	uint32_t index; /* in view.requests, or in view.blocks | IS_BLOCK */
 	uint32_t urgency;
 	uint16_t want; /* cores demanded */
 };
@@ -63,6 +67,17 @@ static bool hopeless(const struct vt_turn *t, const struct vt_request *r, const 
 	return r->next_layer ? !slack : slack < m->fastest_ns;
 }
 
+/* Cores a running block demands and does not have; 0 if it ends too soon to use them. */
+static unsigned int missing(const struct ctx *c, const struct vt_block *b)
+{
+	unsigned int n = vt_coreset_count(&b->cores);
+
+	if (n >= b->wanted || b->flags & VT_BLOCK_STOPPING ||
+	    b->end_ns < c->t.view->now_ns + GROW_WORTH_NS)
+		return 0;
+	return b->wanted - n;
+}
+
 static void rank(struct ctx *c)
 {
 	struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
@@ -83,6 +98,9 @@ static void rank(struct ctx *c)
 		else if (late->n < late->cap) /* requests come by id: the first are the oldest */
 			late->at[late->n++].index = i;
 	}
+	for (uint32_t i = 0; i < c->t.n_blocks; i++)
+		if (missing(c, &c->t.view->blocks[i]))
+			vt_rank_put(on_time, c->t.view->blocks[i].deadline_ns, i | IS_BLOCK);
 	vt_rank_sort(on_time);
 }
 
@@ -93,6 +111,15 @@ static void add_pick(struct picks *p, const struct pick *x)
 	p->want_sum += p->at[p->n++].want;
 }
 
+static void add_grow(struct ctx *c, uint32_t index)
+{
+	struct pick *x = &c->on_time.at[c->on_time.n++];
+
+	x->index = index;
+	x->want = (uint16_t)missing(c, &c->t.view->blocks[index & ~IS_BLOCK]);
+	c->on_time.want_sum += x->want;
+}
+
 static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
 {
 	const struct vt_request *r = &c->t.view->requests[index];
@@ -100,7 +127,7 @@ static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
 
 	if (!m)
 		return false;
-	ret->request = index;
+	ret->index = index;
 	ret->urgency = 0;
 	ret->plan = m->plan;
 	ret->cells = vt_plan_cells(m->plan, c->tr->code, c->grain, c->level, r->next_layer);
@@ -109,11 +136,25 @@ static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
 
 static unsigned int urgency_of(const struct ctx *c, const struct pick *x)
 {
-	uint64_t slack = vt_turn_slack(&c->t, c->t.view->requests[x->request].deadline_ns);
+	uint64_t slack = vt_turn_slack(&c->t, c->t.view->requests[x->index].deadline_ns);
 	unsigned int u = vt_plan_urgency(x->cells, margin(c, slack));
 
 	if (u == VT_URGENCIES && x->cells[VT_URGENCIES - 1].rest_ns <= slack)
 		u = VT_URGENCIES - 1;
+	return u;
+}
+
+/*
+ * The most urgent plan that costs little more core-time than the cheapest. Where scaling is nearly
+ * linear, few fast servers beat many slow ones: the same work is done, and who waits waits less.
+ */
+static unsigned int efficient(const struct pick *x, unsigned int u)
+{
+	uint64_t most = x->cells[0].rest_core_us;
+
+	most += most * EFFICIENT_PERCENT / 100;
+	while (u + 1 < VT_URGENCIES && x->cells[u + 1].rest_core_us <= most)
+		u++;
 	return u;
 }
 
@@ -125,10 +166,15 @@ static void choose(struct ctx *c)
 	c->on_time.n = c->on_time.want_sum = 0;
 	c->late.n = c->late.want_sum = 0;
 	for (uint32_t k = 0; k < on_time->n && c->on_time.want_sum < c->t.n_free + c->lent; k++) {
+		if (on_time->at[k].index & IS_BLOCK) {
+			add_grow(c, on_time->at[k].index);
+			continue;
+		}
 		if (!pick_of(c, on_time->at[k].index, &x))
 			continue;
 		x.urgency = urgency_of(c, &x);
 		if (x.urgency < VT_URGENCIES) {
+			x.urgency = efficient(&x, x.urgency);
 			add_pick(&c->on_time, &x);
 		} else {
 			x.urgency = 0;
@@ -142,24 +188,35 @@ static void choose(struct ctx *c)
 			add_pick(&c->late, &x);
 }
 
-/* Most urgent plan of @x whose next block needs at most @cores. */
+/* Most urgent plan of @x whose next block needs at most @cores and that wastes little of them. */
 static void raise(struct pick *x, unsigned int cores)
 {
-	for (unsigned int u = x->urgency + 1; u <= LEND_URGENCY; u++)
-		if (x->plan->points[x->cells[u].point] <= cores)
+	uint64_t most = x->cells[0].rest_core_us;
+
+	most += most * LEND_PERCENT / 100;
+	for (unsigned int u = x->urgency + 1; u < VT_URGENCIES; u++)
+		if (x->plan->points[x->cells[u].point] <= cores && x->cells[u].rest_core_us <= most)
 			x->urgency = u;
 }
 
 static void start(struct ctx *c, const struct pick *x, unsigned int cores)
 {
 	vt_turn_start(&c->t, &(struct vt_start){
-				     .request = x->request,
+				     .request = x->index,
 				     .end = x->cells[x->urgency].end,
 				     .wanted = x->want,
 				     .cores = (uint16_t)cores,
 				     .code = c->tr->code,
 				     .use_level = c->tr->use_level,
 			     });
+}
+
+static void grow(struct ctx *c, const struct pick *x)
+{
+	uint32_t i = x->index & ~IS_BLOCK;
+
+	vt_turn_grow(&c->t, i, x->want < c->t.n_free ? x->want : c->t.n_free,
+		     c->t.view->blocks[i].wanted);
 }
 
 /* In order; the last one may get fewer cores than it demands and grows when there are more. */
@@ -171,6 +228,10 @@ static void start_all(struct ctx *c, struct picks *p, bool lend)
 		struct pick *x = &p->at[k];
 		unsigned int cores = x->want;
 
+		if (x->index & IS_BLOCK) {
+			grow(c, x);
+			continue;
+		}
 		if (lend && spare) {
 			raise(x, x->want + spare / (p->n - k));
 			cores = x->plan->points[x->cells[x->urgency].point];
@@ -191,37 +252,22 @@ static unsigned int lent_to(const struct ctx *c, const struct vt_block *b)
 	return n - b->wanted;
 }
 
-static void take_back(struct ctx *c, unsigned int missing)
+static void take_back(struct ctx *c, unsigned int needed)
 {
-	for (uint32_t i = 0; i < c->t.n_blocks && missing; i++) {
+	for (uint32_t i = 0; i < c->t.n_blocks && needed; i++) {
 		unsigned int n = lent_to(c, &c->t.view->blocks[i]);
 
-		n = n < missing ? n : missing;
+		n = n < needed ? n : needed;
 		if (n && vt_turn_shrink(&c->t, i, n))
-			missing -= n;
+			needed -= n;
 	}
 }
 
-/* Free cores go to blocks that run on fewer than they demand, the earliest deadline first. */
-static void grow_conflicts(struct ctx *c)
+static void shed_all(struct ctx *c)
 {
-	struct vt_rank *r = &c->s->late;
-
-	vt_rank_init(r, c->t.n_free);
-	for (uint32_t i = 0; i < c->t.n_blocks; i++) {
-		const struct vt_block *b = &c->t.view->blocks[i];
-
-		if (b->end_ns >= c->t.view->now_ns + GROW_WORTH_NS &&
-		    !(b->flags & VT_BLOCK_STOPPING) && vt_coreset_count(&b->cores) < b->wanted)
-			vt_rank_put(r, b->deadline_ns, i);
-	}
-	vt_rank_sort(r);
-	for (uint32_t k = 0; k < r->n && c->t.n_free; k++) {
-		const struct vt_block *b = &c->t.view->blocks[r->at[k].index];
-		unsigned int n = b->wanted - vt_coreset_count(&b->cores);
-
-		vt_turn_grow(&c->t, r->at[k].index, n < c->t.n_free ? n : c->t.n_free, b->wanted);
-	}
+	for (uint32_t k = 0; k < c->late.n; k++)
+		if (!vt_turn_shed(&c->t, c->late.at[k].index))
+			return;
 }
 
 void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
@@ -237,14 +283,15 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 		c.lent += lent_to(&c, &view->blocks[i]);
 	if (!c.t.n_free && !c.lent)
 		return;
-	c.level = vt_turn_level(&c.t);
+	c.level = c.tr->use_level ? vt_turn_level(&c.t) : 0;
 	c.grain = c.t.n_free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
 	rank(&c);
 	choose(&c);
 	if (c.on_time.want_sum > c.t.n_free)
 		take_back(&c, c.on_time.want_sum - c.t.n_free);
 	start_all(&c, &c.on_time, c.late.n == 0);
-	start_all(&c, &c.late, false);
-	if (c.t.n_free)
-		grow_conflicts(&c);
+	if (s->cfg.shed)
+		shed_all(&c);
+	else
+		start_all(&c, &c.late, false);
 }
