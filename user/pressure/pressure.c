@@ -56,6 +56,7 @@ void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *ob
 			double ns = (double)o->window_ns;
 
 			p->domain[d].counted = 1;
+			smooth(&p->domain[d].busy_mean, p->domain[d].busy, o->window_ns);
 			smooth(&p->domain[d].ref, (double)o->llc_refs / ns, o->window_ns);
 			smooth(&p->domain[d].miss, (double)o->llc_misses / ns, o->window_ns);
 			raise_to(&p->ref_max, p->domain[d].ref);
@@ -71,12 +72,29 @@ static double share(double x, double max)
 	return max > 0 ? x / max : 0;
 }
 
+static double clamp01(double x)
+{
+	/* written so that a NaN becomes 0 */
+	return x > 0 ? (x < 1 ? x : 1) : 0;
+}
+
+/*
+ * Rates lag: they hold what has just ended, the newcomer's own last block included. Scaling them by
+ * the cores busy now over those busy then takes out what is gone; an idle machine has no pressure.
+ */
+static double still_there(const struct vt_pressure *p, uint32_t d)
+{
+	return clamp01(share(p->domain[d].busy, p->domain[d].busy_mean));
+}
+
 static void features(const struct vt_pressure *p, uint32_t d, double x[N])
 {
+	double still = still_there(p, d);
+
 	x[0] = 1;
-	x[1] = share(p->domain[d].ref, p->ref_max);
-	x[2] = share(p->domain[d].miss, p->miss_max);
-	x[3] = share(p->miss_all, p->miss_all_max);
+	x[1] = share(p->domain[d].ref, p->ref_max) * still;
+	x[2] = share(p->domain[d].miss, p->miss_max) * still;
+	x[3] = share(p->miss_all, p->miss_all_max) * still;
 	x[4] = p->domain[d].busy;
 }
 
@@ -87,12 +105,6 @@ static double dot(const double a[N], const double b[N])
 	for (unsigned int i = 0; i < N; i++)
 		s += a[i] * b[i];
 	return s;
-}
-
-static double clamp01(double x)
-{
-	/* written so that a NaN becomes 0 */
-	return x > 0 ? (x < 1 ? x : 1) : 0;
 }
 
 /* One step of recursive least squares; a weight below 1 means a noisier measurement. */

@@ -54,8 +54,8 @@ struct vt_pressure {
 	double error;	     /* mean absolute, as a share of VT_PPM */
 	uint64_t checked_ns; /* last correction */
 	struct {
-		double ref, miss; /* smoothed rates, per ns */
-		double busy;
+		double ref, miss;	/* smoothed rates, per ns */
+		double busy, busy_mean; /* now, and over the windows that the rates are of */
 		uint32_t counted;
 	} domain[VT_PRESSURE_DOMAINS];
 };

@@ -2,27 +2,31 @@
 /*
  * VELTAIR's layer blocks, as this project schedules them.
  *
- *   1. Requests that can still meet their deadline come first, the earliest deadline first; the
- *      others yield: they get cores that nobody else wants.
- *   2. A request demands the cheapest plan whose remaining time fits its slack (plan.h).
- *   3. Cores left over are lent to the blocks just started, then to running blocks that got fewer
- *      than they demand.
- *   4. Lent cores are taken back as soon as somebody's demand needs them.
+ *   1. Order. Requests that can still meet their deadline come first, the earliest deadline first.
+ *      The others yield: they are refused, or run on cores that nobody else wants. A running block
+ *      that got fewer cores than it demands stands in the same queue: without that, newcomers take
+ *      what it waits for.
+ *   2. Demand. A request needs the cheapest plan whose remaining time fits its slack (plan.h). It
+ *      demands more where that is nearly free: the most urgent plan within a few percent of the
+ *      least core-time. Few fast servers beat many slow ones: the same work is done, and who
+ *      waits, waits less.
+ *   3. Grant. Free cores in order of 1; the last one gets what there is and grows later.
+ *   4. Lending. Cores still left make the blocks that start now faster than they demand.
  *
- * Plans are looked up in order of deadline and only until the cores are spoken for: with a thousand
- * waiting and one block's cores free that is one or two requests, not a thousand.
+ * Plans are looked up in order and only until the cores are spoken for: with a thousand waiting and
+ * one block's cores free that is one or two requests, not a thousand.
  */
 #include "sched/state.h"
 
 /* Part of the slack kept for what the profile does not know, ppm. */
-#define BLOCKS_MARGIN_PPM 50000u
-/* A block this near its end is left alone: cores that join would hardly work. */
-#define GROW_WORTH_NS 100000u
-/* Core-time above the least that a plan may cost to be faster. */
-#define EFFICIENT_PERCENT 10u
-#define LEND_PERCENT 20u
+#define MARGIN_PPM 50000u
+/* A block this near its end is left alone: cores that join or leave would hardly matter. */
+#define WORTH_NS 100000u
+/* Core-time above the least that a demand may cost to be faster, and that a loan may cost. */
+#define DEMAND_PERCENT 10u
+#define LEND_PERCENT   20u
 
-/* Ranked with the waiting requests: a running block that wants more cores. */
+/* Ranked with the waiting requests: a running block that demands more cores. */
 #define IS_BLOCK (1u << 31)
 
 /** One request about to start, or one block about to grow (then index has IS_BLOCK). */
@@ -45,79 +49,92 @@ struct ctx {
 	const struct vt_traits *tr;
 	unsigned int level;
 	enum vt_grain grain;
-	uint32_t lent; /* cores that running blocks hold beyond their demand */
 	struct picks on_time, late;
 };
 
-static uint64_t margin(const struct ctx *c, uint64_t slack_ns)
-{
-	uint32_t ppm = c->s->cfg.margin_ppm ? c->s->cfg.margin_ppm : BLOCKS_MARGIN_PPM;
+/* ---- 1. order --------------------------------------------------------------------------- */
 
-	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
-}
-
-/*
- * A first, cheap guess whether a request can end in time, so that ranking touches two cache lines
- * each. choose() looks closer at those that rank high.
- */
-static bool hopeless(const struct vt_turn *t, const struct vt_request *r, const struct vt_model *m)
-{
-	uint64_t slack = vt_turn_slack(t, r->deadline_ns);
-
-	return r->next_layer ? !slack : slack < m->fastest_ns;
-}
-
-/* Cores a running block demands and does not have; 0 if it ends too soon to use them. */
+/* Cores a running block demands and does not have; 0 if it cannot use them any more. */
 static unsigned int missing(const struct ctx *c, const struct vt_block *b)
 {
 	unsigned int n = vt_coreset_count(&b->cores);
 
 	if (n >= b->wanted || b->flags & VT_BLOCK_STOPPING ||
-	    b->end_ns < c->t.view->now_ns + GROW_WORTH_NS)
+	    b->end_ns < c->t.view->now_ns + WORTH_NS)
 		return 0;
 	return b->wanted - n;
+}
+
+static void rank_blocks(struct ctx *c)
+{
+	for (uint32_t i = 0; i < c->t.n_blocks; i++) {
+		const struct vt_block *b = &c->t.view->blocks[i];
+		const struct vt_model *m;
+
+		if (!missing(c, b))
+			continue;
+		m = vt_turn_model(&c->t, b->model);
+		if (m && b->layer_now < m->n_layers)
+			vt_rank_put(&c->s->rank, b->deadline_ns, i | IS_BLOCK);
+	}
 }
 
 static void rank(struct ctx *c)
 {
 	struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
+	uint64_t now = c->t.view->now_ns;
 
-	vt_rank_init(on_time, c->t.n_free + c->lent);
-	vt_rank_init(late, c->t.n_free);
+	vt_rank_init(on_time, c->t.n_free + 1);
+	vt_rank_init(late, VT_RANK_MAX);
 	for (uint32_t i = 0; i < c->t.view->n_requests; i++) {
 		const struct vt_request *r = &c->t.view->requests[i];
-		const struct vt_model *m;
+		const struct vt_model *m = vt_turn_known(&c->t, r);
 
-		if (vt_rank_full_above(on_time, r->deadline_ns) && late->n == late->cap)
-			continue;
-		m = vt_turn_known(&c->t, r);
 		if (!m)
 			continue;
-		if (!hopeless(&c->t, r, m))
+		/* How long the rest of a begun request takes, choose() will see. */
+		if (r->deadline_ns < now + (r->next_layer ? 0 : m->fastest_ns)) {
+			/* Requests come by id: the first are the oldest. */
+			if (late->n < late->cap)
+				late->at[late->n++].index = i;
+		} else if (!vt_rank_full_above(on_time, r->deadline_ns)) {
 			vt_rank_put(on_time, r->deadline_ns, i);
-		else if (late->n < late->cap) /* requests come by id: the first are the oldest */
-			late->at[late->n++].index = i;
+		}
 	}
-	for (uint32_t i = 0; i < c->t.n_blocks; i++)
-		if (missing(c, &c->t.view->blocks[i]))
-			vt_rank_put(on_time, c->t.view->blocks[i].deadline_ns, i | IS_BLOCK);
+	rank_blocks(c);
 	vt_rank_sort(on_time);
 }
 
-static void add_pick(struct picks *p, const struct pick *x)
+/* ---- 2. demand -------------------------------------------------------------------------- */
+
+static uint64_t margin(const struct ctx *c, uint64_t slack_ns)
 {
-	p->at[p->n] = *x;
-	p->at[p->n].want = x->plan->points[x->cells[x->urgency].point];
-	p->want_sum += p->at[p->n++].want;
+	uint32_t ppm = c->s->cfg.margin_ppm ? c->s->cfg.margin_ppm : MARGIN_PPM;
+
+	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
 }
 
-static void add_grow(struct ctx *c, uint32_t index)
+/* The cheapest plan that ends in time, without the margin if need be; VT_URGENCIES if none does. */
+static unsigned int needed(const struct ctx *c, const struct vt_plan_cell *cells, uint64_t deadline)
 {
-	struct pick *x = &c->on_time.at[c->on_time.n++];
+	uint64_t slack = vt_turn_slack(&c->t, deadline);
+	unsigned int u = vt_plan_urgency(cells, margin(c, slack));
 
-	x->index = index;
-	x->want = (uint16_t)missing(c, &c->t.view->blocks[index & ~IS_BLOCK]);
-	c->on_time.want_sum += x->want;
+	if (u == VT_URGENCIES && cells[VT_URGENCIES - 1].rest_ns <= slack)
+		u = VT_URGENCIES - 1;
+	return u;
+}
+
+/* The most urgent plan from @u on that costs at most @percent above the cheapest of all. */
+static unsigned int affordable(const struct vt_plan_cell *cells, unsigned int u,
+			       unsigned int percent)
+{
+	uint64_t most = cells[0].rest_core_us;
+
+	most += most * percent / 100;
+	while (u + 1 < VT_URGENCIES && cells[u + 1].rest_core_us <= most)
+		u++;
+	return u;
 }
 
 static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
@@ -128,74 +145,73 @@ static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
 	if (!m)
 		return false;
 	ret->index = index;
-	ret->urgency = 0;
 	ret->plan = m->plan;
 	ret->cells = vt_plan_cells(m->plan, c->tr->code, c->grain, c->level, r->next_layer);
 	return true;
 }
 
-static unsigned int urgency_of(const struct ctx *c, const struct pick *x)
+static void add(struct picks *p, const struct pick *x)
 {
-	uint64_t slack = vt_turn_slack(&c->t, c->t.view->requests[x->index].deadline_ns);
-	unsigned int u = vt_plan_urgency(x->cells, margin(c, slack));
-
-	if (u == VT_URGENCIES && x->cells[VT_URGENCIES - 1].rest_ns <= slack)
-		u = VT_URGENCIES - 1;
-	return u;
+	p->at[p->n++] = *x;
+	p->want_sum += x->want;
 }
 
-/*
- * The most urgent plan that costs little more core-time than the cheapest. Where scaling is nearly
- * linear, few fast servers beat many slow ones: the same work is done, and who waits waits less.
- */
-static unsigned int efficient(const struct pick *x, unsigned int u)
+static void add_request(struct ctx *c, uint32_t index)
 {
-	uint64_t most = x->cells[0].rest_core_us;
+	struct pick x;
+	unsigned int u;
 
-	most += most * EFFICIENT_PERCENT / 100;
-	while (u + 1 < VT_URGENCIES && x->cells[u + 1].rest_core_us <= most)
-		u++;
-	return u;
+	if (!pick_of(c, index, &x))
+		return;
+	u = needed(c, x.cells, c->t.view->requests[index].deadline_ns);
+	x.urgency = u < VT_URGENCIES ? affordable(x.cells, u, DEMAND_PERCENT) : 0;
+	x.want = x.plan->points[x.cells[x.urgency].point];
+	add(u < VT_URGENCIES ? &c->on_time : &c->late, &x);
+}
+
+static void add_block(struct ctx *c, uint32_t index)
+{
+	struct pick x = {.index = index};
+
+	x.want = (uint16_t)missing(c, &c->t.view->blocks[index & ~IS_BLOCK]);
+	add(&c->on_time, &x);
 }
 
 static void choose(struct ctx *c)
 {
 	const struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
-	struct pick x;
 
 	c->on_time.n = c->on_time.want_sum = 0;
 	c->late.n = c->late.want_sum = 0;
-	for (uint32_t k = 0; k < on_time->n && c->on_time.want_sum < c->t.n_free + c->lent; k++) {
-		if (on_time->at[k].index & IS_BLOCK) {
-			add_grow(c, on_time->at[k].index);
-			continue;
-		}
-		if (!pick_of(c, on_time->at[k].index, &x))
-			continue;
-		x.urgency = urgency_of(c, &x);
-		if (x.urgency < VT_URGENCIES) {
-			x.urgency = efficient(&x, x.urgency);
-			add_pick(&c->on_time, &x);
-		} else {
-			x.urgency = 0;
-			add_pick(&c->late, &x);
-		}
+	for (uint32_t k = 0; k < on_time->n && c->on_time.want_sum <= c->t.n_free; k++) {
+		uint32_t index = on_time->at[k].index;
+
+		if (index & IS_BLOCK)
+			add_block(c, index);
+		else
+			add_request(c, index);
 	}
-	for (uint32_t k = 0; k < late->n && c->late.n < VT_RANK_MAX &&
-			     c->on_time.want_sum + c->late.want_sum < c->t.n_free;
-	     k++)
-		if (pick_of(c, late->at[k].index, &x))
-			add_pick(&c->late, &x);
+	for (uint32_t k = 0; k < late->n && c->late.n < VT_RANK_MAX; k++) {
+		struct pick x = {0};
+
+		if (!pick_of(c, late->at[k].index, &x))
+			continue;
+		x.want = x.plan->points[x.cells[0].point];
+		add(&c->late, &x);
+		if (!c->s->cfg.shed && c->late.want_sum >= c->t.n_free)
+			break;
+	}
 }
 
-/* Most urgent plan of @x whose next block needs at most @cores and that wastes little of them. */
+/* ---- 3., 4. grant and lend -------------------------------------------------------------- */
+
+/* The most urgent affordable plan of @x whose next block takes at most @cores. */
 static void raise(struct pick *x, unsigned int cores)
 {
-	uint64_t most = x->cells[0].rest_core_us;
+	unsigned int top = affordable(x->cells, x->urgency, LEND_PERCENT);
 
-	most += most * LEND_PERCENT / 100;
-	for (unsigned int u = x->urgency + 1; u < VT_URGENCIES; u++)
-		if (x->plan->points[x->cells[u].point] <= cores && x->cells[u].rest_core_us <= most)
+	for (unsigned int u = x->urgency + 1; u <= top; u++)
+		if (x->plan->points[x->cells[u].point] <= cores)
 			x->urgency = u;
 }
 
@@ -211,25 +227,18 @@ static void start(struct ctx *c, const struct pick *x, unsigned int cores)
 			     });
 }
 
-static void grow(struct ctx *c, const struct pick *x)
-{
-	uint32_t i = x->index & ~IS_BLOCK;
-
-	vt_turn_grow(&c->t, i, x->want < c->t.n_free ? x->want : c->t.n_free,
-		     c->t.view->blocks[i].wanted);
-}
-
-/* In order; the last one may get fewer cores than it demands and grows when there are more. */
-static void start_all(struct ctx *c, struct picks *p, bool lend)
+static void grant(struct ctx *c, struct picks *p, bool lend)
 {
 	unsigned int spare = p->want_sum < c->t.n_free ? c->t.n_free - p->want_sum : 0;
 
 	for (uint32_t k = 0; k < p->n && c->t.n_free; k++) {
 		struct pick *x = &p->at[k];
-		unsigned int cores = x->want;
+		unsigned int cores = x->want < c->t.n_free ? x->want : c->t.n_free;
 
 		if (x->index & IS_BLOCK) {
-			grow(c, x);
+			uint32_t i = x->index & ~IS_BLOCK;
+
+			vt_turn_grow(&c->t, i, cores, c->t.view->blocks[i].wanted);
 			continue;
 		}
 		if (lend && spare) {
@@ -238,32 +247,11 @@ static void start_all(struct ctx *c, struct picks *p, bool lend)
 			cores = cores > x->want ? cores : x->want;
 			spare -= cores - x->want;
 		}
-		start(c, x, cores < c->t.n_free ? cores : c->t.n_free);
+		start(c, x, cores);
 	}
 }
 
-/* Cores a running block holds beyond its demand, unless it is about to give all of them back. */
-static unsigned int lent_to(const struct ctx *c, const struct vt_block *b)
-{
-	unsigned int n = vt_coreset_count(&b->cores);
-
-	if (!b->wanted || n <= b->wanted || b->end_ns < c->t.view->now_ns + GROW_WORTH_NS)
-		return 0;
-	return n - b->wanted;
-}
-
-static void take_back(struct ctx *c, unsigned int needed)
-{
-	for (uint32_t i = 0; i < c->t.n_blocks && needed; i++) {
-		unsigned int n = lent_to(c, &c->t.view->blocks[i]);
-
-		n = n < needed ? n : needed;
-		if (n && vt_turn_shrink(&c->t, i, n))
-			needed -= n;
-	}
-}
-
-static void shed_all(struct ctx *c)
+static void shed(struct ctx *c)
 {
 	for (uint32_t k = 0; k < c->late.n; k++)
 		if (!vt_turn_shed(&c->t, c->late.at[k].index))
@@ -273,25 +261,22 @@ static void shed_all(struct ctx *c)
 void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
 {
 	struct vt_policy_state *s = state;
+	unsigned int free;
 	struct ctx c;
 
 	c.s = s;
 	c.tr = s->traits;
 	vt_turn_begin(&c.t, view, ret, s->traits->needs);
-	c.lent = 0;
-	for (uint32_t i = 0; view->n_requests && i < c.t.n_blocks; i++)
-		c.lent += lent_to(&c, &view->blocks[i]);
-	if (!c.t.n_free && !c.lent)
+	free = c.t.n_free;
+	if (!free && !view->n_requests)
 		return;
-	c.level = c.tr->use_level ? vt_turn_level(&c.t) : 0;
-	c.grain = c.t.n_free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
+	c.level = s->traits->use_level ? vt_turn_level(&c.t) : 0;
+	c.grain = free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
 	rank(&c);
 	choose(&c);
-	if (c.on_time.want_sum > c.t.n_free)
-		take_back(&c, c.on_time.want_sum - c.t.n_free);
-	start_all(&c, &c.on_time, c.late.n == 0);
+	grant(&c, &c.on_time, c.late.n == 0 || s->cfg.shed);
 	if (s->cfg.shed)
-		shed_all(&c);
+		shed(&c);
 	else
-		start_all(&c, &c.late, false);
+		grant(&c, &c.late, false);
 }

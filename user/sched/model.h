@@ -35,7 +35,9 @@ struct vt_model {
 	/* [n_layers][n_versions]: bytes moved to and from DRAM when alone; NULL if unknown. */
 	const uint64_t *dram_bytes;
 	const struct vt_plan *plan; /* from vt_plan_init(); needed by every policy */
-	uint64_t fastest_ns; /* whole model at level 0, every layer at its best; from the plan */
+	/* Two bounds for a whole request on an idle machine, from the plan. */
+	uint64_t fastest_ns;	/* every layer on its fastest cores and code */
+	uint64_t least_core_ns; /* every layer on its cheapest */
 };
 
 /** vt_model_ns - entry of the time table; no bounds check */

@@ -165,23 +165,24 @@ static void fill_cells(const struct layout *o, unsigned int code, unsigned int g
 	make_monotone(o->cells[code][grain], (size_t)VT_LEVELS * plan->n_layers);
 }
 
-static uint64_t fastest_ns(const struct vt_model *m, unsigned int n_points)
+static void set_bounds(struct vt_model *m, unsigned int n_points)
 {
-	uint64_t sum = 0;
-
+	m->fastest_ns = m->least_core_ns = 0;
 	for (unsigned int l = 0; l < m->n_layers; l++) {
-		uint64_t least = UINT64_MAX;
+		uint64_t ns = UINT64_MAX, core_ns = UINT64_MAX;
 
 		for (unsigned int v = 0; v < m->n_versions; v++)
 			for (unsigned int p = 0; p < n_points; p++) {
 				uint64_t t = vt_model_ns(m, l, v, 0, p);
 
-				if (t && t < least)
-					least = t;
+				if (t && t < ns)
+					ns = t;
+				if (t && t * m->points[p] < core_ns)
+					core_ns = t * m->points[p];
 			}
-		sum += least;
+		m->fastest_ns += ns;
+		m->least_core_ns += core_ns;
 	}
-	return sum;
 }
 
 int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void *mem, size_t len)
@@ -218,7 +219,7 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 		}
 	}
 	fill_fastest(&o);
-	m->fastest_ns = fastest_ns(m, o.plan->n_points);
+	set_bounds(m, o.plan->n_points);
 	m->plan = o.plan;
 	return 0;
 }

@@ -7,7 +7,7 @@
  *
  *     f[l][p] = (cores[p] + lambda) * ns[l][p] + min( f[l+1][p],                 the block goes on
  *                                                     min over q of open[l+1][q] )   or is cut
- *     open[l][q] = f[l][q] + kappa * cores[q]
+ *     open[l][q] = f[l][q] + kappa * cores[q] + (cores[q] + lambda) * wake[q]
  *
  * This is the best segmentation and the best counts together, in layers x counts steps. kappa is
  * what handing one core to a new block costs. It is the paper's dynamic threshold put as a price:
@@ -19,6 +19,18 @@
  */
 #define KAPPA_FINE_NS	5000u
 #define KAPPA_COARSE_NS 80000u
+
+/*
+ * Time a block spends before its first layer: waking its cores. A futex wake of a core that sleeps
+ * takes microseconds, the cores after the first come in the shadow of it.
+ */
+#define OPEN_NS	     5000u
+#define OPEN_CORE_NS 500u
+
+static uint64_t open_ns(const struct vt_cut *c, unsigned int point)
+{
+	return OPEN_NS + (uint64_t)OPEN_CORE_NS * c->plan->points[point];
+}
 
 static uint64_t layer_ns(const struct vt_cut *c, unsigned int point, unsigned int begin,
 			 unsigned int end)
@@ -61,7 +73,7 @@ static struct vt_plan_cell *cell_at(const struct vt_cut *c, unsigned int layer)
 static void put(const struct vt_cut *c, unsigned int layer, unsigned int end, unsigned int point)
 {
 	struct vt_plan_cell *cell = cell_at(c, layer);
-	uint64_t ns = layer_ns(c, point, layer, end);
+	uint64_t ns = layer_ns(c, point, layer, end) + open_ns(c, point);
 	uint64_t core_us = (ns * c->plan->points[point] + 999) / 1000;
 
 	*cell = (struct vt_plan_cell){
@@ -94,7 +106,8 @@ static void cut_path(const struct vt_cut *c, uint64_t kappa_ns)
 				c->until[p] = (uint16_t)(l + 1);
 			}
 			c->cost[p] += priced(c, p, l, l + 1);
-			opened = c->cost[p] + 16u * kappa_ns * c->plan->points[p];
+			opened = c->cost[p] + 16u * kappa_ns * c->plan->points[p] +
+				 (16u * c->plan->points[p] + c->lambda_16) * open_ns(c, p);
 			if (opened < open) {
 				open = opened;
 				best = p;

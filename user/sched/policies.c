@@ -16,40 +16,40 @@ static const struct vt_traits planaria = {0};
 static const struct vt_traits ac = {
 	.needs = ADAPTIVE(LAYER),
 	.code = VT_PLAN_ADAPTIVE,
-	.use_level = 0,
+	.use_level = 1,
 };
 static const struct vt_traits as = {
 	.needs = SOLO(FINE) | SOLO(COARSE),
 	.code = VT_PLAN_SOLO,
-	.use_level = 0,
+	.use_level = 1,
 	.grain = VT_GRAIN_FINE,
 	.coarse_grain = VT_GRAIN_COARSE,
 };
 static const struct vt_traits full = {
 	.needs = ADAPTIVE(FINE) | ADAPTIVE(COARSE),
 	.code = VT_PLAN_ADAPTIVE,
-	.use_level = 0,
+	.use_level = 1,
 	.grain = VT_GRAIN_FINE,
 	.coarse_grain = VT_GRAIN_COARSE,
 };
 static const struct vt_traits pivot = {
 	.needs = ADAPTIVE(PIVOT_FINE) | ADAPTIVE(PIVOT_COARSE),
 	.code = VT_PLAN_ADAPTIVE,
-	.use_level = 0,
+	.use_level = 1,
 	.grain = VT_GRAIN_PIVOT_FINE,
 	.coarse_grain = VT_GRAIN_PIVOT_COARSE,
 };
 static const struct vt_traits by_layer = {
 	.needs = ADAPTIVE(LAYER),
 	.code = VT_PLAN_ADAPTIVE,
-	.use_level = 0,
+	.use_level = 1,
 	.grain = VT_GRAIN_LAYER,
 	.coarse_grain = VT_GRAIN_LAYER,
 };
 static const struct vt_traits by_model = {
 	.needs = ADAPTIVE(MODEL),
 	.code = VT_PLAN_ADAPTIVE,
-	.use_level = 0,
+	.use_level = 1,
 	.grain = VT_GRAIN_MODEL,
 	.coarse_grain = VT_GRAIN_MODEL,
 };
