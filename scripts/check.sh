@@ -44,6 +44,13 @@ step "tests"
 make -j"$j" tests
 make -s run-tests
 
+step "gcc and clang decide alike"
+for c in release clang; do
+	make -s CONFIG=$c build/$c/tests/unit/sched_dump
+	build/$c/tests/unit/sched_dump >build/$c/decisions.txt
+done
+cmp build/release/decisions.txt build/clang/decisions.txt
+
 step "a million random views per policy"
 VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/test_policy_props
 

@@ -72,7 +72,8 @@ static inline void toy_arrive(struct toy *t)
 
 	t->arrivals_left--;
 	t->next_arrival += 1 + vt_rng_below(&t->rng, 2 * t->mean_gap_ns);
-	if (t->view.v.n_requests == FX_REQUESTS) {
+	/* Every running request may come back to wait. */
+	if (t->view.v.n_requests >= FX_REQUESTS - FX_CORES) {
 		t->lost++;
 		return;
 	}
