@@ -168,7 +168,8 @@ static bool make_cgroups(struct fixture *f, struct vt_err *e)
 	for (int i = 0; i < TENANTS; i++) {
 		snprintf(f->cgroup[i], sizeof(f->cgroup[i]), "%s/vt-exact-%d-%d", root,
 			 (int)getpid(), i);
-		snprintf(f->procs[i], sizeof(f->procs[i]), "%s/cgroup.procs", f->cgroup[i]);
+		snprintf(f->procs[i], sizeof(f->procs[i]), "%s/vt-exact-%d-%d/cgroup.procs", root,
+			 (int)getpid(), i);
 		if (mkdir(f->cgroup[i], 0755)) {
 			vt_fail(e, -errno, "cannot make %s: %s", f->cgroup[i], strerror(errno));
 			return false;
