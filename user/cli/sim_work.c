@@ -144,7 +144,7 @@ static int run_policy(const struct sim_opts *o, const struct sim_mix *m,
 		.stepped = rec ? rec->stepped : NULL,
 		.recorder = rec ? rec->self : NULL,
 	};
-	struct vt_sim_result r;
+	struct vt_sim_result r = {0};
 	uint64_t host = vt_now_mono_ns();
 	int rc = tally_init(&t, m, o->requests);
 
