@@ -57,3 +57,7 @@ VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/te
 # Kernels of other releases in emulated guests: a minute or two, and 120 MB of packages the first time.
 step "BPF programs under other kernels"
 make -s check-vm
+
+step "page faults per tenant, 20 runs of each size; 100 starts and kill -9s of the monitor"
+VT_EXACT_RUNS=20 VT_KILL_RUNS=100 prove --timer --exec scripts/tap.sh build/release/tests/bpf/test_exact \
+	build/release/tests/bpf/test_monitor

@@ -135,7 +135,7 @@ static void test_cgroup_move_cuts(void **state)
 	struct toucher t = {0};
 	struct vt_tenant row;
 	struct stat st;
-	uint64_t faults;
+	uint64_t faults = 0;
 
 	if (vt_cgroup_mount(NULL, root, sizeof(root), &e)) {
 		vt_monitor_close(m);
