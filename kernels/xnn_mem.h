@@ -10,6 +10,7 @@
 #ifndef VT_KERNELS_XNN_MEM_H
 #define VT_KERNELS_XNN_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct xnn_allocator;
@@ -23,5 +24,8 @@ void vt_xnn_mem_share(void);
 
 /** vt_xnn_mem_bytes - memory behind all large blocks; shared pages count once */
 size_t vt_xnn_mem_bytes(void);
+
+/** vt_xnn_usable - whether XNNPACK has kernels for this CPU (xnn_ops.c) */
+bool vt_xnn_usable(void);
 
 #endif

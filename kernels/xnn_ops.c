@@ -51,6 +51,11 @@ static bool xnn_ready(void)
 	return xnn_initialize(vt_xnn_allocator()) == xnn_status_success;
 }
 
+bool vt_xnn_usable(void)
+{
+	return xnn_ready();
+}
+
 static bool all_f32(const struct vt_graph *g, const struct vt_node *n)
 {
 	for (int i = 0; i < n->n_in; i++)
