@@ -9,8 +9,8 @@
 #define OWN(id)	  &vt_kernel_##id
 
 static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
-	[VT_OP_CONV2D] =
-		LIST(&vt_conv2d_dw_f32, &vt_conv2d_gemm_f32, &vt_xnn_conv2d_f32, OWN(conv)),
+	[VT_OP_CONV2D] = LIST(&vt_conv2d_dw_f32, &vt_conv2d_wino_f32, &vt_conv2d_gemm_f32,
+			      &vt_xnn_conv2d_f32, OWN(conv)),
 	[VT_OP_DECONV2D] = LIST(&vt_xnn_deconv2d_f32, OWN(conv)),
 	[VT_OP_FC] = LIST(&vt_fc_gemm_f32, &vt_xnn_fc_f32, OWN(fc)),
 	[VT_OP_MATMUL] = LIST(&vt_matmul_gemm_f32, OWN(matmul)),

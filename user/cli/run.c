@@ -75,7 +75,7 @@ static error_t number(struct argp_state *st, const char *flag, const char *arg, 
 static void add_dim(struct argp_state *st, struct run_args *a, char *arg)
 {
 	char *eq = strrchr(arg, '=');
-	uint64_t v;
+	uint64_t v = 0;
 
 	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS)
 		argp_error(st, "--dim '%s': say NAME=N, at most %d times", arg, MAX_DIMS);
