@@ -33,7 +33,7 @@ static const struct argp_option options[] = {
 static void add_dim(struct argp_state *state, struct args *a, char *arg)
 {
 	char *eq = strchr(arg, '=');
-	uint64_t v;
+	uint64_t v = 0;
 
 	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS)
 		argp_error(state, "--dim '%s': say NAME=N, at most %d times", arg, MAX_DIMS);
