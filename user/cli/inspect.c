@@ -35,8 +35,10 @@ static void add_dim(struct argp_state *state, struct args *a, char *arg)
 	char *eq = strchr(arg, '=');
 	uint64_t v = 0;
 
-	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS)
+	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS) {
 		argp_error(state, "--dim '%s': say NAME=N, at most %d times", arg, MAX_DIMS);
+		return;
+	}
 	*eq = '\0';
 	a->dims[a->n_dims++] = (struct vt_dim_binding){arg, (int64_t)v};
 }

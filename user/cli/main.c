@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,16 @@ int vt_cmd_fail(const char *cmd, const struct vt_err *e)
 	return (int)vt_exit_code(e->code);
 }
 
-/* argp's second line, "Try `...' for more information", tells a script nothing: an error is one
- * line. */
-static ssize_t drop_try_line(void *cookie, const char *buf, size_t len)
+/*
+ * argp ends an error with "Try `...' for more information", on two lines if the name is long. It
+ * tells a script nothing, and an error is one line: drop all from there on.
+ */
+static ssize_t drop_try_lines(void *cookie, const char *buf, size_t len)
 {
-	if (len < 5 || memcmp(buf, "Try `", 5) != 0)
+	static bool over;
+
+	over |= len >= 5 && !memcmp(buf, "Try `", 5);
+	if (!over)
 		fwrite(buf, 1, len, stderr);
 	return (ssize_t)len;
 }
@@ -36,7 +42,7 @@ static const struct argp *given; /* to vt_cmd_parse(); a process parses once */
 static error_t parse_with_short_errors(int key, char *arg, struct argp_state *state)
 {
 	if (key == ARGP_KEY_INIT) {
-		FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){.write = drop_try_line});
+		FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){.write = drop_try_lines});
 
 		if (f) {
 			setvbuf(f, NULL, _IOLBF, 1024); /* a line at a time */

@@ -77,8 +77,10 @@ static void add_dim(struct argp_state *st, struct run_args *a, char *arg)
 	char *eq = strrchr(arg, '=');
 	uint64_t v = 0;
 
-	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS)
+	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS) {
 		argp_error(st, "--dim '%s': say NAME=N, at most %d times", arg, MAX_DIMS);
+		return;
+	}
 	*eq = '\0';
 	a->dim[a->n_dims++] = (struct vt_dim_binding){arg, (int64_t)v};
 }
