@@ -1,16 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 # Rules only; the lists live in the Kbuild file of each directory.
 #
-#   make              build everything into build/release
-#   make demo         install what is needed, build, run real models, show the result
-#   make check        install what is needed, build, run every test this machine can run
-#   make conformance  every case of ONNX's test data, and the seven full models beside ONNX Runtime
-#   make bench        all that is measured: one layer, the scheduler, models beside ONNX Runtime
-#   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
-#   make install      the program and its man pages, PREFIX=/usr/local, DESTDIR for packages
-#   make man          the man pages only
-#   make clean        remove build/
-#   make help         this text
+#   make                everything into build/release; -j8 for eight at a time
+#   make demo           install what is needed, build, run real models, show the result
+#   make check          install what is needed, build, run every test this machine can run
+#   make check-quick    build, rules of the tree, unit and end-to-end tests: no root, nothing installed
+#   make check-vm       the BPF programs under three Debian kernels in guests, with a scripted PMU
+#   make check-monitor  100 runs of each exactness test, 1000 starts and kill -9s: RUNS=100 KILLS=1000
+#   make conformance    every case of ONNX's test data, and the seven full models beside ONNX Runtime
+#   make fuzz           libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
+#   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan
+#   make bench          one layer, the scheduler, models beside ONNX Runtime:
+#                       bench-gemm, bench-sched, bench-ort (BENCH="--models resnet-50 --threads 1")
+#   make bench-sim      blocks per second of the simulator
+#   make bench-monitor  what a switch, a read-out and a cut cost; needs root
+#   make machine-probe  constants of this machine for a machine file of `veltair sim`
+#   make deps           only install what is needed (Debian packages; needs root if some are missing)
+#   make ort            ONNX Runtime from npm into build/node
+#   make install        the program and its man pages, PREFIX=/usr/local, DESTDIR for packages; uninstall
+#   make man            the man pages only
+#   make format         clang-format on all sources
+#   make docs/operators.md   the page from the import table
+#   make clean          remove build/
+#   make help           this text
+#
+# CONFIG=release (default), clang, debug, asan, tsan, fuzz: each builds into build/$CONFIG.
 
 CC       = gcc
 CLANG   ?= clang
@@ -211,7 +225,8 @@ check: deps
 	scripts/check.sh
 
 demo: deps
-	$(MAKE) all $(O)/tests/bench/bench_peak
+	@echo "building: two or three minutes on two cores"
+	@$(MAKE) -s -j$(shell nproc) all $(O)/tests/bench/bench_peak
 	scripts/demo.sh
 
 .PHONY: man
@@ -277,7 +292,7 @@ clean:
 	rm -rf $(BUILD)
 
 help:
-	@sed -n 's/^#   //p' Makefile
+	@sed -n -e '/^CC /q' -e 's/^#   //p' -e 's/^# CONFIG/\nCONFIG/p' Makefile
 
 .PHONY: tests run-tests format
 tests: $(tests) all

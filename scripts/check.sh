@@ -5,10 +5,38 @@ set -eu
 cd "$(dirname "$0")/.."
 j=$(nproc)
 
+results=$PWD/build/check
+mkdir -p "$results"
+export VT_TAP_LOG="$results/tap" # every result of every test, by scripts/tap.sh
+: >"$VT_TAP_LOG"
+began=$(date +%s) step_began=
+now_doing=
+
 step() {
+	[ -z "$step_began" ] || echo "-- $(($(date +%s) - step_began)) s: $now_doing"
+	now_doing=$* step_began=$(date +%s)
 	echo
 	echo "== $*"
 }
+
+# Why things were skipped, and the totals as the last line.
+finish() {
+	status=$?
+	[ $status = 0 ] || echo "-- failed after $(($(date +%s) - step_began)) s: $now_doing"
+	echo
+	echo "== result, after $(($(date +%s) - began)) s"
+	sed -n 's/.*# SKIP */skipped: /p' "$VT_TAP_LOG" | sort | uniq -c
+	awk -v status=$status '
+		/^(ok|1\.\.0).*# SKIP/ { skipped++; next }
+		/^ok/ { passed++ }
+		/^not ok/ { failed++ }
+		END {
+			if (status && !failed)
+				failed = 1 # a build, a rule of the tree
+			printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+		}' "$VT_TAP_LOG" | tee "$results/totals"
+}
+trap finish EXIT
 
 step "rules of the tree"
 scripts/check-tree.sh
@@ -56,7 +84,8 @@ VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/te
 
 # Kernels of other releases in emulated guests: a minute or two, and 120 MB of packages the first time.
 step "BPF programs under other kernels"
-make -s check-vm
+make -s build/release/tests/vm/veltair-vm
+prove --timer --exec scripts/tap.sh scripts/check-vm.sh :: build/release/tests/vm/veltair-vm
 
 step "page faults per tenant, 20 runs of each size; 100 starts and kill -9s of the monitor"
 VT_EXACT_RUNS=20 VT_KILL_RUNS=100 prove --timer --exec scripts/tap.sh build/release/tests/bpf/test_exact \

@@ -1,12 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Run one test, a cmocka binary or a script that prints TAP itself, for `prove --exec`.
+# With VT_TAP_LOG=FILE the results are also appended there.
 export CMOCKA_MESSAGE_OUTPUT=TAP
-case $1 in
-*.sh) exec "$@" ;;
-esac
-# cmocka 1.1.5 prints a skipped test as "not ok N # SKIP", which TAP reads as a failure.
+log=${VT_TAP_LOG:-/dev/null}
 out=$("$@")
 rc=$?
-printf '%s\n' "$out" | sed 's/^not \(ok [0-9]* # SKIP\)/\1/'
+# cmocka 1.1.5 prints a skipped test as "not ok N # SKIP", which TAP reads as a failure.
+out=$(printf '%s\n' "$out" | sed 's/^not \(ok [0-9]* # SKIP\)/\1/')
+printf '%s\n' "$out" | tee -a "$log"
+case $rc:$out in
+0:* | *"not ok"*) ;;
+*) echo "not ok - $1 ended with status $rc" >>"$log" ;;
+esac
 exit $rc
