@@ -45,3 +45,13 @@ fi
 
 step "where the time of one model goes"
 "$veltair" run "$zoo/mobilenet-v2.onnx" --threads "$threads" --profile | head -n 40
+
+step "who runs here while a model runs, and what is counted"
+"$veltair" run "$zoo/resnet-50.onnx" --threads 1 --iters 1000000 >/dev/null 2>&1 &
+busy=$!
+trap 'kill "$busy" 2>/dev/null || true' EXIT
+"$veltair" monitor --no-pin --by process --duration 2 --top 5 || echo "(the monitor does not run here: see above)"
+kill "$busy" 2>/dev/null || true
+
+step "two policies on a simulated machine of 64 cores, the same 4000 requests"
+"$veltair" sim --machine 3990x --mix light --policy planaria,veltair-full --rate 400
