@@ -157,6 +157,11 @@ $(O)/gen/%.o: $(O)/gen/%.c
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+e2e-bin := $(addprefix $(O)/,$(e2e-bin-y))
+$(e2e-bin): $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(O)/tests/unit/onnx_text.o $(O)/libvt.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(e2e-bin:=.d)
 fuzzers := $(addprefix $(O)/tests/fuzz/,$(fuzz-y))
 $(fuzzers): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
@@ -216,7 +221,7 @@ deps:
 	scripts/deps.sh
 
 # What needs no new package and no root, for the inner loop of work.
-check-quick: all $(tests)
+check-quick: all $(tests) $(e2e-bin)
 	scripts/check-tree.sh
 	scripts/check-pure.sh $(O)/libvtpure.a
 	prove --timer --exec scripts/tap.sh $(tests) $(e2e-y)
@@ -295,7 +300,7 @@ help:
 	@sed -n -e '/^CC /q' -e 's/^#   //p' -e 's/^# CONFIG/\nCONFIG/p' Makefile
 
 .PHONY: tests run-tests format
-tests: $(tests) all
+tests: $(tests) $(e2e-bin) all
 run-tests:
 	@prove --timer --exec scripts/tap.sh $(tests) $(if $(filter release,$(CONFIG)),$(e2e-y))
 

@@ -77,11 +77,16 @@ static void add_dim(struct argp_state *st, struct run_args *a, char *arg)
 	char *eq = strrchr(arg, '=');
 	uint64_t v = 0;
 
-	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v) || a->n_dims == MAX_DIMS) {
-		argp_error(st, "--dim '%s': say NAME=N, at most %d times", arg, MAX_DIMS);
+	if (!eq || eq == arg || vt_parse_u64(eq + 1, 1, INT32_MAX, &v)) {
+		argp_error(st, "--dim '%s': say NAME=N, N from 1 to %d", arg, INT32_MAX);
 		return;
 	}
+	if (a->n_dims == MAX_DIMS)
+		argp_error(st, "--dim: at most %d of them", MAX_DIMS);
 	*eq = '\0';
+	for (int i = 0; i < a->n_dims; i++)
+		if (!strcmp(a->dim[i].name, arg))
+			argp_error(st, "--dim: '%s' is given twice", arg);
 	a->dim[a->n_dims++] = (struct vt_dim_binding){arg, (int64_t)v};
 }
 

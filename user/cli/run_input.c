@@ -13,11 +13,15 @@
 int vt_given_read(struct vt_given_inputs *in, const char *flag, struct vt_err *e)
 {
 	const char *eq = strchr(flag, '='), *file = eq ? eq + 1 : "", *dot = strrchr(file, '.');
-	struct vt_given_input *more, g = {0};
+	struct vt_given_input *more, g = {.file = file};
 	int err;
 
 	if (!eq || eq == flag || !dot)
 		return vt_fail(e, -EINVAL, "--input '%s': say NAME=FILE.npy or NAME=FILE.pb", flag);
+	for (int i = 0; i < in->n; i++)
+		if (strlen(in->at[i].name) == (size_t)(eq - flag) &&
+		    !memcmp(in->at[i].name, flag, (size_t)(eq - flag)))
+			return vt_fail(e, -EINVAL, "--input: '%s' is given twice", in->at[i].name);
 	if (!strcmp(dot, ".npy"))
 		err = vt_npy_read(file, &g.value, e);
 	else if (!strcmp(dot, ".pb"))
@@ -61,15 +65,20 @@ const struct vt_value *vt_given_value(void *arg, const char *name)
 	return NULL;
 }
 
-static int check_given(const struct vt_tensor *t, const struct vt_value *v, struct vt_err *e)
+static int check_given(const struct vt_tensor *t, const struct vt_given_inputs *in,
+		       const struct vt_value *v, struct vt_err *e)
 {
+	const char *file = "";
 	char want[96], got[96];
 
+	for (int i = 0; i < in->n; i++)
+		if (&in->at[i].value == v)
+			file = in->at[i].file;
+
 	if (v->dtype != t->dtype || !vt_shape_equal(&v->shape, &t->shape))
-		return vt_fail(e, -EINVAL,
-			       "input '%s': the file holds %s %s, the model wants %s %s", t->name,
-			       vt_dtype_name(v->dtype), vt_shape_text(&v->shape, got, sizeof(got)),
-			       vt_dtype_name(t->dtype),
+		return vt_fail(e, -EINVAL, "input '%s': %s holds %s %s, the model wants %s %s",
+			       t->name, file, vt_dtype_name(v->dtype),
+			       vt_shape_text(&v->shape, got, sizeof(got)), vt_dtype_name(t->dtype),
 			       vt_shape_text(&t->shape, want, sizeof(want)));
 	return 0;
 }
@@ -85,7 +94,7 @@ static int make_value(const struct vt_tensor *t, struct vt_rng *r, struct vt_giv
 	void *data = calloc(1, bytes ? bytes : 1);
 
 	*ret = (struct vt_given_input){
-		strdup(t->name), {t->dtype, t->shape, data, bytes, free_value}, true};
+		strdup(t->name), NULL, {t->dtype, t->shape, data, bytes, free_value}, true};
 	if (!data || !ret->name) {
 		free(ret->name);
 		free(data);
@@ -114,7 +123,7 @@ int vt_make_inputs(const struct vt_model *m, struct vt_given_inputs *in, uint64_
 		int err;
 
 		if (v) {
-			err = check_given(t, v, e);
+			err = check_given(t, in, v, e);
 			if (err)
 				return err;
 			continue;
@@ -145,30 +154,65 @@ void vt_fill_inputs(struct vt_model *m, int inst, struct vt_given_inputs *in)
 	}
 }
 
+#define MAX_PATH 4096
+
+static int output_path(const struct vt_model *m, int i, const char *dir, char *path,
+		       struct vt_err *e)
+{
+	const char *name = m->graph.tensors[m->graph.outputs[i]].name;
+	size_t at = (size_t)snprintf(path, MAX_PATH, "%s/", dir);
+
+	if (at + strlen(name) + 5 > MAX_PATH)
+		return vt_fail(e, -ENAMETOOLONG, "%s: path of output '%.100s' is too long", dir,
+			       name);
+	snprintf(path + at, MAX_PATH - at, "%s.npy", name);
+	for (char *c = path + at; *c; c++)
+		if (*c == '/' || *c == ':')
+			*c = '_';
+	return 0;
+}
+
+/* Every output has a file of its own, or nothing is written. */
+static int check_paths(const struct vt_model *m, const char *dir, struct vt_err *e)
+{
+	char path[MAX_PATH], other[MAX_PATH];
+	int err = 0;
+
+	for (int i = 0; i < m->graph.n_outputs && !err; i++) {
+		err = output_path(m, i, dir, path, e);
+		for (int k = 0; k < i && !err; k++) {
+			if (m->graph.outputs[k] == m->graph.outputs[i])
+				continue; /* the same tensor twice: the same bytes */
+			err = output_path(m, k, dir, other, e);
+			if (!err && !strcmp(path, other))
+				err = vt_fail(e, -EINVAL,
+					      "%s would hold two outputs, '%.100s' and '%.100s'",
+					      path, m->graph.tensors[m->graph.outputs[k]].name,
+					      m->graph.tensors[m->graph.outputs[i]].name);
+		}
+	}
+	return err;
+}
+
 int vt_write_outputs(const struct vt_model *m, int inst, const char *dir, struct vt_err *e)
 {
+	int err = check_paths(m, dir, e);
+
+	if (err)
+		return err;
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		return vt_fail(e, -errno, "%s: cannot make the directory: %s", dir,
 			       strerror(errno));
-	for (int i = 0; i < m->graph.n_outputs; i++) {
+	for (int i = 0; i < m->graph.n_outputs && !err; i++) {
 		const struct vt_tensor *t = &m->graph.tensors[m->graph.outputs[i]];
 		struct vt_value v = {
 			t->dtype, t->shape, vt_model_tensor(m, inst, m->graph.outputs[i]),
 			(size_t)vt_shape_elems(&t->shape) * vt_dtype_bytes(t->dtype), NULL};
-		char path[4096];
-		size_t at = (size_t)snprintf(path, sizeof(path), "%s/", dir);
-		int err;
+		char path[MAX_PATH];
 
-		if (at + strlen(t->name) + 5 > sizeof(path))
-			return vt_fail(e, -ENAMETOOLONG, "%s: path of output '%.100s' is too long",
-				       dir, t->name);
-		snprintf(path + at, sizeof(path) - at, "%s.npy", t->name);
-		for (char *c = path + at; *c; c++)
-			if (*c == '/' || *c == ':')
-				*c = '_';
-		err = vt_npy_write(path, &v, e);
-		if (err)
-			return err;
+		err = output_path(m, i, dir, path, e);
+		if (!err)
+			err = vt_npy_write(path, &v, e);
 	}
-	return 0;
+	return err;
 }

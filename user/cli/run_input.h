@@ -8,6 +8,7 @@
 /** A `--input NAME=FILE` flag, read. */
 struct vt_given_input {
 	char *name;
+	const char *file; /* within the flag; NULL: made from the seed */
 	struct vt_value value;
 	bool used;
 };
@@ -17,7 +18,8 @@ struct vt_given_inputs {
 	int n;
 };
 
-/** vt_given_read - parse "NAME=FILE" (.npy or .pb) and read the file; 0 or -errno */
+/** vt_given_read - parse "NAME=FILE" (.npy or .pb; kept by the caller) and read the file; 0 or
+ * -errno */
 int vt_given_read(struct vt_given_inputs *in, const char *flag, struct vt_err *e);
 void vt_given_fini(struct vt_given_inputs *in);
 
@@ -36,7 +38,10 @@ int vt_make_inputs(const struct vt_model *m, struct vt_given_inputs *in, uint64_
  * run */
 void vt_fill_inputs(struct vt_model *m, int inst, struct vt_given_inputs *in);
 
-/** vt_write_outputs - DIR/NAME.npy for each output, '/' and ':' in names replaced by '_' */
+/**
+ * vt_write_outputs - DIR/NAME.npy for each output, '/' and ':' in names replaced by '_'
+ * -EINVAL, before anything is written, if that makes two outputs one file.
+ */
 int vt_write_outputs(const struct vt_model *m, int inst, const char *dir, struct vt_err *e);
 
 #endif
