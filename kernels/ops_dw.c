@@ -141,6 +141,7 @@ struct dw_ctx {
 	const struct dw_state *s;
 	const struct vt_dw *d;
 	size_t channels; /* of a slice */
+	size_t rows;	 /* of a part */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -148,30 +149,34 @@ static size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-static void dw_task(struct dw_ctx *c, size_t slice, size_t row)
+static void dw_task(struct dw_ctx *c, size_t part, size_t slice, size_t r)
 {
-	const size_t c0 = slice * c->channels;
+	const size_t c0 = slice * c->channels, row = part * c->rows + r;
 
-	c->s->row(c->d, row / c->d->oh, row % c->d->oh, c0,
-		  min_size(c0 + c->channels, c->d->channels));
+	if (row < c->s->batch * c->d->oh)
+		c->s->row(c->d, row / c->d->oh, row % c->d->oh, c0,
+			  min_size(c0 + c->channels, c->d->channels));
 }
 
-/* Slices of channels outside, rows inside: the next row finds all but its last input row in cache.
+/*
+ * One part of the rows per core, as the layer before cut them; in a part slices of channels, and in
+ * a slice rows: the next row finds all but its last input row in cache.
  */
 static void dw_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 {
 	struct dw_state *s = l->state;
-	struct dw_ctx c = {s, &s->inst[inst], 0};
-	const size_t pixels = (size_t)c.d->kernel * c.d->iw;
+	struct dw_ctx c = {s, &s->inst[inst], 0, 0};
+	const size_t pixels = (size_t)c.d->kernel * c.d->iw, rows = s->batch * c.d->oh;
 
 	c.channels = WINDOW_BYTES / sizeof(float) / pixels / VT_DW_BLOCK * VT_DW_BLOCK;
 	if (!c.channels)
 		c.channels = VT_DW_BLOCK;
 	if (c.d->ih * c.d->iw * c.d->channels * sizeof(float) > SLICED_BYTES)
 		c.channels = c.d->channels;
-	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)dw_task, &c,
-				   (c.d->channels + c.channels - 1) / c.channels,
-				   s->batch * c.d->oh, 0);
+	c.rows = (rows + gang->cores - 1) / gang->cores;
+	pthreadpool_parallelize_3d(gang, (pthreadpool_task_3d_t)dw_task, &c,
+				   (rows + c.rows - 1) / c.rows,
+				   (c.d->channels + c.channels - 1) / c.channels, c.rows, 0);
 }
 
 const struct vt_kernel vt_conv2d_dw_f32 = {"vt_conv2d_dw_f32", dw_create, dw_bind, dw_run,

@@ -97,8 +97,9 @@ static void cut_chunks(size_t rows, size_t cols, size_t others, size_t want,
 {
 	while (others * div_up(rows, *mc) * div_up(cols, *nc) < want) {
 		const bool can_rows = *mc > MIN_ROWS, can_cols = v->fit && *nc >= 2 * MIN_COLS;
+		const bool rows_first = !v->cols_outer && can_rows;
 
-		if (can_cols && (*nc > *mc || !can_rows))
+		if (can_cols && !rows_first && (*nc > *mc || !can_rows))
 			*nc = div_up(*nc / 2, MIN_COLS) * MIN_COLS;
 		else if (can_rows)
 			*mc = div_up(*mc, 2);

@@ -42,6 +42,7 @@ struct vt_job {
 	size_t step[VT_TILE_MAX_DIMS];	/* extent given to one call of fn inside a cell */
 	size_t cells[VT_TILE_MAX_DIMS]; /* cells along each dim */
 	size_t n_cells, cells_per_chunk, n_chunks;
+	uint32_t shares; /* of whoever runs the job: how many cores deal its chunks among them */
 };
 
 /** vt_job_run_chunk - run chunk @i of [0, n_chunks) on the calling thread */

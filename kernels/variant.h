@@ -32,13 +32,12 @@ const struct vt_variant *vt_variant_find(const char *name);
 
 /**
  * vt_variant_default - a good traversal where nothing has been measured
- * @rows, @cols: extents of the output; @k: products that stay in cache (vt_layer.depth);
- * @elem_bytes: of a weight
- * @l2_bytes: of one core
- * Chooses the widest column block whose weights fill at most a quarter of the L2: the rest is for
- * the rows that pass and for the output.
+ * @rows, @cols: extents of the output; @k: products that stay in cache (vt_layer.depth)
+ * @weight_bytes: of the whole layer; @l2_bytes: of one core
+ * Weights that fit in half of the L2: rows outermost. Otherwise the widest column block whose
+ * weights fill at most a quarter of it: the rest is for the rows that pass and for the output.
  */
-const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t elem_bytes,
+const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t weight_bytes,
 					    size_t l2_bytes);
 
 #endif

@@ -146,8 +146,9 @@ static int make_layers(struct vt_model *m, size_t l2_bytes, struct vt_err *e)
 		if (s->layer.scratch_bytes > m->scratch_bytes)
 			m->scratch_bytes = s->layer.scratch_bytes;
 		if (s->layer.depth)
-			s->variant = vt_variant_default(s->layer.rows, s->layer.cols,
-							s->layer.depth, sizeof(float), l2_bytes);
+			s->variant =
+				vt_variant_default(s->layer.rows, s->layer.cols, s->layer.depth,
+						   s->layer.weight_bytes, l2_bytes);
 		drop_packed(g, s, uses);
 	}
 	for (int i = 0; i < g->n_tensors && !err; i++)

@@ -14,6 +14,7 @@
 
 #define CACHE_LINE 64
 #define NOBODY	   (-1)
+#define MAX_SHARES 64
 
 /* The open job of a leader: sequence number above, chunks left to claim below. */
 #define TICKET(seq, left) ((uint64_t)(seq) << 32 | (left))
@@ -22,8 +23,11 @@
 struct worker {
 	struct pthreadpool gang; /* first: gang.run gets the worker back from it */
 
-	/* Written by the leader, read by helpers. */
-	_Alignas(CACHE_LINE) _Atomic uint64_t ticket;
+	/* Written by the leader, read by helpers. One ticket per share of the open job's chunks. */
+	struct {
+		_Alignas(CACHE_LINE) _Atomic uint64_t v;
+	} ticket[MAX_SHARES];
+	_Alignas(CACHE_LINE) _Atomic uint32_t shares; /* in use */
 	const struct vt_job
 		*_Atomic job; /* published before ticket, valid while a claimed chunk is not done */
 	uint32_t seq;	      /* leader only */
@@ -38,6 +42,7 @@ struct worker {
 	_Atomic int helps;		/* core whose worker it helps, or NOBODY */
 	_Atomic int call;		/* vt_pool_each() wants this worker */
 	_Atomic int stop;
+	_Atomic uint32_t rank; /* which share of its leader's jobs it starts with */
 
 	/* The worker's own. */
 	_Alignas(CACHE_LINE) _Atomic uint64_t busy_ns;
@@ -100,38 +105,76 @@ static void rouse(struct worker *w)
 
 /* ---- jobs --------------------------------------------------------------------------------- */
 
-/* Claim one chunk of @l's open job; false if there is none left. */
-static bool claim(struct worker *l, uint32_t *chunk, const struct vt_job **job)
+/*
+ * A job's chunks are dealt out in shares, one per core of the grant, each a run of neighbours: the
+ * core that wrote the upper half of an image reads the upper half. Who is through with its own
+ * share helps with others.
+ */
+static uint32_t share_start(uint32_t n, uint32_t shares, uint32_t i)
 {
-	uint64_t t = atomic_load_explicit(&l->ticket, memory_order_acquire);
+	return (uint32_t)((uint64_t)n * i / shares);
+}
 
-	while (LEFT(t)) {
-		if (!atomic_compare_exchange_weak_explicit(
-			    &l->ticket, &t, t - 1, memory_order_acq_rel, memory_order_acquire))
-			continue;
-		/* Our chunk is not done, so this is still the job that the ticket spoke of. */
-		*job = atomic_load_explicit(&l->job, memory_order_relaxed);
-		*chunk = (uint32_t)(*job)->n_chunks - LEFT(t);
-		return true;
+/* Claim one chunk of @l's open job, if there is one left, beginning with share *@share. */
+static bool claim(struct worker *l, uint32_t *share, uint32_t *chunk, const struct vt_job **job)
+{
+	const uint32_t shares = atomic_load_explicit(&l->shares, memory_order_relaxed);
+
+	for (uint32_t tried = 0; tried < shares; tried++, ++*share) {
+		uint64_t t;
+
+		*share %= shares;
+		t = atomic_load_explicit(&l->ticket[*share].v, memory_order_acquire);
+		while (LEFT(t)) {
+			if (!atomic_compare_exchange_weak_explicit(&l->ticket[*share].v, &t, t - 1,
+								   memory_order_acq_rel,
+								   memory_order_acquire))
+				continue;
+			/* Our chunk is not done, so this is still the job that the ticket spoke of.
+			 */
+			*job = atomic_load_explicit(&l->job, memory_order_relaxed);
+			*chunk = share_start((uint32_t)(*job)->n_chunks, (*job)->shares,
+					     *share + 1) -
+				 LEFT(t);
+			return true;
+		}
 	}
 	return false;
 }
 
+/* Is there anything to claim? May be wrong for a moment while a job is being opened. */
+static bool job_open(const struct worker *l)
+{
+	const uint32_t shares = atomic_load_explicit(&l->shares, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < shares; i++)
+		if (LEFT(atomic_load_explicit(&l->ticket[i].v, memory_order_acquire)))
+			return true;
+	return false;
+}
+
 /* The leader's side of one pthreadpool_parallelize_*() call. */
-static void lead_job(struct pthreadpool *gang, const struct vt_job *job)
+static void lead_job(struct pthreadpool *gang, const struct vt_job *const_job)
 {
 	struct worker *w = (struct worker *)gang;
+	struct vt_job job = *const_job;
 	const struct vt_job *mine;
-	uint32_t chunk, n = (uint32_t)job->n_chunks;
+	uint32_t chunk, share = 0, n = (uint32_t)job.n_chunks;
 	unsigned int turns = 0;
 
+	job.shares = gang->cores < MAX_SHARES ? gang->cores : MAX_SHARES;
+	w->seq++;
 	atomic_store_explicit(&w->done, 0, memory_order_relaxed);
-	atomic_store_explicit(&w->job, job, memory_order_relaxed);
-	atomic_store(&w->ticket, TICKET(++w->seq, n)); /* opens the job; pairs with claim() */
+	atomic_store_explicit(&w->job, &job, memory_order_relaxed);
+	atomic_store_explicit(&w->shares, job.shares, memory_order_relaxed);
+	for (uint32_t i = 0; i < job.shares; i++) /* opens the job; pairs with claim() */
+		atomic_store(&w->ticket[i].v,
+			     TICKET(w->seq, share_start(n, job.shares, i + 1) -
+						    share_start(n, job.shares, i)));
 	atomic_fetch_add(&w->opened, 1);
 	if (atomic_load(&w->sleepers))
 		futex_wake(&w->opened, INT32_MAX);
-	while (claim(w, &chunk, &mine)) {
+	while (claim(w, &share, &chunk, &mine)) {
 		vt_job_run_chunk(mine, chunk);
 		atomic_fetch_add_explicit(&w->done, 1, memory_order_relaxed);
 	}
@@ -146,10 +189,10 @@ static void lead_job(struct pthreadpool *gang, const struct vt_job *job)
 static void help(struct worker *w, struct worker *leader)
 {
 	const struct vt_job *job;
-	uint32_t chunk;
+	uint32_t chunk, share = atomic_load_explicit(&w->rank, memory_order_relaxed);
 
 	while (atomic_load_explicit(&w->helps, memory_order_acquire) == (int)leader->core &&
-	       claim(leader, &chunk, &job)) {
+	       claim(leader, &share, &chunk, &job)) {
 		vt_job_run_chunk(job, chunk);
 		atomic_fetch_add_explicit(&leader->done, 1, memory_order_release);
 	}
@@ -164,7 +207,7 @@ static void be_helper(struct worker *w, int core)
 	uint32_t opened;
 
 	while (atomic_load_explicit(&w->helps, memory_order_acquire) == core) {
-		if (LEFT(atomic_load_explicit(&leader->ticket, memory_order_acquire))) {
+		if (job_open(leader)) {
 			t0 = vt_now_mono_ns();
 			help(w, leader);
 			atomic_fetch_add_explicit(&w->busy_ns, vt_now_mono_ns() - t0,
@@ -179,7 +222,7 @@ static void be_helper(struct worker *w, int core)
 		 * after that. */
 		opened = atomic_load(&leader->opened);
 		atomic_fetch_add(&leader->sleepers, 1);
-		if (!LEFT(atomic_load(&leader->ticket)) && atomic_load(&w->helps) == core)
+		if (!job_open(leader) && atomic_load(&w->helps) == core)
 			futex_wait(&leader->opened, opened);
 		atomic_fetch_sub(&leader->sleepers, 1);
 		turns = 0;
@@ -277,6 +320,7 @@ static void *worker_main(void *arg)
 int vt_pool_start(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant)
 {
 	int first = vt_cpuset_next(grant, 0);
+	uint32_t rank = 1;
 	struct worker *l;
 
 	for (int c = first; c >= 0; c = vt_cpuset_next(grant, (unsigned int)c + 1))
@@ -289,8 +333,10 @@ int vt_pool_start(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset 
 	b->leader = (unsigned int)first;
 	l->gang.cores = vt_cpuset_count(grant);
 	for (int c = vt_cpuset_next(grant, (unsigned int)first + 1); c >= 0;
-	     c = vt_cpuset_next(grant, (unsigned int)c + 1))
+	     c = vt_cpuset_next(grant, (unsigned int)c + 1)) {
+		atomic_store_explicit(&p->worker[c]->rank, rank++, memory_order_relaxed);
 		set_helps(p->worker[c], first);
+	}
 	atomic_store_explicit(&l->block, b, memory_order_release);
 	rouse(l);
 	return 0;
