@@ -6,9 +6,14 @@ export CMOCKA_MESSAGE_OUTPUT=TAP
 log=${VT_TAP_LOG:-/dev/null}
 out=$("$@")
 rc=$?
-# cmocka 1.1.5 prints a skipped test as "not ok N # SKIP", which TAP reads as a failure.
-out=$(printf '%s\n' "$out" | sed 's/^not \(ok [0-9]* # SKIP\)/\1/')
+# cmocka 1.1.5 prints a skipped test as "not ok N # SKIP name", which TAP reads as a failure, and knows no
+# reasons: they came before, as "# SKIP function: reason", in the same order.
+out=$(printf '%s\n' "$out" | awk '
+	/^# SKIP / { sub(/^# SKIP [^:]*: /, ""); why[n++] = $0; next }
+	/^not ok [0-9]+ # SKIP/ { sub(/^not /, ""); if (k < n) $0 = $0 ": " why[k++] }
+	{ print }')
 printf '%s\n' "$out" | tee -a "$log"
+printf '%s\n' "$out" | sed -n 's/.*# SKIP /# skipped: /p' >&2
 case $rc:$out in
 0:* | *"not ok"*) ;;
 *) echo "not ok - $1 ended with status $rc" >>"$log" ;;

@@ -12,12 +12,13 @@
 
 #define VT_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/** vt_skip - skip the running test and print the unmet need */
+/** vt_skip - skip the running test and print the unmet need; scripts/tap.sh joins the two */
 #define vt_skip(...)                                                                               \
 	do {                                                                                       \
-		fprintf(stderr, "# SKIP %s: ", __func__);                                          \
-		fprintf(stderr, __VA_ARGS__);                                                      \
-		fputc('\n', stderr);                                                               \
+		printf("# SKIP %s: ", __func__);                                                   \
+		printf(__VA_ARGS__);                                                               \
+		putchar('\n');                                                                     \
+		fflush(stdout);                                                                    \
 		skip();                                                                            \
 	} while (0)
 
