@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "exec/model.h"
+#include "model/zoo.h"
+
+/*
+ * Whole models on the pool: two instances of one model at the same time, any set of cores, a core
+ * that joins while the model runs. The outputs are the same bits as those of a run on one thread.
+ */
+
+static const char *const names[] = {"mobilenet-v2-tiny", "efficientnet-b0-tiny", "resnet-50-tiny",
+				    "googlenet-tiny", "bert-large-tiny"};
+
+static char dir[] = "/tmp/veltair-test-model-XXXXXX";
+
+static struct vt_model *load(const char *name, int instances)
+{
+	struct vt_zoo_opts zo = {.seed = 1};
+	struct vt_model_opts o = {.instances = instances};
+	struct vt_model *m = NULL;
+	struct vt_err e = {0};
+	char path[128];
+
+	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
+	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
+	if (vt_model_load(&m, path, &o, &e))
+		fail_msg("%s", e.msg);
+	unlink(path);
+	return m;
+}
+
+/* Inputs of an instance from a seed; integers stay 0, a valid index anywhere. */
+static void fill(struct vt_model *m, int inst, uint64_t seed)
+{
+	struct vt_rng r = {seed};
+
+	for (int i = 0; i < m->graph.n_inputs; i++) {
+		const struct vt_tensor *t = &m->graph.tensors[m->graph.inputs[i]];
+		const size_t n = (size_t)vt_shape_elems(&t->shape);
+		void *to = vt_model_tensor(m, inst, m->graph.inputs[i]);
+
+		memset(to, 0, n * vt_dtype_bytes(t->dtype));
+		for (size_t k = 0; k < n && t->dtype == VT_F32; k++)
+			((float *)to)[k] = (float)(vt_rng_unit(&r) * 2 - 1);
+	}
+}
+
+static size_t output_bytes(const struct vt_model *m)
+{
+	const struct vt_tensor *t = &m->graph.tensors[m->graph.outputs[0]];
+
+	return (size_t)vt_shape_elems(&t->shape) * vt_dtype_bytes(t->dtype);
+}
+
+/* The first output of a run on the calling thread; to be freed. */
+static void *expected(struct vt_model *m, uint64_t seed)
+{
+	void *want = malloc(output_bytes(m));
+
+	assert_non_null(want);
+	assert_int_equal(vt_scratch_reserve(m->scratch_bytes), 0);
+	fill(m, 0, seed);
+	vt_model_run_inline(m, 0);
+	memcpy(want, vt_model_tensor(m, 0, m->graph.outputs[0]), output_bytes(m));
+	return want;
+}
+
+static void check_output(struct vt_model *m, int inst, const void *want)
+{
+	assert_memory_equal(vt_model_tensor(m, inst, m->graph.outputs[0]), want, output_bytes(m));
+}
+
+static struct vt_pool *two_cores(struct vt_cpuset one[2], struct vt_cpuset *both)
+{
+	struct vt_cpuset allowed;
+	struct vt_pool *p = NULL;
+	struct vt_err e = {0};
+	int c = -1;
+
+	vt_cpuset_allowed(&allowed);
+	memset(one, 0, 2 * sizeof(*one));
+	*both = (struct vt_cpuset){0};
+	for (int i = 0; i < 2; i++) {
+		c = vt_cpuset_next(&allowed, (unsigned int)(c + 1));
+		if (c < 0)
+			return NULL;
+		vt_cpuset_add(&one[i], (unsigned int)c);
+		vt_cpuset_add(both, (unsigned int)c);
+	}
+	assert_int_equal(vt_pool_open(&p, both, &e), 0);
+	return p;
+}
+
+static _Atomic int over;
+
+static void note_done(struct vt_block *b)
+{
+	atomic_fetch_add(&over, 1);
+}
+
+static void wait_for(int n)
+{
+	while (atomic_load(&over) < n)
+		sched_yield();
+}
+
+static void test_two_instances_at_once(void **state)
+{
+	struct vt_cpuset one[2], both;
+	struct vt_pool *p = two_cores(one, &both);
+
+	if (!p)
+		vt_skip("needs two cores");
+	for (size_t i = 0; i < VT_COUNT(names); i++) {
+		struct vt_model *m = load(names[i], 2);
+		void *want[2] = {expected(m, 7), expected(m, 8)};
+
+		assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
+		for (int round = 0; round < 20; round++) {
+			struct vt_run r[2];
+
+			atomic_store(&over, 0);
+			for (int k = 0; k < 2; k++) {
+				fill(m, k, 7 + (uint64_t)k);
+				vt_run_init(&r[k], m, k);
+				r[k].block.done = note_done;
+				assert_int_equal(vt_pool_start(p, &r[k].block, &one[k]), 0);
+			}
+			wait_for(2);
+			check_output(m, 0, want[0]);
+			check_output(m, 1, want[1]);
+		}
+		free(want[0]);
+		free(want[1]);
+		vt_model_free(m);
+	}
+	vt_pool_close(p);
+}
+
+static void test_any_cores_and_a_late_helper(void **state)
+{
+	struct vt_cpuset one[2], both;
+	struct vt_pool *p = two_cores(one, &both);
+	unsigned int second;
+
+	if (!p)
+		vt_skip("needs two cores");
+	second = (unsigned int)vt_cpuset_next(&one[1], 0);
+	for (size_t i = 0; i < VT_COUNT(names); i++) {
+		struct vt_model *m = load(names[i], 1);
+		void *want = expected(m, 7);
+
+		assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
+		for (int round = 0; round < 30; round++) {
+			struct vt_run r;
+
+			fill(m, 0, 7);
+			vt_run_init(&r, m, 0);
+			atomic_store(&over, 0);
+			r.block.done = note_done;
+			assert_int_equal(vt_pool_start(p, &r.block, round % 2 ? &both : &one[0]),
+					 0);
+			/* Sometimes in time, sometimes too late: neither may matter. */
+			if (round % 4 == 0)
+				vt_pool_join(p, (unsigned int)vt_cpuset_next(&one[0], 0), second);
+			wait_for(1);
+			vt_pool_leave(p, second);
+			check_output(m, 0, want);
+		}
+		free(want);
+		vt_model_free(m);
+	}
+	vt_pool_close(p);
+}
+
+/* Blocks: a run cut at every step, as the scheduler cuts it, is the same run. */
+static void test_blocks_of_one_layer(void **state)
+{
+	struct vt_cpuset one[2], both;
+	struct vt_pool *p = two_cores(one, &both);
+	struct vt_model *m;
+	struct vt_run r;
+	void *want;
+
+	if (!p)
+		vt_skip("needs two cores");
+	m = load("googlenet-tiny", 1);
+	want = expected(m, 3);
+	assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
+	fill(m, 0, 3);
+	for (int i = 0; i < m->n_steps; i++) {
+		vt_run_init(&r, m, 0);
+		r.first = i;
+		r.last = i + 1;
+		assert_int_equal(vt_pool_run(p, &r.block, i % 3 ? &both : &one[i % 2]), 0);
+	}
+	check_output(m, 0, want);
+	free(want);
+	vt_model_free(m);
+	vt_pool_close(p);
+}
+
+static int make_dir(void **state)
+{
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two_instances_at_once),
+		cmocka_unit_test(test_any_cores_and_a_late_helper),
+		cmocka_unit_test(test_blocks_of_one_layer),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
