@@ -67,4 +67,21 @@ void vt_layer_destroy(struct vt_layer *l);
 /** vt_kernel_eval - for constant folding: create, bind, run on the calling thread, destroy */
 extern const struct vt_eval vt_kernel_eval;
 
+/* ---- for kernels ------------------------------------------------------------------------- */
+
+/** vt_row_distance - elements from one row of the last dim to the next, of a view too */
+static inline size_t vt_row_distance(const struct vt_tensor *t)
+{
+	return (size_t)(t->row_stride ? t->row_stride : t->shape.dim[t->shape.rank - 1]);
+}
+
+/** vt_all_f32 - are all inputs that are there of type float32? */
+static inline bool vt_all_f32(const struct vt_graph *g, const struct vt_node *n)
+{
+	for (int i = 0; i < n->n_in; i++)
+		if (vt_in(g, n, i) && vt_in(g, n, i)->dtype != VT_F32)
+			return false;
+	return true;
+}
+
 #endif

@@ -149,7 +149,7 @@ static void attention_task(struct attention_ctx *c, size_t head, size_t part)
 static void attention_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 {
 	const struct attention_state *st = l->state;
-	const size_t units = st->batch * st->heads, want = 4 * (size_t)gang->cores;
+	const size_t units = st->batch * st->heads, want = 4 * (size_t)vt_gang_cores(gang);
 	struct attention_ctx c = {st, &st->inst[inst], 0};
 	size_t parts = (want + units - 1) / units;
 

@@ -64,11 +64,6 @@ static int set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi)
 	return 0;
 }
 
-static size_t row_distance(const struct vt_tensor *t)
-{
-	return (size_t)(t->row_stride ? t->row_stride : t->shape.dim[t->shape.rank - 1]);
-}
-
 static void pack(float *to, const float *w, const float *bias, size_t channels, size_t taps)
 {
 	for (size_t c = 0; c < channels; c++) {
@@ -115,8 +110,8 @@ static int dw_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	d.iw = (size_t)x->shape.dim[2];
 	d.oh = (size_t)y->shape.dim[1];
 	d.ow = (size_t)y->shape.dim[2];
-	d.ldx = row_distance(x);
-	d.ldy = row_distance(y);
+	d.ldx = vt_row_distance(x);
+	d.ldy = vt_row_distance(y);
 	d.kernel = n->p.conv.kh;
 	d.stride = n->p.conv.sh;
 	d.pt = n->p.conv.pt;
@@ -173,7 +168,7 @@ static void dw_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 		c.channels = VT_DW_BLOCK;
 	if (c.d->ih * c.d->iw * c.d->channels * sizeof(float) > SLICED_BYTES)
 		c.channels = c.d->channels;
-	c.rows = (rows + gang->cores - 1) / gang->cores;
+	c.rows = (rows + vt_gang_cores(gang) - 1) / vt_gang_cores(gang);
 	pthreadpool_parallelize_3d(gang, (pthreadpool_task_3d_t)dw_task, &c,
 				   (rows + c.rows - 1) / c.rows,
 				   (c.d->channels + c.channels - 1) / c.channels, c.rows, 0);

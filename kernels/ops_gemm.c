@@ -39,19 +39,6 @@ static int set_epilogue(struct vt_gemm_op *op, const struct vt_epilogue *epi)
 	return 0;
 }
 
-static bool all_f32(const struct vt_graph *g, const struct vt_node *n)
-{
-	for (int i = 0; i < n->n_in; i++)
-		if (vt_in(g, n, i) && vt_in(g, n, i)->dtype != VT_F32)
-			return false;
-	return true;
-}
-
-static size_t row_distance(const struct vt_tensor *t)
-{
-	return (size_t)(t->row_stride ? t->row_stride : t->shape.dim[t->shape.rank - 1]);
-}
-
 static void note_matrix(struct vt_layer *l, const struct vt_gemm_op *op)
 {
 	l->packed_in = 1u << 1 | 1u << 2;
@@ -138,7 +125,7 @@ static void conv_source(struct vt_gemm_src *s, const struct vt_node *n, const st
 	s->ic = (size_t)x->shape.dim[flat ? 2 : 3];
 	s->oh = flat ? 1 : (size_t)y->shape.dim[1];
 	s->ow = (size_t)y->shape.dim[flat ? 1 : 2];
-	s->ldx = row_distance(x);
+	s->ldx = vt_row_distance(x);
 	s->kh = n->p.conv.kh;
 	s->kw = n->p.conv.kw;
 	s->sh = n->p.conv.sh;
@@ -161,7 +148,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	struct gemm_state *s;
 	size_t gc, cols;
 
-	if (!vt_gemm_best() || !all_f32(g, n) || !w->data || (bias && !bias->data) ||
+	if (!vt_gemm_best() || !vt_all_f32(g, n) || !w->data || (bias && !bias->data) ||
 	    set_epilogue(&probe, &n->epi))
 		return -ENOTSUP;
 	gc = (size_t)w->shape.dim[1];
@@ -174,7 +161,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
 	conv_source(&s->proto.src, n, x, y);
 	s->proto.rows = (size_t)x->shape.dim[0] * s->proto.src.oh * s->proto.src.ow;
-	s->proto.ldc = row_distance(y);
+	s->proto.ldc = vt_row_distance(y);
 	set_epilogue(&s->proto, &n->epi);
 	for (size_t i = 0; i < groups; i++) {
 		vt_gemm_pack(s->panels + i * s->panel_floats,
@@ -209,7 +196,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	struct gemm_state *s;
 	size_t k, cols;
 
-	if (!vt_gemm_best() || !all_f32(g, n) || !w->data || (bias && !bias->data) ||
+	if (!vt_gemm_best() || !vt_all_f32(g, n) || !w->data || (bias && !bias->data) ||
 	    set_epilogue(&probe, &n->epi))
 		return -ENOTSUP;
 	k = (size_t)w->shape.dim[kn ? 0 : 1];
@@ -234,7 +221,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 					    .dw = 1,
 					    .k = k,
 					    .gc = k};
-	s->proto.ldc = row_distance(y);
+	s->proto.ldc = vt_row_distance(y);
 	set_epilogue(&s->proto, &n->epi);
 	vt_gemm_pack(s->panels, &(struct vt_gemm_weights){.w = w->data,
 							  .taps = 1,

@@ -96,11 +96,6 @@ static int set_epilogue(struct vt_wino *d, const struct vt_epilogue *epi)
 	}
 }
 
-static size_t row_distance(const struct vt_tensor *t)
-{
-	return (size_t)(t->row_stride ? t->row_stride : t->shape.dim[t->shape.rank - 1]);
-}
-
 /* Transform all kernels into [36][channels][cols], then pack each of the 36. */
 static int pack_weights(struct wino_state *s, const float *w, size_t channels, size_t cols)
 {
@@ -175,8 +170,8 @@ static int wino_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	d.iw = (size_t)x->shape.dim[2];
 	d.oh = (size_t)y->shape.dim[1];
 	d.ow = (size_t)y->shape.dim[2];
-	d.ldx = row_distance(x);
-	d.ldy = row_distance(y);
+	d.ldx = vt_row_distance(x);
+	d.ldy = vt_row_distance(y);
 	d.pt = n->p.conv.pt;
 	d.pl = n->p.conv.pl;
 	d.tiles_x = (d.ow + VT_WINO_OUT - 1) / VT_WINO_OUT;

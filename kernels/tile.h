@@ -60,6 +60,12 @@ struct pthreadpool {
 	unsigned int report_threads; /* what pthreadpool_get_threads_count() answers, see tile.c */
 };
 
+/** vt_gang_cores - cores that are expected to help; 1 for NULL, which is the calling thread */
+static inline unsigned int vt_gang_cores(const struct pthreadpool *gang)
+{
+	return gang ? gang->cores : 1;
+}
+
 /**
  * vt_tile_matrix - a matrix nest of our own kernels: M x N, rows in multiples of @mr
  * Like pthreadpool_parallelize_2d_tile_2d(gang, fn, ctx, M, N, mr, N, 0), but fn is given whole

@@ -56,19 +56,6 @@ bool vt_xnn_usable(void)
 	return xnn_ready();
 }
 
-static bool all_f32(const struct vt_graph *g, const struct vt_node *n)
-{
-	for (int i = 0; i < n->n_in; i++)
-		if (vt_in(g, n, i) && vt_in(g, n, i)->dtype != VT_F32)
-			return false;
-	return true;
-}
-
-static size_t row_distance(const struct vt_tensor *t)
-{
-	return (size_t)(t->row_stride ? t->row_stride : t->shape.dim[t->shape.rank - 1]);
-}
-
 static void xnn_destroy(struct vt_layer *l)
 {
 	struct xnn_state *s = l->state;
@@ -92,10 +79,10 @@ static void set_shapes(struct xnn_state *s, const struct vt_tensor *x, const str
 	s->ih = flat ? 1 : (size_t)x->shape.dim[1];
 	s->iw = (size_t)x->shape.dim[flat ? 1 : 2];
 	s->ic = (size_t)x->shape.dim[flat ? 2 : 3];
-	s->ldx = row_distance(x);
+	s->ldx = vt_row_distance(x);
 	s->cols = (size_t)y->shape.dim[last];
 	s->rows = (size_t)vt_shape_elems(&y->shape) / s->cols;
-	s->ldy = row_distance(y);
+	s->ldy = vt_row_distance(y);
 }
 
 static int set_epilogue(struct xnn_state *s, const struct vt_epilogue *epi)
@@ -195,7 +182,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	size_t before;
 	float *k;
 
-	if (!all_f32(g, n) || !w->data || (b && !b->data) || !xnn_ready())
+	if (!vt_all_f32(g, n) || !w->data || (b && !b->data) || !xnn_ready())
 		return -ENOTSUP;
 	s = xnn_state_new(l);
 	k = reorder_weights(w->data, out, gin, taps, depthwise);
@@ -260,7 +247,7 @@ static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const str
 	struct xnn_state *s;
 	float *k;
 
-	if (!all_f32(g, n) || !from || (b && !b->data) || !xnn_ready())
+	if (!vt_all_f32(g, n) || !from || (b && !b->data) || !xnn_ready())
 		return -ENOTSUP;
 	s = xnn_state_new(l);
 	k = malloc(in * gout * taps * sizeof(*k));
@@ -323,7 +310,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	struct xnn_state *s;
 	size_t before;
 
-	if (!all_f32(g, n) || !w->data || (b && !b->data) || !k || !cols || x->row_stride ||
+	if (!vt_all_f32(g, n) || !w->data || (b && !b->data) || !k || !cols || x->row_stride ||
 	    !xnn_ready())
 		return -ENOTSUP;
 	s = xnn_state_new(l);
@@ -331,7 +318,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
 	s->cols = cols;
 	s->rows = s->batch = (size_t)vt_shape_elems(&x->shape) / k;
-	s->ldy = row_distance(y);
+	s->ldy = vt_row_distance(y);
 	if (set_epilogue(s, &n->epi))
 		return -ENOTSUP;
 	before = vt_xnn_mem_bytes();
@@ -369,7 +356,7 @@ static struct xnn_state *pool_state(struct vt_layer *l, const struct vt_graph *g
 {
 	struct xnn_state *s;
 
-	if (!all_f32(g, n) || !xnn_ready())
+	if (!vt_all_f32(g, n) || !xnn_ready())
 		return NULL;
 	s = xnn_state_new(l);
 	if (s)
