@@ -13,7 +13,7 @@
  */
 
 struct sum_block {
-	struct vt_block block;
+	struct vt_work block;
 	int jobs;
 	size_t n;
 	_Atomic uint64_t sum;
@@ -36,7 +36,7 @@ static void sum_task(void *ctx, size_t i, size_t count)
 				       (uint64_t)atomic_load(&s->slow_us) * 1000);
 }
 
-static void sum_run(struct vt_block *b, struct pthreadpool *gang)
+static void sum_run(struct vt_work *b, struct pthreadpool *gang)
 {
 	struct sum_block *s = (struct sum_block *)b;
 
@@ -44,7 +44,7 @@ static void sum_run(struct vt_block *b, struct pthreadpool *gang)
 		pthreadpool_parallelize_1d_tile_1d(gang, sum_task, s, s->n, 3, 0);
 }
 
-static void sum_done(struct vt_block *b)
+static void sum_done(struct vt_work *b)
 {
 	atomic_store(&((struct sum_block *)b)->over, 1);
 }
@@ -158,7 +158,7 @@ struct again_block {
 	_Atomic int over;
 };
 
-static void again_done(struct vt_block *b)
+static void again_done(struct vt_work *b)
 {
 	struct again_block *a = (struct again_block *)b;
 

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "cli/run_input.h"
-#include "exec/model.h"
+#include "exec/engine.h"
 
 #define MAX_DIMS 16
 
@@ -154,7 +154,7 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 struct session {
 	struct run_args *a;
 	struct vt_given_inputs given;
-	struct vt_model *model;
+	struct vt_engine *model;
 	struct vt_pool *pool;
 	struct vt_cpuset grant;
 	const struct vt_variant **variants; /* per step, if forced */
@@ -166,7 +166,7 @@ struct session {
 static void session_close(struct session *s)
 {
 	vt_pool_close(s->pool);
-	vt_model_free(s->model);
+	vt_engine_free(s->model);
 	vt_given_fini(&s->given);
 	free(s->variants);
 	free(s->step_ns);
@@ -229,16 +229,16 @@ static int force_variant(struct session *s, struct vt_err *e)
 
 static int session_open(struct session *s, struct vt_err *e)
 {
-	struct vt_model_opts o = {.import = {.dims = s->a->dim,
-					     .n_dims = s->a->n_dims,
-					     .input_value = vt_given_value,
-					     .arg = &s->given}};
+	struct vt_engine_opts o = {.import = {.dims = s->a->dim,
+					      .n_dims = s->a->n_dims,
+					      .input_value = vt_given_value,
+					      .arg = &s->given}};
 	int err = 0;
 
 	for (int i = 0; i < s->a->n_inputs && !err; i++)
 		err = vt_given_read(&s->given, s->a->input[i], e);
 	if (!err)
-		err = vt_model_load(&s->model, s->a->model, &o, e);
+		err = vt_engine_load(&s->model, s->a->model, &o, e);
 	if (!err)
 		err = choose_cores(s, e);
 	if (!err && vt_pool_reserve(s->pool, s->model->scratch_bytes))
@@ -274,7 +274,7 @@ static int iterate(struct session *s, size_t n, struct vt_err *e)
 		r.variants = s->variants;
 		r.step_ns = s->step_ns;
 		t0 = vt_now_mono_ns();
-		err = vt_pool_run(s->pool, &r.block, &s->grant);
+		err = vt_pool_run(s->pool, &r.work, &s->grant);
 		if (err)
 			return vt_fail(e, err, "cannot run on the cores given");
 		s->ms[s->n_ms++] = (double)(vt_now_mono_ns() - t0) / 1e6;

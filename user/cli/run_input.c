@@ -111,7 +111,7 @@ static int make_value(const struct vt_tensor *t, struct vt_rng *r, struct vt_giv
 	return 0;
 }
 
-int vt_make_inputs(const struct vt_model *m, struct vt_given_inputs *in, uint64_t seed,
+int vt_make_inputs(const struct vt_engine *m, struct vt_given_inputs *in, uint64_t seed,
 		   struct vt_err *e)
 {
 	struct vt_rng r = {seed};
@@ -144,19 +144,19 @@ int vt_make_inputs(const struct vt_model *m, struct vt_given_inputs *in, uint64_
 	return 0;
 }
 
-void vt_fill_inputs(struct vt_model *m, int inst, struct vt_given_inputs *in)
+void vt_fill_inputs(struct vt_engine *m, int inst, struct vt_given_inputs *in)
 {
 	for (int i = 0; i < m->graph.n_inputs; i++) {
 		const struct vt_value *v =
 			vt_given_value(in, m->graph.tensors[m->graph.inputs[i]].name);
 
-		memcpy(vt_model_tensor(m, inst, m->graph.inputs[i]), v->data, v->bytes);
+		memcpy(vt_engine_tensor(m, inst, m->graph.inputs[i]), v->data, v->bytes);
 	}
 }
 
 #define MAX_PATH 4096
 
-static int output_path(const struct vt_model *m, int i, const char *dir, char *path,
+static int output_path(const struct vt_engine *m, int i, const char *dir, char *path,
 		       struct vt_err *e)
 {
 	const char *name = m->graph.tensors[m->graph.outputs[i]].name;
@@ -173,7 +173,7 @@ static int output_path(const struct vt_model *m, int i, const char *dir, char *p
 }
 
 /* Every output has a file of its own, or nothing is written. */
-static int check_paths(const struct vt_model *m, const char *dir, struct vt_err *e)
+static int check_paths(const struct vt_engine *m, const char *dir, struct vt_err *e)
 {
 	char path[MAX_PATH], other[MAX_PATH];
 	int err = 0;
@@ -194,7 +194,7 @@ static int check_paths(const struct vt_model *m, const char *dir, struct vt_err 
 	return err;
 }
 
-int vt_write_outputs(const struct vt_model *m, int inst, const char *dir, struct vt_err *e)
+int vt_write_outputs(const struct vt_engine *m, int inst, const char *dir, struct vt_err *e)
 {
 	int err = check_paths(m, dir, e);
 
@@ -206,7 +206,7 @@ int vt_write_outputs(const struct vt_model *m, int inst, const char *dir, struct
 	for (int i = 0; i < m->graph.n_outputs && !err; i++) {
 		const struct vt_tensor *t = &m->graph.tensors[m->graph.outputs[i]];
 		struct vt_value v = {
-			t->dtype, t->shape, vt_model_tensor(m, inst, m->graph.outputs[i]),
+			t->dtype, t->shape, vt_engine_tensor(m, inst, m->graph.outputs[i]),
 			(size_t)vt_shape_elems(&t->shape) * vt_dtype_bytes(t->dtype), NULL};
 		char path[MAX_PATH];
 

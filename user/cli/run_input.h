@@ -3,7 +3,7 @@
 #ifndef VT_CLI_RUN_INPUT_H
 #define VT_CLI_RUN_INPUT_H
 
-#include "exec/model.h"
+#include "exec/engine.h"
 
 /** A `--input NAME=FILE` flag, read. */
 struct vt_given_input {
@@ -31,17 +31,17 @@ const struct vt_value *vt_given_value(void *arg, const char *name);
  * Made numbers: floats uniform in [-1, 1), integers and booleans 0 (an index must stay in its
  * table). -EINVAL if a given value has another type or shape than the model, or names no input.
  */
-int vt_make_inputs(const struct vt_model *m, struct vt_given_inputs *in, uint64_t seed,
+int vt_make_inputs(const struct vt_engine *m, struct vt_given_inputs *in, uint64_t seed,
 		   struct vt_err *e);
 
 /** vt_fill_inputs - copy all values into an instance, after vt_make_inputs(); needed before each
  * run */
-void vt_fill_inputs(struct vt_model *m, int inst, struct vt_given_inputs *in);
+void vt_fill_inputs(struct vt_engine *m, int inst, struct vt_given_inputs *in);
 
 /**
  * vt_write_outputs - DIR/NAME.npy for each output, '/' and ':' in names replaced by '_'
  * -EINVAL, before anything is written, if that makes two outputs one file.
  */
-int vt_write_outputs(const struct vt_model *m, int inst, const char *dir, struct vt_err *e);
+int vt_write_outputs(const struct vt_engine *m, int inst, const char *dir, struct vt_err *e);
 
 #endif

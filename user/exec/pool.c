@@ -38,9 +38,9 @@ struct worker {
 	/* Written by whoever gives the worker something to do. */
 	_Alignas(CACHE_LINE) _Atomic uint32_t wake; /* futex: counts changes of what follows */
 	_Atomic uint32_t asleep;
-	struct vt_block *_Atomic block; /* to lead */
-	_Atomic int helps;		/* core whose worker it helps, or NOBODY */
-	_Atomic int call;		/* vt_pool_each() wants this worker */
+	struct vt_work *_Atomic work; /* to lead */
+	_Atomic int helps;	      /* core whose worker it helps, or NOBODY */
+	_Atomic int call;	      /* vt_pool_each() wants this worker */
 	_Atomic int stop;
 	_Atomic uint32_t rank; /* which share of its leader's jobs it starts with */
 
@@ -95,7 +95,7 @@ static bool spin_over(unsigned int *turns, uint64_t *until_mono_ns)
 	return vt_now_mono_ns() >= *until_mono_ns;
 }
 
-/* Tell a worker that block, helps, call or stop has changed. Pairs with wait_for_work(). */
+/* Tell a worker that work, helps, call or stop has changed. Pairs with wait_for_work(). */
 static void rouse(struct worker *w)
 {
 	atomic_fetch_add(&w->wake, 1);
@@ -230,7 +230,7 @@ static void be_helper(struct worker *w, int core)
 	}
 }
 
-/* ---- blocks ------------------------------------------------------------------------------- */
+/* ---- work --------------------------------------------------------------------------------- */
 
 static void set_helps(struct worker *w, int core)
 {
@@ -244,7 +244,7 @@ static void set_helps(struct worker *w, int core)
 	futex_wake(&w->pool->worker[was]->opened, INT32_MAX);
 }
 
-static void lead(struct worker *w, struct vt_block *b)
+static void lead(struct worker *w, struct vt_work *b)
 {
 	struct vt_pool *p = w->pool;
 
@@ -279,7 +279,7 @@ static void wait_for_work(struct worker *w)
 	unsigned int turns = 0;
 
 	for (;;) {
-		if (atomic_load_explicit(&w->block, memory_order_acquire) ||
+		if (atomic_load_explicit(&w->work, memory_order_acquire) ||
 		    atomic_load(&w->helps) != NOBODY || atomic_load(&w->call) ||
 		    atomic_load(&w->stop))
 			return;
@@ -299,14 +299,14 @@ static void wait_for_work(struct worker *w)
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
-	struct vt_block *b;
+	struct vt_work *b;
 	int core;
 
 	while (!atomic_load(&w->stop)) {
 		wait_for_work(w);
 		if (atomic_exchange(&w->call, 0))
 			answer_call(w);
-		b = atomic_exchange(&w->block, NULL);
+		b = atomic_exchange(&w->work, NULL);
 		if (b)
 			lead(w, b);
 		core = atomic_load(&w->helps);
@@ -317,7 +317,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-int vt_pool_start(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant)
+int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant)
 {
 	int first = vt_cpuset_next(grant, 0);
 	uint32_t rank = 1;
@@ -337,7 +337,7 @@ int vt_pool_start(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset 
 		atomic_store_explicit(&p->worker[c]->rank, rank++, memory_order_relaxed);
 		set_helps(p->worker[c], first);
 	}
-	atomic_store_explicit(&l->block, b, memory_order_release);
+	atomic_store_explicit(&l->work, b, memory_order_release);
 	rouse(l);
 	return 0;
 }
@@ -361,23 +361,23 @@ int vt_pool_leave(struct vt_pool *p, unsigned int core)
 
 /* ---- from outside ------------------------------------------------------------------------- */
 
-/* A block that wraps the user's and lives on the waiting thread's stack. */
-struct waited_block {
-	struct vt_block block; /* first */
-	struct vt_block *user;
+/* Work that wraps the user's and lives on the waiting thread's stack. */
+struct waited_work {
+	struct vt_work work; /* first */
+	struct vt_work *user;
 	_Atomic uint32_t over;
 };
 
-static void waited_run(struct vt_block *b, struct pthreadpool *gang)
+static void waited_run(struct vt_work *b, struct pthreadpool *gang)
 {
-	struct vt_block *user = ((struct waited_block *)b)->user;
+	struct vt_work *user = ((struct waited_work *)b)->user;
 
 	user->run(user, gang);
 }
 
-static void waited_done(struct vt_block *b)
+static void waited_done(struct vt_work *b)
 {
-	struct waited_block *w = (struct waited_block *)b;
+	struct waited_work *w = (struct waited_work *)b;
 
 	w->user->start_mono_ns = b->start_mono_ns;
 	w->user->end_mono_ns = b->end_mono_ns;
@@ -386,17 +386,17 @@ static void waited_done(struct vt_block *b)
 	futex_wake(&w->over, 1);
 }
 
-int vt_pool_run(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant)
+int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant)
 {
-	struct waited_block w = {.block = {.run = waited_run, .done = waited_done}, .user = b};
-	int err = vt_pool_start(p, &w.block, grant);
+	struct waited_work w = {.work = {.run = waited_run, .done = waited_done}, .user = b};
+	int err = vt_pool_start(p, &w.work, grant);
 
 	if (err)
 		return err;
 	while (!atomic_load(&w.over))
 		futex_wait(&w.over, 0);
 	b->pool = p;
-	b->leader = w.block.leader;
+	b->leader = w.work.leader;
 	return 0;
 }
 

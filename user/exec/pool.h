@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool.h - one pinned worker per core; blocks of layers run on sets of them.
+ * pool.h - one pinned worker per core; pieces of work run on sets of them.
  *
- * A *block* is a piece of work with one leader: the worker on the first core of its grant walks it
- *and opens one tile job after another. The other cores of the grant are helpers: they claim chunks
- *of whatever job the leader has open. A core may be told to help at any moment, also in the middle
- *of a job, and to stop; both take effect at the next chunk boundary.
+ * A piece of work has one leader: the worker on the first core of its grant walks it and opens one
+ * tile job after another. The other cores of the grant are helpers: they claim chunks of whatever
+ * job the leader has open. A core may be told to help at any moment, also in the middle of a job,
+ * and to stop; both take effect at the next chunk boundary.
  *
  *	leader                                  helper
  *	  job on its stack                        sees ticket.left > 0
- *	  ticket = {seq, n_chunks}   --------->   claims: compare-exchange {seq, left} -> {seq, left
- *- 1} claims chunks too                       runs chunk n_chunks - left waits until done ==
- *n_chunks <-------   done += 1 (the job may be gone from here on)
+ *	  ticket = {seq, n_chunks}   -------->    claims: compare-exchange {seq, left} -> {seq, left - 1}
+ *	  claims chunks too                       runs chunk n_chunks - left
+ *	  waits until done == n_chunks  <-----    done += 1 (the job may be gone from here on)
  *
  * A claimed chunk that is not done keeps the job alive, so a helper never needs to be waited for
- *otherwise. Claiming and running take no lock and make no allocation. Idle workers and helpers spin
- *for VT_POOL_SPIN_NS, then sleep on a futex.
+ * otherwise. Claiming and running take no lock and make no allocation. Idle workers and helpers
+ * spin for VT_POOL_SPIN_NS, then sleep on a futex.
  */
 #ifndef VT_EXEC_POOL_H
 #define VT_EXEC_POOL_H
@@ -33,14 +33,14 @@ struct vt_pool;
 
 /** A piece of work. Caller's memory, untouched by the caller from vt_pool_start() until @done is
  * called. */
-struct vt_block {
+struct vt_work {
 	/** run - on the leader; calls pthreadpool_* (kernels) with @gang */
-	void (*run)(struct vt_block *b, struct pthreadpool *gang);
+	void (*run)(struct vt_work *b, struct pthreadpool *gang);
 	/**
 	 * done - on the leader, after its helpers were let go; may start another block, also this
 	 * one The leader's core counts as free from here on.
 	 */
-	void (*done)(struct vt_block *b);
+	void (*done)(struct vt_work *b);
 	uint64_t start_mono_ns, end_mono_ns; /* set around run */
 	struct vt_pool *pool;		     /* set by vt_pool_start */
 	unsigned int leader;		     /* core; set by vt_pool_start */
@@ -51,7 +51,7 @@ struct vt_block {
  * -EINVAL: empty set or a core this process may not use; -EAGAIN, -ENOMEM from thread creation
  */
 int vt_pool_open(struct vt_pool **ret, const struct vt_cpuset *cores, struct vt_err *e);
-/** vt_pool_close - stop and join the workers; no block may be running. Accepts NULL. */
+/** vt_pool_close - stop and join the workers; no work may be under way. Accepts NULL. */
 void vt_pool_close(struct vt_pool *p);
 
 /** vt_pool_cores - the cores that have a worker */
@@ -67,10 +67,10 @@ int vt_pool_reserve(struct vt_pool *p, size_t bytes);
  * vt_pool_start - run @b on the cores of @grant, all of which must be idle; returns at once
  * The first core of the grant leads. -EINVAL: empty grant or a core without a worker.
  */
-int vt_pool_start(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant);
+int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant);
 /**
- * vt_pool_join - let idle @core help the block that @leader runs, from its next chunk on
- * The caller knows that the block still runs: it decides in @done callbacks, or under a lock that
+ * vt_pool_join - let idle @core help the work that @leader leads, from its next chunk on
+ * The caller knows that it still runs: it decides in @done callbacks, or under a lock that
  * they take.
  */
 int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core);
@@ -80,9 +80,9 @@ int vt_pool_leave(struct vt_pool *p, unsigned int core);
 
 /** vt_pool_run - start @b, wait for it from a thread that is no worker; @b->done is set by this
  * call */
-int vt_pool_run(struct vt_pool *p, struct vt_block *b, const struct vt_cpuset *grant);
+int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant);
 
-/** vt_pool_busy_ns - time that the worker of @core has spent in chunks and blocks since it started
+/** vt_pool_busy_ns - time that the worker of @core has spent in chunks and work since it started
  */
 uint64_t vt_pool_busy_ns(const struct vt_pool *p, unsigned int core);
 

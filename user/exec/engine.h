@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model.h - a model ready to run: packed layers, and instances with memory of their own.
+ * engine.h - a model made ready to run: packed layers, and instances with memory of their own.
  *
  * Loading imports, optimises, plans, packs and binds; afterwards the graph's large constants are
  * gone and nothing is allocated any more. An instance can run one request at a time; instances
- * share all weights. Loading and freeing: one thread. Running: vt_model_run_layers() from the
- * leader of a block.
+ * share all weights. Loading and freeing: one thread. Running: vt_run_init(), then
+ * vt_pool_start() or vt_pool_run().
  */
-#ifndef VT_EXEC_MODEL_H
-#define VT_EXEC_MODEL_H
+#ifndef VT_EXEC_ENGINE_H
+#define VT_EXEC_ENGINE_H
 
 #include "exec/pool.h"
 #include "kernels/layer.h"
@@ -27,7 +27,7 @@ struct vt_instance {
 	void *arena; /* graph.arena_bytes */
 };
 
-struct vt_model {
+struct vt_engine {
 	struct vt_graph graph;
 	struct vt_step *steps;
 	int n_steps;
@@ -39,25 +39,26 @@ struct vt_model {
 	size_t scratch_bytes; /* per core: give it to vt_pool_reserve() */
 };
 
-struct vt_model_opts {
-	struct vt_import_opts import; /* eval is set by vt_model_load */
+struct vt_engine_opts {
+	struct vt_import_opts import; /* eval is set by vt_engine_load */
 	int instances;		      /* 0: 1 */
 	size_t l2_bytes;	      /* of one core; 0: ask the machine */
 	bool no_optimize;	      /* run the graph as imported; for tests */
 };
 
-/** vt_model_load - errors as vt_import_onnx(), and -ENOTSUP for a node that no kernel takes */
-int vt_model_load(struct vt_model **ret, const char *path, const struct vt_model_opts *o,
-		  struct vt_err *e);
-void vt_model_free(struct vt_model *m); /* accepts NULL */
+/** vt_engine_load - errors as vt_import_onnx(), and -ENOTSUP for a node that no kernel takes */
+int vt_engine_load(struct vt_engine **ret, const char *path, const struct vt_engine_opts *o,
+		   struct vt_err *e);
+void vt_engine_free(struct vt_engine *m); /* accepts NULL */
 
-/** vt_model_tensor - memory of a tensor in an instance; inputs are written and outputs read here */
-void *vt_model_tensor(const struct vt_model *m, int inst, int tensor);
+/** vt_engine_tensor - memory of a tensor in an instance; inputs are written and outputs read here
+ */
+void *vt_engine_tensor(const struct vt_engine *m, int inst, int tensor);
 
 /** How to run a range of steps. */
 struct vt_run {
-	struct vt_block block; /* give &run.block to vt_pool_start() or vt_pool_run() */
-	struct vt_model *model;
+	struct vt_work work; /* give &run.work to vt_pool_start() or vt_pool_run() */
+	struct vt_engine *model;
 	int inst, first, last; /* steps [first, last) */
 	const struct vt_variant *const
 		*variants; /* per step of the model; NULL, or NULL entries: the default */
@@ -65,9 +66,9 @@ struct vt_run {
 };
 
 /** vt_run_init - all steps of @inst with defaults */
-void vt_run_init(struct vt_run *r, struct vt_model *m, int inst);
+void vt_run_init(struct vt_run *r, struct vt_engine *m, int inst);
 
-/** vt_model_run_inline - all steps on the calling thread, which has reserved scratch_bytes */
-void vt_model_run_inline(struct vt_model *m, int inst);
+/** vt_engine_run_inline - all steps on the calling thread, which has reserved scratch_bytes */
+void vt_engine_run_inline(struct vt_engine *m, int inst);
 
 #endif

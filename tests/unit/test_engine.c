@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
-#include "exec/model.h"
+#include "exec/engine.h"
 #include "model/zoo.h"
 
 /*
@@ -22,31 +22,31 @@ static const char *const names[] = {"mobilenet-v2-tiny", "efficientnet-b0-tiny",
 
 static char dir[] = "/tmp/veltair-test-model-XXXXXX";
 
-static struct vt_model *load(const char *name, int instances)
+static struct vt_engine *load(const char *name, int instances)
 {
 	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_model_opts o = {.instances = instances};
-	struct vt_model *m = NULL;
+	struct vt_engine_opts o = {.instances = instances};
+	struct vt_engine *m = NULL;
 	struct vt_err e = {0};
 	char path[128];
 
 	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
 	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
-	if (vt_model_load(&m, path, &o, &e))
+	if (vt_engine_load(&m, path, &o, &e))
 		fail_msg("%s", e.msg);
 	unlink(path);
 	return m;
 }
 
 /* Inputs of an instance from a seed; integers stay 0, a valid index anywhere. */
-static void fill(struct vt_model *m, int inst, uint64_t seed)
+static void fill(struct vt_engine *m, int inst, uint64_t seed)
 {
 	struct vt_rng r = {seed};
 
 	for (int i = 0; i < m->graph.n_inputs; i++) {
 		const struct vt_tensor *t = &m->graph.tensors[m->graph.inputs[i]];
 		const size_t n = (size_t)vt_shape_elems(&t->shape);
-		void *to = vt_model_tensor(m, inst, m->graph.inputs[i]);
+		void *to = vt_engine_tensor(m, inst, m->graph.inputs[i]);
 
 		memset(to, 0, n * vt_dtype_bytes(t->dtype));
 		for (size_t k = 0; k < n && t->dtype == VT_F32; k++)
@@ -54,7 +54,7 @@ static void fill(struct vt_model *m, int inst, uint64_t seed)
 	}
 }
 
-static size_t output_bytes(const struct vt_model *m)
+static size_t output_bytes(const struct vt_engine *m)
 {
 	const struct vt_tensor *t = &m->graph.tensors[m->graph.outputs[0]];
 
@@ -62,21 +62,21 @@ static size_t output_bytes(const struct vt_model *m)
 }
 
 /* The first output of a run on the calling thread; to be freed. */
-static void *expected(struct vt_model *m, uint64_t seed)
+static void *expected(struct vt_engine *m, uint64_t seed)
 {
 	void *want = malloc(output_bytes(m));
 
 	assert_non_null(want);
 	assert_int_equal(vt_scratch_reserve(m->scratch_bytes), 0);
 	fill(m, 0, seed);
-	vt_model_run_inline(m, 0);
-	memcpy(want, vt_model_tensor(m, 0, m->graph.outputs[0]), output_bytes(m));
+	vt_engine_run_inline(m, 0);
+	memcpy(want, vt_engine_tensor(m, 0, m->graph.outputs[0]), output_bytes(m));
 	return want;
 }
 
-static void check_output(struct vt_model *m, int inst, const void *want)
+static void check_output(struct vt_engine *m, int inst, const void *want)
 {
-	assert_memory_equal(vt_model_tensor(m, inst, m->graph.outputs[0]), want, output_bytes(m));
+	assert_memory_equal(vt_engine_tensor(m, inst, m->graph.outputs[0]), want, output_bytes(m));
 }
 
 static struct vt_pool *two_cores(struct vt_cpuset one[2], struct vt_cpuset *both)
@@ -102,7 +102,7 @@ static struct vt_pool *two_cores(struct vt_cpuset one[2], struct vt_cpuset *both
 
 static _Atomic int over;
 
-static void note_done(struct vt_block *b)
+static void note_done(struct vt_work *b)
 {
 	atomic_fetch_add(&over, 1);
 }
@@ -121,7 +121,7 @@ static void test_two_instances_at_once(void **state)
 	if (!p)
 		vt_skip("needs two cores");
 	for (size_t i = 0; i < VT_COUNT(names); i++) {
-		struct vt_model *m = load(names[i], 2);
+		struct vt_engine *m = load(names[i], 2);
 		void *want[2] = {expected(m, 7), expected(m, 8)};
 
 		assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
@@ -132,8 +132,8 @@ static void test_two_instances_at_once(void **state)
 			for (int k = 0; k < 2; k++) {
 				fill(m, k, 7 + (uint64_t)k);
 				vt_run_init(&r[k], m, k);
-				r[k].block.done = note_done;
-				assert_int_equal(vt_pool_start(p, &r[k].block, &one[k]), 0);
+				r[k].work.done = note_done;
+				assert_int_equal(vt_pool_start(p, &r[k].work, &one[k]), 0);
 			}
 			wait_for(2);
 			check_output(m, 0, want[0]);
@@ -141,7 +141,7 @@ static void test_two_instances_at_once(void **state)
 		}
 		free(want[0]);
 		free(want[1]);
-		vt_model_free(m);
+		vt_engine_free(m);
 	}
 	vt_pool_close(p);
 }
@@ -156,7 +156,7 @@ static void test_any_cores_and_a_late_helper(void **state)
 		vt_skip("needs two cores");
 	second = (unsigned int)vt_cpuset_next(&one[1], 0);
 	for (size_t i = 0; i < VT_COUNT(names); i++) {
-		struct vt_model *m = load(names[i], 1);
+		struct vt_engine *m = load(names[i], 1);
 		void *want = expected(m, 7);
 
 		assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
@@ -166,9 +166,8 @@ static void test_any_cores_and_a_late_helper(void **state)
 			fill(m, 0, 7);
 			vt_run_init(&r, m, 0);
 			atomic_store(&over, 0);
-			r.block.done = note_done;
-			assert_int_equal(vt_pool_start(p, &r.block, round % 2 ? &both : &one[0]),
-					 0);
+			r.work.done = note_done;
+			assert_int_equal(vt_pool_start(p, &r.work, round % 2 ? &both : &one[0]), 0);
 			/* Sometimes in time, sometimes too late: neither may matter. */
 			if (round % 4 == 0)
 				vt_pool_join(p, (unsigned int)vt_cpuset_next(&one[0], 0), second);
@@ -177,7 +176,7 @@ static void test_any_cores_and_a_late_helper(void **state)
 			check_output(m, 0, want);
 		}
 		free(want);
-		vt_model_free(m);
+		vt_engine_free(m);
 	}
 	vt_pool_close(p);
 }
@@ -187,7 +186,7 @@ static void test_blocks_of_one_layer(void **state)
 {
 	struct vt_cpuset one[2], both;
 	struct vt_pool *p = two_cores(one, &both);
-	struct vt_model *m;
+	struct vt_engine *m;
 	struct vt_run r;
 	void *want;
 
@@ -201,11 +200,11 @@ static void test_blocks_of_one_layer(void **state)
 		vt_run_init(&r, m, 0);
 		r.first = i;
 		r.last = i + 1;
-		assert_int_equal(vt_pool_run(p, &r.block, i % 3 ? &both : &one[i % 2]), 0);
+		assert_int_equal(vt_pool_run(p, &r.work, i % 3 ? &both : &one[i % 2]), 0);
 	}
 	check_output(m, 0, want);
 	free(want);
-	vt_model_free(m);
+	vt_engine_free(m);
 	vt_pool_close(p);
 }
 

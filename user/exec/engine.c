@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "exec/model.h"
+#include "exec/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static size_t machine_l2_bytes(void)
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-void *vt_model_tensor(const struct vt_model *m, int inst, int tensor)
+void *vt_engine_tensor(const struct vt_engine *m, int inst, int tensor)
 {
 	const struct vt_tensor *t = &m->graph.tensors[tensor];
 	size_t off = 0;
@@ -33,7 +33,7 @@ void *vt_model_tensor(const struct vt_model *m, int inst, int tensor)
 	return (char *)m->inst[inst].arena + t->arena_off + off;
 }
 
-static int bind_step(struct vt_model *m, struct vt_step *s, int inst, struct vt_err *e)
+static int bind_step(struct vt_engine *m, struct vt_step *s, int inst, struct vt_err *e)
 {
 	const struct vt_node *n = &m->graph.nodes[s->node];
 	const void **in = calloc((size_t)n->n_in + 1, sizeof(*in));
@@ -44,11 +44,11 @@ static int bind_step(struct vt_model *m, struct vt_step *s, int inst, struct vt_
 	if (!in || !out)
 		goto out;
 	for (int i = 0; i < n->n_in; i++)
-		in[i] = n->in[i] == VT_NONE ? NULL : vt_model_tensor(m, inst, n->in[i]);
+		in[i] = n->in[i] == VT_NONE ? NULL : vt_engine_tensor(m, inst, n->in[i]);
 	for (int i = 0; i < n->n_out; i++)
-		out[i] = n->out[i] == VT_NONE ? NULL : vt_model_tensor(m, inst, n->out[i]);
+		out[i] = n->out[i] == VT_NONE ? NULL : vt_engine_tensor(m, inst, n->out[i]);
 	if (n->epi.residual != VT_NONE)
-		b.residual = vt_model_tensor(m, inst, n->epi.residual);
+		b.residual = vt_engine_tensor(m, inst, n->epi.residual);
 	err = s->layer.kernel->bind(&s->layer, inst, &b);
 out:
 	free(in);
@@ -58,7 +58,7 @@ out:
 		   : 0;
 }
 
-static int make_instances(struct vt_model *m, struct vt_err *e)
+static int make_instances(struct vt_engine *m, struct vt_err *e)
 {
 	m->inst = calloc((size_t)m->n_inst, sizeof(*m->inst));
 	if (!m->inst)
@@ -118,7 +118,7 @@ static void drop_packed(struct vt_graph *g, const struct vt_step *s, int *uses)
 	}
 }
 
-static int make_layers(struct vt_model *m, size_t l2_bytes, struct vt_err *e)
+static int make_layers(struct vt_engine *m, size_t l2_bytes, struct vt_err *e)
 {
 	struct vt_graph *g = &m->graph;
 	int *uses = count_uses(g), err = 0;
@@ -160,7 +160,7 @@ static int make_layers(struct vt_model *m, size_t l2_bytes, struct vt_err *e)
 
 /* ---- loading ------------------------------------------------------------------------------ */
 
-static int load(struct vt_model *m, const char *path, const struct vt_model_opts *o,
+static int load(struct vt_engine *m, const char *path, const struct vt_engine_opts *o,
 		struct vt_err *e)
 {
 	struct vt_import_opts io = o->import;
@@ -179,10 +179,10 @@ static int load(struct vt_model *m, const char *path, const struct vt_model_opts
 	return err ? err : make_instances(m, e);
 }
 
-int vt_model_load(struct vt_model **ret, const char *path, const struct vt_model_opts *o,
-		  struct vt_err *e)
+int vt_engine_load(struct vt_engine **ret, const char *path, const struct vt_engine_opts *o,
+		   struct vt_err *e)
 {
-	struct vt_model *m = calloc(1, sizeof(*m));
+	struct vt_engine *m = calloc(1, sizeof(*m));
 	int err;
 
 	if (!m)
@@ -190,14 +190,14 @@ int vt_model_load(struct vt_model **ret, const char *path, const struct vt_model
 	m->n_inst = o->instances > 0 ? o->instances : 1;
 	err = load(m, path, o, e);
 	if (err) {
-		vt_model_free(m);
+		vt_engine_free(m);
 		return err;
 	}
 	*ret = m;
 	return 0;
 }
 
-void vt_model_free(struct vt_model *m)
+void vt_engine_free(struct vt_engine *m)
 {
 	if (!m)
 		return;
@@ -215,7 +215,7 @@ void vt_model_free(struct vt_model *m)
 
 static void run_steps(struct vt_run *r, struct pthreadpool *gang)
 {
-	struct vt_model *m = r->model;
+	struct vt_engine *m = r->model;
 	uint64_t t0 = r->step_ns ? vt_now_mono_ns() : 0, t1;
 
 	for (int i = r->first; i < r->last; i++) {
@@ -231,18 +231,18 @@ static void run_steps(struct vt_run *r, struct pthreadpool *gang)
 	}
 }
 
-static void run_block(struct vt_block *b, struct pthreadpool *gang)
+static void run_work(struct vt_work *b, struct pthreadpool *gang)
 {
 	run_steps((struct vt_run *)b, gang);
 }
 
-void vt_run_init(struct vt_run *r, struct vt_model *m, int inst)
+void vt_run_init(struct vt_run *r, struct vt_engine *m, int inst)
 {
 	*r = (struct vt_run){
-		.block = {.run = run_block}, .model = m, .inst = inst, .last = m->n_steps};
+		.work = {.run = run_work}, .model = m, .inst = inst, .last = m->n_steps};
 }
 
-void vt_model_run_inline(struct vt_model *m, int inst)
+void vt_engine_run_inline(struct vt_engine *m, int inst)
 {
 	struct pthreadpool alone = {.cores = 1, .report_threads = 1};
 	struct vt_run r;
