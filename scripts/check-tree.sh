@@ -21,11 +21,11 @@ allowed() {
 	user/events) echo "base events" ;;
 	user/monitor) echo "base events monitor bpf" ;;
 	user/profile) echo "base profile" ;;
-	user/exec) echo "base kernels model pressure sched loop exec monitor" ;;
+	user/exec) echo "base profile kernels model pressure sched loop exec monitor" ;;
 	user/sim) echo "base pressure sched loop sim profile" ;;
 	user/load) echo "base load" ;;
-	user/metrics) echo "base metrics monitor" ;;
-	user/server) echo "base loop model metrics server exec" ;;
+	user/metrics) echo "base metrics events monitor sched loop pressure exec" ;;
+	user/server) echo "base sched loop kernels model metrics server exec" ;;
 	user/cli) echo "base events monitor pressure sched loop model profile exec sim load server metrics kernels cli" ;;
 	*) echo any ;;
 	esac

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * costs.h - an engine as the scheduler sees it: times by layer, version, level and cores, and the
+ * kernel variant behind each version.
+ *
+ * A scheduled layer is one step of the engine, in order. Version 0 is the fastest alone. Built when
+ * a model loads, from the profile store or from a few runs; read-only afterwards.
+ */
+#ifndef VT_EXEC_COSTS_H
+#define VT_EXEC_COSTS_H
+
+#include "exec/engine.h"
+#include "profile/profile.h"
+#include "sched/model.h"
+
+/** Where the times are from. */
+enum vt_costs_source {
+	VT_COSTS_RUNS,	  /* whole runs with default variants, level 0 only: flat over the levels */
+	VT_COSTS_PROFILE, /* the profile store */
+};
+
+struct vt_costs {
+	struct vt_model model; /* tables belong to this struct; plan is not made */
+	/* [n_layers][n_versions]; NULL: the engine's default, or no choice */
+	const struct vt_variant **variant;
+	enum vt_costs_source source;
+	void *mem;
+};
+
+/**
+ * vt_costs_profiled - from the store; -ENODATA if a layer has no time at some core count
+ * @points: core counts wanted, ascending; those the store lacks for any layer are left out
+ * Levels that were not measured take the times of the level below.
+ */
+int vt_costs_profiled(struct vt_costs *ret, const struct vt_engine *eng, struct vt_profile *db,
+		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
+		      struct vt_err *e);
+
+/**
+ * vt_costs_measured - run instance 0 @runs times on each core count of @points, default variants
+ * The pool's workers must be idle. qos_ns of 0: three times the model's time on all points' largest
+ * count. Inputs of the instance keep whatever they hold.
+ */
+int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_pool *pool,
+		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
+		      unsigned int runs, struct vt_err *e);
+
+void vt_costs_fini(struct vt_costs *c); /* accepts a zeroed one */
+
+/**
+ * vt_layer_signature - what a layer is, for the profile store: operator, kernel, shapes, types,
+ * attributes, epilogue; equal signatures run the same code on data of the same shapes
+ * Returns its length, as snprintf(); -EINVAL if the step does not exist.
+ */
+int vt_layer_signature(const struct vt_engine *eng, int step, char *buf, size_t len);
+
+/** vt_profile_here - the key of this machine and build (user/exec knows XNNPACK and the ISA) */
+void vt_profile_here(struct vt_profile_key *ret);
+
+#endif

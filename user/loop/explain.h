@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explain.h - why a decision was taken, in 80 bytes per action. Pure.
+ *
+ * Derived from the sample and the decision alone, so the simulator, a live run and a replay explain
+ * alike, and a policy need not know that it is being watched.
+ */
+#ifndef VT_LOOP_EXPLAIN_H
+#define VT_LOOP_EXPLAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loop/plant.h"
+
+/** One action and its reasons. Fixed layout: pinned for bpftool (docs/abi.md). */
+struct vt_reason {
+	uint64_t now_ns;  /* plant's clock */
+	uint64_t id;	  /* of the request */
+	int64_t slack_ns; /* deadline - now; negative: late already */
+	uint64_t
+		rest_ns; /* time the rest of the model would need on the cores granted, this level */
+	uint64_t waited_ns; /* since it was ready */
+	uint32_t model, tenant;
+	uint32_t pressure_ppm;	 /* highest of the domains granted */
+	uint32_t confidence_ppm; /* of that estimate */
+	uint32_t waiting;	 /* requests that waited when it was decided */
+	uint16_t layer_begin, layer_end;
+	uint16_t wanted, granted, free; /* cores: demanded, given, free before */
+	uint16_t other_versions;	/* layers whose version is not the one fastest alone */
+	uint8_t kind;			/* enum vt_action_kind */
+	uint8_t level;
+	uint8_t pad[6];
+};
+_Static_assert(sizeof(struct vt_reason) == 80, "fixed layout: pinned for bpftool");
+
+/** vt_explain - reasons of the first @len actions of @d; returns their number */
+size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct vt_reason *ret,
+		  size_t len);
+
+#endif
