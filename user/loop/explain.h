@@ -17,23 +17,29 @@ struct vt_reason {
 	uint64_t now_ns;  /* plant's clock */
 	uint64_t id;	  /* of the request */
 	int64_t slack_ns; /* deadline - now; negative: late already */
-	uint64_t
-		rest_ns; /* time the rest of the model would need on the cores granted, this level */
-	uint64_t waited_ns; /* since it was ready */
+	/* Time the rest of the model would need on the cores granted, this level; SHED: at least */
+	uint64_t rest_ns;
+	uint64_t waited_ns; /* START, SHED: since it was ready; 0 of what runs */
 	uint32_t model, tenant;
-	uint32_t pressure_ppm;	 /* highest of the domains granted */
+	uint32_t pressure_ppm;	 /* highest of the domains granted; without a grant, of all */
 	uint32_t confidence_ppm; /* of that estimate */
 	uint32_t waiting;	 /* requests that waited when it was decided */
-	uint16_t layer_begin, layer_end;
-	uint16_t wanted, granted, free; /* cores: demanded, given, free before */
-	uint16_t other_versions;	/* layers whose version is not the one fastest alone */
-	uint8_t kind;			/* enum vt_action_kind */
+	uint16_t layer_begin, layer_end; /* START: of the block; else what is left of it */
+	uint16_t wanted;		 /* cores demanded */
+	uint16_t granted;		 /* cores it has from now on; SHED: 0 */
+	uint16_t free;			 /* cores free before this action */
+	uint16_t other_versions; /* START: layers whose version is not the one fastest alone */
+	uint8_t kind;		 /* enum vt_action_kind */
 	uint8_t level;
 	uint8_t pad[6];
 };
 _Static_assert(sizeof(struct vt_reason) == 80, "fixed layout: pinned for bpftool");
 
-/** vt_explain - reasons of the first @len actions of @d; returns their number */
+/**
+ * vt_explain - reasons of the first @len actions of @d; returns their number
+ * @s: the sample that @d was made from, its pressure filled in
+ * Fields of a target that @s does not hold are 0.
+ */
 size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct vt_reason *ret,
 		  size_t len);
 
