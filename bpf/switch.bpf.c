@@ -140,20 +140,20 @@ static __always_inline bool goes_on(const struct vt_cpu *c, const struct who *w)
 }
 
 /*
- * The kernel did not tell of a switch. The open slice holds what two tenants did and goes to the
+ * The kernel did not tell of a switch to @now. The open slice holds what two tenants did and goes to the
  * later one; short slices keep that error small, so this CPU merges none for a while.
  */
-static __always_inline void chain_broke(struct vt_cpu *c, struct task_struct *prev)
+static __always_inline void chain_broke(struct vt_cpu *c, struct task_struct *now)
 {
 	struct who w;
 
 	if (c->last_ns) { /* else it is the first switch ever, no miss */
 		c->chain_miss++;
 		c->merge_from = c->switches + MERGE_PAUSE;
-		rare_once(c, VT_EVENT_CHAIN_MISS, (__u64)c->pid << 32 | (__u32)prev->pid);
+		rare_once(c, VT_EVENT_CHAIN_MISS, (__u64)c->pid << 32 | (__u32)now->pid);
 	}
-	look_up(c, prev, &w);
-	now_runs(c, prev, &w);
+	look_up(c, now, &w);
+	now_runs(c, now, &w);
 }
 
 SEC("tp_btf/sched_switch")
@@ -192,15 +192,18 @@ int vt_cut(struct bpf_raw_tracepoint_args *ctx)
 	if (!c)
 		return 1;
 	c->cuts++;
+	t = bpf_get_current_task_btf();
+	/* The first cut on a CPU, or a switch that was not reported. */
+	if (c->pid != (__u32)t->pid)
+		chain_broke(c, t);
 	flush(c, cpu);
 	if (ctx->args[0] != VT_CUT_ONLY) {
 		worker = bpf_map_lookup_elem(&vt_workers, &index);
 		if (worker)
 			worker->row = (__u32)ctx->args[1];
 	}
-	/* The first cut on a CPU, and a thread that has just become a worker, learn who runs. */
-	t = bpf_get_current_task_btf();
-	if (c->pid != (__u32)t->pid || (!c->worker && t->tgid == vt_runtime_tgid)) {
+	/* A thread that has just become a worker. */
+	if (!c->worker && t->tgid == vt_runtime_tgid) {
 		look_up(c, t, &w);
 		now_runs(c, t, &w);
 	}

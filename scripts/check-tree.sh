@@ -19,7 +19,7 @@ allowed() {
 	user/model) echo "base model onnx" ;;
 	kernels) echo "base model kernels" ;;
 	user/events) echo "base events" ;;
-	user/monitor) echo "base events monitor bpf" ;;
+	user/monitor) echo "base events monitor bpf loop" ;; # loop: for struct vt_domain_counts
 	user/profile) echo "base profile" ;;
 	user/exec) echo "base profile kernels model pressure sched loop exec monitor" ;;
 	user/sim) echo "base pressure sched loop sim profile" ;;

@@ -17,7 +17,7 @@ struct vt_domain_counts {
 	uint64_t window_ns; /* 0: nothing was counted here; the rest is ignored */
 	uint64_t llc_refs;  /* accesses to the last-level cache */
 	uint64_t llc_misses;
-	uint64_t instructions;
+	uint64_t instructions; /* 0: not counted here */
 };
 
 /** A block that ended since the last sample: what the pressure model learns from. */

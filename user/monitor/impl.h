@@ -104,6 +104,11 @@ int vt_rows_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt_er
 /* ring_buffer_sample_fn of the rare events; @ctx is the monitor */
 int vt_rows_record(void *ctx, void *data, size_t len);
 
+/* ---- read.c ------------------------------------------------------------------------------ */
+
+/** vt_monitor_cut_old - close slices older than @max_age_ns (UINT64_MAX: none) on busy CPUs */
+void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns);
+
 /* ---- bpf.c ------------------------------------------------------------------------------- */
 
 /** vt_monitor_hotplug - open what came online, close what went offline */

@@ -39,10 +39,12 @@ static bool idle(const struct vt_cpu *c)
 }
 
 /* A CPU that went offline meanwhile answers -ENXIO: nothing runs there. */
-static void cut_old(struct vt_monitor *m, uint64_t max_age_ns)
+void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns)
 {
 	uint64_t now = vt_now_mono_ns();
 
+	if (max_age_ns == UINT64_MAX)
+		return;
 	for (unsigned int i = 0; i < m->meta.cpus; i++) {
 		const struct vt_cpu *c = &m->cpus[i];
 
@@ -139,8 +141,7 @@ int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapsho
 {
 	int err;
 
-	if (max_age_ns != UINT64_MAX)
-		cut_old(m, max_age_ns);
+	vt_monitor_cut_old(m, max_age_ns);
 	err = grow(s, rows_high(m));
 	if (err)
 		return err;
