@@ -21,7 +21,7 @@ function version() {
 
 // Everything ONNX Runtime can do by itself is on. Its threads may spin while it runs, but not after: the
 // process it is compared with gets its turn on the same cores.
-async function open(ort, model, { threads, optimize = 'all', dims = {} }) {
+async function open(ort, model, { threads, optimize = 'all', dims = {}, spin = true }) {
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: optimize,
@@ -30,7 +30,7 @@ async function open(ort, model, { threads, optimize = 'all', dims = {} }) {
     executionMode: 'sequential',
     freeDimensionOverrides: dims,
     logSeverityLevel: 3,
-    extra: { session: { force_spinning_stop: '1' } },
+    extra: { session: { force_spinning_stop: '1', intra_op: { allow_spinning: spin ? '1' : '0' } } },
   });
 }
 

@@ -27,6 +27,11 @@ static const double t95[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2
 			     2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
 			     2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
 
+double vt_t95(uint32_t freedom)
+{
+	return freedom && freedom <= 30 ? t95[freedom - 1] : 1.96;
+}
+
 struct vt_mean vt_mean_of(const double *values, uint32_t n)
 {
 	struct vt_mean m = {.n = n, .half = INFINITY};
@@ -37,6 +42,6 @@ struct vt_mean vt_mean_of(const double *values, uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		var += (values[i] - m.mean) * (values[i] - m.mean);
 	if (n > 1)
-		m.half = (n - 2 < 30 ? t95[n - 2] : 1.96) * sqrt(var / (n - 1) / n);
+		m.half = vt_t95(n - 1) * sqrt(var / (n - 1) / n);
 	return m;
 }

@@ -28,6 +28,9 @@ struct vt_mean {
 	uint32_t n;
 };
 
+/** vt_t95 - two-sided 95 % point of Student's t for @freedom >= 1 degrees */
+double vt_t95(uint32_t freedom);
+
 /** vt_mean_of - of independent values; half is infinite for n < 2 */
 struct vt_mean vt_mean_of(const double *values, uint32_t n);
 

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+/* test_limit.c - the queueing limit against brute force, the crossing against the limit. */
+#include "harness.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/rng.h"
+#include "load/crossing.h"
+#include "load/limit.h"
+
+#define MAX_JOBS 8
+
+/* ---- references that share nothing with the code ------------------------------------------- */
+
+/** The same discipline one nanosecond at a time, by scanning. */
+static long by_ticks(const struct vt_limit_job *jobs, size_t n, bool preempt, bool *in_time)
+{
+	uint64_t left[MAX_JOBS];
+	bool gone[MAX_JOBS] = {false};
+	int running = -1;
+	long served = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		left[i] = jobs[i].service_ns;
+		in_time[i] = false;
+	}
+	for (uint64_t now = 0; now < 4000; now++) {
+		if (preempt)
+			running = -1;
+		while (running < 0) {
+			for (size_t i = 0; i < n; i++)
+				if (!gone[i] && jobs[i].at_ns <= now &&
+				    (running < 0 ||
+				     jobs[i].deadline_ns < jobs[running].deadline_ns))
+					running = (int)i;
+			if (running < 0)
+				break;
+			if (now + left[running] > jobs[running].deadline_ns) {
+				gone[running] = true;
+				running = -1;
+			}
+		}
+		if (running >= 0 && !--left[running]) {
+			gone[running] = in_time[running] = true;
+			running = -1;
+			served++;
+		}
+	}
+	return served;
+}
+
+/** Can all jobs of @set be in time? Preemptive EDF finds a way if there is one. */
+static bool feasible(const struct vt_limit_job *jobs, size_t n, unsigned int set)
+{
+	struct vt_limit_job some[MAX_JOBS];
+	bool in_time[MAX_JOBS];
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (set >> i & 1)
+			some[k++] = jobs[i];
+	return by_ticks(some, k, true, in_time) == (long)k;
+}
+
+static long most_possible(const struct vt_limit_job *jobs, size_t n)
+{
+	long best = 0;
+
+	for (unsigned int set = 0; set < 1u << n; set++)
+		if (__builtin_popcount(set) > best && feasible(jobs, n, set))
+			best = __builtin_popcount(set);
+	return best;
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+static void small_cases_equal_brute_force(void **state)
+{
+	struct vt_rng rng = {11};
+	int fewer = 0;
+
+	for (int round = 0; round < 120; round++) {
+		struct vt_limit_job jobs[MAX_JOBS];
+		bool got[MAX_JOBS], want[MAX_JOBS];
+		size_t n = 1 + vt_rng_below(&rng, MAX_JOBS);
+		uint64_t at = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			uint64_t service = 1 + vt_rng_below(&rng, 40);
+
+			at += vt_rng_below(&rng, 30);
+			jobs[i] = (struct vt_limit_job){
+				at, at + service / 2 + vt_rng_below(&rng, 120), service};
+		}
+		for (int preempt = 0; preempt < 2; preempt++) {
+			long served = vt_limit_served(jobs, n, preempt, got);
+
+			assert_int_equal(served, by_ticks(jobs, n, preempt, want));
+			assert_memory_equal(got, want, n * sizeof(*got));
+			assert_true(served <= most_possible(jobs, n));
+			fewer += preempt && served < most_possible(jobs, n);
+		}
+	}
+	/* Dropping only the hopeless is not clairvoyant, but close: that is what it claims. */
+	assert_in_range(fewer, 0, 6);
+}
+
+static void known_queues(void **state)
+{
+	static const struct {
+		struct vt_limit_job jobs[4];
+		size_t n;
+		long plain, preempt;
+	} cases[] = {
+		{{{0, 10, 10}}, 1, 1, 1},
+		{{{0, 9, 10}}, 1, 0, 0},
+		{{{0, 100, 10}, {0, 15, 10}}, 2, 2, 2},	 /* the later due waits */
+		{{{0, 100, 50}, {10, 40, 20}}, 2, 1, 2}, /* only an interruption saves it */
+		{{{0, 10, 10}, {0, 10, 10}, {0, 20, 10}}, 3, 2, 2},
+		/* A clairvoyant would drop the first and serve two. */
+		{{{0, 20, 20}, {0, 21, 10}, {0, 22, 10}}, 3, 1, 1},
+		{{{0, 0, 1}}, 0, 0, 0},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		assert_int_equal(vt_limit_served(cases[i].jobs, cases[i].n, false, NULL),
+				 cases[i].plain);
+		assert_int_equal(vt_limit_served(cases[i].jobs, cases[i].n, true, NULL),
+				 cases[i].preempt);
+	}
+}
+
+static void limit_is_where_the_share_is_met(void **state)
+{
+	static const struct vt_limit_class even[] = {{10e6, 30e6, 1}};
+	static const struct vt_limit_class pair[] = {{40e6, 134e6, 1}, {18e6, 53e6, 1}};
+	static const struct vt_limit_class hopeless[] = {{10e6, 9e6, 1}};
+	struct vt_limit_cfg cfg = {.classes = even, .n_classes = 1, .seed = 3, .target = 0.95};
+	double rate = vt_limit_rate(&cfg);
+
+	assert_float_equal(vt_limit_capacity(&cfg), 100, 1e-9);
+	assert_in_range((int)rate, 55, 80);
+	assert_float_equal(vt_limit_share(&cfg, rate), 0.95, 0.003);
+	cfg = (struct vt_limit_cfg){pair, 2, true, 0, 3, 0.95};
+	rate = vt_limit_rate(&cfg);
+	cfg.preempt = false;
+	assert_true(rate > vt_limit_rate(&cfg)); /* long requests block short ones */
+	cfg = (struct vt_limit_cfg){hopeless, 1, true, 1000, 3, 0.95};
+	assert_true(vt_limit_rate(&cfg) == 0);
+}
+
+/** A live search on a simulated server, whose true rate is known. */
+static struct vt_crossing searched(int slices, double secs, uint64_t seed, double *truth)
+{
+	static const struct vt_limit_class pair[] = {{40e6, 134e6, 1}, {18e6, 53e6, 1}};
+	struct vt_limit_cfg cfg = {pair, 2, true, 0, 1, 0.95};
+	struct vt_slice s[64];
+	struct vt_crossing c;
+
+	*truth = vt_limit_rate(&cfg);
+	for (int i = 0; i < slices; i++) {
+		double rate = vt_crossing_next(s, (size_t)i, 0.95, vt_limit_capacity(&cfg) / 2);
+
+		cfg.requests = (uint64_t)(rate * secs);
+		cfg.seed = seed + (uint64_t)i;
+		s[i] = (struct vt_slice){rate, (uint32_t)cfg.requests, 0};
+		s[i].in_time = (uint32_t)lround(vt_limit_share(&cfg, rate) * (double)cfg.requests);
+	}
+	assert_int_equal(vt_crossing_of(s, (size_t)slices, 0.95, seed, &c), 0);
+	return c;
+}
+
+static void crossing_finds_the_limit(void **state)
+{
+	double mean = 0, truth;
+	int covered = 0;
+
+	for (uint64_t i = 0; i < 40; i++) {
+		struct vt_crossing c = searched(10, 20, 1000 * i, &truth);
+
+		assert_true(c.low <= c.rate_hz && c.rate_hz <= c.high && !c.open);
+		assert_float_equal(c.rate_hz / truth, 1, 0.15);
+		mean += c.rate_hz / truth / 40;
+		covered += c.low <= truth && truth <= c.high;
+	}
+	assert_float_equal(mean, 1, 0.03);
+	assert_in_range(covered, 28, 40);
+}
+
+static void crossing_says_what_it_does_not_know(void **state)
+{
+	static const struct vt_slice all_met[] = {{10, 100, 100}, {13, 100, 99}};
+	static const struct vt_slice all_missed[] = {{10, 100, 90}, {8, 100, 40}};
+	static const struct vt_slice two[] = {{10, 100, 99}, {11, 100, 90}};
+	/* Two slices at one rate, a third that fell off the cliff: no slope to fit. */
+	static const struct vt_slice cliff[] = {{10, 100, 96}, {10, 100, 94}, {13, 100, 3}};
+	struct vt_crossing c;
+
+	vt_crossing_of(all_met, 2, 0.95, 1, &c);
+	assert_true(c.open && c.rate_hz == 13);
+	assert_float_equal(vt_crossing_next(all_met, 2, 0.95, 1), 13 * 1.33, 1e-6);
+	vt_crossing_of(all_missed, 2, 0.95, 1, &c);
+	assert_true(c.rate_hz == 0 && !c.open);
+	assert_float_equal(vt_crossing_next(all_missed, 2, 0.95, 1), 8 / 1.33, 1e-6);
+	vt_crossing_of(two, 2, 0.95, 1, &c);
+	assert_true(c.rate_hz > 10 && c.rate_hz < 11 && c.low == 0 && isinf(c.high));
+	vt_crossing_of(cliff, 3, 0.95, 1, &c);
+	assert_float_equal(c.rate_hz, 10, 0.5);
+	assert_float_equal(vt_crossing_next(NULL, 0, 0.95, 7), 7, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(small_cases_equal_brute_force),
+		cmocka_unit_test(known_queues),
+		cmocka_unit_test(limit_is_where_the_share_is_met),
+		cmocka_unit_test(crossing_finds_the_limit),
+		cmocka_unit_test(crossing_says_what_it_does_not_know),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
