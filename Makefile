@@ -20,7 +20,7 @@
 #   make install        the program and its man pages, PREFIX=/usr/local, DESTDIR for packages; uninstall
 #   make man            the man pages only
 #   make format         clang-format on all sources
-#   make docs/operators.md   the page from the import table
+#   make docs/operators.md   the page from the import table; docs/metrics.md likewise
 #   make clean          remove build/
 #   make help           this text
 #
@@ -41,6 +41,7 @@ include kernels/Kbuild
 include user/events/Kbuild
 include user/model/Kbuild
 include user/monitor/Kbuild
+include user/metrics/Kbuild
 include user/pressure/Kbuild
 include user/sched/Kbuild
 include user/loop/Kbuild
@@ -209,8 +210,19 @@ bench:
 	$(MAKE) bench-sched
 	$(MAKE) bench-ort
 
+# The dashboard's files are read by the assembler. Its chart library is Debian's libjs-dygraphs.
+DYGRAPHS ?= /usr/share/javascript/dygraphs
+cflags-user/metrics/page = -DVT_DYGRAPHS='"$(DYGRAPHS)"'
+$(O)/user/metrics/page.o: $(page-y) $(DYGRAPHS)/dygraph.min.js $(DYGRAPHS)/dygraph.min.css
+
 docs/operators.md: $(O)/user/model/operators_page
 	$< > $@
+
+docs/metrics.md: $(O)/user/metrics/metrics_page
+	$< > $@
+
+$(O)/user/metrics/metrics_page: $(O)/user/metrics/metrics_page.o $(O)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(O)/user/model/operators_page: $(O)/user/model/operators_page.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

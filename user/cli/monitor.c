@@ -174,51 +174,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* ---- names ------------------------------------------------------------------------------- */
 
-static void make_name(struct session *s, uint64_t key, char *ret, size_t len)
-{
-	struct vt_tenant t = {0};
-	const char *path;
-
-	if (vt_monitor_find(s->m, key, &t))
-		snprintf(t.name, sizeof(t.name), "(ended)");
-	switch (vt_key_kind(key)) {
-	case VT_KIND_CGROUP:
-		path = vt_names_cgroup(s->names, vt_key_id(key));
-		if (path)
-			snprintf(ret, len, "%s", path);
-		else
-			snprintf(ret, len, "%s (removed)", t.name);
-		break;
-	case VT_KIND_PROCESS:
-		snprintf(ret, len, "%s[%lu]", t.name, (unsigned long)vt_key_id(key));
-		break;
-	default:
-		snprintf(ret, len, "%s", t.name);
-	}
-	/* Process and cgroup names come from outside: they must not steer the terminal. */
-	for (char *c = ret; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-}
-
 static const char *name_of(struct session *s, uint64_t key, uint32_t row)
 {
 	struct named *n = &s->cache[row];
 
 	if (n->key != key) {
-		make_name(s, key, n->name, sizeof(n->name));
+		vt_tenant_name(s->m, s->names, key, n->name, sizeof(n->name));
 		n->key = key;
 	}
 	return n->name;
-}
-
-static const char *kind_name(uint64_t key)
-{
-	static const char *const names[] = {"none",   "other",	"idle",	  "gone",
-					    "tenant", "cgroup", "process"};
-	unsigned int k = vt_key_kind(key);
-
-	return k < sizeof(names) / sizeof(names[0]) ? names[k] : "?";
 }
 
 /* ---- one window -------------------------------------------------------------------------- */
@@ -254,7 +218,7 @@ static void fill_line(struct session *s, const struct vt_window_row *r, struct v
 	struct vt_tenant t;
 
 	*l = (struct vt_mon_line){
-		.kind = kind_name(r->tenant),
+		.kind = vt_tenant_kind_name(r->tenant),
 		.id = vt_key_id(r->tenant),
 		.r = vt_window_rates(&s->w, r, &s->map, s->line_bytes),
 		.coverage = r->coverage,

@@ -146,3 +146,39 @@ const char *vt_names_cgroup(struct vt_names *n, uint64_t id)
 	n->walked_mono_ns = now;
 	return lookup(n, id);
 }
+
+void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char *ret, size_t len)
+{
+	struct vt_tenant t = {0};
+	const char *path = NULL;
+
+	if (vt_monitor_find(m, key, &t))
+		snprintf(t.name, sizeof(t.name), "(ended)");
+	switch (vt_key_kind(key)) {
+	case VT_KIND_CGROUP:
+		if (n)
+			path = vt_names_cgroup(n, vt_key_id(key));
+		if (path)
+			snprintf(ret, len, "%s", path);
+		else
+			snprintf(ret, len, "%s (removed)", t.name);
+		break;
+	case VT_KIND_PROCESS:
+		snprintf(ret, len, "%s[%lu]", t.name, (unsigned long)vt_key_id(key));
+		break;
+	default:
+		snprintf(ret, len, "%s", t.name);
+	}
+	for (char *c = ret; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+}
+
+const char *vt_tenant_kind_name(uint64_t key)
+{
+	static const char *const names[] = {"none",   "other",	"idle",	  "gone",
+					    "tenant", "cgroup", "process"};
+	unsigned int k = vt_key_kind(key);
+
+	return k < sizeof(names) / sizeof(names[0]) ? names[k] : "?";
+}

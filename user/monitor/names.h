@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* names.h - cgroup ids to paths. One thread. Needs no privilege beyond reading the cgroup tree. */
+/*
+ * names.h - what to call a tenant; cgroup ids to paths. One thread. Needs no privilege beyond reading
+ * the cgroup tree.
+ */
 #ifndef VT_MONITOR_NAMES_H
 #define VT_MONITOR_NAMES_H
 
@@ -7,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "monitor/monitor.h"
 
 /** vt_cgroup_mount - where cgroup v2 is mounted, from @procfs/mounts; -ENOENT if nowhere */
 int vt_cgroup_mount(const char *procfs, char *ret, size_t len, struct vt_err *e);
@@ -23,5 +27,14 @@ void vt_names_free(struct vt_names *n);
  * Returns a string that lives until the next call, or NULL (removed, or in a sibling namespace).
  */
 const char *vt_names_cgroup(struct vt_names *n, uint64_t id);
+
+/**
+ * vt_tenant_name - "/system.slice/a.service", "cc1[4711]", or what the runtime said
+ * @n: may be NULL. Names come from outside: control characters are replaced by '?'.
+ */
+void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char *ret, size_t len);
+
+/** vt_tenant_kind_name - "cgroup"; static text */
+const char *vt_tenant_kind_name(uint64_t key);
 
 #endif
