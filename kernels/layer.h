@@ -62,6 +62,11 @@ const struct vt_kernel *const *vt_kernels_for(enum vt_op op);
  */
 int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		    int n_inst, struct vt_err *e);
+/** vt_layer_create_from - the same, but only of candidates that @may allows; NULL: of all */
+int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+			 int n_inst, bool (*may)(const struct vt_kernel *k), struct vt_err *e);
+/** vt_kernel_no_own_matrix - for vt_layer_create_from(): XNNPACK instead of matrix kernels of ours */
+bool vt_kernel_no_own_matrix(const struct vt_kernel *k);
 void vt_layer_destroy(struct vt_layer *l);
 
 /** vt_kernel_eval - for constant folding: create, bind, run on the calling thread, destroy */

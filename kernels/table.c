@@ -68,12 +68,26 @@ const struct vt_kernel *const *vt_kernels_for(enum vt_op op)
 	return list ? list : none;
 }
 
+bool vt_kernel_no_own_matrix(const struct vt_kernel *k)
+{
+	return k != &vt_conv2d_dw_f32 && k != &vt_conv2d_wino_f32 && k != &vt_conv2d_gemm_f32 &&
+	       k != &vt_fc_gemm_f32;
+}
+
 int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		    int n_inst, struct vt_err *e)
+{
+	return vt_layer_create_from(l, g, n, n_inst, NULL, e);
+}
+
+int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+			 int n_inst, bool (*may)(const struct vt_kernel *k), struct vt_err *e)
 {
 	for (const struct vt_kernel *const *k = vt_kernels_for(n->op); *k; k++) {
 		int rc;
 
+		if (may && !may(*k))
+			continue;
 		*l = (struct vt_layer){.kernel = *k, .n_inst = n_inst};
 		rc = (*k)->create(l, g, n, e);
 		if (!rc)

@@ -21,8 +21,7 @@
 
 /* Enough chunks that the last core to finish is late by little; few enough that claiming costs
  * nothing. */
-#define CHUNKS_PER_CORE 8
-#define CHUNKS_ALONE	4 /* so that a core can join */
+#define CHUNKS_ALONE 4 /* so that a core can join */
 
 /* A matrix chunk is no smaller than this: below it, what it loads is no longer paid for by what it
  * computes. */
@@ -108,27 +107,41 @@ static void cut_chunks(size_t rows, size_t cols, size_t others, size_t want,
 	}
 }
 
+static size_t wanted_chunks(const struct vt_variant *v, unsigned int cores)
+{
+	const size_t per_core = v && v->chunks ? v->chunks : VT_CHUNKS_PER_CORE;
+
+	return per_core * cores;
+}
+
+void vt_tile_cut(const struct vt_variant *v, size_t rows, size_t cols, size_t others,
+		 unsigned int cores, size_t *mc, size_t *nc)
+{
+	*nc = v->nc ? min_size(v->nc, cols) : cols;
+	*mc = v->mc ? v->mc : rows;
+	if (!v->mc)
+		cut_chunks(rows, cols, others, cores > 1 ? wanted_chunks(v, cores) : CHUNKS_ALONE,
+			   v, mc, nc);
+}
+
 /* A matrix nest: the last two dims are rows and columns, and the layer's variant says how to walk
  * them. */
 static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsigned int cores)
 {
 	const int row = job->n_dims - 2, col = job->n_dims - 1;
 	const size_t mr = job->step[row];
-	size_t others = 1, nc = job->step[col], mc = job->range[row];
+	size_t others = 1, mc, nc;
 
-	if (v->nc)
-		nc = min_size(v->nc, job->range[col]);
 	if (v->cols_outer) {
 		job->order[row] = col;
 		job->order[col] = row;
 	}
 	for (int d = 0; d < row; d++)
 		others *= job->range[d];
-	if (v->mc)
-		mc = v->mc;
-	else
-		cut_chunks(job->range[row], job->range[col], others,
-			   cores > 1 ? (size_t)cores * CHUNKS_PER_CORE : CHUNKS_ALONE, v, &mc, &nc);
+	vt_tile_cut(v, job->range[row], job->range[col], others, cores, &mc, &nc);
+	/* XNNPACK may have cut columns itself: a block without a bound is what it gave. */
+	if (!v->nc)
+		nc = min_size(nc, job->step[col]);
 	job->step[col] = job->cell[col] = nc;
 	job->cell[row] = div_up(mc, mr) * mr;
 }
@@ -137,7 +150,8 @@ static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)
 {
 	static const struct pthreadpool alone = {.cores = 1, .report_threads = 1};
 	const struct pthreadpool *g = gang ? gang : &alone;
-	bool matrix = g->variant && job->n_dims >= 2 && job->step[job->n_dims - 2] > 1;
+	const bool matrix = g->variant && g->variant->kind == VT_VARIANT_MATRIX &&
+			    job->n_dims >= 2 && job->step[job->n_dims - 2] > 1;
 
 	for (int d = 0; d < job->n_dims; d++) {
 		if (!job->range[d])
@@ -156,7 +170,7 @@ static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)
 	}
 	job->cells_per_chunk = 1;
 	if (!matrix)
-		job->cells_per_chunk = div_up(job->n_cells, (size_t)g->cores * CHUNKS_PER_CORE);
+		job->cells_per_chunk = div_up(job->n_cells, wanted_chunks(g->variant, g->cores));
 	job->n_chunks = div_up(job->n_cells, job->cells_per_chunk);
 	if (g->run && job->n_chunks > 1) {
 		gang->run(gang, job);

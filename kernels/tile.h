@@ -74,6 +74,14 @@ static inline unsigned int vt_gang_cores(const struct pthreadpool *gang)
 void vt_tile_matrix(pthreadpool_t gang, pthreadpool_task_2d_tile_2d_t fn, void *ctx, size_t m,
 		    size_t n, size_t mr);
 
+/**
+ * vt_tile_cut - rows and columns of a chunk of a matrix nest, as @v cuts it for @cores
+ * @others: how many such matrices the nest walks
+ * Two variants of the same order and the same cut are one.
+ */
+void vt_tile_cut(const struct vt_variant *v, size_t rows, size_t cols, size_t others,
+		 unsigned int cores, size_t *mc, size_t *nc);
+
 /** vt_tile_symbols - names of the pthreadpool symbols that we define; ends with NULL */
 extern const char *const vt_tile_symbols[];
 

@@ -5,25 +5,50 @@
 
 #define MANY_ROWS 112
 
+/* Of variants that cut a layer alike the tuner measures the first. */
 const struct vt_variant vt_variants[] = {
-	{"f32_gemm_mouter", false, 0, 0, false},
-	{"f32_gemm_nouter", true, 0, 0, false},
-	{"f32_gemm_nouter_nc2048", true, 2048, 0, false},
-	{"f32_gemm_nouter_nc1024", true, 1024, 0, false},
-	{"f32_gemm_nouter_nc512", true, 512, 0, false},
-	{"f32_gemm_nouter_nc256", true, 256, 0, false},
-	{"f32_gemm_nouter_nc128", true, 128, 0, false},
-	{"f32_gemm_nouter_nc64", true, 64, 0, false},
-	{"f32_gemm_nouter_nc32", true, 32, 0, false},
-	{"f32_gemm_mouter_fit", false, 0, 0, true},
-	{"f32_gemm_nouter_fit", true, 0, 0, true},
-	{"f32_gemm_nouter_nc2048_fit", true, 2048, 0, true},
-	{"f32_gemm_nouter_nc1024_fit", true, 1024, 0, true},
-	{"f32_gemm_nouter_nc512_fit", true, 512, 0, true},
-	{"f32_gemm_nouter_nc256_fit", true, 256, 0, true},
-	{"f32_gemm_nouter_nc128_fit", true, 128, 0, true},
-	{"f32_gemm_nouter_nc64_fit", true, 64, 0, true},
-	{NULL, false, 0, 0, false},
+	{.name = "f32_gemm_mouter"},
+	{.name = "f32_gemm_nouter", .cols_outer = true},
+	{.name = "f32_gemm_nouter_nc2048", .cols_outer = true, .nc = 2048},
+	{.name = "f32_gemm_nouter_nc1024", .cols_outer = true, .nc = 1024},
+	{.name = "f32_gemm_nouter_nc512", .cols_outer = true, .nc = 512},
+	{.name = "f32_gemm_nouter_nc256", .cols_outer = true, .nc = 256},
+	{.name = "f32_gemm_nouter_nc128", .cols_outer = true, .nc = 128},
+	{.name = "f32_gemm_nouter_nc64", .cols_outer = true, .nc = 64},
+	{.name = "f32_gemm_nouter_nc32", .cols_outer = true, .nc = 32},
+	{.name = "f32_gemm_mouter_fit", .fit = true},
+	{.name = "f32_gemm_nouter_fit", .cols_outer = true, .fit = true},
+	{.name = "f32_gemm_nouter_nc2048_fit", .cols_outer = true, .nc = 2048, .fit = true},
+	{.name = "f32_gemm_nouter_nc1024_fit", .cols_outer = true, .nc = 1024, .fit = true},
+	{.name = "f32_gemm_nouter_nc512_fit", .cols_outer = true, .nc = 512, .fit = true},
+	{.name = "f32_gemm_nouter_nc256_fit", .cols_outer = true, .nc = 256, .fit = true},
+	{.name = "f32_gemm_nouter_nc128_fit", .cols_outer = true, .nc = 128, .fit = true},
+	{.name = "f32_gemm_nouter_nc64_fit", .cols_outer = true, .nc = 64, .fit = true},
+	{.name = "f32_gemm_mouter_fit_c2", .fit = true, .chunks = 2},
+	{.name = "f32_gemm_nouter_nc1024_fit_c2",
+	 .cols_outer = true,
+	 .nc = 1024,
+	 .fit = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc512_fit_c2",
+	 .cols_outer = true,
+	 .nc = 512,
+	 .fit = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc256_fit_c2",
+	 .cols_outer = true,
+	 .nc = 256,
+	 .fit = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc128_fit_c2",
+	 .cols_outer = true,
+	 .nc = 128,
+	 .fit = true,
+	 .chunks = 2},
+	{.name = "any_c2", .chunks = 2, .kind = VT_VARIANT_ANY},
+	{.name = "any_c8", .chunks = 8, .kind = VT_VARIANT_ANY},
+	{.name = "any_c32", .chunks = 32, .kind = VT_VARIANT_ANY},
+	{.name = NULL},
 };
 
 const struct vt_variant *vt_variant_find(const char *name)
@@ -32,6 +57,18 @@ const struct vt_variant *vt_variant_find(const char *name)
 		if (!strcmp(v->name, name))
 			return v;
 	return NULL;
+}
+
+const struct vt_variant *vt_variant_plain(void)
+{
+	return vt_variant_find("any_c8");
+}
+
+bool vt_variant_applies(const struct vt_variant *v, size_t cols, size_t depth)
+{
+	if (!depth)
+		return v->kind == VT_VARIANT_ANY;
+	return v->kind == VT_VARIANT_MATRIX && v->nc < cols;
 }
 
 const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t weight_bytes,
@@ -49,7 +86,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		size_t nc = v->nc ? v->nc : cols;
 
-		if (!v->fit || !v->cols_outer)
+		if (!v->fit || !v->cols_outer || v->chunks)
 			continue;
 		best = v;
 		if (nc * k * sizeof(float) <= l2_bytes / 4)

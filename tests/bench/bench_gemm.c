@@ -111,12 +111,14 @@ int main(int argc, char **argv)
 
 		if (make_layer(&layers[i], &g, kernels[i], &b))
 			continue;
-		for (const struct vt_variant *v = vt_variants; v->name && runs < MAX_RUNS;
-		     v++, runs++) {
+		for (const struct vt_variant *v = vt_variants; v->name && runs < MAX_RUNS; v++) {
+			if (v->kind != VT_VARIANT_MATRIX)
+				continue;
 			c[runs] = (struct candidate){
 				.kernel = kernels[i], .variant = v, .layer = &layers[i]};
 			snprintf(c[runs].name, sizeof(c[runs].name), "%s %s", kernels[i]->name,
 				 v->name + strlen("f32_gemm_"));
+			runs++;
 		}
 	}
 	for (int r = -1; r < rounds; r++) /* round -1 warms up */

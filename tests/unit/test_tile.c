@@ -208,15 +208,18 @@ static void test_variant_names_tell_all(void **state)
 {
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		char want[64];
-		int n = snprintf(want, sizeof(want), "f32_gemm_%s",
-				 v->cols_outer ? "nouter" : "mouter");
+		int n = v->kind == VT_VARIANT_ANY ? snprintf(want, sizeof(want), "any")
+						  : snprintf(want, sizeof(want), "f32_gemm_%s",
+							     v->cols_outer ? "nouter" : "mouter");
 
 		if (v->nc)
 			n += snprintf(want + n, sizeof(want) - (size_t)n, "_nc%u", v->nc);
 		if (v->fit)
 			n += snprintf(want + n, sizeof(want) - (size_t)n, "_fit");
 		if (v->mc)
-			snprintf(want + n, sizeof(want) - (size_t)n, "_mc%u", v->mc);
+			n += snprintf(want + n, sizeof(want) - (size_t)n, "_mc%u", v->mc);
+		if (v->chunks)
+			snprintf(want + n, sizeof(want) - (size_t)n, "_c%u", v->chunks);
 		assert_string_equal(v->name, want);
 		assert_ptr_equal(vt_variant_find(want), v);
 	}

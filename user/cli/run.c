@@ -53,7 +53,7 @@ static const struct argp_option options[] = {
 	{"profile", OPT_PROFILE, NULL, 0,
 	 "Table of layers: operator, shape, variant, time, GFLOP/s, share", 0},
 	{"variant", OPT_VARIANT, "NAME", 0,
-	 "Force one kernel variant on all matrix layers; 'list' names them", 0},
+	 "Force one kernel variant on all layers it can be had on; 'list' names them", 0},
 	{"order", OPT_ORDER, "xnnpack", 0, "Walk matrix layers as XNNPACK would by itself", 0},
 	{"json", OPT_JSON, NULL, 0, "Machine-readable result on standard output", 0},
 	{"interactive", OPT_INTERACTIVE, NULL, 0,
@@ -222,7 +222,8 @@ static int force_variant(struct session *s, struct vt_err *e)
 	if (!s->variants)
 		return vt_fail(e, -ENOMEM, "no memory");
 	for (int i = 0; i < s->model->n_steps; i++)
-		if (s->model->steps[i].variant)
+		if (vt_variant_applies(v, s->model->steps[i].layer.cols,
+				       s->model->steps[i].layer.depth))
 			s->variants[i] = v;
 	return 0;
 }

@@ -118,7 +118,8 @@ static void drop_packed(struct vt_graph *g, const struct vt_step *s, int *uses)
 	}
 }
 
-static int make_layers(struct vt_engine *m, size_t l2_bytes, struct vt_err *e)
+static int make_layers(struct vt_engine *m, size_t l2_bytes, bool (*may)(const struct vt_kernel *),
+		       struct vt_err *e)
 {
 	struct vt_graph *g = &m->graph;
 	int *uses = count_uses(g), err = 0;
@@ -133,7 +134,7 @@ static int make_layers(struct vt_engine *m, size_t l2_bytes, struct vt_err *e)
 		    vt_out(g, &g->nodes[i], 0)->view_of != VT_NONE)
 			continue;
 		s->node = i;
-		err = vt_layer_create(&s->layer, g, &g->nodes[i], m->n_inst, e);
+		err = vt_layer_create_from(&s->layer, g, &g->nodes[i], m->n_inst, may, e);
 		if (err) {
 			vt_fail_at(e, "node '%s' (%s)", g->nodes[i].name,
 				   vt_op_name(g->nodes[i].op));
@@ -174,7 +175,7 @@ static int load(struct vt_engine *m, const char *path, const struct vt_engine_op
 		err = vt_plan_memory(&m->graph, e);
 	if (!err) {
 		m->arena_bytes = m->graph.arena_bytes;
-		err = make_layers(m, o->l2_bytes ? o->l2_bytes : machine_l2_bytes(), e);
+		err = make_layers(m, o->l2_bytes ? o->l2_bytes : machine_l2_bytes(), o->may, e);
 	}
 	return err ? err : make_instances(m, e);
 }

@@ -44,6 +44,8 @@ struct vt_engine_opts {
 	int instances;		      /* 0: 1 */
 	size_t l2_bytes;	      /* of one core; 0: ask the machine */
 	bool no_optimize;	      /* run the graph as imported; for tests */
+	/* Which kernels may be used; NULL: all. For comparisons (tests/bench/bench_variants.c). */
+	bool (*may)(const struct vt_kernel *k);
 };
 
 /** vt_engine_load - errors as vt_import_onnx(), and -ENOTSUP for a node that no kernel takes */

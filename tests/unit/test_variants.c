@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "exec/engine.h"
+#include "model/zoo.h"
+
+/*
+ * Every variant of every layer of the tiny zoo gives the same bits, on one core and on two, with
+ * our kernels and with XNNPACK's. Each step runs on the same memory again and again; afterwards all
+ * of the instance's memory must be what the default made of it.
+ */
+
+static char dir[] = "/tmp/veltair-test-variants-XXXXXX";
+
+static struct vt_engine *load(const char *path, bool (*may)(const struct vt_kernel *k))
+{
+	struct vt_engine_opts o = {.may = may};
+	struct vt_engine *m = NULL;
+	struct vt_err e = {0};
+
+	if (vt_engine_load(&m, path, &o, &e))
+		fail_msg("%s", e.msg);
+	return m;
+}
+
+static void fill(struct vt_engine *m)
+{
+	struct vt_rng r = {7};
+
+	for (int i = 0; i < m->graph.n_inputs; i++) {
+		const struct vt_tensor *t = &m->graph.tensors[m->graph.inputs[i]];
+		const size_t n = (size_t)vt_shape_elems(&t->shape);
+		void *to = vt_engine_tensor(m, 0, m->graph.inputs[i]);
+
+		memset(to, 0, n * vt_dtype_bytes(t->dtype));
+		for (size_t k = 0; k < n && t->dtype == VT_F32; k++)
+			((float *)to)[k] = (float)(vt_rng_unit(&r) * 2 - 1);
+	}
+}
+
+struct cores {
+	struct vt_pool *pool;
+	struct vt_cpuset grant[2]; /* one core; all, at most two */
+	int n;
+};
+
+static void run_step(struct vt_engine *m, struct cores *c, int step, const struct vt_variant *v,
+		     int grant, const struct vt_variant **variants)
+{
+	struct vt_run r;
+
+	vt_run_init(&r, m, 0);
+	r.first = step;
+	r.last = step + 1;
+	variants[step] = v;
+	r.variants = variants;
+	assert_int_equal(vt_pool_run(c->pool, &r.work, &c->grant[grant]), 0);
+}
+
+/* Returns how many runs were compared. */
+static int try_step(struct vt_engine *m, struct cores *c, int step, const char *name, char *before,
+		    char *after, const struct vt_variant **variants)
+{
+	const struct vt_layer *l = &m->steps[step].layer;
+	const size_t bytes = m->arena_bytes;
+	int runs = 0;
+
+	memcpy(before, m->inst[0].arena, bytes);
+	run_step(m, c, step, NULL, 0, variants);
+	memcpy(after, m->inst[0].arena, bytes);
+	for (const struct vt_variant *v = vt_variants; v->name; v++)
+		for (int g = 0; g < c->n && vt_variant_applies(v, l->cols, l->depth); g++) {
+			memcpy(m->inst[0].arena, before, bytes);
+			run_step(m, c, step, v, g, variants);
+			if (memcmp(m->inst[0].arena, after, bytes) != 0)
+				fail_msg("%s, '%s' (%s): %s on %d cores gives other bits", name,
+					 m->graph.nodes[m->steps[step].node].name, l->kernel->name,
+					 v->name, g + 1);
+			runs++;
+		}
+	return runs;
+}
+
+static int try_model(struct vt_engine *m, struct cores *c, const char *name)
+{
+	const struct vt_variant **variants = calloc((size_t)m->n_steps + 1, sizeof(*variants));
+	char *before = malloc(m->arena_bytes), *after = malloc(m->arena_bytes);
+	int runs = 0;
+
+	assert_true(variants && before && after);
+	assert_int_equal(vt_pool_reserve(c->pool, m->scratch_bytes), 0);
+	memset(m->inst[0].arena, 0, m->arena_bytes);
+	fill(m);
+	for (int i = 0; i < m->n_steps; i++) {
+		const int n = try_step(m, c, i, name, before, after, variants);
+
+		if (!n)
+			fail_msg("%s: step %d has no variant at all", name, i);
+		runs += n;
+		variants[i] = NULL;
+	}
+	free(variants);
+	free(before);
+	free(after);
+	return runs;
+}
+
+static struct cores open_cores(void)
+{
+	struct cores c = {0};
+	struct vt_cpuset allowed;
+	struct vt_err e = {0};
+	int core = -1;
+
+	vt_cpuset_allowed(&allowed);
+	for (c.n = 0; c.n < 2; c.n++) {
+		core = vt_cpuset_next(&allowed, (unsigned int)(core + 1));
+		if (core < 0)
+			break;
+		for (int g = c.n; g < 2; g++)
+			vt_cpuset_add(&c.grant[g], (unsigned int)core);
+	}
+	if (vt_pool_open(&c.pool, &c.grant[1], &e))
+		fail_msg("%s", e.msg);
+	return c;
+}
+
+static void test_same_bits(void **state)
+{
+	static bool (*const may[])(const struct vt_kernel *k) = {NULL, vt_kernel_no_own_matrix};
+	struct cores c = open_cores();
+	const struct vt_zoo_model *z;
+	size_t n_models;
+	int models = 0;
+
+	for (z = vt_zoo_models(&n_models); n_models; n_models--, z++) {
+		struct vt_zoo_opts zo = {.seed = 1};
+		struct vt_err e = {0};
+		char path[160];
+
+		if (!z->tiny)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s.onnx", dir, z->name);
+		assert_int_equal(vt_zoo_write(z, dir, &zo, NULL, &e), 0);
+		for (size_t k = 0; k < VT_COUNT(may); k++) {
+			struct vt_engine *m = load(path, may[k]);
+
+			assert_true(try_model(m, &c, z->name) > 3 * m->n_steps);
+			vt_engine_free(m);
+		}
+		unlink(path);
+		models++;
+	}
+	assert_true(models >= 7);
+	vt_pool_close(c.pool);
+}
+
+static int make_dir(void **state)
+{
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_bits),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
