@@ -40,6 +40,7 @@ include user/exec/Kbuild
 include kernels/Kbuild
 include user/events/Kbuild
 include user/model/Kbuild
+include user/profile/Kbuild
 include user/monitor/Kbuild
 include user/metrics/Kbuild
 include user/pressure/Kbuild
@@ -149,6 +150,12 @@ $(O)/bpf/veltair.bpf.o: $(bpf-objs)
 $(O)/gen/veltair.skel.h: $(O)/bpf/veltair.bpf.o
 	@mkdir -p $(@D)
 	$(BPFTOOL) gen skeleton $< name vt_bpf > $@
+
+# Which kernels a profile was made with (user/exec/here.c): what computes, not what chooses.
+id-objs := $(addprefix $(O)/,$(filter-out $(no-id-y),$(filter kernels/%,$(vt-y))))
+$(O)/gen/kernels_id.c: $(id-objs) scripts/kernels-id.sh
+	@mkdir -p $(@D)
+	scripts/kernels-id.sh $(id-objs) > $@
 
 $(O)/gen/%.o: $(O)/gen/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -w -MMD -MP -c -o $@ $<

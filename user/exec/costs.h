@@ -28,9 +28,12 @@ struct vt_costs {
 };
 
 /**
- * vt_costs_profiled - from the store; -ENODATA if a layer has no time at some core count
+ * vt_costs_profiled - from the store; -ENODATA if a layer has no time at any of the core counts
  * @points: core counts wanted, ascending; those the store lacks for any layer are left out
- * Levels that were not measured take the times of the level below.
+ * @qos_ns: 0: three times the model's time on the largest count
+ * Of each layer the versions that were kept; if none were (the tuner was killed), the one that is
+ * fastest alone. Levels that were not measured take the times of the level below. -EINVAL: a version
+ * that this build does not know.
  */
 int vt_costs_profiled(struct vt_costs *ret, const struct vt_engine *eng, struct vt_profile *db,
 		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
@@ -48,9 +51,18 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 void vt_costs_fini(struct vt_costs *c); /* accepts a zeroed one */
 
 /**
+ * vt_costs_missing - layers of @eng that the store has no time of at @cores (0: at any count)
+ * @first: signature of the first of them; VT_PROFILE_TEXT bytes, untouched if there is none; or NULL
+ * Negative on error.
+ */
+int vt_costs_missing(const struct vt_engine *eng, struct vt_profile *db, uint16_t cores,
+		     char *first, struct vt_err *e);
+
+/**
  * vt_layer_signature - what a layer is, for the profile store: operator, kernel, shapes, types,
  * attributes, epilogue; equal signatures run the same code on data of the same shapes
- * Returns its length, as snprintf(); -EINVAL if the step does not exist.
+ * Returns its length, as snprintf(), always below VT_PROFILE_TEXT; -EINVAL if the step does not
+ * exist.
  */
 int vt_layer_signature(const struct vt_engine *eng, int step, char *buf, size_t len);
 

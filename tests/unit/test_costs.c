@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "exec/costs.h"
+#include "model/zoo.h"
+
+/* An engine as the scheduler sees it: from runs, and from a store filled by hand. */
+
+static char dir[] = "/tmp/veltair-test-costs-XXXXXX";
+static char db_path[128];
+static struct vt_engine *eng;
+
+static const struct vt_profile_key here = {"GenuineTest", "test"};
+static const uint16_t points[] = {1, 2, 4};
+
+static struct vt_engine *load(const char *name)
+{
+	struct vt_zoo_opts zo = {.seed = 1};
+	struct vt_engine_opts o = {0};
+	struct vt_engine *m = NULL;
+	struct vt_err e = {0};
+	char path[128];
+
+	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
+	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
+	if (vt_engine_load(&m, path, &o, &e))
+		fail_msg("%s", e.msg);
+	unlink(path);
+	return m;
+}
+
+static const char *sig(int step, char buf[static VT_PROFILE_TEXT])
+{
+	int n = vt_layer_signature(eng, step, buf, VT_PROFILE_TEXT);
+
+	assert_in_range(n, 1, VT_PROFILE_TEXT - 1);
+	assert_int_equal(n, strlen(buf));
+	return buf;
+}
+
+/* ---- signatures ----------------------------------------------------------------------------- */
+
+static void test_signatures(void **state)
+{
+	char a[VT_PROFILE_TEXT], b[VT_PROFILE_TEXT], cut[8];
+	int equal = 0;
+
+	assert_int_equal(vt_layer_signature(eng, -1, a, sizeof(a)), -EINVAL);
+	assert_int_equal(vt_layer_signature(eng, eng->n_steps, a, sizeof(a)), -EINVAL);
+	for (int i = 0; i < eng->n_steps; i++) {
+		const struct vt_step *s = &eng->steps[i];
+
+		sig(i, a);
+		assert_int_equal(strncmp(a, vt_op_name(eng->graph.nodes[s->node].op),
+					 strlen(vt_op_name(eng->graph.nodes[s->node].op))),
+				 0);
+		assert_non_null(strstr(a, s->layer.kernel->name));
+		for (int j = 0; j < i; j++) {
+			bool same = !strcmp(a, sig(j, b));
+
+			equal += same;
+			/* What runs other code, or is another amount of work, is another layer. */
+			if (same) {
+				assert_ptr_equal(s->layer.kernel, eng->steps[j].layer.kernel);
+				assert_int_equal(s->flops, eng->steps[j].flops);
+				assert_int_equal(s->layer.rows, eng->steps[j].layer.rows);
+			}
+		}
+	}
+	assert_true(equal > 0); /* the encoder's layers repeat */
+	assert_int_equal(vt_layer_signature(eng, 0, cut, sizeof(cut)), strlen(sig(0, a)));
+	assert_int_equal(strncmp(cut, a, 7), 0);
+}
+
+static void test_here(void **state)
+{
+	struct vt_profile_key a, b;
+
+	vt_profile_here(&a);
+	vt_profile_here(&b);
+	assert_memory_equal(&a, &b, sizeof(a));
+	assert_non_null(strstr(a.machine, " cores, L2 "));
+	assert_non_null(strstr(a.library, ", kernels "));
+	assert_null(strstr(a.library, "unknown"));
+}
+
+/* ---- from runs ------------------------------------------------------------------------------ */
+
+static void test_measured(void **state)
+{
+	static const uint16_t one_two[] = {1, 2}, too_many[] = {2000};
+	struct vt_cpuset allowed;
+	struct vt_costs c = {0};
+	struct vt_pool *pool = NULL;
+	struct vt_err e = {0};
+	size_t n;
+
+	vt_cpuset_allowed(&allowed);
+	n = vt_cpuset_count(&allowed) > 1 ? 2 : 1;
+	assert_int_equal(vt_pool_open(&pool, &allowed, &e), 0);
+	if (vt_costs_measured(&c, eng, pool, "tiny", 0, one_two, n, 3, &e))
+		fail_msg("%s", e.msg);
+	assert_int_equal(c.source, VT_COSTS_RUNS);
+	assert_int_equal(c.model.n_layers, eng->n_steps);
+	assert_int_equal(c.model.n_points, n);
+	assert_int_equal(c.model.n_versions, 1);
+	assert_string_equal(c.model.name, "tiny");
+	assert_int_equal(vt_model_check(&c.model, NULL), 0);
+	assert_int_equal(c.model.qos_ns, 3 * vt_model_block_ns(&c.model, 0, c.model.n_layers, NULL,
+							       (unsigned int)n, 0));
+	for (int l = 0; l < eng->n_steps; l++) {
+		assert_null(c.variant[l]);
+		for (unsigned int v = 1; v < VT_LEVELS; v++)
+			assert_int_equal(vt_model_ns(&c.model, (unsigned int)l, 0, v, 0),
+					 vt_model_ns(&c.model, (unsigned int)l, 0, 0, 0));
+	}
+	vt_costs_fini(&c);
+	assert_int_equal(vt_costs_measured(&c, eng, pool, "tiny", 0, too_many, 1, 1, &e), -EINVAL);
+	assert_null(c.mem);
+	vt_costs_fini(&c);
+	vt_pool_close(pool);
+}
+
+/* ---- from the store ------------------------------------------------------------------------- */
+
+static void put(struct vt_profile *p, int step, const char *variant, uint16_t cores, uint8_t level,
+		uint64_t ns)
+{
+	char s[VT_PROFILE_TEXT];
+	struct vt_profile_time t = {sig(step, s), variant, cores, level, ns, 1, 5, false, 0};
+	struct vt_err e = {0};
+
+	if (vt_profile_put(p, &t, 1, &e))
+		fail_msg("%s", e.msg);
+}
+
+static struct vt_profile *new_store(void)
+{
+	static int n;
+	struct vt_profile *p = NULL;
+	struct vt_err e = {0};
+
+	snprintf(db_path, sizeof(db_path), "%s/%d.db", dir, n++);
+	if (vt_profile_open(&p, db_path, VT_PROFILE_WRITE, &here, &e))
+		fail_msg("%s", e.msg);
+	return p;
+}
+
+static bool is_matrix(int step)
+{
+	return eng->steps[step].layer.depth != 0;
+}
+
+/* The time put for a layer: equal signatures must get equal times, so it depends on flops only. */
+static uint64_t base_ns(int step)
+{
+	return 1000 + eng->steps[step].flops % 1000;
+}
+
+/* All layers on 1 and 2 cores, matrix layers on 4 too; level 3 of two versions. */
+static void fill(struct vt_profile *p)
+{
+	static const char *const keep[] = {"f32_gemm_nouter_nc64", "f32_gemm_mouter"};
+	char s[VT_PROFILE_TEXT];
+	struct vt_err e = {0};
+
+	for (int i = 0; i < eng->n_steps; i++) {
+		uint64_t ns = base_ns(i);
+
+		if (!is_matrix(i)) {
+			put(p, i, VT_PROFILE_NOTHING, 1, 0, ns);
+			put(p, i, VT_PROFILE_NOTHING, 2, 0, ns / 2);
+			continue;
+		}
+		for (uint16_t c = 1; c <= 4; c = (uint16_t)(2 * c)) {
+			put(p, i, keep[0], c, 0, ns / c);
+			put(p, i, keep[0], c, 3, 4 * ns / c);
+			put(p, i, keep[1], c, 0, 2 * ns / c);
+			put(p, i, keep[1], c, 3, 3 * ns / c);
+			put(p, i, "f32_gemm_nouter", c, 0, 9 * ns / c);
+		}
+		assert_int_equal(vt_profile_keep(p, sig(i, s), keep, 2, &e), 0);
+	}
+}
+
+static void test_profiled(void **state)
+{
+	static const uint64_t by_level[2][VT_LEVELS] = {{1, 1, 1, 4, 4}, {2, 2, 2, 3, 3}};
+	struct vt_profile *p = new_store();
+	struct vt_costs c = {0};
+	struct vt_err e = {0};
+
+	fill(p);
+	if (vt_costs_profiled(&c, eng, p, "tiny", 77, points, VT_COUNT(points), &e))
+		fail_msg("%s", e.msg);
+	assert_int_equal(c.source, VT_COSTS_PROFILE);
+	assert_int_equal(c.model.n_points, 2); /* elementwise layers lack four cores */
+	assert_int_equal(c.model.points[1], 2);
+	assert_int_equal(c.model.n_versions, 2);
+	assert_int_equal(c.model.qos_ns, 77);
+	for (int l = 0; l < eng->n_steps; l++) {
+		const struct vt_variant **v = &c.variant[2 * l];
+		unsigned int layer = (unsigned int)l;
+
+		if (!is_matrix(l)) {
+			assert_null(v[0]);
+			assert_int_equal(vt_model_ns(&c.model, layer, 1, 0, 0), 0);
+			assert_int_equal(vt_model_ns(&c.model, layer, 0, 4, 1), base_ns(l) / 2);
+			continue;
+		}
+		assert_string_equal(v[0]->name, "f32_gemm_nouter_nc64");
+		assert_string_equal(v[1]->name, "f32_gemm_mouter");
+		for (unsigned int i = 0; i < 2; i++)
+			for (unsigned int s = 0; s < VT_LEVELS; s++)
+				assert_int_equal(vt_model_ns(&c.model, layer, i, s, 0),
+						 by_level[i][s] * base_ns(l));
+	}
+	assert_int_equal(vt_costs_missing(eng, p, 0, NULL, &e), 0);
+	assert_true(vt_costs_missing(eng, p, 4, NULL, &e) > 0);
+	vt_costs_fini(&c);
+	vt_profile_close(p);
+}
+
+/* Nothing kept, as after a kill: the fastest alone stands for the layer. */
+static void test_nothing_kept(void **state)
+{
+	static const uint16_t one[] = {1};
+	struct vt_profile *p = new_store();
+	struct vt_costs c = {0};
+	struct vt_err e = {0};
+
+	for (int i = 0; i < eng->n_steps; i++) {
+		put(p, i, "f32_gemm_mouter", 1, 0, 300);
+		put(p, i, "f32_gemm_nouter", 1, 0, 100);
+		put(p, i, "f32_gemm_nouter_nc64", 1, 0, 200);
+	}
+	if (vt_costs_profiled(&c, eng, p, "tiny", 0, one, 1, &e))
+		fail_msg("%s", e.msg);
+	assert_int_equal(c.model.n_versions, 1);
+	for (int l = 0; l < eng->n_steps; l++) {
+		assert_string_equal(c.variant[l]->name, "f32_gemm_nouter");
+		assert_int_equal(vt_model_ns(&c.model, (unsigned int)l, 0, 0, 0), 100);
+	}
+	vt_costs_fini(&c);
+	vt_profile_close(p);
+}
+
+static void test_refuses(void **state)
+{
+	char first[VT_PROFILE_TEXT] = "", s[VT_PROFILE_TEXT];
+	struct vt_profile *p = new_store();
+	struct vt_costs c = {0};
+	struct vt_err e = {0};
+
+	assert_int_equal(vt_costs_profiled(&c, eng, p, "tiny", 0, points, 3, &e), -ENODATA);
+	assert_non_null(strstr(e.msg, "tiny"));
+	assert_int_equal(vt_costs_missing(eng, p, 0, first, &e), eng->n_steps);
+	assert_string_equal(first, sig(0, s));
+	e = (struct vt_err){0};
+	for (int i = 0; i < eng->n_steps; i++)
+		put(p, i, "f32_of_tomorrow", 1, 0, 5);
+	assert_int_equal(vt_costs_profiled(&c, eng, p, "tiny", 0, points, 3, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "f32_of_tomorrow"));
+	assert_null(c.mem);
+	vt_profile_close(p);
+}
+
+static int setup(void **state)
+{
+	if (!mkdtemp(dir))
+		return -1;
+	eng = load("bert-large-tiny");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char cmd[128];
+
+	vt_engine_free(eng);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signatures),   cmocka_unit_test(test_here),
+		cmocka_unit_test(test_measured),     cmocka_unit_test(test_profiled),
+		cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
