@@ -8,6 +8,7 @@
 	X(inspect, "show what a model becomes: nodes after the graph passes, fusion, memory")      \
 	X(run, "run an ONNX model and say how long it takes")                                      \
 	X(monitor, "count cache misses, instructions and bandwidth per tenant (eBPF)")             \
+	X(bubble, "press on caches and memory, at one of five levels")                             \
 	X(doctor, "what this machine has and lacks, and what to do about it")                      \
 	X(sim, "compare scheduling policies on a simulated machine")
 

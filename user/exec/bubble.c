@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/bubble.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "exec/bubble_int.h"
+#include "kernels/bigmem.h"
+
+#define LINE	    64
+#define BURST_LINES 512 /* about a microsecond: a pause between two is no burst to a layer */
+#define CACHE_LINE  64
+
+/** One core's share. */
+struct blower {
+	struct vt_bubble *bubble;
+	unsigned int core;
+	pthread_t thread;
+	bool started;
+	unsigned char *mem; /* part_bytes of the bubble */
+	_Alignas(CACHE_LINE) _Atomic uint64_t lines;
+	_Atomic uint32_t seen; /* the setting it runs at */
+};
+
+struct vt_bubble {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	_Atomic uint32_t seq;	  /* of the setting; pairs with blower.seen */
+	_Atomic size_t part_used; /* footprint of one core */
+	_Atomic uint32_t duty_ppm;
+	_Atomic bool stop;
+	size_t part_bytes; /* memory of one core */
+	unsigned int n;
+	struct blower blower[];
+};
+
+/* ---- the threads --------------------------------------------------------------------------- */
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static size_t burst(unsigned char *mem, size_t at, size_t used)
+{
+	for (int i = 0; i < BURST_LINES; i++) {
+		volatile uint64_t *word = (volatile uint64_t *)(mem + at);
+
+		*word += 1;
+		at = at + LINE < used ? at + LINE : 0;
+	}
+	return at;
+}
+
+static void pause_after(uint64_t burst_ns, uint32_t duty_ppm)
+{
+	uint64_t until;
+
+	if (duty_ppm >= VT_PPM)
+		return;
+	until = vt_now_mono_ns() + burst_ns * (VT_PPM - duty_ppm) / duty_ppm;
+	while (vt_now_mono_ns() < until)
+		relax();
+}
+
+/* Blow at the present setting until it changes. */
+static void blow(struct blower *w, uint32_t seq)
+{
+	struct vt_bubble *b = w->bubble;
+	const size_t used = atomic_load(&b->part_used);
+	const uint32_t duty = atomic_load(&b->duty_ppm);
+	size_t at = 0;
+
+	while (atomic_load_explicit(&b->seq, memory_order_relaxed) == seq) {
+		const uint64_t t0 = vt_now_mono_ns();
+
+		at = burst(w->mem, at, used);
+		atomic_fetch_add_explicit(&w->lines, BURST_LINES, memory_order_relaxed);
+		pause_after(vt_now_mono_ns() - t0, duty);
+	}
+}
+
+static void *blower_main(void *arg)
+{
+	struct blower *w = arg;
+	struct vt_bubble *b = w->bubble;
+
+	while (!atomic_load(&b->stop)) {
+		const uint32_t seq = atomic_load(&b->seq);
+
+		atomic_store(&w->seen, seq);
+		if (atomic_load(&b->part_used)) {
+			blow(w, seq);
+			continue;
+		}
+		pthread_mutex_lock(&b->lock);
+		while (atomic_load(&b->seq) == seq)
+			pthread_cond_wait(&b->changed, &b->lock);
+		pthread_mutex_unlock(&b->lock);
+	}
+	return NULL;
+}
+
+static void change(struct vt_bubble *b, size_t part_used, uint32_t duty_ppm, bool stop)
+{
+	pthread_mutex_lock(&b->lock);
+	atomic_store(&b->part_used, part_used);
+	atomic_store(&b->duty_ppm, duty_ppm);
+	atomic_store(&b->stop, stop);
+	atomic_fetch_add(&b->seq, 1);
+	pthread_cond_broadcast(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void vt_bubble_set(struct vt_bubble *b, struct vt_bubble_setting s)
+{
+	size_t part = s.footprint_bytes / b->n / LINE * LINE;
+
+	if (part > b->part_bytes)
+		part = b->part_bytes;
+	change(b, s.duty_ppm ? part : 0, s.duty_ppm, false);
+	for (unsigned int i = 0; i < b->n; i++)
+		while (atomic_load(&b->blower[i].seen) != atomic_load(&b->seq))
+			sched_yield();
+}
+
+uint64_t vt_bubble_bytes(const struct vt_bubble *b)
+{
+	uint64_t lines = 0;
+
+	for (unsigned int i = 0; i < b->n; i++)
+		lines += atomic_load_explicit(&b->blower[i].lines, memory_order_relaxed);
+	return lines * LINE;
+}
+
+size_t vt_bubble_room(const struct vt_bubble *b)
+{
+	return b->part_bytes * b->n;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static int start(struct blower *w)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	char name[16];
+	int err;
+
+	w->mem = vt_big_alloc(w->bubble->part_bytes);
+	if (!w->mem)
+		return -ENOMEM;
+	memset(w->mem, 1, w->bubble->part_bytes); /* real pages, not the zero page */
+	CPU_ZERO(&set);
+	CPU_SET(w->core, &set);
+	err = pthread_attr_init(&attr);
+	if (err)
+		return -err;
+	err = pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	if (!err)
+		err = pthread_create(&w->thread, &attr, blower_main, w);
+	pthread_attr_destroy(&attr);
+	if (err)
+		return -err;
+	w->started = true;
+	snprintf(name, sizeof(name), "vt-bubble-%u", w->core);
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+void vt_bubble_close(struct vt_bubble *b)
+{
+	if (!b)
+		return;
+	change(b, 0, 0, true);
+	for (unsigned int i = 0; i < b->n; i++) {
+		if (b->blower[i].started)
+			pthread_join(b->blower[i].thread, NULL);
+		vt_big_free(b->blower[i].mem, b->part_bytes);
+	}
+	pthread_cond_destroy(&b->changed);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+/* Four times a large last-level cache, but never more than an eighth of the memory. */
+static size_t room_bytes(void)
+{
+	const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	const size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 8 : SIZE_MAX;
+
+	return most < VT_BUBBLE_ROOM ? most : VT_BUBBLE_ROOM;
+}
+
+int vt_bubble_open(struct vt_bubble **ret, const struct vt_cpuset *cores, struct vt_err *e)
+{
+	const unsigned int n = vt_cpuset_count(cores);
+	const size_t bytes = sizeof(struct vt_bubble) + n * sizeof(struct blower);
+	struct vt_cpuset allowed;
+	struct vt_bubble *b;
+	int err = 0;
+
+	vt_cpuset_allowed(&allowed);
+	if (!n)
+		return vt_fail(e, -EINVAL, "a bubble needs a core");
+	for (int c = vt_cpuset_next(cores, 0); c >= 0;
+	     c = vt_cpuset_next(cores, (unsigned int)c + 1))
+		if (!vt_cpuset_has(&allowed, (unsigned int)c))
+			return vt_fail(e, -EINVAL,
+				       "core %d does not exist or may not be used by this process",
+				       c);
+	b = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	if (!b)
+		return vt_fail(e, -ENOMEM, "no memory for a bubble");
+	memset(b, 0, bytes);
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->changed, NULL);
+	b->part_bytes = room_bytes() / n / LINE * LINE;
+	for (int c = vt_cpuset_next(cores, 0); c >= 0 && !err;
+	     c = vt_cpuset_next(cores, (unsigned int)c + 1)) {
+		struct blower *w = &b->blower[b->n];
+
+		w->bubble = b;
+		w->core = (unsigned int)c;
+		b->n++;
+		err = start(w);
+		if (err)
+			vt_fail(e, err, "cannot start the bubble on core %d: %s", c,
+				strerror(-err));
+	}
+	if (err) {
+		vt_bubble_close(b);
+		return err;
+	}
+	*ret = b;
+	return 0;
+}
