@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Kubernetes manifests: each overlay builds with kustomize and is valid by the published schemas. No cluster.
+cd "$(dirname "$0")/../.." || exit 1
+modules=build/node/node_modules
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+count=0 failed=0
+
+skip_all() {
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+command -v kubectl >/dev/null || skip_all "no kubectl: install kubernetes-client"
+command -v node >/dev/null || skip_all "no node"
+[ -d $modules/kubernetes-models ] || skip_all "no published schemas: run 'make ort'"
+
+result() { # result STATUS NAME
+	count=$((count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $count - $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $2"
+		sed 's/^/# /' "$dir/out"
+	fi
+}
+
+for overlay in daemonset deployment monitoring kserve; do
+	kubectl kustomize "share/kubernetes/overlays/$overlay" >"$dir/$overlay.yaml" 2>"$dir/out"
+	result $? "kustomize builds $overlay"
+	node tests/e2e/manifests.js $modules "$dir/$overlay.yaml" >"$dir/out" 2>&1
+	result $? "$overlay is valid: $(grep -c '^ok' "$dir/out") objects"
+done
+
+# The check itself: faults that it must see.
+while IFS='|' read -r overlay from to; do
+	sed "s|$from|$to|" "$dir/$overlay.yaml" >"$dir/bad.yaml"
+	cmp -s "$dir/$overlay.yaml" "$dir/bad.yaml" && echo "# nothing replaced" >"$dir/out"
+	if node tests/e2e/manifests.js $modules "$dir/bad.yaml" >"$dir/out" 2>&1; then false; else grep -q '^bad' "$dir/out"; fi
+	result $? "sees '$to' in $overlay"
+done <<'EOF'
+daemonset|containerPort: 8000|containerPort: "http"
+daemonset|mountPath: /models|mountPth: /models
+daemonset|claimName: veltair-models|claimNam: veltair-models
+deployment|maxReplicas: 20|maxReplicas: many
+deployment|port: http|port: htp
+monitoring|interval: 10s|interval: often
+kserve|kserve-container|container
+EOF
+echo "1..$count"
+exit $((failed > 0))
