@@ -55,6 +55,7 @@ struct worker {
 struct vt_pool {
 	struct vt_cpuset cores;
 	struct worker *worker[VT_MAX_CORES];
+	struct vt_pool_timer timer; /* kept by the first worker; set while all sleep or spin */
 
 	/* vt_pool_each() */
 	int (*each_fn)(void *arg, unsigned int core);
@@ -65,9 +66,13 @@ struct vt_pool {
 
 /* ---- waiting ------------------------------------------------------------------------------ */
 
-static void futex_wait(_Atomic uint32_t *at, uint32_t expected)
+/* @timeout_ns: 0: none */
+static void futex_wait(_Atomic uint32_t *at, uint32_t expected, uint64_t timeout_ns)
 {
-	syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+	struct timespec t = {.tv_sec = (time_t)(timeout_ns / VT_NS_PER_S),
+			     .tv_nsec = (long)(timeout_ns % VT_NS_PER_S)};
+
+	syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, timeout_ns ? &t : NULL, NULL, 0);
 }
 
 static void futex_wake(_Atomic uint32_t *at, int n)
@@ -95,12 +100,26 @@ static bool spin_over(unsigned int *turns, uint64_t *until_mono_ns)
 	return vt_now_mono_ns() >= *until_mono_ns;
 }
 
-/* Tell a worker that work, helps, call or stop has changed. Pairs with wait_for_work(). */
-static void rouse(struct worker *w)
+/*
+ * Tell a worker that work, helps, call or stop has changed. Pairs with wait_for_work(). A system
+ * call if it sleeps: left to vt_pool_wake() where the caller gave a set.
+ */
+static void rouse(struct worker *w, struct vt_cpuset *later)
 {
 	atomic_fetch_add(&w->wake, 1);
-	if (atomic_load(&w->asleep))
+	if (!atomic_load(&w->asleep))
+		return;
+	if (later)
+		vt_cpuset_add(later, w->core);
+	else
 		futex_wake(&w->wake, 1);
+}
+
+void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later)
+{
+	for (int c = vt_cpuset_next(later, 0); c >= 0;
+	     c = vt_cpuset_next(later, (unsigned int)c + 1))
+		futex_wake(&p->worker[c]->wake, 1);
 }
 
 /* ---- jobs --------------------------------------------------------------------------------- */
@@ -223,7 +242,7 @@ static void be_helper(struct worker *w, int core)
 		opened = atomic_load(&leader->opened);
 		atomic_fetch_add(&leader->sleepers, 1);
 		if (!job_open(leader) && atomic_load(&w->helps) == core)
-			futex_wait(&leader->opened, opened);
+			futex_wait(&leader->opened, opened, 0);
 		atomic_fetch_sub(&leader->sleepers, 1);
 		turns = 0;
 		until = 0;
@@ -232,31 +251,49 @@ static void be_helper(struct worker *w, int core)
 
 /* ---- work --------------------------------------------------------------------------------- */
 
-static void set_helps(struct worker *w, int core)
+/* It may be asleep, waiting for its old leader's next job. Pairs with be_helper(). */
+static void call_back(struct worker *leader)
+{
+	atomic_fetch_add(&leader->opened, 1);
+	if (atomic_load(&leader->sleepers))
+		futex_wake(&leader->opened, INT32_MAX);
+}
+
+static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
 {
 	int was = atomic_exchange(&w->helps, core);
 
-	rouse(w);
-	if (was == NOBODY || was == core)
-		return;
-	/* It may be asleep waiting for its old leader's next job. */
-	atomic_fetch_add(&w->pool->worker[was]->opened, 1);
-	futex_wake(&w->pool->worker[was]->opened, INT32_MAX);
+	rouse(w, later);
+	if (was != NOBODY && was != core)
+		call_back(w->pool->worker[was]);
+}
+
+/* The end of a leader's work: whoever still helps it is free, unless told otherwise meanwhile. */
+static void let_go(struct worker *leader)
+{
+	const struct vt_cpuset *all = &leader->pool->cores;
+	bool any = false;
+
+	for (int c = vt_cpuset_next(all, 0); c >= 0; c = vt_cpuset_next(all, (unsigned int)c + 1)) {
+		struct worker *w = leader->pool->worker[c];
+		int mine = (int)leader->core;
+
+		if (atomic_load_explicit(&w->helps, memory_order_relaxed) == mine &&
+		    atomic_compare_exchange_strong(&w->helps, &mine, NOBODY))
+			any = true;
+	}
+	if (any)
+		call_back(leader);
 }
 
 static void lead(struct worker *w, struct vt_work *b)
 {
-	struct vt_pool *p = w->pool;
-
 	b->start_mono_ns = vt_now_mono_ns();
 	b->run(b, &w->gang);
 	b->end_mono_ns = vt_now_mono_ns();
 	atomic_fetch_add_explicit(&w->busy_ns, b->end_mono_ns - b->start_mono_ns,
 				  memory_order_relaxed);
-	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
-	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1))
-		if (atomic_load(&p->worker[c]->helps) == (int)w->core)
-			set_helps(p->worker[c], NOBODY);
+	let_go(w);
 	w->gang.cores = 1;
 	b->done(b);
 }
@@ -272,10 +309,32 @@ static void answer_call(struct worker *w)
 		futex_wake(&p->each_left, 1);
 }
 
+/* How long the keeper of the timer may sleep; 0: for ever, or until the timer is set. */
+static uint64_t sleep_ns(struct worker *w)
+{
+	const struct vt_pool_timer *t = &w->pool->timer;
+	uint64_t due, now;
+
+	if (!t->due_mono_ns || (int)w->core != vt_cpuset_next(&w->pool->cores, 0))
+		return 0;
+	due = t->due_mono_ns(t->arg);
+	now = vt_now_mono_ns();
+	return !due ? 0 : due > now ? due - now : 1;
+}
+
+static void ring(struct worker *w)
+{
+	const struct vt_pool_timer *t = &w->pool->timer;
+	uint64_t due = t->due_mono_ns(t->arg);
+
+	if (due && vt_now_mono_ns() >= due)
+		t->ring(t->arg);
+}
+
 static void wait_for_work(struct worker *w)
 {
 	uint32_t seen = atomic_load(&w->wake);
-	uint64_t until = 0;
+	uint64_t until = 0, timeout;
 	unsigned int turns = 0;
 
 	for (;;) {
@@ -287,9 +346,12 @@ static void wait_for_work(struct worker *w)
 			continue;
 		/* Sleep, unless something has changed since seen; pairs with rouse(). */
 		atomic_store(&w->asleep, 1);
+		timeout = sleep_ns(w);
 		if (atomic_load(&w->wake) == seen)
-			futex_wait(&w->wake, seen);
+			futex_wait(&w->wake, seen, timeout);
 		atomic_store(&w->asleep, 0);
+		if (timeout)
+			ring(w);
 		seen = atomic_load(&w->wake);
 		turns = 0;
 		until = 0;
@@ -317,46 +379,72 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant)
+int vt_pool_start_later(struct vt_pool *p, struct vt_work *b, unsigned int leader,
+			const struct vt_cpuset *grant, struct vt_cpuset *later)
 {
-	int first = vt_cpuset_next(grant, 0);
 	uint32_t rank = 1;
 	struct worker *l;
 
-	for (int c = first; c >= 0; c = vt_cpuset_next(grant, (unsigned int)c + 1))
+	for (int c = vt_cpuset_next(grant, 0); c >= 0;
+	     c = vt_cpuset_next(grant, (unsigned int)c + 1))
 		if (!p->worker[c])
 			return -EINVAL;
-	if (first < 0)
+	if (!vt_cpuset_has(grant, leader))
 		return -EINVAL;
-	l = p->worker[first];
+	l = p->worker[leader];
 	b->pool = p;
-	b->leader = (unsigned int)first;
+	b->leader = leader;
 	l->gang.cores = vt_cpuset_count(grant);
-	for (int c = vt_cpuset_next(grant, (unsigned int)first + 1); c >= 0;
+	for (int c = vt_cpuset_next(grant, 0); c >= 0;
 	     c = vt_cpuset_next(grant, (unsigned int)c + 1)) {
+		if ((unsigned int)c == leader)
+			continue;
 		atomic_store_explicit(&p->worker[c]->rank, rank++, memory_order_relaxed);
-		set_helps(p->worker[c], first);
+		set_helps(p->worker[c], (int)leader, later);
 	}
 	atomic_store_explicit(&l->work, b, memory_order_release);
-	rouse(l);
+	rouse(l, later);
+	return 0;
+}
+
+int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant)
+{
+	int first = vt_cpuset_next(grant, 0);
+
+	return first < 0 ? -EINVAL : vt_pool_start_later(p, b, (unsigned int)first, grant, NULL);
+}
+
+int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core,
+		       struct vt_cpuset *later)
+{
+	if (leader >= VT_MAX_CORES || core >= VT_MAX_CORES || leader == core ||
+	    !p->worker[leader] || !p->worker[core])
+		return -EINVAL;
+	set_helps(p->worker[core], (int)leader, later);
 	return 0;
 }
 
 int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core)
 {
-	if (leader >= VT_MAX_CORES || core >= VT_MAX_CORES || leader == core ||
-	    !p->worker[leader] || !p->worker[core])
-		return -EINVAL;
-	set_helps(p->worker[core], (int)leader);
-	return 0;
+	return vt_pool_join_later(p, leader, core, NULL);
 }
 
 int vt_pool_leave(struct vt_pool *p, unsigned int core)
 {
 	if (core >= VT_MAX_CORES || !p->worker[core])
 		return -EINVAL;
-	set_helps(p->worker[core], NOBODY);
+	set_helps(p->worker[core], NOBODY, NULL);
 	return 0;
+}
+
+void vt_pool_keep_timer(struct vt_pool *p, const struct vt_pool_timer *t)
+{
+	p->timer = *t;
+}
+
+void vt_pool_timer_changed(struct vt_pool *p, struct vt_cpuset *later)
+{
+	rouse(p->worker[vt_cpuset_next(&p->cores, 0)], later);
 }
 
 /* ---- from outside ------------------------------------------------------------------------- */
@@ -394,7 +482,7 @@ int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *gr
 	if (err)
 		return err;
 	while (!atomic_load(&w.over))
-		futex_wait(&w.over, 0);
+		futex_wait(&w.over, 0, 0);
 	b->pool = p;
 	b->leader = w.work.leader;
 	return 0;
@@ -411,10 +499,10 @@ int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), voi
 	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
 	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1)) {
 		atomic_store(&p->worker[c]->call, 1);
-		rouse(p->worker[c]);
+		rouse(p->worker[c], NULL);
 	}
 	while ((left = atomic_load(&p->each_left)))
-		futex_wait(&p->each_left, left);
+		futex_wait(&p->each_left, left, 0);
 	return atomic_load(&p->each_err);
 }
 
@@ -450,7 +538,7 @@ void vt_pool_close(struct vt_pool *p)
 		if (!w)
 			continue;
 		atomic_store(&w->stop, 1);
-		rouse(w);
+		rouse(w, NULL);
 		if (w->started)
 			pthread_join(w->thread, NULL);
 	}

@@ -58,7 +58,7 @@ void vt_pool_close(struct vt_pool *p);
 const struct vt_cpuset *vt_pool_cores(const struct vt_pool *p);
 
 /** vt_pool_each - run @fn on every worker's own thread and wait; the first error is returned.
- * Workers must be idle. */
+ * One caller at a time. Workers that are busy come when they have ended what they do. */
 int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), void *arg);
 /** vt_pool_reserve - give every worker at least @bytes of scratch (tile.h); 0 or -ENOMEM */
 int vt_pool_reserve(struct vt_pool *p, size_t bytes);
@@ -77,6 +77,33 @@ int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core);
 /** vt_pool_leave - let @core stop helping; it finishes the chunk it is in. A leader cannot leave.
  */
 int vt_pool_leave(struct vt_pool *p, unsigned int core);
+
+/*
+ * The same, but a worker that must be woken from sleep is only added to @later: a caller that holds
+ * a lock calls vt_pool_wake() after it has let go. The worker it wakes may preempt it on the spot.
+ * @leader: any core of @grant
+ */
+int vt_pool_start_later(struct vt_pool *p, struct vt_work *b, unsigned int leader,
+			const struct vt_cpuset *grant, struct vt_cpuset *later);
+int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core,
+		       struct vt_cpuset *later);
+/** vt_pool_wake - wake the workers in @later; a worker that is awake by now does not mind */
+void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later);
+
+/**
+ * One alarm without a thread of its own: the worker of the first core keeps it while it sleeps. A
+ * worker that runs or helps does not look; whoever runs work checks the time himself.
+ */
+struct vt_pool_timer {
+	uint64_t (*due_mono_ns)(void *arg); /* 0: not set. Asked before each sleep */
+	void (*ring)(void *arg); /* on that worker, at or after the time; may start work */
+	void *arg;
+};
+
+/** vt_pool_keep_timer - before any work is started */
+void vt_pool_keep_timer(struct vt_pool *p, const struct vt_pool_timer *t);
+/** vt_pool_timer_changed - due_mono_ns() gives an earlier time than before */
+void vt_pool_timer_changed(struct vt_pool *p, struct vt_cpuset *later);
 
 /** vt_pool_run - start @b, wait for it from a thread that is no worker; @b->done is set by this
  * call */

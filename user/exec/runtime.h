@@ -13,6 +13,10 @@
  *	  store()             on the leader of its last block: outputs from the arena
  *	  done()              there too; the request is the caller's again
  *
+ * A request that is refused is answered by whoever stepped the loop: done() may then be called on
+ * any thread that submits, on a worker, or on the thread that cancels. done() may submit another
+ * request, but not from VT_QUEUE_FULL or VT_REFUSED at once: that would never end.
+ *
  * Nothing is allocated between submit and done. Counts, pressure and decisions can be read at any
  * moment from any thread without holding up the loop.
  */
@@ -48,6 +52,8 @@ struct vt_infer {
 	uint32_t tenant;      /* 0: the model's own */
 	uint16_t priority;    /* 0: the model's */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: arrival + the model's QoS */
+	/* Zeros in these three are replaced by what they stand for: clear them before the struct is
+	 * submitted again. */
 
 	/* All on a worker, all short. load and store may be NULL. */
 	void (*load)(struct vt_infer *q, const struct vt_engine *eng, int inst);
@@ -81,7 +87,7 @@ struct vt_block_event {
 	uint16_t layer_begin, layer_end;
 	uint16_t wanted;
 	uint8_t level, flags;
-	struct vt_coreset cores; /* scheduled core numbers: vt_runtime_cpu() */
+	struct vt_coreset cores; /* at its start; scheduled core numbers: vt_runtime_cpu() */
 	const uint8_t *versions; /* of its layers */
 };
 
@@ -99,6 +105,10 @@ struct vt_runtime_opts {
 
 /** vt_runtime_open - start the workers; errors as vt_pool_open() */
 int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, struct vt_err *e);
+/** vt_runtime_cpu - the kernel's number of a scheduled core */
+unsigned int vt_runtime_cpu(const struct vt_runtime *rt, unsigned int core);
+/** vt_runtime_recording - 0, or the error that ended the recording to record_fd */
+int vt_runtime_recording(const struct vt_runtime *rt);
 /** vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine */
 void vt_runtime_close(struct vt_runtime *rt);
 /** vt_runtime_drain - refuse new requests; wait until the last has been answered */
@@ -115,7 +125,7 @@ int vt_runtime_del(struct vt_runtime *rt, uint32_t id);
 /** vt_runtime_recost - replace the costs of a served model (it has been profiled); takes them over */
 int vt_runtime_recost(struct vt_runtime *rt, uint32_t id, struct vt_costs *c, struct vt_err *e);
 /** vt_runtime_policy - go on with another policy; queued requests stay */
-int vt_runtime_policy(struct vt_runtime *rt, const struct vt_policy *p, bool no_shed);
+int vt_runtime_policy(struct vt_runtime *rt, const struct vt_policy *policy, bool no_shed);
 
 /** vt_runtime_submit - see above; done() is called exactly once for every call of this */
 void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q);

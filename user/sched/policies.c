@@ -58,7 +58,7 @@ static const struct vt_traits by_model = {
 	{                                                                                          \
 		.name = name_, .summary = summary_, .plan_needs = needs_,                          \
 		.state_size = vt_policy_state_size, .init = vt_policy_state_init,                  \
-		.decide = decide_, .traits = traits_                                               \
+		.sheds = (decide_) == vt_blocks_decide, .decide = decide_, .traits = traits_       \
 	}
 
 static const struct vt_policy policies[] = {

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime_fixture.h - a live runtime over tiny models: requests whose right answers are known.
+ *
+ * Each request draws one of SEEDS inputs; the answers to all of them are computed on the calling
+ * thread before the model is handed over.
+ */
+#ifndef VT_TESTS_RUNTIME_FIXTURE_H
+#define VT_TESTS_RUNTIME_FIXTURE_H
+
+#include "harness.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "exec/runtime.h"
+#include "model/zoo.h"
+
+#define SEEDS 4u
+
+static const char *const fx_names[] = {"mobilenet-v2-tiny", "resnet-50-tiny", "googlenet-tiny"};
+static char fx_dir[] = "/tmp/veltair-test-runtime-XXXXXX";
+
+/** A model as the tests know it. */
+struct fx_model {
+	uint32_t id;
+	uint64_t alone_ns; /* on all cores */
+	size_t out_bytes;
+	char *want[SEEDS];
+	int n_steps;
+};
+
+static struct vt_engine *fx_load(const char *name, int instances)
+{
+	struct vt_zoo_opts zo = {.seed = 1};
+	struct vt_engine_opts o = {.instances = instances};
+	struct vt_engine *m = NULL;
+	struct vt_err e = {0};
+	char path[128];
+
+	assert_int_equal(vt_zoo_write(vt_zoo_find(name), fx_dir, &zo, NULL, &e), 0);
+	snprintf(path, sizeof(path), "%s/%s.onnx", fx_dir, name);
+	if (vt_engine_load(&m, path, &o, &e))
+		fail_msg("%s", e.msg);
+	unlink(path);
+	return m;
+}
+
+static void fx_fill(const struct vt_engine *m, int inst, uint64_t seed)
+{
+	struct vt_rng r = {seed};
+
+	for (int i = 0; i < m->graph.n_inputs; i++) {
+		const struct vt_tensor *t = &m->graph.tensors[m->graph.inputs[i]];
+		const size_t n = (size_t)vt_shape_elems(&t->shape);
+		void *to = vt_engine_tensor(m, inst, m->graph.inputs[i]);
+
+		memset(to, 0, n * vt_dtype_bytes(t->dtype));
+		for (size_t k = 0; k < n && t->dtype == VT_F32; k++)
+			((float *)to)[k] = (float)(vt_rng_unit(&r) * 2 - 1);
+	}
+}
+
+static const void *fx_output(const struct vt_engine *m, int inst)
+{
+	return vt_engine_tensor(m, inst, m->graph.outputs[0]);
+}
+
+/* The right answers, and how many bytes each has. */
+static void fx_answers(struct fx_model *f, struct vt_engine *m)
+{
+	const struct vt_tensor *t = &m->graph.tensors[m->graph.outputs[0]];
+
+	f->n_steps = m->n_steps;
+	f->out_bytes = (size_t)vt_shape_elems(&t->shape) * vt_dtype_bytes(t->dtype);
+	assert_int_equal(vt_scratch_reserve(m->scratch_bytes), 0);
+	for (uint64_t s = 0; s < SEEDS; s++) {
+		f->want[s] = malloc(f->out_bytes);
+		assert_non_null(f->want[s]);
+		fx_fill(m, 0, s);
+		vt_engine_run_inline(m, 0);
+		memcpy(f->want[s], fx_output(m, 0), f->out_bytes);
+	}
+}
+
+static void fx_model_fini(struct fx_model *f)
+{
+	for (unsigned int s = 0; s < SEEDS; s++)
+		free(f->want[s]);
+}
+
+/** Two versions of each layer, invented times: what a policy decides does not matter here. */
+static struct vt_costs fx_costs(const struct vt_engine *m, const char *name, uint64_t layer_ns,
+				uint64_t qos_ns)
+{
+	const size_t n = (size_t)m->n_steps, at_ns = 8, at_v = at_ns + n * 2 * VT_LEVELS * 2 * 8;
+	struct vt_costs c = {.source = VT_COSTS_PROFILE};
+	uint16_t *points;
+	uint64_t *ns;
+
+	c.mem = calloc(1, at_v + n * 2 * sizeof(*c.variant));
+	assert_non_null(c.mem);
+	points = c.mem;
+	points[0] = 1;
+	points[1] = 2;
+	ns = (uint64_t *)((char *)c.mem + at_ns);
+	c.variant = (const struct vt_variant **)((char *)c.mem + at_v);
+	for (size_t i = 0; i < n * 2 * VT_LEVELS * 2; i++) {
+		size_t point = i % 2, level = i / 2 % VT_LEVELS, version = i / 2 / VT_LEVELS % 2;
+
+		/* Version 0 suffers, version 1 is slower alone and does not. */
+		ns[i] = (version ? layer_ns * 5 / 4 : layer_ns + layer_ns * level / 4) *
+			(point ? 6 : 10) / 10;
+	}
+	for (size_t i = 0; i < n; i++)
+		c.variant[2 * i + 1] = m->steps[i].layer.depth ? &vt_variants[i % 4] : NULL;
+	c.model = (struct vt_model){.qos_ns = qos_ns,
+				    .n_layers = (uint16_t)n,
+				    .n_points = 2,
+				    .n_versions = 2,
+				    .points = points,
+				    .ns = ns};
+	snprintf(c.model.name, sizeof(c.model.name), "%s", name);
+	return c;
+}
+
+static struct vt_runtime *fx_open(const struct vt_runtime_opts *o)
+{
+	struct vt_runtime_opts mine = *o;
+	struct vt_runtime *rt = NULL;
+	struct vt_cpuset allowed;
+	struct vt_err e = {0};
+	int c = -1;
+
+	vt_cpuset_allowed(&allowed);
+	while (vt_cpuset_count(&mine.cores) < 2 &&
+	       (c = vt_cpuset_next(&allowed, (unsigned int)(c + 1))) >= 0)
+		vt_cpuset_add(&mine.cores, (unsigned int)c);
+	if (vt_runtime_open(&rt, &mine, &e))
+		fail_msg("%s", e.msg);
+	return rt;
+}
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+struct fx_load; /* who asks */
+
+struct fx_request {
+	struct vt_infer q; /* first */
+	const struct fx_model *f;
+	struct fx_load *load;
+	uint64_t seed;
+	enum vt_outcome how;
+	_Atomic uint32_t answers;
+};
+
+/** Counts over many requests. */
+struct fx_load {
+	_Atomic uint32_t answered, wrong, how[VT_OUTCOMES];
+};
+
+static void fx_in(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	fx_fill(eng, inst, ((struct fx_request *)q)->seed);
+}
+
+static void fx_out(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	struct fx_request *r = (struct fx_request *)q;
+
+	if (memcmp(fx_output(eng, inst), r->f->want[r->seed], r->f->out_bytes) != 0)
+		atomic_fetch_add(&r->load->wrong, 1);
+}
+
+static void fx_done(struct vt_infer *q, enum vt_outcome how)
+{
+	struct fx_request *r = (struct fx_request *)q;
+
+	r->how = how;
+	atomic_fetch_add(&r->answers, 1);
+	atomic_fetch_add(&r->load->how[how], 1);
+	atomic_fetch_add(&r->load->answered, 1);
+}
+
+static void fx_submit(struct vt_runtime *rt, struct fx_request *r, const struct fx_model *f,
+		      struct fx_load *load, uint64_t seed)
+{
+	memset(&r->q, 0, sizeof(r->q));
+	r->q.model = f->id;
+	r->q.load = fx_in;
+	r->q.store = fx_out;
+	r->q.done = fx_done;
+	r->f = f;
+	r->load = load;
+	r->seed = seed % SEEDS;
+	atomic_store(&r->answers, 0);
+	vt_runtime_submit(rt, &r->q);
+}
+
+static void fx_wait(struct fx_load *l, uint32_t n)
+{
+	while (atomic_load(&l->answered) < n)
+		sched_yield();
+}
+
+static int fx_setup(void **state)
+{
+	return mkdtemp(fx_dir) ? 0 : -1;
+}
+
+static int fx_teardown(void **state)
+{
+	return rmdir(fx_dir);
+}
+
+#endif

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * runtime_stats.c - looking at it without holding up the loop.
+ *
+ * All counts are atomics with plain loads and stores. rt->seq is odd while somebody steps: a reader
+ * copies, and copies again if it was odd or has moved on. Under constant load it takes what it has
+ * after a few tries: each number is right then, of moments a step apart.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "exec/runtime_int.h"
+#include "pressure/pressure.h"
+
+#define TRIES	 64
+#define BUCKET_0 500000ull
+
+uint64_t vt_runtime_bucket_ns(unsigned int i)
+{
+	static const uint64_t bounds[VT_RUNTIME_BUCKETS - 1] = {
+#define B(n, d) (BUCKET_0 * (n) / (d))
+		B(1, 1),
+		B(3, 2),
+		B(9, 4),
+		B(27, 8),
+		B(81, 16),
+		B(243, 32),
+		B(729, 64),
+		B(2187, 128),
+		B(6561, 256),
+		B(19683, 512),
+		B(59049, 1024),
+		B(177147, 2048),
+		B(531441, 4096),
+		B(1594323, 8192),
+		B(4782969, 16384),
+		B(14348907, 32768),
+		B(43046721, 65536),
+		B(129140163, 131072),
+		B(387420489, 262144),
+		B(1162261467, 524288),
+		B(3486784401, 1048576),
+		B(10460353203, 2097152),
+		B(31381059609, 4194304),
+#undef B
+	};
+
+	return i < VT_RUNTIME_BUCKETS - 1 ? bounds[i] : UINT64_MAX;
+}
+
+/* ---- written by who steps ----------------------------------------------------------------- */
+
+static void publish_loop(struct vt_runtime *rt)
+{
+	const struct vt_loop_stats *s = vt_loop_stats(rt->loop), *b = &rt->loop_before;
+
+	RT_SET(rt->n.steps, b->steps + s->steps);
+	RT_SET(rt->n.starts, b->starts + s->starts);
+	RT_SET(rt->n.conflicts, b->conflicts + s->conflicts);
+	RT_SET(rt->n.grows, b->grows + s->grows);
+	RT_SET(rt->n.shrinks, b->shrinks + s->shrinks);
+	RT_SET(rt->n.preempts, b->preempts + s->preempts);
+	RT_SET(rt->n.sheds, b->sheds + s->sheds);
+	RT_SET(rt->n.learned, b->learned + s->learned);
+}
+
+static void publish_domains(struct vt_runtime *rt, const struct vt_sample *s)
+{
+	uint32_t learned = vt_loop_stats(rt->loop)->learned ? VT_PRESSURE_SLOWDOWN : 0;
+
+	for (uint32_t d = 0; d < s->view.n_domains; d++) {
+		bool counted = s->counts && s->counts[d].window_ns;
+
+		RT_SET(rt->domain[d].ppm, s->view.domains[d].pressure_ppm);
+		RT_SET(rt->domain[d].confidence_ppm, s->view.domains[d].confidence_ppm);
+		RT_SET(rt->domain[d].sources,
+		       learned | (counted ? VT_PRESSURE_COUNTERS
+					  : RT_GET(rt->domain[d].sources) & VT_PRESSURE_COUNTERS));
+	}
+}
+
+static void publish_reason(struct vt_runtime *rt, const struct vt_reason *r)
+{
+	uint64_t n = RT_GET(rt->reasons) + 1, word[sizeof(*r) / 8];
+	struct rt_reason *to = &rt->reason[n % VT_RUNTIME_REASONS];
+
+	memcpy(word, r, sizeof(word));
+	RT_SET(to->seq, 0);
+	atomic_thread_fence(memory_order_release);
+	for (size_t i = 0; i < sizeof(word) / sizeof(word[0]); i++)
+		RT_SET(to->word[i], word[i]);
+	atomic_store_explicit(&to->seq, n, memory_order_release);
+	atomic_store_explicit(&rt->reasons, n, memory_order_release);
+}
+
+void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
+{
+	struct vt_reason r[16];
+	size_t n;
+
+	publish_loop(rt);
+	publish_domains(rt, s);
+	n = vt_explain(s, vt_loop_decision(rt->loop), r, sizeof(r) / sizeof(r[0]));
+	for (size_t i = 0; i < n; i++) {
+		r[i].model = RT_GET(rt->model_of[r[i].model]->id);
+		publish_reason(rt, &r[i]);
+	}
+}
+
+/* ---- read by anybody ---------------------------------------------------------------------- */
+
+static void read_loop(const struct vt_runtime *rt, struct vt_runtime_stats *s)
+{
+	s->loop = (struct vt_loop_stats){
+		.steps = RT_GET(rt->n.steps),
+		.starts = RT_GET(rt->n.starts),
+		.conflicts = RT_GET(rt->n.conflicts),
+		.grows = RT_GET(rt->n.grows),
+		.shrinks = RT_GET(rt->n.shrinks),
+		.preempts = RT_GET(rt->n.preempts),
+		.sheds = RT_GET(rt->n.sheds),
+		.learned = RT_GET(rt->n.learned),
+	};
+	s->late_actions = RT_GET(rt->n.late_actions);
+	s->decide_ns = RT_GET(rt->n.decide_ns);
+	s->decide_max_ns = RT_GET(rt->n.decide_max_ns);
+	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
+		s->decide[i] = RT_GET(rt->n.decide[i]);
+	s->waiting = RT_GET(rt->n_queued);
+	s->running = RT_GET(rt->n_running);
+	s->policy = RT_GET(rt->policy_now)->name;
+}
+
+static void read_cores(const struct vt_runtime *rt, struct vt_runtime_stats *s)
+{
+	for (uint32_t d = 0; d < rt->topo.n_domains; d++)
+		s->domain[d] = (struct vt_runtime_domain){
+			.pressure_ppm = RT_GET(rt->domain[d].ppm),
+			.confidence_ppm = RT_GET(rt->domain[d].confidence_ppm),
+			.sources = RT_GET(rt->domain[d].sources),
+			.first = rt->topo.domain[d].first,
+			.n_cores = rt->topo.domain[d].n_cores,
+		};
+	for (uint32_t c = 0; c < rt->topo.n_cores; c++)
+		s->core[c] = (struct vt_runtime_core){
+			.cpu = rt->topo.cpu[c],
+			.id = RT_GET(rt->core[c].id),
+			.since_ns = RT_GET(rt->core[c].since_ns),
+			.model = RT_GET(rt->core[c].model),
+			.busy_ns = vt_pool_busy_ns(rt->pool, rt->topo.cpu[c]),
+		};
+}
+
+/* What ended is read before what came, so that no more has ended than came. */
+static void read_model(const struct rt_model *m, struct vt_runtime_model *s)
+{
+	for (unsigned int i = 0; i < VT_OUTCOMES; i++)
+		s->ended[i] = RT_GET(m->ended[i]);
+	atomic_thread_fence(memory_order_acquire);
+	s->requests = RT_GET(m->requests);
+	s->in_time = RT_GET(m->in_time);
+	s->late = RT_GET(m->late);
+	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
+		s->latency[i] = RT_GET(m->latency[i]);
+	s->latency_sum_ns = RT_GET(m->latency_sum_ns);
+	s->queue_sum_ns = RT_GET(m->queue_sum_ns);
+	s->core_sum_ns = RT_GET(m->core_sum_ns);
+	s->blocks = RT_GET(m->blocks);
+	s->conflicts = RT_GET(m->conflicts);
+	s->wanted_cores = RT_GET(m->wanted_cores);
+	s->granted_cores = RT_GET(m->granted_cores);
+	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
+		s->layer_runs[i] = RT_GET(m->layer_runs[i]);
+	s->id = atomic_load(&m->id);
+	s->qos_ns = RT_GET(m->qos_ns);
+	s->waiting = RT_GET(m->waiting);
+	s->running = RT_GET(m->running);
+	s->costs_source = RT_GET(m->costs_source);
+}
+
+static void read_models(struct vt_runtime *rt, struct vt_runtime_stats *s)
+{
+	s->n_models = 0;
+	pthread_mutex_lock(&rt->names);
+	for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++) {
+		const struct rt_model *m = &rt->model[i];
+		struct vt_runtime_model *to = &s->model[s->n_models];
+
+		if (atomic_load(&m->state) == RT_FREE || !m->name[0])
+			continue;
+		memcpy(to->name, m->name, sizeof(to->name));
+		memcpy(to->version, m->version, sizeof(to->version));
+		to->row = m->row;
+		read_model(m, to);
+		s->n_models++;
+	}
+	pthread_mutex_unlock(&rt->names);
+}
+
+void vt_runtime_stats(struct vt_runtime *rt, struct vt_runtime_stats *ret)
+{
+	for (unsigned int i = 0; i < TRIES; i++) {
+		uint32_t seq = atomic_load_explicit(&rt->seq, memory_order_acquire);
+
+		read_loop(rt, ret);
+		read_cores(rt, ret);
+		read_models(rt, ret);
+		atomic_thread_fence(memory_order_acquire);
+		if (!(seq & 1) && RT_GET(rt->seq) == seq)
+			break;
+	}
+	ret->now_ns = vt_now_mono_ns();
+	ret->start_ns = rt->start_ns;
+	ret->max_requests = rt->o.max_requests;
+	ret->n_domains = rt->topo.n_domains;
+	ret->n_cores = rt->topo.n_cores;
+}
+
+size_t vt_runtime_reasons(struct vt_runtime *rt, uint64_t after, struct vt_reason *ret, size_t len,
+			  uint64_t *last)
+{
+	uint64_t end = atomic_load_explicit(&rt->reasons, memory_order_acquire);
+	uint64_t oldest = end > VT_RUNTIME_REASONS ? end - VT_RUNTIME_REASONS : 0;
+	size_t n = 0;
+
+	*last = after;
+	for (uint64_t i = (after > oldest ? after : oldest) + 1; i <= end && n < len; i++) {
+		struct rt_reason *from = &rt->reason[i % VT_RUNTIME_REASONS];
+		uint64_t word[sizeof(*ret) / 8];
+
+		if (atomic_load_explicit(&from->seq, memory_order_acquire) != i)
+			continue; /* overtaken by newer ones meanwhile */
+		for (size_t w = 0; w < sizeof(word) / sizeof(word[0]); w++)
+			word[w] = RT_GET(from->word[w]);
+		atomic_thread_fence(memory_order_acquire);
+		if (RT_GET(from->seq) != i)
+			continue;
+		memcpy(&ret[n++], word, sizeof(word));
+		*last = i;
+	}
+	return n;
+}
+
+/* ---- finding things ----------------------------------------------------------------------- */
+
+const struct vt_engine *vt_runtime_engine(const struct vt_runtime *rt, uint32_t id)
+{
+	struct vt_runtime *mut = (struct vt_runtime *)rt; /* for the mutex */
+	const struct rt_model *m = &rt->model[RT_SLOT(id)];
+	const struct vt_engine *ret = NULL;
+
+	pthread_mutex_lock(&mut->names);
+	if (atomic_load(&m->state) == RT_SERVING && atomic_load(&m->id) == id)
+		ret = m->engine;
+	pthread_mutex_unlock(&mut->names);
+	return ret;
+}
+
+int vt_runtime_find(const struct vt_runtime *rt, const char *name, const char *version,
+		    uint32_t *ret)
+{
+	struct vt_runtime *mut = (struct vt_runtime *)rt;
+	const struct rt_model *best = NULL;
+
+	pthread_mutex_lock(&mut->names);
+	for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++) {
+		const struct rt_model *m = &rt->model[i];
+
+		if (atomic_load(&m->state) != RT_SERVING || strcmp(m->name, name) != 0 ||
+		    (version && version[0] && strcmp(m->version, version) != 0))
+			continue;
+		if (!best || m->added > best->added)
+			best = m;
+	}
+	if (best)
+		*ret = atomic_load(&best->id);
+	pthread_mutex_unlock(&mut->names);
+	return best ? 0 : -ENOENT;
+}
+
+unsigned int vt_runtime_cpu(const struct vt_runtime *rt, unsigned int core)
+{
+	return core < rt->topo.n_cores ? rt->topo.cpu[core] : UINT32_MAX;
+}

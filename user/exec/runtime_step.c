@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * runtime_step.c - who steps the loop, what the loop sees, and what its decisions do.
+ *
+ * Flat combining: an event is pushed, then the lock is tried. Who gets it steps until no event is
+ * left. Who does not goes on: the holder looks for events once more after letting go, so either it
+ * finds this one or the next try succeeds. Pushes, tries and that look are sequentially consistent.
+ */
+#include <sched.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "exec/runtime_int.h"
+
+/* ---- the lock ----------------------------------------------------------------------------- */
+
+static bool pending(struct vt_runtime *rt)
+{
+	return !atomic_load(&rt->lent) &&
+	       (atomic_load(&rt->arrived) || atomic_load(&rt->ended) || atomic_load(&rt->rang));
+}
+
+static bool try_lock(struct vt_runtime *rt)
+{
+	if (atomic_load(&rt->lock) || atomic_exchange(&rt->lock, 1))
+		return false;
+	RT_ADD(rt->seq, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	return true;
+}
+
+void rt_lock(struct vt_runtime *rt)
+{
+	for (unsigned int turn = 0; !try_lock(rt); turn++) {
+		if (turn < 1000)
+			sched_yield();
+		else
+			vt_sleep_until_mono_ns(vt_now_mono_ns() + 50000);
+	}
+}
+
+void rt_refuse(struct vt_runtime *rt, struct vt_infer *q, enum vt_outcome how)
+{
+	q->next = rt->refused[how];
+	rt->refused[how] = q;
+}
+
+static void answer_all(struct vt_runtime *rt, struct vt_infer *q, enum vt_outcome how)
+{
+	while (q) {
+		struct vt_infer *next = q->next;
+
+		rt_answer(rt, rt_model_of(rt, q->model), q, how);
+		q = next;
+	}
+}
+
+void rt_unlock(struct vt_runtime *rt)
+{
+	struct vt_infer *refused[VT_OUTCOMES];
+	struct vt_cpuset wake = rt->wake;
+
+	memcpy(refused, rt->refused, sizeof(refused));
+	memset(rt->refused, 0, sizeof(rt->refused));
+	rt->wake = (struct vt_cpuset){{0}};
+	atomic_store_explicit(&rt->seq, RT_GET(rt->seq) + 1, memory_order_release);
+	atomic_store(&rt->lock, 0);
+	vt_pool_wake(rt->pool, &wake);
+	for (unsigned int how = 0; how < VT_OUTCOMES; how++)
+		answer_all(rt, refused[how], (enum vt_outcome)how);
+}
+
+/* ---- what the loop sees ------------------------------------------------------------------- */
+
+static int sample(void *self, struct vt_sample *ret)
+{
+	struct vt_runtime *rt = self;
+
+	for (uint32_t i = 0; i < rt->n_blocks; i++)
+		rt->blocks[i].layer_now = (uint16_t)RT_GET(rt->block_of[i]->layer_now);
+	rt_mark_startable(rt);
+	*ret = (struct vt_sample){
+		.view = {.now_ns = rt->now_ns,
+			 .n_models = rt->n_models,
+			 .n_requests = rt->n_waiting,
+			 .n_blocks = rt->n_blocks,
+			 .n_domains = rt->topo.n_domains,
+			 .n_cores = rt->topo.n_cores,
+			 .free = rt->free,
+			 .models = rt->models,
+			 .requests = rt->waiting,
+			 .blocks = rt->blocks,
+			 .domains = rt->topo.domain},
+		.done = rt->done,
+		.done_versions = rt->done_versions,
+		.n_done = rt->n_done,
+		.n_done_versions = rt->n_done_versions,
+	};
+	return 0;
+}
+
+/* ---- what its decisions do ---------------------------------------------------------------- */
+
+static struct vt_cpuset cpus_of(const struct vt_runtime *rt, const struct vt_coreset *cores)
+{
+	struct vt_cpuset s = {{0}};
+
+	for (int c = vt_coreset_next(cores, 0); c >= 0;
+	     c = vt_coreset_next(cores, (unsigned int)c + 1))
+		vt_cpuset_add(&s, rt->topo.cpu[c]);
+	return s;
+}
+
+static void show_cores(struct vt_runtime *rt, const struct vt_coreset *cores,
+		       const struct rt_block *b)
+{
+	for (int c = vt_coreset_next(cores, 0); c >= 0;
+	     c = vt_coreset_next(cores, (unsigned int)c + 1)) {
+		RT_SET(rt->core[c].id, b ? b->q->id : 0);
+		RT_SET(rt->core[c].model, b ? b->q->model : 0);
+		RT_SET(rt->core[c].since_ns, rt->now_ns);
+		if (rt->worker && b && b->m->row != UINT32_MAX)
+			vt_monitor_publish(rt->worker[c], b->m->row);
+	}
+}
+
+static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct vt_action *a,
+		       const uint8_t *versions, int inst)
+{
+	const unsigned int n = vt_coreset_count(&a->cores);
+
+	b->q = w->q;
+	b->m = w->m;
+	b->costs = w->m->costs;
+	b->inst = inst;
+	b->cores = a->cores;
+	b->begin = a->layer_begin;
+	b->end = a->layer_end;
+	b->wanted = a->wanted;
+	b->level = a->level;
+	b->conflict = n < a->wanted;
+	b->running = true;
+	b->outdated = false;
+	RT_SET(b->stop, 0);
+	RT_SET(b->over, 0);
+	RT_SET(b->layer_now, a->layer_begin);
+	RT_SET(b->n_cores, n);
+	RT_SET(b->core_ns_more, 0);
+	RT_SET(b->resized, 0);
+	memcpy(b->version, versions, (size_t)(a->layer_end - a->layer_begin));
+	RT_ADD(w->m->blocks, 1);
+	RT_ADD(w->m->conflicts, b->conflict);
+	RT_ADD(w->m->wanted_cores, a->wanted);
+	RT_ADD(w->m->granted_cores, n);
+	RT_ADD(w->m->running, 1);
+}
+
+static void show_block(struct vt_runtime *rt, struct rt_block *b, const struct vt_request *r,
+		       const struct vt_action *a)
+{
+	b->at = rt->n_blocks++;
+	rt->block_of[b->at] = b;
+	rt->blocks[b->at] = (struct vt_block){
+		.id = r->id,
+		.arrival_ns = r->arrival_ns,
+		.deadline_ns = r->deadline_ns,
+		.start_ns = rt->now_ns,
+		.end_ns = rt->now_ns + a->expect_ns,
+		.served_ns = r->served_ns,
+		.cores = a->cores,
+		.model = r->model,
+		.tenant = r->tenant,
+		.layer_begin = a->layer_begin,
+		.layer_end = a->layer_end,
+		.layer_now = a->layer_begin,
+		.wanted = a->wanted,
+		.priority = r->priority,
+		.level = a->level,
+	};
+}
+
+static bool start(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
+{
+	struct rt_wait *w = &rt->wait[a->index];
+	const uint32_t core = (uint32_t)vt_coreset_next(&a->cores, 0);
+	struct rt_block *b = &rt->block[core];
+	struct vt_cpuset cpus = cpus_of(rt, &a->cores);
+	int inst = w->inst;
+
+	if (!vt_coreset_within(&a->cores, &rt->free))
+		return false;
+	if (inst == RT_NO_INST) {
+		if (!w->m->n_inst)
+			return false;
+		inst = (int)w->m->inst[--w->m->n_inst];
+		atomic_fetch_sub(&w->m->queued, 1);
+	}
+	b->core = core;
+	fill_block(b, w, a, d->versions + a->version_at, inst);
+	show_block(rt, b, &rt->waiting[a->index], a);
+	show_cores(rt, &a->cores, b);
+	vt_coreset_sub(&rt->free, &a->cores);
+	RT_ADD(w->m->waiting, -1u);
+	w->q = NULL;
+	vt_pool_start_later(rt->pool, &b->work, rt->topo.cpu[core], &cpus, &rt->wake);
+	return true;
+}
+
+static bool shed(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
+{
+	struct vt_infer *q = rt->wait[a->index].q;
+
+	rt_forget(rt, a->index);
+	rt_refuse(rt, q, VT_REFUSED);
+	rt->again = true;
+	return true;
+}
+
+/* Cores have joined or left: the time of what is left, and the core time so far. */
+static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v,
+		   const struct vt_coreset *to)
+{
+	const unsigned int was = vt_coreset_count(&v->cores), is = vt_coreset_count(to);
+	const struct vt_model *m = &rt->models[v->model];
+
+	RT_ADD(b->core_ns_more,
+	       (uint64_t)((int64_t)was - (int64_t)is) * (rt->now_ns - v->start_ns));
+	RT_SET(b->n_cores, is);
+	RT_SET(b->resized, 1);
+	v->cores = *to;
+	v->flags |= VT_BLOCK_RESIZED;
+	if (v->layer_now < v->layer_end && v->layer_end <= m->n_layers && !b->outdated)
+		v->end_ns = rt->now_ns + vt_model_block_ns(m, v->layer_now, v->layer_end,
+							   b->version + (v->layer_now - b->begin),
+							   is, v->level);
+}
+
+static bool grow(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
+{
+	struct rt_block *b = rt->block_of[a->index];
+	struct vt_block *v = &rt->blocks[a->index];
+	struct vt_coreset to = v->cores;
+
+	if (atomic_load(&b->over) || !vt_coreset_within(&a->cores, &rt->free))
+		return false;
+	vt_coreset_or(&to, &a->cores);
+	vt_coreset_sub(&rt->free, &a->cores);
+	resize(rt, b, v, &to);
+	v->wanted = a->wanted;
+	show_cores(rt, &a->cores, b);
+	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
+	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
+		vt_pool_join_later(rt->pool, rt->topo.cpu[b->core], rt->topo.cpu[c], &rt->wake);
+	return true;
+}
+
+static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
+{
+	struct rt_block *b = rt->block_of[a->index];
+	struct vt_block *v = &rt->blocks[a->index];
+	struct vt_coreset to = v->cores;
+
+	vt_coreset_sub(&to, &a->cores);
+	if (atomic_load(&b->over) || !vt_coreset_has(&to, b->core) ||
+	    !vt_coreset_within(&a->cores, &v->cores))
+		return false;
+	resize(rt, b, v, &to);
+	show_cores(rt, &a->cores, NULL);
+	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
+	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
+		vt_pool_leave(rt->pool, rt->topo.cpu[c]);
+	vt_coreset_or(&rt->free, &a->cores);
+	rt->again = true;
+	return true;
+}
+
+static bool preempt(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
+{
+	struct rt_block *b = rt->block_of[a->index];
+
+	if (atomic_load(&b->over))
+		return false;
+	RT_SET(b->stop, 1);
+	rt->blocks[a->index].flags |= VT_BLOCK_STOPPING;
+	return true;
+}
+
+static const struct act {
+	bool on_waiting; /* names a waiting request, else a running block */
+	bool (*fn)(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d);
+} acts[] = {
+	[VT_START] = {true, start},	 [VT_GROW] = {false, grow}, [VT_SHRINK] = {false, shrink},
+	[VT_PREEMPT] = {false, preempt}, [VT_SHED] = {true, shed},
+};
+
+/* Nothing moves between sample and apply, so the hint is exact, or the action is one too many. */
+static bool is_there(const struct vt_runtime *rt, const struct vt_action *a, bool on_waiting)
+{
+	if (on_waiting)
+		return a->index < rt->n_waiting && rt->waiting[a->index].id == a->id &&
+		       rt->wait[a->index].q;
+	return a->index < rt->n_blocks && rt->blocks[a->index].id == a->id;
+}
+
+static int apply(void *self, const struct vt_sample *s, const struct vt_decision *d)
+{
+	struct vt_runtime *rt = self;
+	uint64_t was = RT_GET(rt->wake_ns);
+
+	rt_publish(rt, s);
+	if (rt->o.record_fd >= 0)
+		rt_record_step(rt, s, d);
+	for (uint32_t i = 0; i < d->n_actions; i++) {
+		const struct vt_action *a = &d->actions[i];
+
+		if (a->kind >= sizeof(acts) / sizeof(acts[0]) || !acts[a->kind].fn ||
+		    !is_there(rt, a, acts[a->kind].on_waiting) || !acts[a->kind].fn(rt, a, d))
+			RT_ADD(rt->n.late_actions, 1);
+	}
+	if (d->n_actions)
+		rt_close_up(rt);
+	rt->n_done = rt->n_done_versions = 0;
+	atomic_store(&rt->wake_ns, d->wake_ns);
+	if (d->wake_ns && (!was || d->wake_ns < was))
+		vt_pool_timer_changed(rt->pool, &rt->wake);
+	return 0;
+}
+
+static const struct vt_plant plant = {.sample = sample, .apply = apply};
+
+/* ---- stepping ----------------------------------------------------------------------------- */
+
+static void count_decision(struct vt_runtime *rt, uint64_t ns)
+{
+	unsigned int i = 0;
+
+	while (i < VT_RUNTIME_BUCKETS - 1 && ns >= 250ull << i)
+		i++;
+	RT_ADD(rt->n.decide[i], 1);
+	RT_ADD(rt->n.decide_ns, ns);
+	if (ns > RT_GET(rt->n.decide_max_ns))
+		RT_SET(rt->n.decide_max_ns, ns);
+}
+
+static void step(struct vt_runtime *rt)
+{
+	rt->again = false;
+	rt->now_ns = vt_now_mono_ns();
+	rt_take_events(rt);
+	if (!rt->loop)
+		return;
+	vt_loop_step(rt->loop, &plant, rt);
+	count_decision(rt, vt_now_mono_ns() - rt->now_ns);
+	RT_SET(rt->n_running, rt->n_blocks);
+	RT_SET(rt->n_queued, rt->n_waiting);
+}
+
+void rt_kick(struct vt_runtime *rt)
+{
+	do {
+		if (!try_lock(rt))
+			return;
+		while (pending(rt) || (rt->again && !atomic_load(&rt->lent)))
+			step(rt);
+		rt_unlock(rt);
+	} while (pending(rt));
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/* runtime_work.c - a block on its worker, and the answer to a request. */
+#include "base/clock.h"
+#include "exec/runtime_int.h"
+
+struct rt_model *rt_model_of(struct vt_runtime *rt, uint32_t id)
+{
+	return &rt->model[RT_SLOT(id)];
+}
+
+/* The timer of a policy, while workers are busy: they look between two layers. */
+static void look_at_the_time(struct vt_runtime *rt)
+{
+	uint64_t due = RT_GET(rt->wake_ns);
+
+	if (!due || vt_now_mono_ns() < due)
+		return;
+	if (atomic_compare_exchange_strong(&rt->wake_ns, &due, 0)) {
+		atomic_store(&rt->rang, 1);
+		rt_kick(rt);
+	}
+}
+
+static void run_layers(struct rt_block *b, struct pthreadpool *gang)
+{
+	const struct vt_variant *const *variants = b->costs->variant;
+	const unsigned int width = b->costs->model.n_versions;
+	struct vt_engine *eng = b->m->engine;
+	unsigned int i = b->begin;
+
+	do {
+		struct vt_step *s = &eng->steps[i];
+		const struct vt_variant *v = NULL;
+
+		if (variants)
+			v = variants[(size_t)i * width + b->version[i - b->begin]];
+		atomic_store_explicit(&b->layer_now, i, memory_order_relaxed);
+		gang->variant = v ? v : s->variant;
+		gang->cores = RT_GET(b->n_cores);
+		s->layer.kernel->run(&s->layer, b->inst, gang);
+		look_at_the_time(b->rt);
+	} while (++i < b->end && !RT_GET(b->stop));
+	b->ran_to = (uint16_t)i;
+}
+
+static void run(struct vt_work *work, struct pthreadpool *gang)
+{
+	struct rt_block *b = (struct rt_block *)work;
+	struct vt_infer *q = b->q;
+
+	if (b->begin == 0 && q->load)
+		q->load(q, b->m->engine, b->inst);
+	b->start_ns = vt_now_mono_ns();
+	run_layers(b, gang);
+	b->end_ns = vt_now_mono_ns();
+	/* From here on cores that join or leave come too late. Pairs with rt_late(). */
+	atomic_store(&b->over, 1);
+	b->finished = b->ran_to == b->costs->model.n_layers;
+	if (b->finished && q->store)
+		q->store(q, b->m->engine, b->inst);
+}
+
+static void account(struct rt_block *b)
+{
+	const uint64_t ns = b->end_ns - b->start_ns;
+	struct vt_infer *q = b->q;
+
+	if (!q->blocks++)
+		q->start_ns = b->start_ns;
+	q->end_ns = b->end_ns;
+	q->served_ns += ns;
+	q->core_ns += ns * RT_GET(b->n_cores) + RT_GET(b->core_ns_more);
+	q->conflicts += b->conflict;
+}
+
+static void tell(const struct rt_block *b)
+{
+	const struct vt_runtime_opts *o = &b->rt->o;
+	struct vt_block_event ev = {
+		.id = b->q->id,
+		.start_ns = b->start_ns,
+		.end_ns = b->end_ns,
+		.model = b->q->model,
+		.tenant = b->q->tenant,
+		.layer_begin = b->begin,
+		.layer_end = b->ran_to,
+		.wanted = b->wanted,
+		.level = b->level,
+		.flags = RT_GET(b->resized) ? VT_BLOCK_RESIZED : 0,
+		.cores = b->cores,
+		.versions = b->version,
+	};
+
+	o->block(o->arg, &ev);
+}
+
+/* On the leader. Once the block is in rt->ended it may be used for the next one at any moment. */
+static void done(struct vt_work *work)
+{
+	struct rt_block *b = (struct rt_block *)work;
+	struct vt_runtime *rt = b->rt;
+	struct rt_model *m = b->m;
+	struct vt_infer *q = NULL;
+
+	account(b);
+	if (rt->o.block)
+		tell(b);
+	if (b->finished)
+		q = b->q;
+	b->next = atomic_load_explicit(&rt->ended, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(&rt->ended, &b->next, b))
+		;
+	rt_kick(rt);
+	if (q)
+		rt_answer(rt, m, q, VT_DONE);
+}
+
+void rt_block_init(struct rt_block *b, struct vt_runtime *rt)
+{
+	b->work = (struct vt_work){.run = run, .done = done};
+	b->rt = rt;
+}
+
+static unsigned int bucket_of(uint64_t ns)
+{
+	unsigned int i = 0;
+
+	while (i < VT_RUNTIME_BUCKETS - 1 && ns > vt_runtime_bucket_ns(i))
+		i++;
+	return i;
+}
+
+static void count_answer(struct rt_model *m, const struct vt_infer *q, enum vt_outcome how)
+{
+	RT_ADD_SHARED(m->ended[how], 1);
+	RT_ADD_SHARED(m->core_sum_ns, q->core_ns);
+	if (how != VT_DONE)
+		return;
+	if (q->end_ns <= q->deadline_ns)
+		RT_ADD_SHARED(m->in_time, 1);
+	else
+		RT_ADD_SHARED(m->late, 1);
+	RT_ADD_SHARED(m->latency[bucket_of(q->end_ns - q->arrival_ns)], 1);
+	RT_ADD_SHARED(m->latency_sum_ns, q->end_ns - q->arrival_ns);
+	RT_ADD_SHARED(m->queue_sum_ns, q->start_ns - q->arrival_ns);
+}
+
+void rt_answer(struct vt_runtime *rt, struct rt_model *m, struct vt_infer *q, enum vt_outcome how)
+{
+	if (how != VT_DONE)
+		q->end_ns = vt_now_mono_ns();
+	count_answer(m, q, how);
+	q->done(q, how);
+	/* Last: whoever waits for it may free the model, then the runtime. */
+	atomic_fetch_sub(&m->unanswered, 1);
+	atomic_fetch_sub(&rt->unanswered, 1);
+}
