@@ -98,18 +98,19 @@ static void fx_model_fini(struct fx_model *f)
 static struct vt_costs fx_costs(const struct vt_engine *m, const char *name, uint64_t layer_ns,
 				uint64_t qos_ns)
 {
-	const size_t n = (size_t)m->n_steps, at_ns = 8, at_v = at_ns + n * 2 * VT_LEVELS * 2 * 8;
+	const size_t n = (size_t)m->n_steps, at_ns = 8;
 	struct vt_costs c = {.source = VT_COSTS_PROFILE};
 	uint16_t *points;
 	uint64_t *ns;
 
-	c.mem = calloc(1, at_v + n * 2 * sizeof(*c.variant));
+	c.mem = calloc(1, at_ns + n * 2 * VT_LEVELS * 2 * sizeof(*ns));
+	c.variant = calloc(n * 2, sizeof(*c.variant));
 	assert_non_null(c.mem);
+	assert_non_null(c.variant);
 	points = c.mem;
 	points[0] = 1;
 	points[1] = 2;
 	ns = (uint64_t *)((char *)c.mem + at_ns);
-	c.variant = (const struct vt_variant **)((char *)c.mem + at_v);
 	for (size_t i = 0; i < n * 2 * VT_LEVELS * 2; i++) {
 		size_t point = i % 2, level = i / 2 % VT_LEVELS, version = i / 2 / VT_LEVELS % 2;
 

@@ -58,11 +58,8 @@ static int alloc_tables(struct vt_costs *c, const char *name, int n_layers, size
 
 void vt_costs_fini(struct vt_costs *c)
 {
-	struct tables *t = c->mem;
-
-	if (t)
-		free(t->variant);
-	free(t);
+	free(c->variant);
+	free(c->mem);
 	*c = (struct vt_costs){0};
 }
 

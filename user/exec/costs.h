@@ -24,7 +24,7 @@ struct vt_costs {
 	/* [n_layers][n_versions]; NULL: the engine's default, or no choice */
 	const struct vt_variant **variant;
 	enum vt_costs_source source;
-	void *mem;
+	void *mem; /* points and times; it and variant are freed by vt_costs_fini() */
 };
 
 /**
