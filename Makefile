@@ -48,6 +48,7 @@ include user/sched/Kbuild
 include user/loop/Kbuild
 include user/load/Kbuild
 include user/sim/Kbuild
+include user/server/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
 include tests/fuzz/Kbuild
@@ -82,7 +83,7 @@ CPPFLAGS = -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' -I. -Iuser -I$(O)/gen
 CFLAGS   = -std=gnu11 -g $(opt-$(CONFIG)) -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes \
 	   -Wmissing-prototypes -Wshadow -fno-common -ffp-contract=off $(san-$(CONFIG))
 LDFLAGS  = $(san-$(CONFIG))
-LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lpthread -lm $(lib-y)
+LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lpthread -lm $(lib-y)
 
 # ---- objects -----------------------------------------------------------------------------
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - what to serve and how: one YAML file, or the flags of `veltair serve`.
+ *
+ * A fault in the file is one line that starts with FILE:LINE. All text belongs to the config.
+ * No threads.
+ */
+#ifndef VT_SERVER_CONFIG_H
+#define VT_SERVER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpuset.h"
+#include "base/error.h"
+#include "model/graph.h"
+
+#define VT_CONFIG_MODELS 256u
+#define VT_CONFIG_LISTEN 8u
+#define VT_CONFIG_DIMS	 16u
+
+/** A model to serve. */
+struct vt_config_model {
+	char *path;	   /* absolute, or relative to where the server was started */
+	char name[64];	   /* letters, digits, and ._- ; as in a URL */
+	char version[16];  /* likewise; "1" if not given */
+	uint64_t qos_ns;   /* 0: auto, three times the model's own time */
+	uint16_t priority; /* 0: 1 */
+	uint32_t
+		instances; /* requests of it that can run at one time; 0: as many as cores, at most 4 */
+	uint32_t max_queue; /* waiting requests; 0: 64 */
+	struct vt_dim_binding dims[VT_CONFIG_DIMS];
+	uint32_t n_dims;
+	unsigned int line; /* in the file; 0: from flags */
+};
+
+/** Where to listen. */
+struct vt_config_listen {
+	char *host; /* NULL: a Unix socket */
+	char *path; /* of the Unix socket */
+	uint16_t port;
+	unsigned int line;
+};
+
+enum vt_config_monitor { VT_MONITOR_AUTO, VT_MONITOR_ON, VT_MONITOR_OFF };
+
+struct vt_config {
+	struct vt_config_listen listen[VT_CONFIG_LISTEN];
+	uint32_t n_listen;
+	uint32_t socket_mode;	       /* permissions of Unix sockets */
+	struct vt_config_model *model; /* [n_models], room for VT_CONFIG_MODELS */
+	uint32_t n_models;
+	struct vt_cpuset cores; /* empty: all */
+	char *policy;		/* NULL: veltair-full */
+	bool late;		/* admission: serve late rather than refuse */
+	char *profiles;		/* the store; NULL: none */
+	char *record;		/* a trace of every step goes here; NULL: no */
+	char *user;		/* to become after the start; NULL: stay */
+	enum vt_config_monitor monitor;
+	char *pin_dir; /* of the monitor; NULL: its default */
+
+	uint64_t max_body_bytes;   /* of one request */
+	uint64_t max_memory_bytes; /* of all requests and answers under way */
+	uint64_t max_connections;
+	uint64_t max_requests; /* waiting and running, all models */
+	uint64_t io_threads;
+	uint64_t idle_ms;    /* a connection with nothing to do is closed after */
+	uint64_t receive_ms; /* a request must have arrived after */
+	uint64_t drain_ms;   /* what runs at a SIGTERM is waited for so long */
+};
+
+/** vt_config_init - the defaults; vt_config_fini() takes back what was added to them */
+int vt_config_init(struct vt_config *c);
+void vt_config_fini(struct vt_config *c); /* accepts a zeroed one */
+
+/** vt_config_read - the file at @path over @c; -EINVAL with FILE:LINE, -ENOENT, -ENOMEM */
+int vt_config_read(struct vt_config *c, const char *path, struct vt_err *e);
+/** vt_config_parse - the same from memory; @where stands in front of errors */
+int vt_config_parse(struct vt_config *c, const void *text, size_t len, const char *where,
+		    struct vt_err *e);
+
+/* What the flags need; errors name @text only. */
+int vt_config_add_listen(struct vt_config *c, const char *text, unsigned int line,
+			 struct vt_err *e);
+/** vt_config_new_model - a fresh one at the end, NULL if there are too many */
+struct vt_config_model *vt_config_new_model(struct vt_config *c);
+/** vt_config_spec - FILE[=NAME[:VERSION]] into @m */
+int vt_config_spec(struct vt_config_model *m, const char *text, struct vt_err *e);
+int vt_config_set_name(struct vt_config_model *m, const char *text, struct vt_err *e);
+int vt_config_set_version(struct vt_config_model *m, const char *text, struct vt_err *e);
+/** vt_config_add_dim - bind the symbolic dimension @name; -EINVAL if it is bound already */
+int vt_config_add_dim(struct vt_config_model *m, const char *name, uint64_t value,
+		      struct vt_err *e);
+/** vt_config_ms - "auto" (0) or milliseconds, into nanoseconds */
+int vt_config_ms(const char *text, uint64_t *ret_ns, struct vt_err *e);
+
+/** vt_config_check - what can only be told of the whole; gives each model its name and version */
+int vt_config_check(struct vt_config *c, const char *where, struct vt_err *e);
+
+/** vt_config_same - would loading @a give what @b is? (all but where in the file they stand) */
+bool vt_config_same(const struct vt_config_model *a, const struct vt_config_model *b);
+
+/** vt_config_copy_model - an independent copy; -ENOMEM */
+int vt_config_copy_model(struct vt_config_model *ret, const struct vt_config_model *m);
+void vt_config_model_fini(struct vt_config_model *m);
+
+#endif

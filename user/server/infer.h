@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * infer.h - inference requests and answers of the Open Inference Protocol, as JSON and with the
+ * binary tensor extension. No I/O, no threads; the only memory is that of tensors given as JSON.
+ *
+ *	body = JSON                                        Inference-Header-Content-Length absent
+ *	body = JSON, then the bytes of each binary tensor  ...: length of the JSON
+ *	body = the bytes of the one input                  ...: 0
+ */
+#ifndef VT_SERVER_INFER_H
+#define VT_SERVER_INFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/tensor.h"
+
+#define VT_INFER_JSON_ONLY SIZE_MAX /* as header length: the header field is absent */
+#define VT_INFER_TENSORS   256u	    /* inputs, and outputs, of a model that can be served */
+
+/** One output asked for. */
+struct vt_want {
+	uint16_t out; /* index into vt_io.out */
+	bool binary;
+};
+
+/** A request, checked against the model. Pointers lead into the body, or to memory of its own. */
+struct vt_ask {
+	const void *in[VT_INFER_TENSORS]; /* bytes of each input, in the model's order */
+	void *own[VT_INFER_TENSORS];	  /* of those, what vt_ask_fini() frees */
+	size_t own_bytes;
+	struct vt_want want[VT_INFER_TENSORS];
+	size_t n_want;
+	bool any_binary;      /* of the outputs */
+	const char *id;	      /* as it stands between its quotes; not NUL-terminated; NULL: none */
+	size_t id_len;	      /* 0: none was given */
+	uint64_t deadline_ns; /* from arrival; 0: not given */
+	uint16_t priority;    /* 0: not given */
+};
+
+/**
+ * vt_ask_read - take a body apart
+ * @head: value of Inference-Header-Content-Length, or VT_INFER_JSON_ONLY
+ * @max_own: bytes it may allocate; -ENOSPC past that
+ * -EBADMSG: not sound; -EINVAL: sound, but not what this model takes; -ENOTSUP: a part of the
+ * protocol that is not served here; -ENOMEM. Call vt_ask_fini() in every case.
+ */
+int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, size_t len,
+		size_t head, size_t max_own, struct vt_err *e);
+void vt_ask_fini(struct vt_ask *a);
+
+/** vt_answer_bound - bytes that the answer to @a may need */
+size_t vt_answer_bound(const struct vt_io *io, const struct vt_ask *a, const char *model,
+		       const char *version);
+
+/**
+ * vt_answer_write - encode the outputs wanted
+ * @data: of each output, in the model's order
+ * @head: length of the JSON in front, or VT_INFER_JSON_ONLY if nothing is binary
+ * @model, @version: need no escape
+ * Returns the length.
+ */
+size_t vt_answer_write(char *buf, const struct vt_io *io, const struct vt_ask *a, const char *model,
+		       const char *version, const void *const *data, size_t *head);
+
+#endif
