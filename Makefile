@@ -83,7 +83,7 @@ CPPFLAGS = -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' -I. -Iuser -I$(O)/gen
 CFLAGS   = -std=gnu11 -g $(opt-$(CONFIG)) -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes \
 	   -Wmissing-prototypes -Wshadow -fno-common -ffp-contract=off $(san-$(CONFIG))
 LDFLAGS  = $(san-$(CONFIG))
-LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lpthread -lm $(lib-y)
+LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lmicrohttpd -lpthread -lm $(lib-y)
 
 # ---- objects -----------------------------------------------------------------------------
 

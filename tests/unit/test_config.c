@@ -37,7 +37,7 @@ static void test_all_keys(void **state)
 				   "  max_connections: 7\n"
 				   "  max_requests: 9\n"
 				   "  idle_ms: 2000\n"
-				   "  receive_ms: 3000\n"
+				   "  transfer_ms: 3000\n"
 				   "  drain_ms: 0\n"
 				   "models:\n"
 				   "  - path: a/resnet 50.onnx\n"
@@ -75,7 +75,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(c.max_connections, 7);
 	assert_int_equal(c.max_requests, 9);
 	assert_int_equal(c.idle_ms, 2000);
-	assert_int_equal(c.receive_ms, 3000);
+	assert_int_equal(c.transfer_ms, 3000);
 	assert_int_equal(c.drain_ms, 0);
 	assert_int_equal(c.n_models, 2);
 	assert_string_equal(c.model[0].name, "resnet-50");

@@ -23,7 +23,7 @@ int vt_config_init(struct vt_config *c)
 		.socket_mode = 0660,
 		.io_threads = 1,
 		.idle_ms = 60000,
-		.receive_ms = 30000,
+		.transfer_ms = 30000,
 		.drain_ms = 30000,
 	};
 	c->model = calloc(VT_CONFIG_MODELS, sizeof(*c->model));

@@ -65,9 +65,9 @@ struct vt_config {
 	uint64_t max_connections;
 	uint64_t max_requests; /* waiting and running, all models */
 	uint64_t io_threads;
-	uint64_t idle_ms;    /* a connection with nothing to do is closed after */
-	uint64_t receive_ms; /* a request must have arrived after */
-	uint64_t drain_ms;   /* what runs at a SIGTERM is waited for so long */
+	uint64_t idle_ms;     /* a connection with nothing to do is closed after */
+	uint64_t transfer_ms; /* a request must have arrived, and its answer left, within */
+	uint64_t drain_ms;    /* what runs at a SIGTERM is waited for so long */
 };
 
 /** vt_config_init - the defaults; vt_config_fini() takes back what was added to them */

@@ -395,7 +395,7 @@ static const struct key limit_keys[] = {
 	{"max_connections", set_u64, FIELD(max_connections), 1, 65536, NULL},
 	{"max_requests", set_u64, FIELD(max_requests), 1, 65536, NULL},
 	{"idle_ms", set_u64, FIELD(idle_ms), 1000, 86400000, NULL},
-	{"receive_ms", set_u64, FIELD(receive_ms), 100, 86400000, NULL},
+	{"transfer_ms", set_u64, FIELD(transfer_ms), 100, 86400000, NULL},
 	{"drain_ms", set_u64, FIELD(drain_ms), 0, 86400000, NULL},
 	{0},
 };

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The HTTP layer over real sockets: routes, bodies, limits, held requests, clients that leave. */
+#include "harness.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "server/http.h"
+
+#define PATIENCE_MS 20000 /* how long a busy machine may take to answer */
+
+static struct vt_metrics_http count;
+static const struct vt_log quiet = {"test", VT_LOG_ERROR, 2};
+static _Atomic uint64_t left; /* id that gone() was called with */
+
+/* ---- handlers ---------------------------------------------------------------------------------- */
+
+static void echo(struct vt_http_req *r, void *arg)
+{
+	vt_http_reply(r, 200, "text/plain", r->body, r->body_len, NULL, NULL);
+}
+
+static void name(struct vt_http_req *r, void *arg)
+{
+	vt_http_json(r, 200,
+		     json_pack("{s:s s:s s:s}", "first", r->match.arg[0], "second", r->match.arg[1],
+			       "q", vt_http_query(r, "q") ? vt_http_query(r, "q") : ""));
+}
+
+static void refuse_head(struct vt_http_req *r, void *arg)
+{
+	vt_http_fail(r, 404, "never here");
+}
+
+static void *answer_later(void *arg)
+{
+	struct vt_http_req *r = arg;
+
+	usleep(20000);
+	vt_http_reply(r, 200, "text/plain", "later", 5, NULL, NULL);
+	vt_http_release(r);
+	return NULL;
+}
+
+static void held(struct vt_http_req *r, void *arg)
+{
+	pthread_t t;
+
+	vt_http_hold(r);
+	pthread_create(&t, NULL, answer_later, r);
+	pthread_detach(t);
+}
+
+static void at_once(struct vt_http_req *r, void *arg)
+{
+	vt_http_hold(r);
+	vt_http_retry(r, 7, "held, then refused by the same thread");
+	vt_http_release(r);
+}
+
+static struct vt_http_req *waiting; /* until its client leaves */
+
+static void gone(void *arg, uint64_t id)
+{
+	left = id;
+	vt_http_fail(waiting, 500, "nobody reads this");
+	vt_http_release(waiting);
+}
+
+static void until_gone(struct vt_http_req *r, void *arg)
+{
+	waiting = r;
+	vt_http_hold(r);
+	vt_http_watch(r, gone, NULL, 42);
+}
+
+static const struct vt_route routes[] = {
+	{"POST", "/echo", echo, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_NEED_BODY},
+	{"GET", "/name/{}/and/{}", name, NULL, NULL, 0},
+	{"POST", "/refused", echo, refuse_head, NULL, VT_ROUTE_BODY},
+	{"GET", "/held", held, NULL, NULL, 0},
+	{"GET", "/at-once", at_once, NULL, NULL, 0},
+	{"GET", "/until-gone", until_gone, NULL, NULL, 0},
+	{0},
+};
+
+/* ---- a server and a client ---------------------------------------------------------------------- */
+
+struct server {
+	struct vt_config c;
+	struct vt_listener l;
+	struct vt_http *h;
+	char path[64];
+};
+
+static void start(struct server *s)
+{
+	struct vt_http_opts o = {.config = &s->c,
+				 .listener = &s->l,
+				 .n_listeners = 1,
+				 .routes = routes,
+				 .count = &count,
+				 .log = &quiet};
+	struct vt_err e = {0};
+	char text[80];
+
+	memset(&count, 0, sizeof(count));
+	if (!s->c.model)
+		assert_int_equal(vt_config_init(&s->c), 0);
+	snprintf(s->path, sizeof(s->path), "/tmp/vt-test-http-%d.sock", getpid());
+	snprintf(text, sizeof(text), "unix:%s", s->path);
+	assert_int_equal(vt_config_add_listen(&s->c, text, 0, &e), 0);
+	if (vt_listener_open(&s->l, &s->c.listen[0], 0600, &e) || vt_listener_start(&s->l, &e) ||
+	    vt_http_start(&s->h, &o, &e))
+		fail_msg("%s", e.msg);
+}
+
+static void stop(struct server *s)
+{
+	vt_http_quiesce(s->h);
+	vt_http_stop(s->h);
+	vt_listener_close(&s->l);
+	assert_int_not_equal(access(s->path, F_OK), 0);
+	vt_config_fini(&s->c);
+	assert_int_equal(count.connections, 0);
+	assert_int_equal(count.in_flight, 0);
+	assert_int_equal(count.body_bytes, 0);
+}
+
+static int client(const struct server *s)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memcpy(a.sun_path, s->path, strlen(s->path) + 1);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return; /* closed on us: what was answered can still be read */
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+/* All that comes until the server closes, or @until stands in it. */
+static void hear(int fd, char *buf, size_t len, const char *until)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	while (used + 1 < len && !(until && strstr(buf, until))) {
+		struct pollfd p = {fd, POLLIN, 0};
+		ssize_t n;
+
+		if (poll(&p, 1, PATIENCE_MS) <= 0)
+			return;
+		n = recv(fd, buf + used, len - 1 - used, 0);
+		if (n <= 0)
+			return;
+		used += (size_t)n;
+		buf[used] = '\0';
+	}
+}
+
+#define H "HTTP/1.1\r\nHost: x\r\n"
+#define C "Connection: close\r\n"
+
+/* ---- tests --------------------------------------------------------------------------------------- */
+
+static void test_answers(void **state)
+{
+	static const struct {
+		const char *say;
+		const char *status, *body, *field; /* parts of what comes back */
+	} t[] = {
+		{"GET /name/a%20b/and/c?q=%41 " H C "\r\n", " 200 ",
+		 "{\"first\":\"a b\",\"second\":\"c\",\"q\":\"A\"}",
+		 "Content-Type: application/json"},
+		{"GET /name/a/and/c/ " H C "\r\n", " 200 ", "\"a\"", ""},
+		{"GET /name/a/and " H C "\r\n", " 404 ",
+		 "{\"error\":\"there is nothing at /name/a/and\"}", ""},
+		{"GET /name//and/c " H C "\r\n", " 404 ", "{\"error\"", ""},
+		{"GET / " H C "\r\n", " 404 ", "{\"error\"", ""},
+		{"DELETE /echo " H C "\r\n", " 405 ", "/echo takes POST", "Allow: POST"},
+		{"POST /held " H C "\r\n", " 405 ", "takes GET", "Allow: GET, HEAD"},
+		{"POST /echo " H C "\r\n", " 411 ", "a body is needed", ""},
+		{"POST /echo " H C "Content-Length: 2\r\n\r\nhi", " 200 ", "\r\n\r\nhi", ""},
+		{"POST /echo " H C
+		 "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x=y\r\n!\r\n0\r\n\r\n",
+		 " 200 ", "\r\n\r\nhi!", ""},
+		{"POST /echo " H C "Content-Length: 2\r\nExpect: 100-continue\r\n\r\nhi",
+		 " 100 Continue", "\r\n\r\nhi", ""},
+		{"POST /echo " H C "Content-Length: 2\r\nContent-Encoding: gzip\r\n\r\nhi", " 415 ",
+		 "gzip is not taken", "Accept-Encoding: identity"},
+		{"POST /echo " H C "Content-Length: 2000000\r\n\r\n", " 413 ", "takes up to 1024",
+		 ""},
+		{"POST /echo " H "Content-Length: 99999999999999\r\n\r\n", " 413 ",
+		 "takes up to 1024", ""},
+		{"POST /echo " H "Content-Length: 99999999999999999999999999\r\n\r\n", " 4",
+		 "{\"error\":\"", ""},
+		{"POST /echo " H "Content-Length: -1\r\n\r\n", " 400 ", "{\"error\":\"", ""},
+		{"POST /echo " H "Content-Length: two\r\n\r\n", " 400 ", "{\"error\":\"", ""},
+		{"POST /echo " H "Transfer-Encoding: chunked\r\n\r\nzz\r\nhi\r\n0\r\n\r\n", " 400 ",
+		 "{\"error\":\"", ""},
+		{"POST /refused " H "Content-Length: 5000000\r\n\r\n", " 404 ", "never here", ""},
+		{"POST /refused " H C "Content-Length: 2\r\n\r\nhi", " 404 ", "never here", ""},
+		{"GET /held " H C "\r\n", " 200 ", "\r\n\r\nlater", ""},
+		{"HEAD /held " H C "\r\n", " 200 ", "\r\n\r\n", "Content-Length: 5"},
+		{"GET /at-once " H C "\r\n", " 503 ", "by the same thread", "Retry-After: 7"},
+	};
+	struct server s = {0};
+	char buf[4096];
+
+	assert_int_equal(vt_config_init(&s.c), 0);
+	s.c.max_body_bytes = 1024;
+	start(&s);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		int fd = client(&s);
+
+		say(fd, t[i].say, strlen(t[i].say));
+		hear(fd, buf, sizeof(buf), NULL);
+		if (!strstr(buf, t[i].status) || !strstr(buf, t[i].body) ||
+		    !strstr(buf, t[i].field))
+			fail_msg("%s\nanswered\n%s", t[i].say, buf);
+		close(fd);
+	}
+	stop(&s);
+}
+
+static void test_one_connection_many_requests(void **state)
+{
+	static const char pipelined[] =
+		"GET /held " H "\r\n"
+		"POST /echo " H "Content-Length: 3\r\n\r\none"
+		"POST /echo " H "Content-Length: 2\r\nContent-Encoding: br\r\n\r\nxx"
+		"GET /at-once " H "\r\n"
+		"POST /echo " H C "Content-Length: 3\r\n\r\ntwo";
+	static const char *const order[] = {"later", "one", " 415 ", " 503 ", "two"};
+	struct server s = {0};
+	char buf[4096];
+	const char *at = buf;
+	int fd;
+
+	start(&s);
+	fd = client(&s);
+	say(fd, pipelined, strlen(pipelined));
+	hear(fd, buf, sizeof(buf), NULL);
+	for (size_t i = 0; i < VT_COUNT(order); i++) {
+		at = strstr(at, order[i]);
+		if (!at)
+			fail_msg("no %s in order in\n%s", order[i], buf);
+	}
+	close(fd);
+	stop(&s);
+}
+
+static void test_memory_of_bodies_is_bounded(void **state)
+{
+	static const char big[] = "POST /echo " H "Content-Length: 600\r\n\r\n";
+	static const char chunk[] = "POST /echo " H C "Transfer-Encoding: chunked\r\n\r\n258\r\n";
+	struct server s = {0};
+	char buf[4096], body[600];
+	int a, b;
+
+	assert_int_equal(vt_config_init(&s.c), 0);
+	s.c.max_memory_bytes = 1000;
+	start(&s);
+	memset(body, 'x', sizeof(body));
+	a = client(&s);
+	say(a, big, strlen(big));
+	for (int i = 0; i < PATIENCE_MS && vt_http_room(s.h) != 400; i++)
+		usleep(1000);
+	assert_int_equal(vt_http_room(s.h), 400);
+	b = client(&s); /* a second does not fit */
+	say(b, chunk, strlen(chunk));
+	say(b, body, sizeof(body));
+	say(b, "\r\n0\r\n\r\n", 7);
+	hear(b, buf, sizeof(buf), NULL);
+	assert_non_null(strstr(buf, " 503 "));
+	assert_non_null(strstr(buf, "Retry-After: 1"));
+	close(b);
+	say(a, body, sizeof(body)); /* the first is served all the same */
+	hear(a, buf, sizeof(buf), "xxx");
+	assert_non_null(strstr(buf, " 200 "));
+	close(a);
+	stop(&s);
+}
+
+static void test_clients_that_leave(void **state)
+{
+	static const char get[] = "GET /until-gone " H "\r\n",
+			  half[] = "POST /echo " H "Content-Le";
+	struct server s = {0};
+	int fd;
+
+	start(&s);
+	left = 0;
+	waiting = NULL;
+	fd = client(&s);
+	say(fd, get, strlen(get));
+	for (int i = 0; i < PATIENCE_MS && !__atomic_load_n(&waiting, __ATOMIC_SEQ_CST); i++)
+		usleep(1000);
+	close(fd);
+	for (int i = 0; i < PATIENCE_MS && !left; i++) {
+		struct pollfd p = {vt_http_tend_fd(s.h), POLLIN, 0};
+
+		poll(&p, 1, 1);
+		vt_http_tend(s.h, vt_now_mono_ns());
+	}
+	assert_int_equal(left, 42);
+	fd = client(&s);
+	say(fd, half, strlen(half));
+	close(fd);
+	stop(&s);
+}
+
+static void test_slow_clients_are_cut(void **state)
+{
+	static const char half[] = "POST /echo " H "Content-Length: 100\r\n\r\n12345";
+	struct server s = {0};
+	uint64_t ahead;
+	char buf[512];
+	int idle, fd;
+
+	assert_int_equal(vt_config_init(&s.c), 0);
+	start(&s);
+	idle = client(&s);
+	fd = client(&s);
+	say(fd, half, strlen(half));
+	for (int i = 0; i < PATIENCE_MS && vt_http_busy(s.h) != 1; i++)
+		usleep(1000);
+	vt_http_tend(s.h, vt_now_mono_ns());
+	assert_int_equal(count.connections, 2); /* not yet */
+	ahead = vt_now_mono_ns() + (s.c.transfer_ms + 5000) * VT_NS_PER_MS;
+	vt_http_tend(s.h, ahead);
+	hear(fd, buf, sizeof(buf), NULL); /* until it is closed */
+	assert_int_equal(recv(fd, buf, 1, MSG_DONTWAIT), 0);
+	vt_http_tend(s.h, vt_now_mono_ns() + (s.c.idle_ms + 5000) * VT_NS_PER_MS + VT_NS_PER_S);
+	hear(idle, buf, sizeof(buf), NULL);
+	assert_int_equal(recv(idle, buf, 1, MSG_DONTWAIT), 0);
+	close(fd);
+	close(idle);
+	stop(&s);
+}
+
+static void test_listeners(void **state)
+{
+	struct vt_config c;
+	struct vt_listener a, b;
+	struct vt_err e = {0};
+	char path[64], text[80];
+
+	assert_int_equal(vt_config_init(&c), 0);
+	assert_int_equal(vt_config_add_listen(&c, "127.0.0.1:0", 0, NULL), 0);
+	assert_int_equal(vt_listener_open(&a, &c.listen[0], 0, &e), 0);
+	assert_int_not_equal(a.port, 0);
+	assert_int_equal(vt_listener_start(&a, &e), 0);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", a.port);
+	assert_int_equal(vt_config_add_listen(&c, text, 0, NULL), 0);
+	assert_int_equal(vt_listener_open(&b, &c.listen[1], 0, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.msg, text));
+	assert_non_null(strstr(e.msg, "another process has it"));
+	vt_listener_close(&a);
+
+	snprintf(path, sizeof(path), "/tmp/vt-test-listen-%d", getpid());
+	snprintf(text, sizeof(text), "unix:%s", path);
+	assert_int_equal(vt_config_add_listen(&c, text, 0, NULL), 0);
+	assert_int_equal(vt_listener_open(&a, &c.listen[2], 0600, NULL), 0);
+	assert_int_equal(vt_listener_start(&a, NULL), 0);
+	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), -EADDRINUSE);
+	close(a.fd); /* as after kill -9: the path stays, nobody listens */
+	a.fd = -1;
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), 0);
+	vt_listener_close(&b);
+	fclose(fopen(path, "w")); /* a file is nobody's socket: never removed */
+	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), -EADDRINUSE);
+	assert_int_equal(unlink(path), 0);
+	vt_config_fini(&c);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_one_connection_many_requests),
+		cmocka_unit_test(test_memory_of_bodies_is_bounded),
+		cmocka_unit_test(test_clients_that_leave),
+		cmocka_unit_test(test_slow_clients_are_cut),
+		cmocka_unit_test(test_listeners),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+/* http.c - the server's life, and that of connections. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "server/http_int.h"
+
+/* Of a connection: header fields, and the part of a body between socket and its own memory. */
+#define CONN_BYTES    65536u
+#define SCAN_EVERY_NS VT_NS_PER_S
+
+void conn_state(struct conn *c, enum conn_state s)
+{
+	pthread_mutex_lock(&c->http->lock);
+	c->state = s;
+	c->since_ns = vt_now_mono_ns();
+	pthread_mutex_unlock(&c->http->lock);
+}
+
+/* ---- connections come and go ------------------------------------------------------------------- */
+
+static void conn_open(struct vt_http *h, struct MHD_Connection *mhd, void **ret)
+{
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct conn *c = calloc(1, sizeof(*c));
+
+	*ret = c;
+	if (!c)
+		return;
+	c->http = h;
+	c->fd = i ? i->connect_fd : -1;
+	c->since_ns = vt_now_mono_ns();
+	pthread_mutex_lock(&h->lock);
+	c->serial = ++h->next_serial;
+	c->next = h->conns;
+	if (c->next)
+		c->next->prev = c;
+	h->conns = c;
+	pthread_mutex_unlock(&h->lock);
+	__atomic_fetch_add(&h->count->connections, 1, __ATOMIC_RELAXED);
+}
+
+static void conn_close(struct vt_http *h, struct conn *c)
+{
+	pthread_mutex_lock(&h->lock);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		h->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	pthread_mutex_unlock(&h->lock);
+	__atomic_fetch_sub(&h->count->connections, 1, __ATOMIC_RELAXED);
+	free(c);
+}
+
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **own,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		conn_open(arg, mhd, own);
+	else if (*own)
+		conn_close(arg, *own);
+}
+
+/* What libmicrohttpd has to say of single connections is for the curious. */
+static void on_log(void *arg, const char *fmt, va_list ap)
+{
+	const struct vt_http *h = arg;
+	char text[256];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	text[strcspn(text, "\n")] = '\0';
+	vt_log(h->log, VT_LOG_DEBUG, "%s", text);
+}
+
+/* ---- the server -------------------------------------------------------------------------------- */
+
+static struct MHD_Daemon *start_one(struct vt_http *h, const struct vt_config *c, int fd)
+{
+	struct MHD_OptionItem pool[] = {
+		{c->io_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
+		 (intptr_t)c->io_threads, NULL},
+		{MHD_OPTION_END, 0, NULL},
+	};
+
+	return MHD_start_daemon(
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+		NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned int)c->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONN_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONN_BYTES,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+}
+
+int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_err *e)
+{
+	struct vt_http *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return vt_fail(e, -ENOMEM, "no memory for the server");
+	h->routes = o->routes;
+	h->log = o->log;
+	h->count = o->count;
+	h->max_body_bytes = o->config->max_body_bytes;
+	h->max_memory_bytes = o->config->max_memory_bytes;
+	h->idle_ns = o->config->idle_ms * VT_NS_PER_MS;
+	h->transfer_ns = o->config->transfer_ms * VT_NS_PER_MS;
+	pthread_mutex_init(&h->lock, NULL);
+	h->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (h->watch_fd < 0) {
+		vt_fail(e, -errno, "cannot watch connections: %s", strerror(errno));
+		vt_http_stop(h);
+		return e ? e->code : -EIO;
+	}
+	for (size_t i = 0; i < o->n_listeners; i++) {
+		h->daemon[i] = start_one(h, o->config, o->listener[i].fd);
+		if (!h->daemon[i]) {
+			vt_http_stop(h);
+			return vt_fail(e, -EIO, "cannot serve on %s: libmicrohttpd does not start",
+				       o->listener[i].text);
+		}
+		o->listener[i].fd = -1;
+		h->n_daemons++;
+	}
+	*ret = h;
+	return 0;
+}
+
+void vt_http_quiesce(struct vt_http *h)
+{
+	h->closing = true;
+	for (size_t i = 0; i < h->n_daemons; i++) {
+		MHD_socket fd = MHD_quiesce_daemon(h->daemon[i]);
+
+		if (fd != MHD_INVALID_SOCKET)
+			close(fd);
+	}
+}
+
+uint32_t vt_http_busy(const struct vt_http *h)
+{
+	return h->busy;
+}
+
+void vt_http_stop(struct vt_http *h)
+{
+	if (!h)
+		return;
+	for (size_t i = 0; i < h->n_daemons; i++)
+		MHD_stop_daemon(h->daemon[i]);
+	if (h->watch_fd >= 0)
+		close(h->watch_fd);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+/* ---- tending ----------------------------------------------------------------------------------- */
+
+int vt_http_tend_fd(const struct vt_http *h)
+{
+	return h->watch_fd;
+}
+
+static struct conn *find_serial(struct vt_http *h, uint64_t serial)
+{
+	struct conn *c = h->conns;
+
+	while (c && c->serial != serial)
+		c = c->next;
+	return c;
+}
+
+static void client_left(struct vt_http *h, uint64_t serial)
+{
+	void (*gone)(void *arg, uint64_t id) = NULL;
+	void *arg = NULL;
+	uint64_t id = 0;
+	struct conn *c;
+
+	pthread_mutex_lock(&h->lock);
+	c = find_serial(h, serial);
+	if (c && c->state == CONN_HELD && c->gone) {
+		gone = c->gone;
+		arg = c->gone_arg;
+		id = c->gone_id;
+	}
+	pthread_mutex_unlock(&h->lock);
+	if (gone) /* not under the lock: it may release the request */
+		gone(arg, id);
+}
+
+/*
+ * Shut down what takes too long: libmicrohttpd then sees an ended connection. A trickle of bytes
+ * keeps its own timeout from ever passing.
+ */
+static void cut_slow(struct vt_http *h, uint64_t now_ns)
+{
+	pthread_mutex_lock(&h->lock);
+	for (struct conn *c = h->conns; c; c = c->next) {
+		uint64_t limit = c->state == CONN_IDLE ? h->idle_ns : h->transfer_ns;
+
+		if (c->state != CONN_HELD && now_ns > c->since_ns && now_ns - c->since_ns > limit)
+			shutdown(c->fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+void vt_http_tend(struct vt_http *h, uint64_t now_ns)
+{
+	struct epoll_event ev[64];
+	int n = epoll_wait(h->watch_fd, ev, 64, 0);
+
+	for (int i = 0; i < n; i++)
+		client_left(h, ev[i].data.u64);
+	if (now_ns - h->scanned_ns >= SCAN_EVERY_NS) {
+		h->scanned_ns = now_ns;
+		cut_slow(h, now_ns);
+	}
+}
+
+/* ---- the memory of requests -------------------------------------------------------------------- */
+
+bool vt_http_take(struct vt_http *h, uint64_t bytes)
+{
+	uint64_t was = atomic_fetch_add(&h->memory_bytes, bytes);
+
+	if (bytes <= h->max_memory_bytes && was <= h->max_memory_bytes - bytes) {
+		__atomic_store_n(&h->count->body_bytes, was + bytes, __ATOMIC_RELAXED);
+		return true;
+	}
+	atomic_fetch_sub(&h->memory_bytes, bytes);
+	return false;
+}
+
+void vt_http_give(struct vt_http *h, uint64_t bytes)
+{
+	uint64_t was = atomic_fetch_sub(&h->memory_bytes, bytes);
+
+	__atomic_store_n(&h->count->body_bytes, was - bytes, __ATOMIC_RELAXED);
+}
+
+uint64_t vt_http_room(const struct vt_http *h)
+{
+	uint64_t used = h->memory_bytes;
+
+	return used < h->max_memory_bytes ? h->max_memory_bytes - used : 0;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/listen.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+
+static int cannot(const struct vt_listener *l, int err, struct vt_err *e)
+{
+	const char *todo = err == -EADDRINUSE	   ? "; another process has it"
+			   : err == -EACCES	   ? "; ports below 1024 need CAP_NET_BIND_SERVICE"
+			   : err == -EADDRNOTAVAIL ? "; this machine has no such address"
+						   : "";
+
+	return vt_fail(e, err, "cannot listen on %s: %s%s", l->text, strerror(-err), todo);
+}
+
+/* ---- Unix -------------------------------------------------------------------------------------- */
+
+/* Is somebody there? A dead server's socket refuses. */
+static bool answers(const struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0)
+		return true;
+	rc = connect(fd, (const struct sockaddr *)a, sizeof(*a)) ? -errno : 0;
+	close(fd);
+	return rc != -ECONNREFUSED && rc != -ENOENT;
+}
+
+static bool is_socket(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISSOCK(st.st_mode);
+}
+
+static int bind_unix(struct vt_listener *l, const char *path, uint32_t mode, struct vt_err *e)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	mode_t old;
+	int rc;
+
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return cannot(l, -errno, e);
+	if (is_socket(path) && !answers(&a))
+		unlink(path);
+	/* The mask keeps others out between bind() and chmod(). */
+	old = umask(0777 & ~mode);
+	rc = bind(l->fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
+	umask(old);
+	if (rc)
+		return cannot(l, rc, e);
+	l->unlink = path;
+	return 0;
+}
+
+/* ---- TCP --------------------------------------------------------------------------------------- */
+
+static int bind_address(struct vt_listener *l, const struct addrinfo *a)
+{
+	int on = 1;
+	struct sockaddr_storage got;
+	socklen_t len = sizeof(got);
+
+	l->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return -errno;
+	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (a->ai_family == AF_INET6)
+		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(l->fd, a->ai_addr, a->ai_addrlen) ||
+	    getsockname(l->fd, (struct sockaddr *)&got, &len))
+		return -errno;
+	l->port = ntohs(got.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&got)->sin6_port
+						  : ((struct sockaddr_in *)&got)->sin_port);
+	return 0;
+}
+
+static int bind_tcp(struct vt_listener *l, const char *host, uint16_t port, struct vt_err *e)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *all;
+	char service[8];
+	int rc;
+
+	snprintf(service, sizeof(service), "%u", port);
+	if (!*host)
+		hints.ai_family = AF_INET; /* ":8000" */
+	rc = getaddrinfo(*host ? host : NULL, service, &hints, &all);
+	if (rc)
+		return vt_fail(e, -EINVAL, "cannot listen on %s: %s", l->text, gai_strerror(rc));
+	rc = bind_address(l, all);
+	freeaddrinfo(all);
+	return rc ? cannot(l, rc, e) : 0;
+}
+
+/* ---- both -------------------------------------------------------------------------------------- */
+
+int vt_listener_open(struct vt_listener *ret, const struct vt_config_listen *c, uint32_t mode,
+		     struct vt_err *e)
+{
+	struct vt_listener l = {.fd = -1};
+	int err;
+
+	if (c->path)
+		snprintf(l.text, sizeof(l.text), "unix:%s", c->path);
+	else
+		snprintf(l.text, sizeof(l.text), strchr(c->host, ':') ? "[%.120s]:%u" : "%.120s:%u",
+			 *c->host ? c->host : "0.0.0.0", c->port);
+	err = c->path ? bind_unix(&l, c->path, mode, e) : bind_tcp(&l, c->host, c->port, e);
+	if (err) {
+		if (l.fd >= 0)
+			close(l.fd);
+		return err;
+	}
+	if (!c->path && !c->port)
+		snprintf(strrchr(l.text, ':'), 8, ":%u", l.port);
+	*ret = l;
+	return 0;
+}
+
+int vt_listener_start(struct vt_listener *l, struct vt_err *e)
+{
+	return listen(l->fd, BACKLOG) ? cannot(l, -errno, e) : 0;
+}
+
+void vt_listener_close(struct vt_listener *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	if (l->unlink)
+		unlink(l->unlink);
+	l->fd = -1;
+	l->unlink = NULL;
+}
