@@ -9,6 +9,7 @@
 	X(run, "run an ONNX model and say how long it takes")                                      \
 	X(monitor, "count cache misses, instructions and bandwidth per tenant (eBPF)")             \
 	X(bubble, "press on caches and memory, at one of five levels")                             \
+	X(top, "what runs here, who keeps its target, who presses on whom, second by second")      \
 	X(doctor, "what this machine has and lacks, and what to do about it")                      \
 	X(sim, "compare scheduling policies on a simulated machine")
 

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dashboard in a headless Chromium, through WebDriver: node dashboard.js BASE_URL [SCREENSHOT_DIR]
+// Prints TAP. The server is under load meanwhile; dashboard.sh sees to that.
+'use strict';
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const base = process.argv[2], shots = process.argv[3];
+const port = 20000 + (process.pid % 20000);
+let failed = 0, count = 0, session;
+
+const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+function ok(good, what, more) {
+  count++;
+  if (!good) failed++;
+  console.log(`${good ? 'ok' : 'not ok'} ${count} - ${what}`);
+  if (!good && more !== undefined) console.log('# ' + JSON.stringify(more).slice(0, 600));
+}
+
+async function wd(method, what, body) {
+  const r = await fetch(`http://127.0.0.1:${port}${what}`, {
+    method, body: body && JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+  const j = await r.json();
+  if (j.value && j.value.error) throw new Error(`${what}: ${j.value.message}`);
+  return j.value;
+}
+const js = (script, ...args) => wd('POST', `/session/${session}/execute/sync`, { script, args });
+const size = (width, height) => wd('POST', `/session/${session}/window/rect`, { width, height });
+async function shot(name) {
+  if (!shots) return;
+  const png = await wd('GET', `/session/${session}/screenshot`);
+  fs.writeFileSync(path.join(shots, name), Buffer.from(png, 'base64'));
+}
+async function key(k) {
+  await wd('POST', `/session/${session}/actions`, { actions: [
+    { type: 'key', id: 'k', actions: [{ type: 'keyDown', value: k }, { type: 'keyUp', value: k }] }] });
+}
+async function until(what, script, ms = 15000) {
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(200))
+    if (await js(script)) return true;
+  console.log(`# waited in vain: ${what}`);
+  return false;
+}
+
+async function start(profile) {
+  for (let i = 0; i < 100; i++, await sleep(100))
+    try { await wd('GET', '/status'); break; } catch (e) { /* not yet */ }
+  const r = await wd('POST', '/session', { capabilities: { alwaysMatch: {
+    'goog:loggingPrefs': { browser: 'ALL' },
+    'goog:chromeOptions': { binary: '/usr/bin/chromium', args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic',
+      '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', `--user-data-dir=${profile}`] } } } });
+  session = r.sessionId;
+}
+
+async function checks() {
+  await size(1400, 1900);
+  await wd('POST', `/session/${session}/url`, { url: `${base}/dashboard` });
+  ok(await until('live', 'return document.getElementById("link").textContent === "live"'), 'the page gets its first state');
+  await until('a second state', 'return states.length > 3');
+
+  const before = await js('return [...document.querySelectorAll("canvas")].map((c) => c.toDataURL().length)');
+  await sleep(2500);
+  const after = await js('return [...document.querySelectorAll("canvas")].map((c) => c.toDataURL().length)');
+  ok(before.length >= 8 && before.some((v, i) => v !== after[i]), 'charts move', [before, after]);
+
+  const text = await (await fetch(`${base}/metrics`)).text();
+  const models = await js('return [...document.querySelectorAll("#models tbody tr td:first-child")].map((x) => x.textContent.replace(" unprofiled", ""))');
+  const names = [...text.matchAll(/veltair_requests_total\{model="([^"]*)"/g)].map((m) => m[1]);
+  ok(names.length > 0 && names.every((n) => models.some((m) => m.startsWith(n))), 'the table has the models of /metrics', [models, names]);
+
+  // What the page holds is a moment of the same sums: between two scrapes around it.
+  const read = async () => Object.fromEntries([...(await (await fetch(`${base}/metrics`)).text())
+    .matchAll(/veltair_requests_in_time_total\{model="([^"]*)",version="[^"]*"\} (\d+)/g)].map((m) => [m[1], Number(m[2])]));
+  const low = await read();
+  await until('a state after the scrape', `return states.push === undefined || (window.mark = window.mark || states.length) < states.length`, 5000);
+  await sleep(1200);
+  const seen = await js('return Object.fromEntries(last().models.map((m) => [m.name, m.in_time]))');
+  await sleep(300);
+  const high = await read();
+  ok(Object.keys(low).every((k) => low[k] <= seen[k] && seen[k] <= high[k]), 'values lie between those of /metrics before and after', [low, seen, high]);
+  ok(Object.values(high).reduce((a, b) => a + b, 0) > Object.values(low).reduce((a, b) => a + b, 0), 'requests were answered meanwhile', [low, high]);
+
+  ok(await until('decisions', 'return document.querySelectorAll("#decisions li").length > 3'), 'decisions are explained');
+  const sentence = await js('return document.querySelector("#decisions li").textContent');
+  ok(/(start|refuse|grow|shrink|preempt) .* ms/.test(sentence), 'a decision reads as a sentence', sentence);
+  const cores = await js('return [...document.querySelectorAll("#cores li")].length');
+  ok(cores >= 1, 'the core map has cores', cores);
+  const zero = await js(`return [...document.querySelectorAll('#tenants td')].map((x) => x.textContent)`);
+  const sources = await js('return document.getElementById("sources").textContent');
+  const hw = /hardware,/.test(sources);
+  ok(hw || zero.length === 0 || zero.includes('n/a'), 'what nothing counts says n/a, not 0');
+  ok(/not counted:|stand-in|hardware|monitor/.test(sources), 'it says what its numbers rest on', sources);
+
+  // Keyboard: skip link, window, pause, theme, then the tables.
+  await js('document.activeElement && document.activeElement.blur(); window.scrollTo(0, 0)');
+  const order = [];
+  for (let i = 0; i < 8; i++) {
+    await key('\uE004');
+    order.push(await js('const a = document.activeElement; return a.id || a.className || a.tagName'));
+  }
+  ok(order.slice(0, 4).join(' ') === 'skip span pause theme', 'tab order begins with skip, window, pause, theme', order);
+  ok(order.slice(4).some((x) => /scroll|BUTTON/.test(x)), 'tables are reached by keyboard', order);
+  const outline = await js('document.getElementById("pause").focus({ focusVisible: true }); return getComputedStyle(document.getElementById("pause")).outlineStyle');
+  ok(outline !== 'none', 'focus is visible', outline);
+
+  await key('\uE007');
+  const n = await js('return states.length');
+  await sleep(2300);
+  ok(await js('return states.length') === n, 'Enter on Pause pauses');
+  await key('\uE007');
+
+  await js('chosen = "light"; theme("light")');
+  await sleep(1500);
+  await shot('dashboard-light.png');
+  const light = await js('return getComputedStyle(document.body).backgroundColor');
+  await js('chosen = "dark"; theme("dark")');
+  await sleep(1500);
+  await shot('dashboard-dark.png');
+  const dark = await js('return getComputedStyle(document.body).backgroundColor');
+  ok(light !== dark, 'dark and light differ', [light, dark]);
+
+  // A phone: nothing wider than the screen. Chromium's own window stops at 500, so a frame stands in.
+  await size(520, 1400);
+  await sleep(1200);
+  const wide = await js('return [document.documentElement.scrollWidth, innerWidth]');
+  ok(wide[0] <= wide[1], 'a narrow screen does not scroll sideways', wide);
+  await shot('dashboard-phone.png');
+
+  const away = await js(`return performance.getEntriesByType('resource').map((r) => r.name).filter((u) => !u.startsWith(location.origin))`);
+  ok(away.length === 0, 'no request leaves this machine', away);
+  const log = (await wd('POST', `/session/${session}/se/log`, { type: 'browser' })).filter((l) => l.level === 'SEVERE' || l.level === 'WARNING');
+  ok(log.length === 0, 'no error on the console', log);
+}
+
+(async () => {
+  const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'vt-chromium-'));
+  const driver = spawn('chromedriver', [`--port=${port}`], { stdio: 'ignore' });
+  try {
+    await start(profile);
+    await checks();
+  } catch (e) {
+    ok(false, 'no exception', String(e.stack || e));
+  } finally {
+    if (session) await wd('DELETE', `/session/${session}`).catch(() => {});
+    driver.kill();
+    await sleep(300);
+    fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    console.log(`1..${count}`);
+    process.exit(failed ? 1 : 0);
+  }
+})();

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `veltair top` without a terminal: states to rates, rates to lines. */
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/top.h"
+#include "harness.h"
+
+static const char before[] =
+	"{\"veltair\":\"0\",\"policy\":\"edf\",\"uptime_s\":10,\"waiting\":3,\"limit\":64,"
+	"\"bucket_ms\":[1,2,4],\"models\":[{\"id\":1,\"name\":\"a\",\"version\":\"1\",\"qos_ms\":3,"
+	"\"in_time\":10,\"late\":0,\"shed\":0,\"queue_full\":0,\"blocks\":10,\"conflicts\":0,"
+	"\"granted\":10,\"wanted\":10,\"latency\":[10,0,0,0],\"layer_runs\":[100,0,0,0,0]}],"
+	"\"domains\":[{\"pressure\":0.5,\"confidence\":0.8,\"slowdown\":true}],"
+	"\"cores\":[{\"cpu\":0,\"busy_s\":1,\"model\":\"a\"},{\"cpu\":1,\"busy_s\":1,\"model\":"
+	"null}],"
+	"\"counters\":[{\"role\":\"llc_misses\",\"event\":\"page-faults\",\"class\":\"sw\"}],"
+	"\"tenants\":[{\"name\":\"x\",\"kind\":\"cgroup\",\"cpu_s\":1,\"llc_misses\":5},"
+	"{\"name\":\"y\",\"kind\":\"cgroup\",\"cpu_s\":1,\"llc_misses\":5}]}";
+
+static const char after[] =
+	"{\"veltair\":\"0\",\"policy\":\"edf\",\"uptime_s\":12,\"waiting\":3,\"limit\":64,"
+	"\"bucket_ms\":[1,2,4],\"models\":[{\"id\":1,\"name\":\"a\",\"version\":\"1\",\"qos_ms\":3,"
+	"\"in_time\":16,\"late\":2,\"shed\":2,\"queue_full\":0,\"blocks\":20,\"conflicts\":5,"
+	"\"granted\":25,\"wanted\":30,\"latency\":[10,8,0,0],\"layer_runs\":[150,50,0,0,0]},"
+	"{\"id\":2,\"name\":\"\\u001b[2Jnew\",\"version\":\"2\"}],"
+	"\"domains\":[{\"pressure\":0.5,\"confidence\":0.8,\"slowdown\":true}],"
+	"\"cores\":[{\"cpu\":0,\"busy_s\":2,\"model\":\"a\"},{\"cpu\":1,\"busy_s\":1,\"model\":"
+	"null}],"
+	"\"counters\":[{\"role\":\"llc_misses\",\"event\":\"page-faults\",\"class\":\"sw\"}],"
+	"\"tenants\":[{\"name\":\"x\",\"kind\":\"cgroup\",\"cpu_s\":1.5,\"llc_misses\":9},"
+	"{\"name\":\"y\",\"kind\":\"cgroup\",\"cpu_s\":3,\"llc_misses\":5},"
+	"{\"name\":\"z\",\"kind\":\"cgroup\",\"cpu_s\":70,\"llc_misses\":5}]}";
+
+static struct vt_top *rates(void)
+{
+	json_t *a = json_loads(before, 0, NULL), *b = json_loads(after, 0, NULL);
+	struct vt_top *t = malloc(sizeof(*t));
+
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_int_equal(vt_top_rates(a, b, 2.0, t), 0);
+	json_decref(a);
+	json_decref(b);
+	return t;
+}
+
+#define near(a, b) assert_true(fabs((a) - (b)) < 1e-6)
+
+static void test_rates(void **state)
+{
+	struct vt_top *t = rates();
+
+	assert_int_equal(t->n_models, 2);
+	near(t->model[0].rate, 4);
+	near(t->model[0].in_time, 0.6);
+	near(t->model[0].p50_ms, 1.5); /* eight between 1 and 2 ms */
+	near(t->model[0].granted, 1.5);
+	near(t->model[0].conflicts, 0.5);
+	near(t->model[0].other_versions, 0.5);
+	near(t->core[0].busy, 0.5);
+	/* A tenant that was not there before has no rate; a stand-in is never called a miss. */
+	assert_int_equal(t->n_tenants, 2);
+	near(t->tenant[0].cpus, 0.25);
+	assert_true(isnan(t->tenant[0].llc_misses));
+	near(t->tenant[0].stand_in, 2);
+	assert_true(isnan(t->tenant[0].ipc));
+	free(t);
+}
+
+/* Anything may come from the other side. */
+static void test_any_json(void **state)
+{
+	static const char *const texts[] = {
+		"{\"veltair\":1}",
+		"{\"veltair\":1,\"models\":7,\"cores\":{},\"tenants\":[1,[],{}],\"counters\":[null,"
+		"{}]}",
+		"{\"veltair\":1,\"models\":[{\"name\":5,\"latency\":[\"x\",null],\"waiting\":-"
+		"1e300}]}",
+		"{\"veltair\":1,\"domains\":[{}],\"cores\":[{\"cpu\":\"a\"}],\"waiting\":1e999}",
+	};
+	struct vt_top *t = malloc(sizeof(*t));
+	struct vt_top_text *text = malloc(sizeof(*text));
+	struct vt_top_ui ui = {.width = 80, .sort = {1, 2}};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		json_t *j = json_loads(texts[i], 0, NULL);
+
+		if (!j)
+			continue; /* jansson refuses the number: so does the feed */
+		assert_int_equal(vt_top_rates(NULL, j, 1, t), 0);
+		vt_top_lines(t, &ui, "here", text);
+		assert_int_equal(vt_top_rates(j, j, 1, t), 0);
+		vt_top_lines(t, &ui, "here", text);
+		json_decref(j);
+	}
+	assert_int_equal(vt_top_rates(NULL, NULL, 1, t), -EINVAL);
+	free(t);
+	free(text);
+}
+
+static void test_every_width(void **state)
+{
+	struct vt_top *t = rates();
+	struct vt_top_text *text = malloc(sizeof(*text));
+
+	for (int width = 1; width < 200; width++)
+		for (int height = 1; height < 30; height += 7)
+			for (int sort = 0; sort < 6; sort++) {
+				struct vt_top_ui ui = {
+					.width = width, .height = height, .sort = {sort, sort}};
+
+				vt_top_lines(t, &ui, "here", text);
+				for (int i = 0; i < text->n; i++) {
+					assert_true(strlen(text->line[i].text) <= (size_t)width ||
+						    width < 12);
+					assert_null(strchr(text->line[i].text, 0x1b));
+				}
+			}
+	free(t);
+	free(text);
+}
+
+static int line_with(const struct vt_top_text *t, const char *what)
+{
+	for (int i = 0; i < t->n; i++)
+		if (!strncmp(t->line[i].text, what, strlen(what)))
+			return i;
+	return -1;
+}
+
+static void test_sorting(void **state)
+{
+	struct vt_top *t = rates();
+	struct vt_top_text *text = malloc(sizeof(*text));
+	struct vt_top_ui ui = {.width = 100, .sort = {1, 2}};
+
+	vt_top_lines(t, &ui, "here", text); /* by CPU, largest first */
+	assert_true(line_with(text, "y ") < line_with(text, "x "));
+	ui.up[0] = true;
+	vt_top_lines(t, &ui, "here", text);
+	assert_true(line_with(text, "x ") < line_with(text, "y "));
+	assert_true(line_with(text, "LLC misses n/a: no hardware counter") >= 0);
+	assert_true(line_with(text, "?[2Jnew:2") >= 0);
+	free(t);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_any_json),
+		cmocka_unit_test(test_every_width),
+		cmocka_unit_test(test_sorting),
+	};
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
