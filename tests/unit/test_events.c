@@ -85,7 +85,9 @@ static void families(void **state)
 		{X86("AuthenticAMD", "25", "1", "1"), VT_CPU_ZEN3},
 		{X86("AuthenticAMD", "25", "17", "1"), VT_CPU_ZEN4},
 		{X86("AuthenticAMD", "25", "97", "2"), VT_CPU_ZEN4},
-		{X86("AuthenticAMD", "26", "2", "1"), VT_CPU_UNKNOWN},
+		{X86("AuthenticAMD", "26", "2", "1"), VT_CPU_ZEN5},
+		{X86("AuthenticAMD", "26", "68", "0"), VT_CPU_ZEN5},
+		{X86("AuthenticAMD", "26", "80", "0"), VT_CPU_UNKNOWN}, /* the core after it */
 		{ARM("0xd0c"), VT_CPU_NEOVERSE_N1},
 		{ARM("0xd40"), VT_CPU_NEOVERSE_V1},
 		{ARM("0xd4f"), VT_CPU_UNKNOWN},

@@ -239,6 +239,12 @@ static void amd_controllers_before_fabric(void **state)
 			 0x700fe1f); /* umask 0x7fe: its upper bits from 24 on */
 	assert_int_equal(kernel.c[23].config, 0x20700ffdf); /* event 0x2df */
 	vt_uncore_close(u);
+	kernel.n = 0;
+	assert_int_equal(vt_uncore_open(&env, VT_CPU_ZEN5, &u, NULL), 0);
+	assert_int_equal(kernel.n, 24);
+	assert_int_equal(kernel.c[0].config, 0xf00fe1f);
+	assert_int_equal(kernel.c[23].config, 0x20f00ffdf);
+	vt_uncore_close(u);
 	fake_close(&tree);
 }
 

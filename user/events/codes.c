@@ -10,6 +10,8 @@
  *   perfmon   Intel's event lists (perfmon-events.intel.com) and SDM volume 3, chapter 20
  *   PPR       AMD Processor Programming Reference: 54945 (17h 00h), 55803 (17h 31h),
  *             55898 (19h 01h), 55901 (19h 11h), section "Core Performance Monitor Counters"
+ *   PMC 1Ah   AMD, "Performance Monitor Counters for AMD Family 1Ah Model 00h-0Fh Processors", as also
+ *             given in Linux's tools/perf/pmu-events/arch/x86/amdzen5
  *   TRM       Arm Neoverse N1 (100616) and V1 (101427) technical reference manuals, PMU events
  *
  * On AMD the L3's own counters belong to the L3, not to a core or a task, so they cannot be read at
@@ -62,13 +64,16 @@
 	    "are "                                                                                 \
 	    "not counted")
 
+/* The three roles whose events AMD kept through all generations; names where libpfm4 has them. */
+#define AMD_CORE(f, cycles, instructions, l2, ppr)                                                 \
+	ROW(f, CYCLES, cycles, 0x76, 0, EXACT, ppr " PMCx076"),                                    \
+		ROW(f, INSTRUCTIONS, instructions, 0xc0, 0, EXACT, ppr " PMCx0C0"),                \
+		ROW(f, L2_MISSES, l2, 0x964, 0, APPROX,                                            \
+		    ppr " PMCx064; the L2's own prefetcher not counted")
+
 #define AMD_COMMON(f, pmu, ppr)                                                                    \
-	ROW(f, CYCLES, pmu "::CYCLES_NOT_IN_HALT", 0x76, 0, EXACT, ppr " PMCx076"),                \
-		ROW(f, INSTRUCTIONS, pmu "::RETIRED_INSTRUCTIONS", 0xc0, 0, EXACT,                 \
-		    ppr " PMCx0C0"),                                                               \
-		ROW(f, L2_MISSES,                                                                  \
-		    pmu "::CORE_TO_L2_CACHEABLE_REQUEST_ACCESS_STATUS:LS_RD_BLK_C:IC_FILL_MISS",   \
-		    0x964, 0, APPROX, ppr " PMCx064; the L2's own prefetcher not counted")
+	AMD_CORE(f, pmu "::CYCLES_NOT_IN_HALT", pmu "::RETIRED_INSTRUCTIONS",                      \
+		 pmu "::CORE_TO_L2_CACHEABLE_REQUEST_ACCESS_STATUS:LS_RD_BLK_C:IC_FILL_MISS", ppr)
 
 /* The three "fills by source" roles: one event, three unit masks. */
 #define AMD_FILLS(f, refs, c_refs, misses, c_misses, dram, c_dram, text)                           \
@@ -154,6 +159,12 @@ static const struct vt_event_code codes[VT_CPU_COUNT][VT_ROLE_COUNT] = {
 		0xdc44, Z4 ":DRAM_IO_NEAR:DRAM_IO_FAR:ALT_MEM_NEAR_FAR", 0xc844,
 		"PPR 55901 PMCx044: data fills by source, prefetches included; instruction fetches "
 		"not counted"),
+
+	/* libpfm4 4.13 has no table for family 1Ah. */
+	AMD_CORE(ZEN5, NULL, NULL, NULL, "PMC 1Ah"),
+	AMD_FILLS(ZEN5, NULL, 0xde44, NULL, 0xdc44, NULL, 0xc844,
+		  "PMC 1Ah PMCx044: data fills by source, prefetches included; instruction fetches "
+		  "not counted"),
 
 	NEOVERSE(NEOVERSE_N1, "arm_n1", "TRM 100616"),
 	NEOVERSE(NEOVERSE_V1, "arm_v1", "TRM 101427"),

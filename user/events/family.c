@@ -24,6 +24,7 @@ static const char *const family_names[VT_CPU_COUNT] = {
 	[VT_CPU_ZEN2] = "zen2",
 	[VT_CPU_ZEN3] = "zen3",
 	[VT_CPU_ZEN4] = "zen4",
+	[VT_CPU_ZEN5] = "zen5",
 	[VT_CPU_NEOVERSE_N1] = "neoverse-n1",
 	[VT_CPU_NEOVERSE_V1] = "neoverse-v1",
 };
@@ -109,6 +110,9 @@ static const struct x86_range {
 	{"AuthenticAMD", 0x19, 0x20, 0x5f, 0, 15, VT_CPU_ZEN3},
 	{"AuthenticAMD", 0x19, 0x10, 0x1f, 0, 15, VT_CPU_ZEN4},
 	{"AuthenticAMD", 0x19, 0x60, 0xaf, 0, 15, VT_CPU_ZEN4},
+	{"AuthenticAMD", 0x1a, 0x00, 0x2f, 0, 15, VT_CPU_ZEN5},
+	{"AuthenticAMD", 0x1a, 0x40, 0x4f, 0, 15, VT_CPU_ZEN5},
+	{"AuthenticAMD", 0x1a, 0x60, 0x7f, 0, 15, VT_CPU_ZEN5},
 };
 
 static const struct arm_part {

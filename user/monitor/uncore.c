@@ -38,6 +38,9 @@ static const struct source {
 	 0x40},
 	{"amd_df", "event=%u,umask=0x7fe", READS, FAMILY(ZEN4), 12, 0x1f, 0x40},
 	{"amd_df", "event=%u,umask=0x7ff", WRITES, FAMILY(ZEN4), 12, 0x1f, 0x40},
+	/* One umask bit more than before: from this socket or another. */
+	{"amd_df", "event=%u,umask=0xffe", READS, FAMILY(ZEN5), 12, 0x1f, 0x40},
+	{"amd_df", "event=%u,umask=0xfff", WRITES, FAMILY(ZEN5), 12, 0x1f, 0x40},
 };
 
 /* One open counter: one event of one PMU on one socket. */
