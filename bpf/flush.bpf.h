@@ -13,20 +13,21 @@
 
 #include "maps.bpf.h"
 
-/* Set between open and load: the verifier removes what a configuration does not use. */
-const volatile __u32 vt_nr_slots __weak = 0;
+/*
+ * Set between open and load. What every switch needs of the configuration stands in the first line
+ * of vt_cpu instead: a constant of this kind is still loaded from memory, a line and a page more.
+ */
 const volatile __u32 vt_max_rows __weak = 1;
 
-/* Set while running: slots that share a hardware counter with others (read with both times). */
-__u32 vt_shared_slots __weak = 0;
-
 #define NO_BASELINE (~0ull)
+#define NO_COUNT    ((__u64)-4095) /* from here on it is an errno */
 #define barrier()   asm volatile("" ::: "memory")
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 
 struct reading {
 	__u64 now_ns;
 	__u64 count[VT_SLOTS];
-	__u64 lost[VT_SLOTS]; /* enabled - running */
 };
 
 static __always_inline void rare(struct vt_cpu *c, __u32 kind, __u64 tenant, __u64 arg)
@@ -47,8 +48,14 @@ static __always_inline void rare(struct vt_cpu *c, __u32 kind, __u64 tenant, __u
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
+/*
+ * What follows is out of line: on a machine that idles the code is fetched from memory too, so what
+ * a usual switch does not need must not lie between what it does. Not static: the verifier then
+ * looks at each once, not at every call.
+ */
+
 /* Report a loss that may repeat at every switch once, until user space has seen it. */
-static __noinline int rare_once(struct vt_cpu *c, __u32 kind, __u64 arg)
+__weak __noinline int rare_once(struct vt_cpu *c, __u32 kind, __u64 arg)
 {
 	if (!c || c->unlucky & (1u << (kind & 31)))
 		return 0;
@@ -63,109 +70,146 @@ static __always_inline struct vt_cpu *this_cpu(__u32 *ret)
 	return bpf_map_lookup_elem(&vt_cpus, ret);
 }
 
-/*
- * One slot. An exact slot is either always on its counter or fails to read (it is opened pinned),
- * so the plain count will do, at half the price of the form that also computes both times.
- */
-static __always_inline __u64 read_slot(__u32 index, bool shared, __u64 *lost)
+/* The slots that take turns on a counter, with both times. */
+__weak __noinline int read_shared(struct vt_cpu *c, __u32 cpu, struct reading *r)
 {
-	struct bpf_perf_event_value v;
-	__s64 n;
-
-	if (shared) {
-		if (bpf_perf_event_read_value(&vt_perf, index, &v, sizeof(v)))
-			return NO_BASELINE;
-		*lost = v.enabled - v.running;
-		return v.counter;
-	}
-	n = (__s64)bpf_perf_event_read(&vt_perf, index);
-	return n < 0 && n > -4096 ? NO_BASELINE : (__u64)n;
-}
-
-static __always_inline void read_slots(__u32 cpu, struct reading *r)
-{
-	r->now_ns = bpf_ktime_get_ns();
-#pragma unroll
+	if (!c || !r)
+		return 0;
 	for (__u32 i = 0; i < VT_SLOTS; i++) {
-		r->count[i] = 0;
-		r->lost[i] = 0;
-		/* Set all the same: the compiler may fetch one before it looks whether there is
-		 * such a slot, and 6.1 refuses to load that. */
-		if (i >= vt_nr_slots)
+		struct bpf_perf_event_value v;
+		__u64 lost;
+
+		if (!(c->shared & (1u << i)))
 			continue;
-		r->count[i] =
-			read_slot(cpu * VT_SLOTS + i, vt_shared_slots & (1u << i), &r->lost[i]);
+		r->count[i] = NO_BASELINE;
+		if (bpf_perf_event_read_value(&vt_perf, cpu * VT_SLOTS + i, &v, sizeof(v)))
+			continue;
+		r->count[i] = v.counter;
+		lost = v.enabled - v.running;
+		c->lost_ns[i] = lost > c->prev_lost[i] ? lost - c->prev_lost[i] : 0;
+		c->prev_lost[i] = lost;
 	}
+	return 0;
 }
 
-/* Charge one slot's delta; what cannot be known is dropped and counted, never guessed. */
-static __always_inline void charge_slot(struct vt_cpu *c, struct vt_row *row, __u32 i,
-					const struct reading *r)
+/*
+ * All slots before anything else is done. An exact slot is either always on its counter or fails to
+ * read (it is opened pinned), so the plain count will do, at half the price of the form that also
+ * computes both times. A loop, not copies of its body: half the code to fetch.
+ */
+static __always_inline void read_slots(struct vt_cpu *c, __u32 cpu, struct reading *r)
 {
-	__u64 prev = c->prev[i], count = r->count[i];
+	__builtin_memset(r->count, 0, sizeof(r->count)); /* or 6.1 takes them for not set */
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < VT_SLOTS; i++) {
+		if (i >= c->slots)
+			break;
+		r->count[i] = bpf_perf_event_read(&vt_perf, cpu * VT_SLOTS + i);
+	}
+	if (unlikely(c->shared))
+		read_shared(c, cpu, r);
+}
 
-	c->prev[i] = count;
-	if (count == NO_BASELINE) {
+/* A delta that cannot be known is dropped and counted, never guessed. */
+__weak __noinline int drop_delta(struct vt_cpu *c, __u32 i, __u64 count)
+{
+	if (!c)
+		return 0;
+	i %= VT_SLOTS;
+	c->lost_ns[i] = 0;
+	if (count >= NO_COUNT) {
 		c->read_errors++;
-		rare_once(c, VT_EVENT_READ_ERROR, i);
-		return;
+		c->prev[i] = NO_BASELINE;
+		return rare_once(c, VT_EVENT_READ_ERROR, i);
 	}
-	if (prev == NO_BASELINE) {
+	if (c->prev[i] == NO_BASELINE)
 		c->first_dropped++;
-		c->prev_lost[i] = r->lost[i];
-		return;
-	}
-	if (count < prev) {
+	else
 		c->backwards++;
-		return;
-	}
-	row->count[i] += count - prev;
-	if (r->lost[i] > c->prev_lost[i]) {
-		row->lost_ns[i] += r->lost[i] - c->prev_lost[i];
+	c->prev[i] = count;
+	return 0;
+}
+
+/* The parts of the slice in which shared slots were not on their counter. */
+__weak __noinline int charge_lost(struct vt_cpu *c, struct vt_row *row)
+{
+	if (!c || !row)
+		return 0;
+	for (__u32 i = 0; i < VT_SLOTS; i++) {
+		if (!(c->shared & (1u << i)) || !c->lost_ns[i])
+			continue;
+		row->lost_ns[i] += c->lost_ns[i];
+		c->lost_ns[i] = 0;
 		c->multiplexed++;
 		rare_once(c, VT_EVENT_MULTIPLEXED, i);
 	}
-	c->prev_lost[i] = r->lost[i];
+	return 0;
 }
 
-static __always_inline void forget_baseline(struct vt_cpu *c)
+static __always_inline void charge_slots(struct vt_cpu *c, struct vt_row *row,
+					 const struct reading *r)
 {
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < VT_SLOTS; i++) {
+		__u64 count = r->count[i];
+
+		if (i >= c->slots)
+			break;
+		/* NO_BASELINE is the largest number: no count is above it. */
+		if (unlikely(count < c->prev[i] || count >= NO_COUNT)) {
+			drop_delta(c, i, count);
+			continue;
+		}
+		row->count[i] += count - c->prev[i];
+		c->prev[i] = count;
+	}
+	if (unlikely(c->shared))
+		charge_lost(c, row);
+}
+
+__weak __noinline int forget_baseline(struct vt_cpu *c)
+{
+	if (!c)
+		return 0;
 	for (__u32 i = 0; i < VT_SLOTS; i++)
 		c->prev[i] = NO_BASELINE;
 	if (c->rebase == 2)
 		c->rebase = 0;
+	return 0;
 }
 
-static __always_inline __u32 row_of_worker(__u32 worker)
+/* The row stands in memory that user space may write: it must not lead out of this CPU's part. */
+__weak __noinline __u32 row_of_worker(__u32 worker)
 {
-	__u32 index = worker - 1;
+	__u32 index = worker - 1, row;
 	struct vt_worker *w = bpf_map_lookup_elem(&vt_workers, &index);
 
-	return w ? *(volatile __u32 *)&w->row : VT_ROW_OTHER;
+	if (!w)
+		return VT_ROW_OTHER;
+	row = *(volatile __u32 *)&w->row;
+	return row < vt_max_rows ? row : VT_ROW_OTHER;
 }
 
-/* Close the slice. Returns the row it was charged to. */
+/* Close the slice and charge it. */
 static __always_inline void flush(struct vt_cpu *c, __u32 cpu)
 {
 	struct reading r;
 	struct vt_row *row;
 	__u32 index;
 
-	if (c->busy) {
+	if (unlikely(c->busy)) {
 		c->nested++;
 		return;
 	}
 	c->busy = 1;
 	barrier();
-	read_slots(cpu, &r);
-	index = c->worker ? row_of_worker(c->worker) : c->row;
-	if (index >= vt_max_rows)
-		index = VT_ROW_OTHER;
-	index += cpu * vt_max_rows;
+	r.now_ns = bpf_ktime_get_ns();
+	read_slots(c, cpu, &r);
+	index = c->row_base + (unlikely(c->worker) ? row_of_worker(c->worker) : c->row);
 	row = bpf_map_lookup_elem(&vt_rows, &index);
 	if (!row)
 		goto out;
-	if (c->rebase)
+	if (unlikely(c->rebase))
 		forget_baseline(c);
 	if (!c->worker)
 		row->tenant = c->key; /* user space labels the rows of the runtime */
@@ -173,13 +217,7 @@ static __always_inline void flush(struct vt_cpu *c, __u32 cpu)
 		row->run_ns += r.now_ns - c->last_ns;
 	row->slices++;
 	c->last_ns = r.now_ns;
-	c->flushes++;
-#pragma unroll
-	for (__u32 i = 0; i < VT_SLOTS; i++) {
-		if (i >= vt_nr_slots)
-			break;
-		charge_slot(c, row, i, &r);
-	}
+	charge_slots(c, row, &r);
 out:
 	barrier();
 	c->busy = 0;

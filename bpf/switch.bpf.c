@@ -15,49 +15,59 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-const volatile __u32 vt_group = VT_BY_CGROUP;
 const volatile __u32 vt_depth = VT_DEPTH_LEAF;
 
-/* The process whose threads are workers; 0: none. */
-int vt_runtime_tgid = 0;
-
 #define MAX_LEVELS  32
-#define MERGE_PAUSE 65536 /* switches */
+#define MERGE_PAUSE 65535 /* switches */
 
-static __always_inline struct cgroup *cgroup_of(struct task_struct *t)
+static __noinline __u64 id_at_depth(struct task_struct *t)
 {
-	struct cgroup *g = t->cgroups->dfl_cgrp;
+	struct cgroup *g;
 
-	if (vt_depth == VT_DEPTH_LEAF)
-		return g;
+	if (!t)
+		return 0;
+	g = t->cgroups->dfl_cgrp;
 	for (int i = 0; i < MAX_LEVELS; i++) {
 		if (g->level <= (int)vt_depth)
 			break;
 		g = g->self.parent->cgroup;
 	}
-	return g;
+	return g->kn->id;
 }
 
-static __always_inline __u64 key_of(struct task_struct *t)
+static __always_inline __u64 key_of(const struct vt_cpu *c, struct task_struct *t)
 {
-	if (vt_group == VT_BY_PROCESS)
+	if (c->key_by == VT_KEY_BY_PROCESS)
 		return VT_KEY_PROCESS(t->tgid, t->group_leader->start_boottime);
-	return VT_KEY(VT_KIND_CGROUP, cgroup_of(t)->kn->id);
+	if (likely(c->key_by == VT_KEY_BY_LEAF))
+		return VT_KEY(VT_KIND_CGROUP, t->cgroups->dfl_cgrp->kn->id);
+	return VT_KEY(VT_KIND_CGROUP, id_at_depth(t));
 }
 
-static __always_inline void name_of(struct task_struct *t, struct vt_tenant *v)
+static __always_inline void name_of(const struct vt_cpu *c, struct task_struct *t, __u64 key,
+				    struct vt_tenant *v)
 {
-	if (vt_group == VT_BY_PROCESS)
+	struct cgroup *g = t->cgroups->dfl_cgrp;
+
+	if (c->key_by == VT_KEY_BY_PROCESS) {
 		bpf_probe_read_kernel_str(v->name, sizeof(v->name), t->group_leader->comm);
-	else
-		bpf_probe_read_kernel_str(v->name, sizeof(v->name), cgroup_of(t)->kn->name);
+		return;
+	}
+	for (int i = 0; i < MAX_LEVELS && g->level > 0; i++) {
+		if (VT_KEY(VT_KIND_CGROUP, g->kn->id) == key)
+			break;
+		g = g->self.parent->cgroup;
+	}
+	bpf_probe_read_kernel_str(v->name, sizeof(v->name), g->kn->name);
 }
 
 /* First sight of a tenant: take a free row. Two CPUs may meet here; the hash decides. */
-static __always_inline __u32 take_row(struct vt_cpu *c, struct task_struct *t, __u64 key)
+static __noinline __u32 take_row(struct vt_cpu *c, struct task_struct *t, __u64 key)
 {
 	struct vt_tenant v = {.kind = vt_key_kind(key), .id = vt_key_id(key)}, *won;
 
+	if (!c || !t)
+		return VT_ROW_OTHER;
 	if (bpf_map_pop_elem(&vt_free_rows, &v.row)) {
 		c->rows_full++;
 		rare_once(c, VT_EVENT_ROWS_FULL, 0);
@@ -66,7 +76,7 @@ static __always_inline __u32 take_row(struct vt_cpu *c, struct task_struct *t, _
 	if (v.row >= c->row_high)
 		c->row_high = v.row + 1;
 	v.first_mono_ns = bpf_ktime_get_ns();
-	name_of(t, &v);
+	name_of(c, t, key, &v);
 	if (!bpf_map_update_elem(&vt_tenants, &key, &v, BPF_NOEXIST)) {
 		rare(c, VT_EVENT_APPEARED, key, v.row);
 		return v.row;
@@ -74,6 +84,13 @@ static __always_inline __u32 take_row(struct vt_cpu *c, struct task_struct *t, _
 	bpf_map_push_elem(&vt_free_rows, &v.row, 0);
 	won = bpf_map_lookup_elem(&vt_tenants, &key);
 	return won ? won->row : VT_ROW_OTHER;
+}
+
+static __always_inline __u32 find_row(struct vt_cpu *c, struct task_struct *t, __u64 key)
+{
+	struct vt_tenant *v = bpf_map_lookup_elem(&vt_tenants, &key);
+
+	return likely(v) ? v->row : take_row(c, t, key);
 }
 
 struct who {
@@ -86,12 +103,11 @@ static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, str
 {
 	__u32 pid = t->pid, *slot;
 	struct vt_recent *recent;
-	struct vt_tenant *v;
 
 	*w = (struct who){.key = VT_KEY(VT_KIND_IDLE, 0), .row = VT_ROW_IDLE};
 	if (!pid)
 		return;
-	if (t->tgid == vt_runtime_tgid) {
+	if ((__u32)t->tgid == c->runtime_tgid) {
 		slot = bpf_map_lookup_elem(&vt_worker_of, &pid);
 		if (slot) {
 			w->worker = *slot + 1;
@@ -99,7 +115,7 @@ static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, str
 			return;
 		}
 	}
-	w->key = key_of(t);
+	w->key = key_of(c, t);
 	if (w->key == c->key && !c->worker) {
 		w->row = c->row;
 		return;
@@ -109,9 +125,8 @@ static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, str
 		w->row = recent->row;
 		return;
 	}
-	v = bpf_map_lookup_elem(&vt_tenants, &w->key);
-	w->row = v ? v->row : take_row(c, t, w->key);
-	if (w->row == VT_ROW_OTHER) {
+	w->row = find_row(c, t, w->key);
+	if (unlikely(w->row == VT_ROW_OTHER)) {
 		w->key = VT_KEY(VT_KIND_OTHER, 0);
 		return;
 	}
@@ -135,25 +150,28 @@ static __always_inline void now_runs(struct vt_cpu *c, struct task_struct *t, co
 /* Does the open slice go on? Then nothing is read: threads of one tenant hand over for free. */
 static __always_inline bool goes_on(const struct vt_cpu *c, const struct who *w)
 {
-	return w->key == c->key && !w->worker && !c->worker && !c->rebase &&
-	       c->switches >= c->merge_from;
+	return w->key == c->key && !w->worker && !c->worker && !c->rebase && !c->merge_pause;
 }
 
 /*
  * The kernel did not tell of a switch to @now. The open slice holds what two tenants did and goes to the
  * later one; short slices keep that error small, so this CPU merges none for a while.
  */
-static __always_inline void chain_broke(struct vt_cpu *c, struct task_struct *now)
+static __noinline int chain_broke(struct vt_cpu *c, struct task_struct *now)
 {
 	struct who w;
 
+	if (!c || !now)
+		return 0;
+
 	if (c->last_ns) { /* else it is the first switch ever, no miss */
 		c->chain_miss++;
-		c->merge_from = c->switches + MERGE_PAUSE;
+		c->merge_pause = MERGE_PAUSE;
 		rare_once(c, VT_EVENT_CHAIN_MISS, (__u64)c->pid << 32 | (__u32)now->pid);
 	}
 	look_up(c, now, &w);
 	now_runs(c, now, &w);
+	return 0;
 }
 
 SEC("tp_btf/sched_switch")
@@ -166,7 +184,9 @@ int BPF_PROG(vt_switch, bool preempt, struct task_struct *prev, struct task_stru
 	if (!c)
 		return 0;
 	c->switches++;
-	if (c->pid != (__u32)prev->pid)
+	if (unlikely(c->merge_pause))
+		c->merge_pause--;
+	if (unlikely(c->pid != (__u32)prev->pid))
 		chain_broke(c, prev);
 	look_up(c, next, &w);
 	if (goes_on(c, &w)) {
@@ -203,7 +223,7 @@ int vt_cut(struct bpf_raw_tracepoint_args *ctx)
 			worker->row = (__u32)ctx->args[1];
 	}
 	/* A thread that has just become a worker. */
-	if (!c->worker && t->tgid == vt_runtime_tgid) {
+	if (!c->worker && (__u32)t->tgid == c->runtime_tgid) {
 		look_up(c, t, &w);
 		now_runs(c, t, &w);
 	}
@@ -223,6 +243,7 @@ int BPF_PROG(vt_attach, struct cgroup *to, const char *path, struct task_struct 
 	c = this_cpu(&cpu);
 	if (!c)
 		return 0;
+	c->cuts++;
 	flush(c, cpu);
 	look_up(c, me, &w);
 	now_runs(c, me, &w);
@@ -236,11 +257,13 @@ int BPF_PROG(vt_exit, struct task_struct *task)
 	__u32 cpu;
 	__u64 key;
 
-	if (vt_group != VT_BY_PROCESS || task->signal->live.counter != 0)
+	if (task->signal->live.counter != 0)
 		return 0;
 	c = this_cpu(&cpu);
-	key = key_of(task);
-	if (c && bpf_map_lookup_elem(&vt_tenants, &key))
+	if (!c || c->key_by != VT_KEY_BY_PROCESS)
+		return 0;
+	key = key_of(c, task);
+	if (bpf_map_lookup_elem(&vt_tenants, &key))
 		rare(c, VT_EVENT_GONE, key, 0);
 	return 0;
 }

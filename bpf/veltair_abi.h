@@ -11,8 +11,8 @@
 
 #include <linux/types.h>
 
-#define VT_ABI_VERSION 1
-#define VT_ABI_DIR     "v1" /* maps are pinned in PIN_DIR/v1/ */
+#define VT_ABI_VERSION 2
+#define VT_ABI_DIR     "v2" /* maps are pinned in PIN_DIR/v2/ */
 
 #define VT_SLOTS   8	/* events counted per CPU; slots in use are 0 .. nslots - 1 */
 #define VT_WORKERS 1024 /* runtime worker threads */
@@ -97,29 +97,42 @@ struct vt_recent {
 	__u32 pad;
 };
 
-#define VT_RECENT 8
+#define VT_RECENT 16
+
+/** Which tenant a task belongs to that is no worker of the runtime. */
+enum vt_key_by {
+	VT_KEY_BY_PROCESS,
+	VT_KEY_BY_LEAF,	 /* its cgroup */
+	VT_KEY_BY_DEPTH, /* that cgroup's ancestor at the chosen depth */
+};
 
 /**
- * One CPU: element of map vt_cpus. That CPU writes all of it, unless said otherwise. The first
- * cache line is all that a switch without counters touches; on a machine that idles, every further
- * line is a miss.
+ * One CPU: element of map vt_cpus. That CPU writes all of it, unless said otherwise. On a machine
+ * that idles every cache line is a miss, so what a switch touches comes first: without counters the
+ * first line and one of recent[], with counters the second line too.
  */
 struct vt_cpu {
-	__u64 last_ns;	/* CLOCK_MONOTONIC of the last flush; 0: none yet */
-	__u64 key;	/* tenant key that belongs to row */
-	__u32 row;	/* who runs now; ignored while worker is set */
-	__u32 worker;	/* index of the runtime worker that runs now, plus 1; else 0 */
-	__u32 pid;	/* who must be switched out next */
-	__u32 busy;	/* a flush is at work: one that interrupts it leaves it the rest */
-	__u32 rebase;	/* written by user space: 1 drop deltas, 2 take a new baseline, then 0 */
-	__u32 unlucky;	/* bit per rare event already reported; user space clears it */
-	__u64 switches; /* sched_switch seen */
-	__u64 merged;	/* of them: same tenant before and after, nothing to close */
-	__u64 flushes;	/* slices closed, by whomever */
+	__u64 last_ns;	    /* CLOCK_MONOTONIC of the last flush; 0: none yet */
+	__u64 key;	    /* tenant key that belongs to row */
+	__u32 row;	    /* who runs now; ignored while worker is set */
+	__u32 worker;	    /* index of the runtime worker that runs now, plus 1; else 0 */
+	__u32 pid;	    /* who must be switched out next */
+	__u32 runtime_tgid; /* user space writes: whose threads are workers; 0: none */
+	__u32 row_base;	    /* user space writes: element of vt_rows that is row 0 here */
+	__u8 busy;	    /* a flush is at work: one that interrupts it leaves it the rest */
+	__u8 rebase;	    /* user space writes: 1 drop deltas, 2 take a new baseline, then 0 */
+	__u8 shared; /* user space writes: bit per slot that is multiplexed (read with both times) */
+	__u8 slots;  /* user space writes: slots in use */
+	__u16 merge_pause; /* so many switches close every slice: the chain broke here */
+	__u8 key_by;	   /* user space writes: enum vt_key_by */
+	__u8 pad0[5];
+	__u64 switches;	      /* sched_switch seen */
+	__u64 merged;	      /* of them: same tenant before and after, nothing to close */
 	__u64 prev[VT_SLOTS]; /* last reading; ~0: none, the next delta is dropped */
 	struct vt_recent recent[VT_RECENT];
-	__u64 prev_lost[VT_SLOTS]; /* last enabled - running */
-	__u64 cuts;		   /* program runs: exact cuts and reads */
+	__u64 prev_lost[VT_SLOTS]; /* last enabled - running, of shared slots */
+	__u64 lost_ns[VT_SLOTS];   /* its growth in the slice that is being closed */
+	__u64 cuts;		   /* exact cuts, reads, and moves to another cgroup */
 	__u64 samples;		   /* flushes by a perf sample */
 	__u64 chain_miss;	   /* a task was switched out that was never switched in */
 	__u64 read_errors;	   /* an event could not be read */
@@ -131,8 +144,9 @@ struct vt_cpu {
 	__u64 multiplexed;	   /* deltas of which a part was not counted */
 	__u64 row_high; /* this CPU handed out rows below it; the largest of all bounds a reader */
 	__u64 row_high_user; /* the same for user space, in element 0 */
-	__u64 merge_from; /* every slice is closed until this many switches: the chain broke here */
-	__u64 pad[3];
+	__u32 unlucky;	     /* bit per rare event already reported; user space clears it */
+	__u32 pad1;
+	__u64 pad2[3];
 };
 
 /* ---- workers of the runtime -------------------------------------------------------------- */
@@ -210,7 +224,7 @@ struct vt_event_record {
 #define VT_ASSERT_SIZE(t, n) _Static_assert(sizeof(t) == (n), #t " is part of the ABI")
 VT_ASSERT_SIZE(struct vt_tenant, 64);
 VT_ASSERT_SIZE(struct vt_row, 192);
-VT_ASSERT_SIZE(struct vt_cpu, 448);
+VT_ASSERT_SIZE(struct vt_cpu, 640);
 VT_ASSERT_SIZE(struct vt_worker, 64);
 VT_ASSERT_SIZE(struct vt_slot, 192);
 VT_ASSERT_SIZE(struct vt_meta, 64);

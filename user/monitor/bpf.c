@@ -100,6 +100,11 @@ static int fill_maps(struct vt_monitor *m, struct vt_err *e)
 	}
 	for (unsigned int c = 0; c < m->meta.cpus; c++) {
 		m->cpus[c].row = VT_ROW_IDLE;
+		m->cpus[c].row_base = c * m->meta.max_rows;
+		m->cpus[c].slots = (uint8_t)m->meta.slots;
+		m->cpus[c].key_by = m->meta.group == VT_BY_PROCESS   ? VT_KEY_BY_PROCESS
+				    : m->meta.depth == VT_DEPTH_LEAF ? VT_KEY_BY_LEAF
+								     : VT_KEY_BY_DEPTH;
 		m->cpus[c].key = VT_KEY(VT_KIND_IDLE, 0);
 		for (unsigned int i = 0; i < VT_SLOTS; i++)
 			m->cpus[c].prev[i] = ~0ull;
@@ -163,8 +168,8 @@ static int reopen_shared(struct vt_monitor *m, struct vt_err *e)
 	for (unsigned int c = 0; c < m->meta.cpus; c++) {
 		__atomic_store_n(&m->cpus[c].rebase, 1, __ATOMIC_SEQ_CST);
 		vt_slots_close(&m->set, c, perf);
+		m->cpus[c].shared = (uint8_t)m->set.shared;
 	}
-	m->skel->bss->vt_shared_slots = m->set.shared;
 	for (int c = vt_cpuset_next(&m->online, 0); c >= 0 && !err;
 	     c = vt_cpuset_next(&m->online, (unsigned int)c + 1))
 		err = vt_slots_open(&m->set, (unsigned int)c, perf, e);
@@ -270,8 +275,8 @@ static int start(struct vt_monitor *m, const struct vt_monitor_opts *o, struct v
 	if ((err = vt_slots_choose(&m->set, o, m->meta.cpus, e)))
 		return err;
 	m->meta.slots = m->set.n;
-	l = (struct vt_load){m->set.n,	    m->meta.max_rows, m->meta.cpus,
-			     m->meta.group, m->meta.depth,    o->sample_hz > 0};
+	l = (struct vt_load){m->meta.max_rows, m->meta.cpus, m->meta.group, m->meta.depth,
+			     o->sample_hz > 0};
 	if ((err = vt_load(&l, &m->skel, e)))
 		return err;
 	m->fd_tenants = bpf_map__fd(m->skel->maps.vt_tenants);

@@ -75,9 +75,7 @@ static int explain(int err, const char *what, struct vt_err *e)
 
 static void configure(struct vt_bpf *b, const struct vt_load *l)
 {
-	b->rodata->vt_nr_slots = l->slots;
 	b->rodata->vt_max_rows = l->max_rows;
-	b->rodata->vt_group = l->group;
 	b->rodata->vt_depth = l->depth;
 	bpf_map__set_max_entries(b->maps.vt_rows, l->cpus * l->max_rows);
 	bpf_map__set_max_entries(b->maps.vt_cpus, l->cpus);

@@ -15,7 +15,7 @@
 
 /** What the verifier may take for granted. */
 struct vt_load {
-	uint32_t slots, max_rows, cpus, group, depth;
+	uint32_t max_rows, cpus, group, depth;
 	bool sample;
 };
 

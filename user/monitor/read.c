@@ -73,7 +73,8 @@ static void add_losses(struct vt_losses *l, const struct vt_cpu *c)
 	l->merged += c->merged;
 	l->cuts += c->cuts;
 	l->samples += c->samples;
-	l->flushes += c->flushes;
+	/* Every switch that was not merged, every cut and every sample flushed or was nested. */
+	l->flushes += c->switches - c->merged + c->cuts + c->samples - c->nested;
 	l->chain_miss += c->chain_miss;
 	l->read_errors += c->read_errors;
 	l->first_dropped += c->first_dropped;
@@ -149,7 +150,7 @@ int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapsho
 	s->cpus_online = 0;
 	s->loss = (struct vt_losses){.recursion = recursion(m, s->mono_ns)};
 	for (unsigned int c = 0; c < m->meta.cpus; c++) {
-		if (!m->cpus[c].flushes)
+		if (!m->cpus[c].last_ns)
 			continue;
 		s->cpus_online++;
 		add_losses(&s->loss, &m->cpus[c]);

@@ -136,7 +136,8 @@ int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **re
 		m->workers[index].tid = 0;
 		return vt_fail(e, -errno, "cannot register thread %d: %s", tid, strerror(errno));
 	}
-	m->skel->bss->vt_runtime_tgid = getpid();
+	for (unsigned int c = 0; c < m->meta.cpus; c++)
+		m->cpus[c].runtime_tgid = (uint32_t)getpid();
 	*ret = &m->workers[index];
 	return 0;
 }
