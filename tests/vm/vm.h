@@ -27,6 +27,9 @@ struct vm_test {
 /* Tables of the test files; a test that has no run ends the table. */
 extern const struct vm_test vm_pmu_tests[], vm_monitor_tests[];
 
+/* Those that run last, in lockdown and without the module. */
+extern const struct vm_test vm_world_tests[];
+
 /* Whether the module is the machine's own PMU (as_cpu=1), or one named veltair. */
 extern bool vm_as_cpu;
 

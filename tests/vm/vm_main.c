@@ -2,7 +2,7 @@
 /*
  * vm_main.c - run every test of the tables, one process each; print one line per test.
  *
- *   veltair-vm MODE [NAME...]    MODE: cpu or named, as the module was loaded
+ *   veltair-vm MODE [NAME...]    MODE: cpu or named, as the module was loaded, or lockdown: without it
  *
  * Lines start with "VT " so that the host finds them among the kernel's: "VT ok NAME [# note]",
  * "VT not ok NAME # reason", "VT skip NAME # reason".
@@ -91,15 +91,17 @@ static void wait_for_free_slots(void)
 }
 
 /* Returns 1 for a failure. */
-static int run_one(const struct vm_test *t)
+static int run_one(const struct vm_test *t, bool module)
 {
 	int status;
 	pid_t pid;
 
 	memset(verdict, 0, sizeof(*verdict));
-	vm_ctl("reset");
-	vm_ctl("slots 8");
-	wait_for_free_slots();
+	if (module) {
+		vm_ctl("reset");
+		vm_ctl("slots 8");
+		wait_for_free_slots();
+	}
 	pid = fork();
 	if (pid == 0) {
 		setpgid(0, 0);
@@ -137,20 +139,25 @@ static bool selected(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const struct vm_test *const tables[] = {vm_pmu_tests, vm_monitor_tests};
+	static const struct vm_test *const tables[] = {vm_pmu_tests, vm_monitor_tests,
+						       vm_world_tests};
+	bool module;
 	int failed = 0;
 
 	verdict = vm_shared(sizeof(*verdict));
-	if (argc < 2 || (strcmp(argv[1], "cpu") && strcmp(argv[1], "named"))) {
-		fprintf(stderr, "usage: veltair-vm cpu|named [TEST]...\n");
+	if (argc < 2 ||
+	    (strcmp(argv[1], "cpu") && strcmp(argv[1], "named") && strcmp(argv[1], "lockdown"))) {
+		fprintf(stderr, "usage: veltair-vm cpu|named|lockdown [TEST]...\n");
 		return 2;
 	}
 	vm_as_cpu = !strcmp(argv[1], "cpu");
+	module = strcmp(argv[1], "lockdown") != 0;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct vm_test *t = tables[i]; t->run; t++)
-			if (selected(t->name, argc, argv) && (vm_as_cpu || !t->cpu_face_only))
-				failed += run_one(t);
+			if ((tables[i] != vm_world_tests) == module &&
+			    selected(t->name, argc, argv) && (vm_as_cpu || !t->cpu_face_only))
+				failed += run_one(t, module);
 	return failed ? 1 : 0;
 }
 

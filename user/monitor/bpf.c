@@ -233,7 +233,7 @@ static int attach_all(struct vt_monitor *m, struct vt_err *e)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && !err; i++)
 		if (bpf_program__autoload(all[i]))
-			err = vt_load_attach(all[i], &m->link[m->links++], e);
+			err = vt_load_attach(m->sysfs, all[i], &m->link[m->links++], e);
 	return err;
 }
 
@@ -275,8 +275,8 @@ static int start(struct vt_monitor *m, const struct vt_monitor_opts *o, struct v
 	if ((err = vt_slots_choose(&m->set, o, m->meta.cpus, e)))
 		return err;
 	m->meta.slots = m->set.n;
-	l = (struct vt_load){m->meta.max_rows, m->meta.cpus, m->meta.group, m->meta.depth,
-			     o->sample_hz > 0};
+	l = (struct vt_load){m->meta.max_rows, m->meta.cpus,	 m->meta.group,
+			     m->meta.depth,    o->sample_hz > 0, m->sysfs};
 	if ((err = vt_load(&l, &m->skel, e)))
 		return err;
 	m->fd_tenants = bpf_map__fd(m->skel->maps.vt_tenants);

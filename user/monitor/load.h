@@ -12,14 +12,17 @@
 #include "veltair.skel.h"
 
 #include "base/error.h"
+#include "monitor/cause.h"
 
 /** What the verifier may take for granted. */
 struct vt_load {
 	uint32_t max_rows, cpus, group, depth;
 	bool sample;
+	const char *sysfs; /* where to look for causes when it fails */
 };
 
 int vt_load(const struct vt_load *l, struct vt_bpf **ret, struct vt_err *e);
-int vt_load_attach(struct bpf_program *p, struct bpf_link **ret, struct vt_err *e);
+int vt_load_attach(const char *sysfs, struct bpf_program *p, struct bpf_link **ret,
+		   struct vt_err *e);
 
 #endif
