@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "harness.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cpuset.h"
+#include "base/digest.h"
 #include "base/error.h"
 
 static void test_cpuset_parse(void **state)
@@ -61,12 +65,59 @@ static void test_exit_codes(void **state)
 		assert_int_equal(vt_exit_code(t[i].code), t[i].exit);
 }
 
+/* Published values of XXH64, seed 0. */
+static void test_digest(void **state)
+{
+	static const struct {
+		const char *in;
+		uint64_t want;
+	} t[] = {
+		{"", 0xef46db3751d8e999ull},
+		{"a", 0xd24ec4f1a98c6e5bull},
+		{"abc", 0x44bc2cf5ad770999ull},
+		{"Nobody inspects the spammish repetition", 0xfbcea83c8a378bf1ull},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++)
+		assert_true(vt_digest(t[i].in, strlen(t[i].in)) == t[i].want);
+}
+
+/* A file is read in pieces; its digest is that of the whole. */
+static void test_file_digest(void **state)
+{
+	static const size_t sizes[] = {0, 1, 31, 32, 33, 1 << 20, (1 << 20) + 7, 3 << 20};
+	char path[] = "/tmp/veltair-test-base-XXXXXX", text[VT_DIGEST_TEXT], want[VT_DIGEST_TEXT];
+	unsigned char *buf = malloc(3 << 20);
+	struct vt_err e = {0};
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_non_null(buf);
+	for (size_t i = 0; i < 3 << 20; i++)
+		buf[i] = (unsigned char)(i * 2654435761u >> 13);
+	for (size_t i = 0; i < VT_COUNT(sizes); i++) {
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, buf, sizes[i], 0), sizes[i]);
+		assert_int_equal(vt_file_digest(path, text, &e), 0);
+		snprintf(want, sizeof(want), "%016llx",
+			 (unsigned long long)vt_digest(buf, sizes[i]));
+		assert_string_equal(text, want);
+	}
+	close(fd);
+	unlink(path);
+	free(buf);
+	assert_int_equal(vt_file_digest(path, text, &e), -ENOENT);
+	assert_int_equal(vt_file_digest("/tmp", text, NULL), -EISDIR);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpuset_parse),
 		cmocka_unit_test(test_error_first_wins_and_stays_one_line),
 		cmocka_unit_test(test_exit_codes),
+		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_file_digest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

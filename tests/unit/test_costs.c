@@ -131,7 +131,7 @@ static void put(struct vt_profile *p, int step, const char *variant, uint16_t co
 		uint64_t ns)
 {
 	char s[VT_PROFILE_TEXT];
-	struct vt_profile_time t = {sig(step, s), variant, cores, level, ns, 1, 5, false, 0};
+	struct vt_profile_time t = {sig(step, s), variant, cores, level, ns, 1, 5, false, 0, 0};
 	struct vt_err e = {0};
 
 	if (vt_profile_put(p, &t, 1, &e))

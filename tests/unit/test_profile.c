@@ -1,102 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "harness.h"
+#include "profile_fixture.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sqlite3.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "base/rng.h"
-#include "base/file.h"
-#include "profile/profile.h"
-
-/*
- * The profile store as its users meet it: what goes in comes out, in order; who is refused leaves no
- * trace; what kill -9 leaves behind is whole.
- */
-
-static char dir[] = "/tmp/veltair-test-profile-XXXXXX";
-static char path[128];
-
-static const struct vt_profile_key here = {"GenuineTest family 1, 2 cores", "xnnpack a, kernels b"},
-				   there = {"GenuineTest family 2, 4 cores",
-					    "xnnpack a, kernels b"},
-				   newer = {"GenuineTest family 1, 2 cores",
-					    "xnnpack a, kernels c"};
-
-static const struct vt_profile_time samples[] = {
-	{"Conv b", "nouter", 1, 0, 900, 9, 11, false, 0},
-	{"Conv b", "nouter", 2, 0, 500, 5, 11, false, 0},
-	{"Conv b", "nouter", 1, 4, 1800, 90, 11, false, 0},
-	{"Conv b", "mouter", 1, 0, 1000, 9, 11, false, 0},
-	{"Conv b", "aouter", 1, 0, 1100, 9, 11, false, 0},
-	{"Add a", "-", 1, 0, 70, 1, 7, false, 0},
-};
-
-static int new_path(void **state)
-{
-	static int n;
-
-	snprintf(path, sizeof(path), "%s/%d.db", dir, n++);
-	return 0;
-}
-
-static struct vt_profile *must_open(enum vt_profile_mode mode, const struct vt_profile_key *key)
-{
-	struct vt_profile *p = NULL;
-	struct vt_err e = {0};
-
-	if (vt_profile_open(&p, path, mode, key, &e))
-		fail_msg("%s", e.msg);
-	return p;
-}
-
-static void fill(const struct vt_profile_key *key)
-{
-	struct vt_profile *p = must_open(VT_PROFILE_WRITE, key);
-	struct vt_err e = {0};
-
-	if (vt_profile_put(p, samples, VT_COUNT(samples), &e))
-		fail_msg("%s", e.msg);
-	vt_profile_close(p);
-}
-
-struct list {
-	char text[4096];
-	size_t n;
-};
-
-static int append(void *arg, const struct vt_profile_time *t)
-{
-	struct list *l = arg;
-	size_t at = strlen(l->text);
-
-	snprintf(l->text + at, sizeof(l->text) - at, "%s %s %u/%u %llu+%llu x%u%s%s\n", t->layer,
-		 t->variant, t->cores, t->level, (unsigned long long)t->median_ns,
-		 (unsigned long long)t->spread_ns, t->samples, t->kept ? " kept " : "",
-		 t->kept ? (const char *[]){"0", "1", "2", "3", "4"}[t->rank] : "");
-	l->n++;
-	return 0;
-}
-
-static void expect(struct vt_profile *p, const char *layer, const char *text)
-{
-	struct list l = {0};
-	struct vt_err e = {0};
-
-	if (vt_profile_each(p, layer, append, &l, &e))
-		fail_msg("%s", e.msg);
-	assert_string_equal(l.text, text);
-}
+/* The profile store: what goes in comes out, in order, of this machine only; old schemas too. */
 
 /* ---- in and out ----------------------------------------------------------------------------- */
-
-#define ADD    "Add a - 1/0 70+1 x7\n"
-#define AOUTER "Conv b aouter 1/0 1100+9 x11\n"
 
 static void test_in_and_out(void **state)
 {
@@ -156,15 +63,15 @@ static void test_refuses_times(void **state)
 		struct vt_profile_time t;
 		const char *says;
 	} bad[] = {
-		{{"", "v", 1, 0, 1, 0, 1, false, 0}, "signature"},
-		{{"l", "", 1, 0, 1, 0, 1, false, 0}, "variant without"},
-		{{"l", "v", 0, 0, 1, 0, 1, false, 0}, "cores"},
-		{{"l", "v", 1025, 0, 1, 0, 1, false, 0}, "cores"},
-		{{"l", "v", 1, 5, 1, 0, 1, false, 0}, "level"},
-		{{"l", "v", 1, 0, 0, 0, 1, false, 0}, "1 h"},
-		{{"l", "v", 1, 0, VT_PROFILE_MAX_NS + 1, 0, 1, false, 0}, "1 h"},
-		{{"l", "v", 1, 0, 1, UINT64_MAX, 1, false, 0}, "1 h"},
-		{{"l", "v", 1, 0, 1, 0, 0, false, 0}, "samples"},
+		{{"", "v", 1, 0, 1, 0, 1, false, 0, 0}, "signature"},
+		{{"l", "", 1, 0, 1, 0, 1, false, 0, 0}, "variant without"},
+		{{"l", "v", 0, 0, 1, 0, 1, false, 0, 0}, "cores"},
+		{{"l", "v", 1025, 0, 1, 0, 1, false, 0, 0}, "cores"},
+		{{"l", "v", 1, 5, 1, 0, 1, false, 0, 0}, "level"},
+		{{"l", "v", 1, 0, 0, 0, 1, false, 0, 0}, "1 h"},
+		{{"l", "v", 1, 0, VT_PROFILE_MAX_NS + 1, 0, 1, false, 0, 0}, "1 h"},
+		{{"l", "v", 1, 0, 1, UINT64_MAX, 1, false, 0, 0}, "1 h"},
+		{{"l", "v", 1, 0, 1, 0, 0, false, 0, 0}, "samples"},
 	};
 	static const char *const many[] = {"a", "b", "c", "d", "e", "f"}, *const twice[] = {"a",
 											    "a"};
@@ -202,7 +109,7 @@ static void test_other_machines(void **state)
 		const struct vt_profile_key *key;
 		uint64_t foreign;
 	} t[] = {{&here, 7}, {&there, 7}, {&newer, 12}};
-	struct vt_profile_time one = {"Add a", "-", 1, 0, 99, 1, 7, false, 0};
+	struct vt_profile_time one = {"Add a", "-", 1, 0, 99, 1, 7, false, 0, 0};
 	struct list l = {0};
 	struct vt_profile *p;
 	struct vt_err e = {0};
@@ -272,19 +179,51 @@ static void test_models(void **state)
 	vt_profile_close(other);
 }
 
-/* ---- group ---------------------------------------------------------------------------------- */
+/* ---- schemas -------------------------------------------------------------------------------- */
 
-static int setup(void **state)
+#define KEPT_1                                                                                     \
+	ADD "Conv b nouter 1/0 900+9 x11 kept 0\nConv b nouter 1/4 1800+90 x11 kept 0\n"           \
+	    "Conv b nouter 2/0 500+5 x11 kept 0\nConv b mouter 1/0 1000+9 x11 kept 1\n" AOUTER
+
+static int count_known(void *arg, const struct vt_profile_time *t)
 {
-	return mkdtemp(dir) ? 0 : -1;
+	*(int *)arg += t->taken_s != 0;
+	return 0;
 }
 
-static int teardown(void **state)
+/* A store as schema 1 wrote it: read without being changed, migrated by the first writer. */
+static void test_migration(void **state)
 {
-	char cmd[128];
+	struct bytes text = {0}, before, after;
+	struct vt_profile *p;
+	struct vt_err e = {0};
+	int known = 0;
 
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	return system(cmd);
+	if (vt_file_read("tests/fixtures/profile-schema1.sql", 1 << 20, &text.data, &text.len, &e))
+		vt_skip("tests/fixtures is not below this folder");
+	sql(text.data);
+	before = slurp();
+	p = must_open(VT_PROFILE_READ, &here);
+	expect(p, NULL, KEPT_1);
+	vt_profile_close(p);
+	after = slurp();
+	assert_memory_equal(before.data, after.data, before.len);
+	free(before.data);
+	free(after.data);
+	p = must_open(VT_PROFILE_WRITE, &here);
+	expect(p, NULL, KEPT_1);
+	assert_int_equal(vt_profile_model_same(p, "/no/m.onnx", "0123456789abcdef", &e), 0);
+	assert_int_equal(vt_profile_put(p, samples, 1, &e), 0);
+	assert_int_equal(vt_profile_each(p, NULL, count_known, &known, &e), 0);
+	assert_int_equal(known, 1); /* times of schema 1 do not say when */
+	vt_profile_close(p);
+	after = slurp();
+	assert_int_equal(((unsigned char *)after.data)[63], VT_PROFILE_SCHEMA); /* user_version */
+	free(after.data);
+	free(text.data);
+	p = must_open(VT_PROFILE_READ, &there);
+	expect(p, NULL, "Conv b nouter 1/0 900+9 x11\nConv b nouter 2/0 500+5 x11\n");
+	vt_profile_close(p);
 }
 
 int main(void)
@@ -295,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup(test_refuses_times, new_path),
 		cmocka_unit_test_setup(test_other_machines, new_path),
 		cmocka_unit_test_setup(test_models, new_path),
+		cmocka_unit_test_setup(test_migration, new_path),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

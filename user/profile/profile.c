@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "profile/int.h"
 
@@ -196,6 +197,7 @@ static int put_one(struct vt_profile *p, sqlite3_stmt *st, const struct vt_profi
 	sqlite3_bind_int64(st, 6, (sqlite3_int64)t->median_ns);
 	sqlite3_bind_int64(st, 7, (sqlite3_int64)t->spread_ns);
 	sqlite3_bind_int64(st, 8, t->samples);
+	sqlite3_bind_int64(st, 9, (sqlite3_int64)(t->taken_s ? t->taken_s : (uint64_t)time(NULL)));
 	rc = sqlite3_step(st);
 	sqlite3_reset(st);
 	return rc == SQLITE_DONE ? 0 : vt_store_fail(p->db, p->path, rc, "write it", e);
@@ -215,7 +217,8 @@ int vt_profile_put(struct vt_profile *p, const struct vt_profile_time *t, size_t
 		return err;
 	err = vt_store_key(p, e);
 	if (!err) {
-		st = vt_store_prepare(p, "INSERT OR REPLACE INTO time VALUES(?,?,?,?,?,?,?,?)", e);
+		st = vt_store_prepare(p, "INSERT OR REPLACE INTO time VALUES(?,?,?,?,?,?,?,?,?)",
+				      e);
 		err = st ? 0 : -EINVAL;
 	}
 	for (size_t i = 0; i < n && !err; i++)
@@ -289,7 +292,7 @@ static bool number(sqlite3_stmt *st, int i, int64_t min, int64_t max, int64_t *r
 
 static bool read_row(sqlite3_stmt *st, struct vt_profile_time *t)
 {
-	int64_t cores, level, median, spread, samples, rank = 0;
+	int64_t cores, level, median, spread, samples, taken, rank = 0;
 	bool kept = sqlite3_column_type(st, 7) != SQLITE_NULL;
 
 	*t = (struct vt_profile_time){.layer = vt_store_text(st, 0, VT_PROFILE_TEXT),
@@ -298,7 +301,7 @@ static bool read_row(sqlite3_stmt *st, struct vt_profile_time *t)
 	    !number(st, 3, 0, VT_PROFILE_LEVELS - 1, &level) ||
 	    !number(st, 4, 1, (int64_t)VT_PROFILE_MAX_NS, &median) ||
 	    !number(st, 5, 0, (int64_t)VT_PROFILE_MAX_NS, &spread) ||
-	    !number(st, 6, 1, INT32_MAX, &samples) ||
+	    !number(st, 6, 1, INT32_MAX, &samples) || !number(st, 8, 0, INT64_MAX, &taken) ||
 	    (kept && !number(st, 7, 0, VT_PROFILE_KEPT - 1, &rank)))
 		return false;
 	t->cores = (uint16_t)cores;
@@ -306,14 +309,15 @@ static bool read_row(sqlite3_stmt *st, struct vt_profile_time *t)
 	t->median_ns = (uint64_t)median;
 	t->spread_ns = (uint64_t)spread;
 	t->samples = (uint32_t)samples;
+	t->taken_s = (uint64_t)taken;
 	t->kept = kept;
 	t->rank = kept ? (uint8_t)rank : 0;
 	return true;
 }
 
 #define TIMES                                                                                      \
-	"SELECT layer.signature, time.variant, cores, level, median_ns, spread_ns, samples, rank"  \
-	" FROM time JOIN layer ON layer.id = time.layer"                                           \
+	"SELECT layer.signature, time.variant, cores, level, median_ns, spread_ns, samples, rank," \
+	" taken_s FROM time JOIN layer ON layer.id = time.layer"                                   \
 	" LEFT JOIN keep ON keep.key = time.key AND keep.layer = time.layer"                       \
 	" AND keep.variant = time.variant WHERE time.key = ?1"
 #define IN_ORDER " ORDER BY layer.signature, rank IS NULL, rank, time.variant, cores, level"

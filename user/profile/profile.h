@@ -22,7 +22,7 @@
 
 #include "base/error.h"
 
-#define VT_PROFILE_SCHEMA  1 /* larger numbers are refused, smaller ones migrated */
+#define VT_PROFILE_SCHEMA  2 /* larger numbers are refused, smaller ones migrated */
 #define VT_PROFILE_LEVELS  5u
 #define VT_PROFILE_KEPT	   5u		  /* versions of a layer at most */
 #define VT_PROFILE_CORES   1024u	  /* a time is of 1 to so many */
@@ -52,7 +52,8 @@ struct vt_profile_time {
 	 * only, vt_profile_put() ignores both: vt_profile_keep() sets them.
 	 */
 	bool kept;
-	uint8_t rank; /* 0: fastest alone */
+	uint8_t rank;	  /* 0: fastest alone */
+	uint64_t taken_s; /* since 1970; handed out 0: unknown (schema 1); put 0: now */
 };
 
 /** How to open. */

@@ -33,6 +33,8 @@ static const char *const steps[VT_PROFILE_SCHEMA] = {
 	"CREATE TABLE model_layer("
 	"model INTEGER NOT NULL, position INTEGER NOT NULL, layer INTEGER NOT NULL,"
 	" PRIMARY KEY(model, position)) STRICT, WITHOUT ROWID;",
+	/* 2: when a time was taken; 0 where the store is older than that */
+	"ALTER TABLE time ADD COLUMN taken_s INTEGER NOT NULL DEFAULT 0;",
 };
 
 static int pragma_int(sqlite3 *db, const char *sql, int *ret)
