@@ -228,24 +228,59 @@ static void test_profiled(void **state)
 /* Nothing kept, as after a kill: the fastest alone stands for the layer. */
 static void test_nothing_kept(void **state)
 {
+	static const char *const names[2][3] = {
+		{"any_c8", "any_c2", "any_c32"},
+		{"f32_gemm_mouter", "f32_gemm_nouter", "f32_gemm_nouter_nc64"}};
+	static const uint64_t ns[3] = {300, 100, 200};
 	static const uint16_t one[] = {1};
 	struct vt_profile *p = new_store();
 	struct vt_costs c = {0};
 	struct vt_err e = {0};
 
 	for (int i = 0; i < eng->n_steps; i++) {
-		put(p, i, "f32_gemm_mouter", 1, 0, 300);
-		put(p, i, "f32_gemm_nouter", 1, 0, 100);
-		put(p, i, "f32_gemm_nouter_nc64", 1, 0, 200);
+		for (int v = 0; v < 3; v++)
+			put(p, i, names[is_matrix(i)][v], 1, 0, ns[v]);
 	}
 	if (vt_costs_profiled(&c, eng, p, "tiny", 0, one, 1, &e))
 		fail_msg("%s", e.msg);
 	assert_int_equal(c.model.n_versions, 1);
 	for (int l = 0; l < eng->n_steps; l++) {
-		assert_string_equal(c.variant[l]->name, "f32_gemm_nouter");
+		assert_string_equal(c.variant[l]->name, names[is_matrix(l)][1]);
 		assert_int_equal(vt_model_ns(&c.model, (unsigned int)l, 0, 0, 0), 100);
 	}
 	vt_costs_fini(&c);
+	vt_profile_close(p);
+}
+
+/* One run: by level; where the store lacks the cores, the next smaller count, else the next larger. */
+static void test_choose(void **state)
+{
+	static const struct {
+		unsigned int cores;
+		uint8_t level;
+		const char *matrix;
+	} t[] = {
+		{1, 0, "f32_gemm_nouter_nc64"},	 {1, 2, "f32_gemm_nouter_nc64"},
+		{1, 3, "f32_gemm_mouter"},	 {3, 4, "f32_gemm_mouter"},
+		{64, 0, "f32_gemm_nouter_nc64"},
+	};
+	const struct vt_variant **v = calloc((size_t)eng->n_steps, sizeof(*v));
+	struct vt_profile *p = new_store();
+	struct vt_err e = {0};
+
+	assert_non_null(v);
+	assert_int_equal(vt_costs_choose(eng, p, 1, 0, v, &e), eng->n_steps); /* empty store */
+	fill(p);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		assert_int_equal(vt_costs_choose(eng, p, t[i].cores, t[i].level, v, &e), 0);
+		for (int l = 0; l < eng->n_steps; l++)
+			if (is_matrix(l))
+				assert_string_equal(v[l]->name, t[i].matrix);
+			else
+				assert_null(v[l]);
+	}
+	assert_int_equal(vt_costs_choose(eng, p, 1, VT_LEVELS, v, &e), -EINVAL);
+	free(v);
 	vt_profile_close(p);
 }
 
@@ -291,7 +326,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_signatures),   cmocka_unit_test(test_here),
 		cmocka_unit_test(test_measured),     cmocka_unit_test(test_profiled),
-		cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_choose),
+		cmocka_unit_test(test_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

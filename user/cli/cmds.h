@@ -5,7 +5,7 @@
 
 #define VT_CMDS(X)                                                                                 \
 	X(zoo, "write the paper's seven models, or tiny versions, as ONNX files")                  \
-	X(inspect, "show what a model becomes: nodes after the graph passes, fusion, memory")      \
+	X(inspect, "show what a model becomes, or what a profile store holds")                     \
 	X(run, "run an ONNX model and say how long it takes")                                      \
 	X(monitor, "count cache misses, instructions and bandwidth per tenant (eBPF)")             \
 	X(bubble, "press on caches and memory, at one of five levels")                             \

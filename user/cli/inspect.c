@@ -2,6 +2,7 @@
 /* inspect.c - what a model becomes: its nodes after the graph passes, and what they cost. */
 #include "cli/cli.h"
 #include "cli/cmds.h"
+#include "cli/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +21,25 @@ struct args {
 	struct vt_dim_binding dims[MAX_DIMS];
 	int n_dims;
 	bool raw, summary, json;
+	struct vt_store_view store; /* if the path is a profile store */
 };
+
+enum { OPT_LAYER = 256, OPT_CSV, OPT_PLOT, OPT_CORES, OPT_MACHINE };
 
 static const struct argp_option options[] = {
 	{"dim", 'd', "NAME=N", 0, "Bind a symbolic dimension; also INPUT:AXIS=N", 0},
 	{"raw", 'r', NULL, 0, "The graph as imported, before any pass", 0},
 	{"summary", 's', NULL, 0, "Count operators instead of listing nodes", 0},
-	{"json", 'j', NULL, 0, "Print the summary as JSON", 0},
+	{"json", 'j', NULL, 0, "Print the summary, or the store, as JSON", 0},
+	{NULL, 0, NULL, 0, "Of a profile store:", 1},
+	{"layer", OPT_LAYER, "PATTERN", 0,
+	 "Layers whose signature holds PATTERN, or matches it if it has *, ? or [", 1},
+	{"csv", OPT_CSV, NULL, 0, "One time a line", 1},
+	{"plot", OPT_PLOT, "FILE", 0,
+	 "Draw slowdown against level, chosen versions marked, as .svg or .png", 1},
+	{"cores", OPT_CORES, "N", 0, "Of the plot: times on N cores (the count with most levels)",
+	 1},
+	{"machine", OPT_MACHINE, "N", 0, "Times of another machine or build, by its number", 1},
 	{0},
 };
 
@@ -58,16 +71,37 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->summary = true;
 		return 0;
 	case 'j':
-		a->json = true;
+		a->json = a->store.json = true;
+		return 0;
+	case OPT_LAYER:
+		a->store.layer = arg;
+		return 0;
+	case OPT_CSV:
+		a->store.csv = true;
+		return 0;
+	case OPT_PLOT:
+		a->store.plot = arg;
+		return 0;
+	case OPT_CORES:
+		if (vt_parse_u64(arg, 1, VT_PROFILE_CORES, &a->store.cores))
+			argp_error(state, "--cores '%s': give a number from 1 to %u", arg,
+				   VT_PROFILE_CORES);
+		return 0;
+	case OPT_MACHINE:
+		if (vt_parse_u64(arg, 1, 1000000, &a->store.machine))
+			argp_error(state, "--machine '%s': give a number, from 1", arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (a->path)
-			argp_error(state, "one MODEL, not '%s' as well", arg);
+			argp_error(state, "one file, not '%s' as well", arg);
 		a->path = arg;
 		return 0;
 	case ARGP_KEY_END:
 		if (!a->path)
-			argp_error(state, "which MODEL? give the path of an ONNX file");
+			argp_error(state,
+				   "which file? give the path of an ONNX model or a profile store");
+		if (a->store.csv + a->store.json + (a->store.plot != NULL) > 1)
+			argp_error(state, "one of --csv, --json and --plot");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -143,15 +177,37 @@ static int load(struct vt_graph *g, const struct args *a, struct tally *t, struc
 	return rc;
 }
 
+static int refuse_model_options(const struct args *a, struct vt_err *e)
+{
+	if (a->n_dims || a->raw || a->summary)
+		return vt_fail(e, -EINVAL,
+			       "%s is a profile store: --dim, --raw and --summary are for models",
+			       a->path);
+	return 0;
+}
+
+static int refuse_store_options(const struct args *a, struct vt_err *e)
+{
+	const struct vt_store_view *s = &a->store;
+
+	if (s->layer || s->csv || s->plot || s->cores || s->machine)
+		return vt_fail(e, -EINVAL,
+			       "%s is no profile store: --layer, --csv, --plot, --cores and "
+			       "--machine are for one",
+			       a->path);
+	return 0;
+}
+
 int vt_cmd_inspect(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "MODEL",
+		.args_doc = "MODEL|STORE",
 		.doc = "Show what MODEL, an ONNX file, becomes: one line per node in the order in "
 		       "which they run, with parameters, what was fused, and where each result "
-		       "lies in memory."
+		       "lies in memory. Of STORE, a profile store, show the times: by layer, "
+		       "variant and cores at each pressure level."
 		       "\vIn a line, c is a constant, @ an input of the model, % a computed "
 		       "tensor; "
 		       "\"+ %n -> Relu\" at its end are a sum and an activation that the node does "
@@ -164,6 +220,12 @@ int vt_cmd_inspect(int argc, char **argv)
 	int rc = VT_EXIT_OK;
 
 	vt_cmd_parse(&argp, argc, argv, &a);
+	a.store.path = a.path;
+	if (vt_profile_is_store(a.path))
+		return refuse_model_options(&a, &e) ? vt_cmd_fail(NAME, &e)
+						    : vt_store_inspect(&a.store);
+	if (refuse_store_options(&a, &e))
+		return vt_cmd_fail(NAME, &e);
 	if (load(&g, &a, &t, &e))
 		return vt_cmd_fail(NAME, &e);
 	count(&g, &t);

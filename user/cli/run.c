@@ -11,19 +11,21 @@
 
 #include "base/clock.h"
 #include "cli/run_input.h"
+#include "cli/store.h"
 #include "exec/engine.h"
+#include "pressure/level.h"
 
 #define MAX_DIMS 16
 
 struct run_args {
-	const char *model, *output_dir, *variant, *order;
+	const char *model, *output_dir, *variant, *order, *profiles;
 	const char *input[64];
 	int n_inputs;
 	struct vt_dim_binding dim[MAX_DIMS];
 	int n_dims;
 	struct vt_cpuset cores;
-	uint64_t threads, iters, warmup, seed;
-	bool profile, json, interactive;
+	uint64_t threads, iters, warmup, seed, level;
+	bool profile, json, interactive, has_level;
 	struct vt_err err; /* of parsing */
 };
 
@@ -37,7 +39,9 @@ enum {
 	OPT_JSON,
 	OPT_INTERACTIVE,
 	OPT_VARIANT,
-	OPT_ORDER
+	OPT_ORDER,
+	OPT_PROFILES,
+	OPT_LEVEL
 };
 
 static const struct argp_option options[] = {
@@ -55,6 +59,11 @@ static const struct argp_option options[] = {
 	{"variant", OPT_VARIANT, "NAME", 0,
 	 "Force one kernel variant on all layers it can be had on; 'list' names them", 0},
 	{"order", OPT_ORDER, "xnnpack", 0, "Walk matrix layers as XNNPACK would by itself", 0},
+	{"profiles", OPT_PROFILES, "DB", 0,
+	 "Of each layer, run the version that was fastest at --level; DB is made by `veltair "
+	 "profile`",
+	 0},
+	{"level", OPT_LEVEL, "L", 0, "Pressure that --profiles chooses for, 0 to 4 (default 0)", 0},
 	{"json", OPT_JSON, NULL, 0, "Machine-readable result on standard output", 0},
 	{"interactive", OPT_INTERACTIVE, NULL, 0,
 	 "Read commands from standard input, one a line: 'run N' answers {\"ms\":[...]}, 'threads "
@@ -129,6 +138,12 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 			argp_error(st, "--order '%s': only 'xnnpack' is known", arg);
 		a->order = arg;
 		return 0;
+	case OPT_PROFILES:
+		a->profiles = arg;
+		return 0;
+	case OPT_LEVEL:
+		a->has_level = true;
+		return number(st, "level", arg, 0, VT_LEVELS - 1, &a->level);
 	case OPT_JSON:
 		a->json = true;
 		return 0;
@@ -143,6 +158,11 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case ARGP_KEY_END:
 		if (!a->model && !(a->variant && !strcmp(a->variant, "list")))
 			argp_error(st, "which model? give the path of an ONNX file");
+		if (a->profiles && (a->variant || a->order))
+			argp_error(st,
+				   "--profiles chooses variants: not with --variant or --order");
+		if (a->has_level && !a->profiles)
+			argp_error(st, "--level is for --profiles DB");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -157,9 +177,10 @@ struct session {
 	struct vt_engine *model;
 	struct vt_pool *pool;
 	struct vt_cpuset grant;
-	const struct vt_variant **variants; /* per step, if forced */
-	uint64_t *step_ns, *step_sum_ns;    /* --profile */
-	double *ms;			    /* timed iterations */
+	const struct vt_variant **variants; /* per step, if forced or from --profiles */
+	struct vt_store_choice choice;
+	uint64_t *step_ns, *step_sum_ns; /* --profile */
+	double *ms;			 /* timed iterations */
 	size_t n_ms;
 };
 
@@ -207,6 +228,17 @@ static int choose_cores(struct session *s, struct vt_err *e)
 	return vt_pool_open(&s->pool, vt_cpuset_count(&s->a->cores) ? &s->grant : &allowed, e);
 }
 
+/* Again whenever the cores change: the store knows what is best on how many. */
+static int choose_variants(struct session *s, struct vt_err *e)
+{
+	if (!s->variants)
+		s->variants = calloc((size_t)s->model->n_steps + 1, sizeof(*s->variants));
+	if (!s->variants)
+		return vt_fail(e, -ENOMEM, "no memory");
+	return vt_store_choose(s->a->profiles, s->model, s->a->model, vt_cpuset_count(&s->grant),
+			       (uint8_t)s->a->level, s->variants, &s->choice, e);
+}
+
 static int force_variant(struct session *s, struct vt_err *e)
 {
 	const char *name = s->a->order ? "f32_gemm_mouter" : s->a->variant;
@@ -247,7 +279,7 @@ static int session_open(struct session *s, struct vt_err *e)
 	if (!err)
 		err = vt_make_inputs(s->model, &s->given, s->a->seed, e);
 	if (!err)
-		err = force_variant(s, e);
+		err = s->a->profiles ? choose_variants(s, e) : force_variant(s, e);
 	if (!err && s->a->profile) {
 		s->step_ns = calloc((size_t)s->model->n_steps + 1, sizeof(*s->step_ns));
 		s->step_sum_ns = calloc((size_t)s->model->n_steps + 1, sizeof(*s->step_sum_ns));
@@ -361,6 +393,9 @@ static void print_json(const struct session *s)
 
 	if (s->step_ns)
 		json_object_set_new(j, "layers", profile_json(s));
+	if (s->a->profiles)
+		json_object_set_new(j, "profiles",
+				    vt_store_choice_json(s->a->profiles, &s->choice));
 	json_dumpf(j, stdout, JSON_REAL_PRECISION(6));
 	putchar('\n');
 	fflush(stdout);
@@ -400,6 +435,8 @@ static void print_text(const struct session *s)
 	printf("memory: %.1f MiB weights, %.1f MiB activations, %.1f MiB peak\n",
 	       (double)s->model->weights_bytes / 1048576, (double)s->model->arena_bytes / 1048576,
 	       (double)r.peak_rss_bytes / 1048576);
+	if (s->a->profiles)
+		vt_store_choice_print(s->a->profiles, &s->choice);
 	if (s->step_ns && s->n_ms)
 		print_profile(s);
 }
@@ -428,6 +465,8 @@ static int answer_threads(struct session *s, uint64_t n, struct vt_err *e)
 		return vt_fail(e, -EINVAL, "threads %llu: there are %u cores",
 			       (unsigned long long)n, vt_cpuset_count(vt_pool_cores(s->pool)));
 	s->grant = grant;
+	if (s->a->profiles && choose_variants(s, e))
+		return e->code;
 	printf("{\"threads\":%llu}\n", (unsigned long long)n);
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "cli/sim_cli.h"
+#include "cli/sim_profiles.h"
 #include "sim/bound.h"
 #include "sim/net.h"
 
@@ -53,11 +54,23 @@ static int load_machine(const char *name, struct vt_machine *ret, struct vt_err 
 
 /* ---- profiles ---------------------------------------------------------------------------- */
 
+static int add_sample(void *arg, const char *model, const struct vt_sampled *s)
+{
+	return vt_profile_add(arg, model, s);
+}
+
 static int load_profile(const char *path, struct vt_profile *ret, struct vt_err *e)
 {
 	char *text;
-	int rc = vt_text_read(path, MAX_TEXT, &text, NULL, e);
+	int rc;
 
+	if (sim_profiles_is_store(path)) {
+		rc = sim_profiles_read(path, add_sample, ret, e);
+		if (rc)
+			vt_profile_fini(ret);
+		return rc;
+	}
+	rc = vt_text_read(path, MAX_TEXT, &text, NULL, e);
 	if (rc)
 		return rc;
 	rc = vt_profile_parse(text, path, ret, e);

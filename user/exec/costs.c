@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/cpuset.h"
+#include "profile/table.h"
 
 _Static_assert(VT_PROFILE_LEVELS == VT_LEVELS, "a profile has a time for each level");
 _Static_assert(VT_PROFILE_KEPT == VT_MAX_VERSIONS, "what is kept can be scheduled");
+_Static_assert(VT_PROFILE_POINTS == VT_MAX_POINTS, "core counts of one are those of the other");
 
 #define QOS_FACTOR 3
 
@@ -162,195 +164,52 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 
 /* ---- from the store ------------------------------------------------------------------------- */
 
-/* One version of one layer, as the store has it. 0: not measured. */
-struct version {
-	char name[VT_PROFILE_NAME];
-	bool kept;
-	uint64_t ns[VT_LEVELS][VT_MAX_POINTS];
+struct signatures {
+	const struct vt_engine *eng;
+	char text[VT_PROFILE_TEXT];
 };
 
-/* The versions of one layer, in the order of keeping. */
-struct layer {
-	const uint16_t *points;
-	size_t n_points;
-	struct version *v; /* VT_MAX_VERSIONS and one more, for what was not kept */
-	size_t n;
-	size_t wide; /* versions of the layer that has most */
-};
-
-static int point_of(const struct layer *l, uint16_t cores)
+static const char *signature_of(void *arg, size_t step)
 {
-	for (size_t p = 0; p < l->n_points; p++)
-		if (l->points[p] == cores)
-			return (int)p;
-	return -1;
+	struct signatures *s = arg;
+
+	vt_layer_signature(s->eng, (int)step, s->text, sizeof(s->text));
+	return s->text;
 }
 
-/* Of versions that were not kept, only the one that is fastest alone on the most cores stays. */
-static void keep_faster(struct layer *l)
-{
-	struct version *a = &l->v[l->n - 2], *b = &l->v[l->n - 1];
-	bool better = false;
-
-	for (size_t p = l->n_points; p-- > 0;) {
-		uint64_t x = a->ns[0][p], y = b->ns[0][p];
-
-		if (!x && !y)
-			continue;
-		better = y && (!x || y < x);
-		break;
-	}
-	if (better)
-		*a = *b;
-	l->n--;
-}
-
-static int take_time(void *arg, const struct vt_profile_time *t)
-{
-	struct layer *l = arg;
-	struct version *v = l->n ? &l->v[l->n - 1] : NULL;
-	int p = point_of(l, t->cores);
-
-	if (!v || strcmp(v->name, t->variant) != 0) {
-		if (!t->kept && l->n && l->v[0].kept)
-			return 0;
-		if (!t->kept && l->n == 2)
-			keep_faster(l);
-		if (l->n >= VT_MAX_VERSIONS)
-			return 0;
-		v = &l->v[l->n++];
-		memset(v, 0, sizeof(*v));
-		strncpy(v->name, t->variant, sizeof(v->name) - 1);
-		v->kept = t->kept;
-	}
-	if (p >= 0)
-		v->ns[t->level][p] = t->median_ns;
-	return 0;
-}
-
-/* Levels that were not measured are those below; a count without level 0 is not there. */
-static void fill_levels(struct version *v, size_t n_points)
-{
-	for (size_t p = 0; p < n_points; p++)
-		for (size_t s = 1; s < VT_LEVELS; s++)
-			if (!v->ns[0][p])
-				v->ns[s][p] = 0;
-			else if (!v->ns[s][p])
-				v->ns[s][p] = v->ns[s - 1][p];
-}
-
-static int read_layer(struct layer *l, const struct vt_engine *eng, int step, struct vt_profile *db,
-		      struct vt_err *e)
-{
-	char sig[VT_PROFILE_TEXT];
-	int err;
-
-	l->n = 0;
-	vt_layer_signature(eng, step, sig, sizeof(sig));
-	err = vt_profile_each(db, sig, take_time, l, e);
-	if (err)
-		return err;
-	if (l->n == 2 && !l->v[0].kept)
-		keep_faster(l);
-	for (size_t i = 0; i < l->n; i++)
-		fill_levels(&l->v[i], l->n_points);
-	return 0;
-}
-
-/* Which of the wanted core counts has every layer? Leaves them in @l, and the widest layer. */
-static int common_points(struct layer *l, uint16_t *points, const struct vt_engine *eng,
-			 struct vt_profile *db, const char *name, struct vt_err *e)
-{
-	bool there[VT_MAX_POINTS];
-	size_t n = 0;
-
-	memset(there, true, sizeof(there));
-	for (int i = 0; i < eng->n_steps; i++) {
-		size_t have = 0;
-		int err = read_layer(l, eng, i, db, e);
-
-		if (err)
-			return err;
-		for (size_t p = 0; p < l->n_points; p++) {
-			there[p] &= l->n && l->v[0].ns[0][p];
-			have += there[p];
-		}
-		if (!have)
-			return vt_fail(
-				e, -ENODATA,
-				"%s: the store has no time of layer %d that fits the others; "
-				"profile the model first",
-				name, i);
-		l->wide = l->n > l->wide ? l->n : l->wide;
-	}
-	for (size_t p = 0; p < l->n_points; p++)
-		if (there[p])
-			points[n++] = points[p];
-	l->n_points = n;
-	return 0;
-}
-
-static bool complete(const struct version *v, size_t n_points)
-{
-	for (size_t p = 0; p < n_points; p++)
-		if (!v->ns[0][p])
-			return false;
-	return true;
-}
-
-static int find_variant(const struct version *v, const char *name, const struct vt_variant **ret,
-			struct vt_err *e)
+/* NULL: no choice. -EINVAL: this build has no such variant, or not for such a layer. */
+static int find_variant(const struct vt_step *step, const char *version, const char *name,
+			const struct vt_variant **ret, struct vt_err *e)
 {
 	*ret = NULL;
-	if (!strcmp(v->name, VT_PROFILE_NOTHING))
+	if (!strcmp(version, VT_PROFILE_NOTHING))
 		return 0;
-	*ret = vt_variant_find(v->name);
-	if (*ret)
+	*ret = vt_variant_find(version);
+	if (*ret && (*ret)->kind == (step->layer.depth ? VT_VARIANT_MATRIX : VT_VARIANT_ANY))
 		return 0;
 	return vt_fail(
 		e, -EINVAL,
 		"%s: the store has times of variant '%s', which this build does not know for "
-		"such a layer; profile anew",
-		name, v->name);
+		"such a layer; profile it anew",
+		name, version);
 }
 
-static int fill_layer(struct vt_costs *c, const struct layer *l, int step, const char *name,
-		      struct vt_err *e)
+static int fill(struct vt_costs *c, const struct vt_profile_table *t, const struct vt_engine *eng,
+		const char *name, struct vt_err *e)
 {
-	size_t at = 0;
+	for (size_t l = 0; l < t->n_layers; l++)
+		for (size_t v = 0; v < t->layers[l].n; v++) {
+			const struct vt_profile_version *from = &t->layers[l].v[v];
+			int err = find_variant(&eng->steps[l], from->name, name,
+					       &c->variant[l * c->model.n_versions + v], e);
 
-	for (size_t i = 0; i < l->n; i++) {
-		const struct vt_variant **slot =
-			&c->variant[(size_t)step * c->model.n_versions + at];
-		int err;
-
-		if (!complete(&l->v[i], l->n_points))
-			continue;
-		err = find_variant(&l->v[i], name, slot, e);
-		if (err)
-			return err;
-		for (size_t s = 0; s < VT_LEVELS; s++)
-			for (size_t p = 0; p < l->n_points; p++)
-				*entry(c, (size_t)step, at, s, p) = l->v[i].ns[s][p];
-		at++;
-	}
+			if (err)
+				return err;
+			for (size_t s = 0; s < VT_LEVELS; s++)
+				for (size_t p = 0; p < t->n_points; p++)
+					*entry(c, l, v, s, p) = from->ns[s][p];
+		}
 	return 0;
-}
-
-static int profiled(struct vt_costs *c, struct layer *l, uint16_t *points,
-		    const struct vt_engine *eng, struct vt_profile *db, const char *name,
-		    uint64_t qos_ns, struct vt_err *e)
-{
-	int err = common_points(l, points, eng, db, name, e);
-
-	if (!err)
-		err = alloc_tables(c, name, eng->n_steps, l->wide, points, l->n_points, e);
-	for (int i = 0; i < eng->n_steps && !err; i++) {
-		err = read_layer(l, eng, i, db, e);
-		if (!err)
-			err = fill_layer(c, l, i, name, e);
-	}
-	return err ? err : finish(c, qos_ns, e);
 }
 
 int vt_costs_profiled(struct vt_costs *ret, const struct vt_engine *eng, struct vt_profile *db,
@@ -358,23 +217,88 @@ int vt_costs_profiled(struct vt_costs *ret, const struct vt_engine *eng, struct 
 		      struct vt_err *e)
 {
 	struct vt_costs c = {.source = VT_COSTS_PROFILE};
-	uint16_t own[VT_MAX_POINTS];
-	struct layer l = {.points = own, .n_points = n_points};
-	int err;
+	struct signatures s = {.eng = eng};
+	struct vt_profile_table t = {0};
+	int err = vt_profile_table(db, signature_of, &s, (size_t)eng->n_steps, points, n_points, &t,
+				   NULL, e);
 
-	if (!n_points || n_points > VT_MAX_POINTS)
-		return vt_fail(e, -EINVAL, "%s: give 1 to %u core counts", name, VT_MAX_POINTS);
-	memcpy(own, points, n_points * sizeof(*points));
-	l.v = calloc(VT_MAX_VERSIONS + 1, sizeof(*l.v));
-	err = l.v ? profiled(&c, &l, own, eng, db, name, qos_ns, e)
-		  : vt_fail(e, -ENOMEM, "%s: no memory for its times", name);
-	free(l.v);
+	if (err) {
+		vt_fail_at(e, "%s", name);
+		return err;
+	}
+	err = alloc_tables(&c, name, eng->n_steps, t.n_versions, t.points, t.n_points, e);
+	if (!err)
+		err = fill(&c, &t, eng, name, e);
+	if (!err)
+		err = finish(&c, qos_ns, e);
+	vt_profile_table_fini(&t);
 	if (err) {
 		vt_costs_fini(&c);
 		return err;
 	}
 	*ret = c;
 	return 0;
+}
+
+/* ---- one run ------------------------------------------------------------------------------- */
+
+/* The version that is fastest at @level, on the first count of @order that any version has. */
+static const struct vt_profile_version *fastest(const struct vt_profile_layer *l, uint8_t level,
+						const uint8_t *order, size_t n_points)
+{
+	for (size_t i = 0; i < n_points; i++) {
+		const struct vt_profile_version *best = NULL;
+		size_t p = order[i];
+
+		for (size_t v = 0; v < l->n; v++)
+			if (l->v[v].ns[level][p] &&
+			    (!best || l->v[v].ns[level][p] < best->ns[level][p]))
+				best = &l->v[v];
+		if (best)
+			return best;
+	}
+	return NULL;
+}
+
+/* Indices of @points: the largest up to @cores and downwards, then those above. */
+static void by_preference(const uint16_t *points, size_t n, unsigned int cores, uint8_t *order)
+{
+	size_t at = 0;
+
+	for (size_t i = n; i-- > 0;)
+		if (points[i] <= cores)
+			order[at++] = (uint8_t)i;
+	for (size_t i = 0; i < n; i++)
+		if (points[i] > cores)
+			order[at++] = (uint8_t)i;
+}
+
+int vt_costs_choose(const struct vt_engine *eng, struct vt_profile *db, unsigned int cores,
+		    uint8_t level, const struct vt_variant **ret, struct vt_err *e)
+{
+	struct vt_profile_layer *l = calloc(1, sizeof(*l));
+	struct signatures s = {.eng = eng};
+	uint16_t points[VT_PROFILE_POINTS];
+	uint8_t order[VT_PROFILE_POINTS];
+	size_t n_points = 0;
+	int err, without = 0;
+
+	if (!l)
+		return vt_fail(e, -ENOMEM, "no memory for the versions of a layer");
+	err = level < VT_LEVELS ? vt_profile_points(db, points, &n_points, e) : -EINVAL;
+	by_preference(points, n_points, cores, order);
+	for (int i = 0; i < eng->n_steps && !err; i++) {
+		const struct vt_profile_version *v;
+
+		err = vt_profile_layer(db, signature_of(&s, (size_t)i), points, n_points, l, e);
+		v = err ? NULL : fastest(l, level, order, n_points);
+		ret[i] = NULL;
+		without += !v;
+		if (v)
+			err = find_variant(&eng->steps[i], v->name, s.text, &ret[i], e);
+	}
+	free(l);
+	return err ? err : without;
 }
 
 struct seen {

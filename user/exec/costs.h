@@ -10,6 +10,7 @@
 #define VT_EXEC_COSTS_H
 
 #include "exec/engine.h"
+#include "exec/here.h"
 #include "profile/profile.h"
 #include "sched/model.h"
 
@@ -51,6 +52,15 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 void vt_costs_fini(struct vt_costs *c); /* accepts a zeroed one */
 
 /**
+ * vt_costs_choose - for one run: the version of each layer that is fastest at @level on @cores
+ * @ret: [n_steps]; NULL: the engine's default, also where the layer has no time
+ * Where the store lacks @cores: the next smaller count, else the next larger. Returns how many
+ * layers have no time at all, or negative.
+ */
+int vt_costs_choose(const struct vt_engine *eng, struct vt_profile *db, unsigned int cores,
+		    uint8_t level, const struct vt_variant **ret, struct vt_err *e);
+
+/**
  * vt_costs_missing - layers of @eng that the store has no time of at @cores (0: at any count)
  * @first: signature of the first of them; VT_PROFILE_TEXT bytes, untouched if there is none; or NULL
  * Negative on error.
@@ -65,8 +75,5 @@ int vt_costs_missing(const struct vt_engine *eng, struct vt_profile *db, uint16_
  * exist.
  */
 int vt_layer_signature(const struct vt_engine *eng, int step, char *buf, size_t len);
-
-/** vt_profile_here - the key of this machine and build (user/exec knows XNNPACK and the ISA) */
-void vt_profile_here(struct vt_profile_key *ret);
 
 #endif

@@ -12,7 +12,7 @@
 #include <cpuid.h>
 #endif
 
-#include "exec/costs.h"
+#include "exec/here.h"
 #include "kernels/isa.h"
 
 #define ID_BYTES 6 /* of a build id: enough to tell builds apart, short enough to read */

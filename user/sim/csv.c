@@ -72,7 +72,7 @@ static struct vt_profile_model *model_called(struct vt_profile *p, const char *n
 	return m;
 }
 
-static int add(struct vt_profile *p, const char *name, const struct vt_sampled *s)
+int vt_profile_add(struct vt_profile *p, const char *name, const struct vt_sampled *s)
 {
 	struct vt_profile_model *m = model_called(p, name);
 
@@ -137,7 +137,7 @@ static int parse_line(char *line, const struct header *h, const struct vt_text *
 		.ns = ns,
 		.dram_bytes = dram == UINT64_MAX ? -1 : (double)dram,
 	};
-	return add(p, name, &s) ? vt_fail(e, -ENOMEM, "out of memory") : 0;
+	return vt_profile_add(p, name, &s) ? vt_fail(e, -ENOMEM, "out of memory") : 0;
 }
 
 int vt_profile_parse(const char *text, const char *where, struct vt_profile *ret, struct vt_err *e)
@@ -181,7 +181,7 @@ static int parse_row(char *line, uint16_t layer, const char *name, const struct 
 			return vt_fail(e, -EINVAL, "%s:%u: '%.40s' is no time in microseconds",
 				       t->where, t->line, field[i]);
 		s.ns = us * 1000;
-		if (add(p, name, &s))
+		if (vt_profile_add(p, name, &s))
 			return vt_fail(e, -ENOMEM, "out of memory");
 	}
 	return n <= MAX_FIELDS ? 0

@@ -33,6 +33,9 @@ int vt_profile_parse(const char *text, const char *where, struct vt_profile *ret
 int vt_profile_parse_table(const char *text, const char *where, const char *name,
 			   struct vt_profile *ret, struct vt_err *e);
 
+/** vt_profile_add - append one time of the model called @name, from any source; 0 or -ENOMEM */
+int vt_profile_add(struct vt_profile *p, const char *name, const struct vt_sampled *s);
+
 /** vt_profile_find - the model called @name, or NULL */
 const struct vt_profile_model *vt_profile_find(const struct vt_profile *p, const char *name);
 
