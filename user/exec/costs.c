@@ -16,7 +16,6 @@ _Static_assert(VT_PROFILE_POINTS == VT_MAX_POINTS, "core counts of one are those
 /* Tables of a model in one piece of memory. */
 struct tables {
 	uint16_t points[VT_MAX_POINTS];
-	const struct vt_variant **variant;
 	uint64_t ns[];
 };
 
@@ -41,14 +40,13 @@ static int alloc_tables(struct vt_costs *c, const char *name, int n_layers, size
 			       name, n_layers, n_points);
 	t = calloc(1, sizeof(*t) + cells * sizeof(t->ns[0]));
 	if (t)
-		t->variant = calloc(rows, sizeof(*t->variant));
-	if (!t || !t->variant) {
+		c->variant = calloc(rows, sizeof(*c->variant));
+	if (!t || !c->variant) {
 		free(t);
 		return vt_fail(e, -ENOMEM, "%s: no memory for its times", name);
 	}
 	memcpy(t->points, points, n_points * sizeof(*points));
 	c->mem = t;
-	c->variant = t->variant;
 	c->model.n_layers = (uint16_t)n_layers;
 	c->model.n_points = (uint16_t)n_points;
 	c->model.n_versions = (uint8_t)n_versions;
