@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PPM	    1000000u
-#define TIE_PPM	    20000u     /* what the default is given for being it */
+#define TIE_PPM	    30000u     /* what the default is given for being it */
 #define UNKNOWN_PPM (8u * PPM) /* no time where others have one */
 
 /* ---- candidates --------------------------------------------------------------------------- */
@@ -118,6 +118,7 @@ struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t ce
 	return (struct vt_tune_stat){.median_ns = (v[(n - 1) / 2] + v[n / 2]) / 2,
 				     .spread_ns = v[(n - 1) * 3 / 4] - v[(n - 1) / 4],
 				     .best_ns = v[0],
+				     .low_ns = v[(n - 1) / 4],
 				     .samples = (uint32_t)n};
 }
 
@@ -131,28 +132,28 @@ uint32_t vt_tune_least(const struct vt_tune *t, size_t cell)
 	return least;
 }
 
-/* The best median of a cell; 0 if nothing is known of it. */
-static uint64_t best_of(const struct vt_tune *t, size_t cell)
+/* The best of a cell by its lower quartile; no samples if nothing is known of it. */
+static struct vt_tune_stat best_of(const struct vt_tune *t, size_t cell)
 {
-	uint64_t best = 0;
+	struct vt_tune_stat best = {0};
 
 	for (size_t i = 0; i < t->n_cands; i++) {
 		const struct vt_tune_stat s = vt_tune_stat(t, i, cell);
 
-		if (s.samples && (!best || s.median_ns < best))
-			best = s.median_ns;
+		if (s.samples && (!best.samples || s.low_ns < best.low_ns))
+			best = s;
 	}
 	return best;
 }
 
-static bool hopeless(const struct vt_tune *t, size_t cand, const uint64_t *best,
+static bool hopeless(const struct vt_tune *t, size_t cand, const struct vt_tune_stat *best,
 		     uint32_t margin_ppm)
 {
 	for (size_t c = 0; c < t->n_cells; c++) {
 		const struct vt_tune_stat s = vt_tune_stat(t, cand, c);
 
-		if (!s.samples || !best[c] ||
-		    (double)s.best_ns <= (double)best[c] * (1 + (double)margin_ppm / PPM))
+		if (!s.samples || !best[c].samples ||
+		    (double)s.best_ns <= (double)best[c].low_ns * (1 + (double)margin_ppm / PPM))
 			return false;
 	}
 	return true;
@@ -160,7 +161,7 @@ static bool hopeless(const struct vt_tune *t, size_t cand, const uint64_t *best,
 
 size_t vt_tune_drop(struct vt_tune *t, uint32_t margin_ppm)
 {
-	uint64_t best[VT_TUNE_CELLS];
+	struct vt_tune_stat best[VT_TUNE_CELLS];
 	size_t left = 0;
 
 	for (size_t c = 0; c < t->n_cells; c++)
@@ -180,6 +181,7 @@ struct table {
 	size_t n, n_cells;
 	size_t cand[VT_TUNE_CANDS]; /* row -> candidate */
 	uint32_t above[VT_TUNE_CANDS][VT_TUNE_CELLS];
+	uint32_t within[VT_TUNE_CELLS]; /* a row that is no further above covers the cell */
 };
 
 static uint32_t ppm_above(uint64_t ns, uint64_t best)
@@ -191,11 +193,16 @@ static uint32_t ppm_above(uint64_t ns, uint64_t best)
 
 static void fill_table(struct table *tab, const struct vt_tune *t)
 {
-	uint64_t best[VT_TUNE_CELLS];
+	struct vt_tune_stat best[VT_TUNE_CELLS];
 
 	*tab = (struct table){.n_cells = t->n_cells};
-	for (size_t c = 0; c < t->n_cells; c++)
+	for (size_t c = 0; c < t->n_cells; c++) {
 		best[c] = best_of(t, c);
+		tab->within[c] = VT_TUNE_WITHIN;
+		if (best[c].samples &&
+		    ppm_above(best[c].median_ns, best[c].low_ns) > VT_TUNE_WITHIN)
+			tab->within[c] = ppm_above(best[c].median_ns, best[c].low_ns);
+	}
 	for (size_t i = 0; i < t->n_cands; i++) {
 		if (t->dropped[i])
 			continue;
@@ -203,9 +210,10 @@ static void fill_table(struct table *tab, const struct vt_tune *t)
 		for (size_t c = 0; c < t->n_cells; c++) {
 			const struct vt_tune_stat s = vt_tune_stat(t, i, c);
 
-			if (best[c])
+			if (best[c].samples)
 				tab->above[tab->n][c] =
-					s.samples ? ppm_above(s.median_ns, best[c]) : UNKNOWN_PPM;
+					s.samples ? ppm_above(s.low_ns, best[c].low_ns)
+						  : UNKNOWN_PPM;
 		}
 		tab->n++;
 	}
@@ -231,7 +239,7 @@ static struct score score_of(const struct table *tab, const size_t *set, size_t 
 			least = above < least ? above : least;
 			biased = b < biased ? b : biased;
 		}
-		s.uncovered += least > VT_TUNE_WITHIN;
+		s.uncovered += least > tab->within[c];
 		s.sum += biased;
 	}
 	return s;

@@ -26,6 +26,8 @@
 struct vt_tune_stat {
 	uint64_t median_ns, spread_ns; /* spread: quarter to three quarter */
 	uint64_t best_ns;
+	uint64_t low_ns; /* lower quartile: what candidates are compared by, since all that a shared
+			    machine adds is noise upwards */
 	uint32_t samples; /* 0: nothing is known, all else 0 */
 };
 
@@ -66,17 +68,17 @@ uint32_t vt_tune_least(const struct vt_tune *t, size_t cell);
 
 /**
  * vt_tune_drop - take candidates out of the race that can cover no cell
- * @margin_ppm: out goes whose fastest sample is, in every cell, this much above the median of the
- * best there. The default stays. Returns how many are left.
+ * @margin_ppm: out goes whose fastest sample is, in every cell, this much above the best there. The default stays. Returns how many are left.
  */
 size_t vt_tune_drop(struct vt_tune *t, uint32_t margin_ppm);
 
 /**
  * vt_tune_choose - the versions to keep: the smallest set that holds, in every cell, one within
- * VT_TUNE_WITHIN of the best; among sets of that size the one whose times are best over all cells
+ * VT_TUNE_WITHIN of the best, or not to be told from it (its lower quartile lies below the median
+ * of the best); among sets of that size the one whose times are best over all cells
  * If no VT_TUNE_KEEP versions reach that, those that come nearest. Written to @ret as candidate
  * numbers, the one that is fastest in the first @alone cells (the unpressed ones) first. Returns
- * how many. The default wins ties of 2 %, so that noise does not choose.
+ * how many. The default wins ties of 3 %, so that noise does not choose.
  */
 size_t vt_tune_choose(const struct vt_tune *t, size_t alone, size_t ret[VT_TUNE_KEEP]);
 

@@ -155,6 +155,40 @@ static void test_cover_of_random_times(void **state)
 	assert_true(sizes[1] && sizes[2] && sizes[3]);
 }
 
+/* A difference that the samples do not show is none: the spread of the best decides. */
+static void test_noise_chooses_nothing(void **state)
+{
+	static const uint64_t quiet[] = {100, 101, 102, 103, 104},
+			      noisy[] = {100, 110, 130, 150, 170};
+	static const uint64_t other[] = {120, 125, 130, 150, 170};
+	const uint64_t *best[] = {quiet, noisy};
+
+	for (size_t i = 0; i < VT_COUNT(best); i++) {
+		struct vt_tune *t = tune(1);
+		size_t keep[VT_TUNE_KEEP];
+
+		for (size_t k = 0; k < 5; k++) {
+			vt_tune_add(t, 0, 0, other[k]);
+			vt_tune_add(t, 1, 0, best[i][k]);
+			vt_tune_add(t, 2, 0, 1000 + best[i][k]);
+		}
+		/* Both ways the faster one is kept; what differs is whether the slower would do. */
+		assert_int_equal(vt_tune_choose(t, 1, keep), 1);
+		assert_int_equal(keep[0], 1);
+		vt_tune_fini(t);
+		free(t);
+		t = tune(2); /* in the second cell the default is best by far */
+		for (size_t k = 0; k < 5; k++) {
+			vt_tune_add(t, 0, 0, other[k]);
+			vt_tune_add(t, 1, 0, best[i][k]);
+			vt_tune_add(t, 0, 1, 100);
+			vt_tune_add(t, 1, 1, 300);
+		}
+		assert_int_equal(vt_tune_choose(t, 1, keep), best[i] == noisy ? 1 : 2);
+		done(t);
+	}
+}
+
 static void test_statistics(void **state)
 {
 	struct vt_tune *t = tune(1);
@@ -167,6 +201,7 @@ static void test_statistics(void **state)
 	assert_int_equal(s.median_ns, 50);
 	assert_int_equal(s.spread_ns, 40);
 	assert_int_equal(s.best_ns, 10);
+	assert_int_equal(s.low_ns, 30);
 	assert_int_equal(s.samples, 9);
 	assert_int_equal(vt_tune_least(t, 0), 0);
 	for (size_t c = 1; c < t->n_cands; c++)
@@ -221,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_candidates),
 		cmocka_unit_test(test_choices),
 		cmocka_unit_test(test_cover_of_random_times),
+		cmocka_unit_test(test_noise_chooses_nothing),
 		cmocka_unit_test(test_statistics),
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_limits),

@@ -8,6 +8,7 @@
 	X(inspect, "show what a model becomes, or what a profile store holds")                     \
 	X(run, "run an ONNX model and say how long it takes")                                      \
 	X(monitor, "count cache misses, instructions and bandwidth per tenant (eBPF)")             \
+	X(profile, "measure the layers of models on this machine")                                 \
 	X(bubble, "press on caches and memory, at one of five levels")                             \
 	X(top, "what runs here, who keeps its target, who presses on whom, second by second")      \
 	X(doctor, "what this machine has and lacks, and what to do about it")                      \

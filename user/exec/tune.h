@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tune.h - measure the layers of an engine, keep their best versions in the profile store.
+ *
+ * A layer is measured as it runs inside its model: before every sample each core reads through more
+ * memory than its L2 holds, so that weights come from further away, and then the layer's inputs are
+ * written anew, as the layer before it would have left them. Where the model has the same layer many
+ * times, samples go through all of them in turn, so that weights are as cold as in a whole run.
+ *
+ * Levels, core counts and candidates take turns, round after round, so that the drift of a shared
+ * machine meets all alike. After every round hopeless candidates drop out. What is known is put into
+ * the store after each layer, and every second within a long one: whoever is killed loses a second.
+ *
+ * Pressure needs cores for the bubble: the upper half of all. Above level 0 only counts that leave
+ * those free are measured. On more cores there is nobody left who could press; costs.c continues
+ * there with the slowdown of the largest count that was measured.
+ */
+#ifndef VT_EXEC_TUNE_H
+#define VT_EXEC_TUNE_H
+
+#include "exec/bubble.h"
+#include "exec/engine.h"
+#include "profile/profile.h"
+#include "sched/model.h"
+
+struct vt_tune_progress {
+	const char *layer;		  /* the node's name */
+	unsigned int layers, layers_done; /* distinct ones to be measured, of this engine */
+	double share;			  /* of the work of this engine, 0 .. 1 */
+};
+
+struct vt_tune_opts {
+	struct vt_cpuset cores;		/* those that may be used, the bubble's among them */
+	uint16_t points[VT_MAX_POINTS]; /* core counts to measure, ascending */
+	size_t n_points;
+	uint32_t levels;	 /* bit L: measure level L; level 0 always is */
+	bool quick;		 /* about a second a layer instead of six */
+	bool (*stop)(void *arg); /* true: put what is known and return -ECANCELED; may be NULL */
+	void (*progress)(void *arg, const struct vt_tune_progress *p); /* may be NULL */
+	void *arg;
+};
+
+struct vt_tuner;
+
+/** What a call did. */
+struct vt_tune_report {
+	unsigned int layers;   /* distinct signatures of the engine */
+	unsigned int known;    /* of those, already in the store as wanted */
+	unsigned int measured; /* of those, measured and kept now */
+	uint64_t samples;
+};
+
+/**
+ * vt_tuner_open - workers, bubble and its levels (about a second)
+ * @db: open for writing; stays the caller's
+ * -EINVAL: no core, a core that may not be used, more points than cores
+ */
+int vt_tuner_open(struct vt_tuner **ret, const struct vt_tune_opts *o, struct vt_profile *db,
+		  struct vt_err *e);
+void vt_tuner_close(struct vt_tuner *t); /* accepts NULL */
+
+/** vt_tuner_scale - the levels as found; all 0 without a core for the bubble */
+const struct vt_bubble_scale *vt_tuner_scale(const struct vt_tuner *t);
+
+/**
+ * vt_tune_known - does the store hold what @o asks of this layer? 1, 0 or negative
+ * That is: versions were chosen, and each has a time for every core count and level wanted.
+ */
+int vt_tune_known(const struct vt_tune_opts *o, struct vt_profile *db, const char *signature,
+		  struct vt_err *e);
+
+/**
+ * vt_tune_engine - measure every distinct layer that the store does not know
+ * Uses instance 0, whose memory is undefined afterwards. -ECANCELED when stopped.
+ */
+int vt_tune_engine(struct vt_tuner *t, struct vt_engine *eng, struct vt_tune_report *ret,
+		   struct vt_err *e);
+
+#endif

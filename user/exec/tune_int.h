@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tune_int.h - tune.c (which layers), tune_layer.c (rounds, store), tune_sample.c (one turn). */
+#ifndef VT_EXEC_TUNE_INT_H
+#define VT_EXEC_TUNE_INT_H
+
+#include "base/rng.h"
+#include "exec/tune.h"
+#include "kernels/tuner.h"
+
+#define VT_TUNE_INPUTS 16 /* computed inputs of a layer that are written anew */
+
+/** Piece of an instance's arena, and what a layer expects there. */
+struct vt_tune_input {
+	void *saved;
+	size_t bytes;
+};
+
+/** A distinct layer: one signature and all steps that have it. */
+struct vt_tune_layer {
+	struct vt_engine *eng;
+	char signature[VT_PROFILE_TEXT];
+	const int *steps;     /* ascending; the first is where its inputs were saved */
+	size_t n_steps, turn; /* turn: which step the next sample takes */
+	struct vt_tune_input in[VT_TUNE_INPUTS];
+	size_t n_in;
+};
+
+/** vt_tune_save_inputs - what the first step would read now; to be freed by vt_tune_free_inputs() */
+int vt_tune_save_inputs(struct vt_tune_layer *l, struct vt_err *e);
+void vt_tune_free_inputs(struct vt_tune_layer *l);
+
+/** A turn: some variants of one layer, one after the other, on one grant. */
+struct vt_tune_turn {
+	struct vt_work work;
+	struct vt_tune_layer *layer;
+	const void *sweep; /* VT_TUNE_SWEEP bytes to read before each sample */
+	const struct vt_variant *variant[VT_TUNE_CANDS];
+	uint64_t ns[VT_TUNE_CANDS]; /* written */
+	size_t n;
+};
+
+#define VT_TUNE_SWEEP ((size_t)4 << 20) /* twice the largest L2 of today's servers */
+
+/** vt_tune_turn - run it; errors as vt_pool_run() */
+int vt_tune_turn(struct vt_tune_turn *t, struct vt_pool *pool, const struct vt_cpuset *grant);
+
+struct vt_tune_cell {
+	uint16_t cores;
+	uint8_t level;
+};
+
+struct vt_tuner {
+	struct vt_tune_opts o;
+	struct vt_profile *db;
+	struct vt_pool *pool;
+	struct vt_bubble *bubble; /* NULL: no core for it */
+	struct vt_bubble_scale scale;
+	uint8_t level; /* that it blows at now */
+	float *sweep;
+	struct vt_rng rng;
+	struct vt_tune_cell cell[VT_TUNE_CELLS]; /* level 0 first */
+	size_t n_cells, n_alone;
+};
+
+/* A layer, and what is known of its candidates. */
+struct vt_tune_job {
+	struct vt_tuner *t;
+	struct vt_tune_layer layer;
+	struct vt_tune tune;
+	uint64_t samples, put_mono_ns;
+	uint32_t rounds;
+};
+
+/** vt_tune_cells - what is to be measured, level 0 first; returns how many */
+size_t vt_tune_cells(const struct vt_tune_opts *o, struct vt_tune_cell ret[VT_TUNE_CELLS]);
+/** vt_tune_find_cell - its index, or -1 */
+int vt_tune_find_cell(const struct vt_tune_cell *cell, size_t n, uint16_t cores, uint8_t level);
+/** vt_tune_cores - @n cores of the set: the first, or with @last the last */
+struct vt_cpuset vt_tune_cores(const struct vt_cpuset *all, unsigned int n, bool last);
+
+bool vt_tune_stopped(const struct vt_tuner *t);
+/** vt_tune_press - let the bubble blow at @level and settle */
+void vt_tune_press(struct vt_tuner *t, uint8_t level);
+/** vt_tune_measure - all rounds of a layer, into the store; -ECANCELED when stopped */
+int vt_tune_measure(struct vt_tune_job *j, struct vt_err *e);
+
+#endif
