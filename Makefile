@@ -12,6 +12,7 @@
 #   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan
 #   make bench          one layer, the scheduler, models beside ONNX Runtime:
 #                       bench-gemm, bench-sched, bench-ort (BENCH="--models resnet-50 --threads 1")
+#   make bench-variants models beside the bubble: XNNPACK's order, fastest alone, chosen by level, best measured
 #   make bench-sim      blocks per second of the simulator
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
@@ -205,6 +206,15 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
+# What choosing versions by pressure is worth; profiles first if the store lacks something.
+# make bench-variants VARIANTS_MODELS=bert-large VARIANTS="3 1 0,4" (rounds, cores, levels)
+VARIANTS_MODELS ?= mobilenet-v2 efficientnet-b0 googlenet resnet-50 bert-large
+VARIANTS_DB     ?= $(BUILD)/variants.db
+.PHONY: bench-variants
+bench-variants: $(O)/tests/bench/bench_variants $(O)/veltair
+	$(O)/veltair zoo --out $(BUILD)/zoo $(VARIANTS_MODELS)
+	$(O)/veltair profile --quick --db $(VARIANTS_DB) $(VARIANTS_MODELS:%=$(BUILD)/zoo/%.onnx)
+	for m in $(VARIANTS_MODELS); do $< $(VARIANTS_DB) $(BUILD)/zoo/$$m.onnx $(VARIANTS) || exit 1; done
 # Constants of this machine for a machine file of `veltair sim`.
 .PHONY: machine-probe
 machine-probe: $(O)/tests/bench/machine_probe
