@@ -18,6 +18,7 @@
 #include "cli/cmds.h"
 #include "cli/monitor.h"
 #include "cli/monitor_bw.h"
+#include "cli/monitor_listen.h"
 #include "monitor/names.h"
 #include "monitor/priv.h"
 
@@ -28,7 +29,7 @@ struct options {
 	uint64_t interval_ms, duration_s, top, depth, sample_hz, max_tenants;
 	enum vt_group group;
 	bool group_given, no_pin;
-	const char *pin_dir, *resctrl;
+	const char *pin_dir, *resctrl, *listen;
 	const struct vt_mon_format *format;
 	struct vt_event_overrides events;
 };
@@ -75,7 +76,8 @@ enum {
 	OPT_NO_PIN,
 	OPT_SAMPLE,
 	OPT_MAX,
-	OPT_RESCTRL
+	OPT_RESCTRL,
+	OPT_LISTEN
 };
 
 static const struct argp_option argp_options[] = {
@@ -93,6 +95,8 @@ static const struct argp_option argp_options[] = {
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the maps under DIR [" VT_MONITOR_PIN_DIR "]", 0},
 	{"no-pin", OPT_NO_PIN, NULL, 0, "pin nothing: bpftool finds the maps by id only", 0},
 	{"resctrl", OPT_RESCTRL, "DIR", 0, "where resctrl is mounted [/sys/fs/resctrl]", 0},
+	{"listen", OPT_LISTEN, "ADDR:PORT", 0,
+	 "print nothing, answer /metrics and /dashboard there; also unix:/PATH", 0},
 	{"json", OPT_JSON, NULL, 0, "one JSON object a line", 0},
 	{"csv", OPT_CSV, NULL, 0, "comma-separated values with a header", 0},
 	{0},
@@ -146,6 +150,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_PIN:
 		o->pin_dir = arg;
+		break;
+	case OPT_LISTEN:
+		o->listen = arg;
 		break;
 	case OPT_RESCTRL:
 		o->resctrl = arg;
@@ -398,8 +405,10 @@ int vt_cmd_monitor(int argc, char **argv)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	err = prepare(&s, &e);
-	if (!err)
+	err = s.o.listen ? start(&s, &e) : prepare(&s, &e);
+	if (!err && s.o.listen)
+		err = vt_monitor_listen(s.m, s.owner, s.o.listen, &stopped, &e);
+	else if (!err)
 		err = run(&s, &e);
 	vt_monitor_close(s.m);
 	vt_bw_free(s.bw);

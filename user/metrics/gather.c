@@ -144,3 +144,18 @@ int vt_gather_json(struct vt_gather *g, char **ret, size_t *len)
 
 	return answer(g, &x, vt_metrics_json, ret, len);
 }
+
+int vt_gather_tend(struct vt_gather *g, struct vt_err *e)
+{
+	int err;
+
+	pthread_mutex_lock(&g->lock);
+	err = look(g);
+	if (err)
+		vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
+	vt_monitor_events(g->o.monitor, NULL, NULL);
+	if (!err)
+		err = vt_monitor_tend(g->o.monitor, &g->snap, e);
+	pthread_mutex_unlock(&g->lock);
+	return err;
+}

@@ -34,4 +34,10 @@ int vt_gather_text(struct vt_gather *g, bool openmetrics, char **ret, size_t *le
 /** vt_gather_json - the state that page and top read */
 int vt_gather_json(struct vt_gather *g, char **ret, size_t *len);
 
+/**
+ * vt_gather_tend - for the owner of a monitor that no other thread reads: read it, hand out its rows
+ * anew where tenants have ended. Once a second or so.
+ */
+int vt_gather_tend(struct vt_gather *g, struct vt_err *e);
+
 #endif

@@ -166,11 +166,11 @@ const struct vt_family vt_monitor_families[] = {
 	 "What software counted where no hardware counter is to be had. Not misses, not cycles: "
 	 "compare it with itself only.",
 	 stand_ins, 0, 0},
-	{"counter", VT_INFO, "", "role, event, class, quality",
+	{"event", VT_INFO, "", "role, event, class, quality",
 	 "Which event stands behind a role on this machine: hw or sw, exact, approx, proxy or "
 	 "user.",
 	 counter_info, 0, 0},
-	{"counter_absent", VT_INFO, "", "role, reason", "Roles that nothing counts here, and why.",
+	{"event_absent", VT_INFO, "", "role, reason", "Roles that nothing counts here, and why.",
 	 counter_absent, 0, 0},
 	{"monitor_switches", VT_COUNTER, "", "", "Context switches that the BPF program saw.",
 	 switches, 0, 0},
@@ -196,7 +196,7 @@ void vt_metrics_page(FILE *out)
 	      "`GET /metrics` of `veltair serve` and of `veltair monitor --listen` answers in "
 	      "Prometheus text, or in OpenMetrics if the scraper\nasks for it. Units are base "
 	      "units. A value that nothing on the machine knows is absent, never 0; "
-	      "`veltair_counter_absent_info` says why.\nAt most 200 tenants have a label of their "
+	      "`veltair_event_absent_info` says why.\nAt most 200 tenants have a label of their "
 	      "own, all others are summed as `(other)`; label values are cut at 128 bytes.\n\n"
 	      "## Serving\n\n",
 	      out);

@@ -198,6 +198,9 @@ function tiles(s) {
   const d = (s.domains || []).slice().sort((a, b) => b.pressure - a.pressure)[0];
   $('t-press').textContent = d ? fix(d.pressure, 2) : '–';
   $('t-press-of').textContent = d ? `trust ${pct(d.confidence, 0)}` : '';
+  const cpu = (st) => (st.tenants || []).reduce((n, t) => n + t.cpu_s, 0);
+  $('t-cpu').textContent = near_dt && s.tenants && near.tenants ? fix(Math.max(0, cpu(s) - cpu(near)) / near_dt, 2) : '–';
+  $('t-cpu-of').textContent = s.tenants ? `cores, ${s.tenants.length} tenants` : 'the monitor is off';
   $('t-mem').textContent = s.rss_bytes ? si(s.rss_bytes) + 'B' : '–';
 }
 
@@ -286,7 +289,7 @@ function tenants(s) {
   }
   for (const th of table.tHead.rows[0].cells)
     th.setAttribute('aria-sort', th.dataset.key !== sortBy ? 'none' : sortUp ? 'ascending' : 'descending');
-  table.tBodies[0].replaceChildren(...rows.slice(0, 40).map((r) => {
+  table.tBodies[0].replaceChildren(...rows.slice(0, 20).map((r) => {
     const tr = el('tr'), name = el('td', r.name, 'name');
     name.title = r.name;
     tr.append(name, el('td', r.kind), el('td', fix(100 * r.cpu), 'n'));
@@ -297,7 +300,7 @@ function tenants(s) {
     }
     return tr;
   }));
-  note.textContent = rows.length > 40 ? `${rows.length - 40} more in /metrics` : '';
+  note.textContent = rows.length > 20 ? `${rows.length - 20} more in /metrics` : '';
 }
 
 function sentence(d) {
@@ -362,7 +365,7 @@ function link(up, text) {
 async function tick() {
   if (!paused && !document.hidden) {
     try {
-      const r = await fetch('dashboard/state', { cache: 'no-store', signal: AbortSignal.timeout(3000) });
+      const r = await fetch('/dashboard/state', { cache: 'no-store', signal: AbortSignal.timeout(3000) });
       if (!r.ok) throw new Error(`HTTP ${r.status}`);
       const s = await r.json();
       s.wall = Date.now();
