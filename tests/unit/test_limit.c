@@ -190,8 +190,9 @@ static void crossing_finds_the_limit(void **state)
 
 static void crossing_says_what_it_does_not_know(void **state)
 {
-	static const struct vt_slice all_met[] = {{10, 100, 100}, {13, 100, 99}};
-	static const struct vt_slice all_missed[] = {{10, 100, 90}, {8, 100, 40}};
+	static const struct vt_slice all_met[] = {{10, 100, 100}, {13, 100, 97}};
+	static const struct vt_slice all_missed[] = {{10, 100, 70}, {8, 100, 80}};
+	static const struct vt_slice far[] = {{10, 100, 100}};
 	static const struct vt_slice two[] = {{10, 100, 99}, {11, 100, 90}};
 	/* Two slices at one rate, a third that fell off the cliff: no slope to fit. */
 	static const struct vt_slice cliff[] = {{10, 100, 96}, {10, 100, 94}, {13, 100, 3}};
@@ -203,6 +204,7 @@ static void crossing_says_what_it_does_not_know(void **state)
 	vt_crossing_of(all_missed, 2, 0.95, 1, &c);
 	assert_true(c.rate_hz == 0 && !c.open);
 	assert_float_equal(vt_crossing_next(all_missed, 2, 0.95, 1), 8 / 1.33, 1e-6);
+	assert_float_equal(vt_crossing_next(far, 1, 0.95, 1), 17, 1e-6);
 	vt_crossing_of(two, 2, 0.95, 1, &c);
 	assert_true(c.rate_hz > 10 && c.rate_hz < 11 && c.low == 0 && isinf(c.high));
 	vt_crossing_of(cliff, 3, 0.95, 1, &c);

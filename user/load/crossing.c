@@ -11,6 +11,7 @@
 
 #define RESAMPLES 200
 #define STEP	  1.33
+#define STRIDE	  1.7 /* while the share is nowhere near the target */
 /* The fit leans this little on a slope of 6, for where all slices lie at one rate. */
 #define SLOPE	    6.0
 #define SLOPE_PRIOR 0.5
@@ -133,6 +134,15 @@ int vt_crossing_of(const struct vt_slice *slices, size_t n, double target, uint6
 	return 0;
 }
 
+static double worst_share(const struct vt_slice *s, size_t n)
+{
+	double worst = 1;
+
+	for (size_t i = 0; i < n; i++)
+		worst = fmin(worst, s[i].n ? (double)s[i].in_time / s[i].n : 0);
+	return worst;
+}
+
 double vt_crossing_next(const struct vt_slice *slices, size_t n, double target, double first_hz)
 {
 	static const double around[] = {1, 1.06, 0.95};
@@ -141,9 +151,10 @@ double vt_crossing_next(const struct vt_slice *slices, size_t n, double target, 
 	if (!n)
 		return first_hz;
 	if (b.met <= 0)
-		return b.missed / STEP;
+		return b.missed / (worst_share(slices, n) < 0.6 ? STRIDE : STEP);
 	if (isinf(b.missed))
-		return b.met * STEP;
+		return b.met *
+		       (worst_share(slices, n) > target + 0.7 * (1 - target) ? STRIDE : STEP);
 	if (b.missed > b.met * 1.15)
 		return sqrt(b.met * b.missed);
 	return within(cross(slices, n, target), &b) * around[n % 3];

@@ -41,8 +41,9 @@ int vt_crossing_of(const struct vt_slice *slices, size_t n, double target, uint6
 /**
  * vt_crossing_next - the rate to try next
  * @first_hz: where to begin; > 0
- * Steps of a third until the target was both met and missed, halving until those are close, then
- * on, just above and just below the crossing in turn.
+ * Steps of a third, or of seven tenths while the share is far from the target, until it was both met
+ * and missed; halving until those are close; then on, just above and just below the crossing in
+ * turn.
  */
 double vt_crossing_next(const struct vt_slice *slices, size_t n, double target, double first_hz);
 

@@ -1,0 +1,166 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `veltair bench` as a user meets it: tiny models, what it prints, what it leaves, what it refuses and how.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+dir=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+count=0 failed=0
+
+ok() { # ok NAME: the last command's status decides
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		tail -n 20 "$dir/err" | sed 's/^/# /'
+	fi
+}
+
+skip() { # skip NAME REASON
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+bench() {
+	"$veltair" bench "$@" >"$dir/out" 2>"$dir/err"
+}
+
+# refuses TEXT ARGUMENT...: exit status 2, one line on stderr with TEXT, nothing on stdout
+refuses() {
+	local text=$1 status
+	shift
+	bench "$@"
+	status=$?
+	[ $status = 2 ] && [ "$(grep -c . "$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err" && [ ! -s "$dir/out" ]
+	ok "refuses: $text"
+}
+
+json() { # json EXPRESSION: true of the JSON on stdout, named d
+	python3 -c "import json, sys; d = json.load(sys.stdin); sys.exit(not ($1))" <"$dir/out" 2>>"$dir/err"
+}
+
+"$veltair" zoo --tiny --out "$dir" mobilenet-v2 googlenet bert-large >/dev/null 2>"$dir/err"
+ok "tiny models are written"
+a=$dir/mobilenet-v2-tiny.onnx b=$dir/googlenet-tiny.onnx
+
+# ---- in this process ----
+
+bench --model "$a:1000" --model "$b=second:1000:2" --rate 50 --secs 0.5 --rounds 2 --json &&
+	json 'd["search"] is False and [m["name"] for m in d["models"]] == ["mobilenet-v2-tiny", "second"] and len(d["rows"]) == 1' &&
+	json 'all(s["offered"] == 25 and s["in_time"] + s["late"] + s["refused"] == 25 and s["failed"] == 0 for s in d["rows"][0]["slices"])' &&
+	json 'd["rows"][0]["p50_ms"] > 0 and d["rows"][0]["decide_p99_us"] > 0 and sum(d["rows"][0]["layer_runs_by_version"]) > 0'
+ok "a fixed rate: every request is accounted for"
+
+bench --model "$a:1000" --policy all --rate 40 --secs 0.3 --rounds 1 &&
+	[ "$(grep -cE '^(fcfs|edf|planaria|prema|veltair|layer|model)' "$dir/out")" -ge 8 ] && grep -q 'limit of veltair' "$dir/out" &&
+	grep -q 'round 1 of 1' "$dir/err"
+ok "--policy all: a row each, the limit beside them, progress meanwhile"
+
+bench --model "$a" --model "$dir/bert-large-tiny.onnx" --secs 0.4 --rounds 4 --csv --seed 7 &&
+	[ "$(wc -l <"$dir/out")" = 5 ] && head -n 1 "$dir/out" | grep -q '^row,engine,round,rate_hz,offered,in_time'
+ok "a search, as CSV: a line a slice"
+
+bench --model "$a" --secs 0.3 --rounds 3 --html "$dir/report.html" --plot "$dir/plots" --policy fcfs,veltair-full --fixed &&
+	grep -q 'fixed-4' "$dir/out" && grep -q '</html>' "$dir/report.html" && grep -q "<svg" "$dir/report.html" &&
+	! grep -qE '(src|href)=|https?://|@import|url\(' "$dir/report.html"
+ok "--html: one page, nothing in it is fetched; --fixed: hindsight's choices"
+if command -v gnuplot >/dev/null; then
+	[ -s "$dir/plots/rate.svg" ] && [ -s "$dir/plots/latency.svg" ] && [ -s "$dir/plots/pressure.svg" ]
+	ok "--plot draws"
+else
+	skip "--plot draws" "gnuplot is not installed"
+fi
+
+bench --model "$a:1000" --rate 20 --secs 1 --rounds 1 --json --aggressor 'while :; do :; done' --aggressor-period 0.2 &&
+	json 'd["rows"][0]["slices"][0]["offered"] == 20' && ! pgrep -g "$$" -f 'while :' >/dev/null
+ok "an aggressor beside it, and gone afterwards"
+
+# ---- peers ----
+
+# shellcheck disable=SC2016 # for the shell of the peer
+peer='sh -c "echo ready; while read id due; do [ \$due = 0 ] && echo \$id || echo \$id drop; done"'
+bench --model "$a:1000" --model "$b:1000" --peer "echo=$peer" --peer-deadlines --rate 100 --secs 0.3 --rounds 2 --json &&
+	json '[r["name"] for r in d["rows"]] == ["echo", "echo+drop"] and d["rows"][0]["share"] == 1 and d["rows"][1]["share"] == 0'
+ok "a peer answers lines, with and without deadlines"
+refuses "--peer dead: 'false' ended before it said 'ready'" --model "$a" --peer "dead=false" --rate 1
+refuses "--peer 'x': say NAME=COMMAND" --model "$a" --peer x
+
+# ---- a server ----
+
+cat >"$dir/server.py" <<'EOS'
+import http.server, json, socketserver, sys
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self, status, body):
+        self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def do_GET(self):
+        known = self.path == "/v2/models/m"
+        self.answer(200 if known else 404, json.dumps({"name": "m", "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [-1, 3, 4]}, {"name": "i", "datatype": "INT64", "shape": [5]}]}).encode())
+    def do_POST(self):
+        n = int(self.headers["Inference-Header-Content-Length"]); body = self.rfile.read(int(self.headers["Content-Length"]))
+        head = json.loads(body[:n])
+        sizes = [i["parameters"]["binary_data_size"] for i in head["inputs"]]
+        good = sizes == [48, 40] and len(body) == n + 88 and head["inputs"][0]["shape"] == [1, 3, 4] and head["parameters"]["binary_data_output"] is True
+        self.answer(200 if good else 400, b"{}")
+    def log_message(self, *a): pass
+class S(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True; request_queue_size = 128
+s = S(("127.0.0.1", 0), H)
+print(s.server_address[1], flush=True)
+s.serve_forever()
+EOS
+python3 "$dir/server.py" >"$dir/port" 2>/dev/null &
+server=$!
+for _ in $(seq 50); do [ -s "$dir/port" ] || sleep 0.1; done
+url=http://127.0.0.1:$(cat "$dir/port")
+bench --url "$url" --model m:1000 --rate 50 --secs 0.5 --rounds 2 --json &&
+	json 'd["rows"][0]["name"] == "http" and all(s["offered"] == 25 and s["failed"] == 0 for s in d["rows"][0]["slices"])'
+ok "over HTTP: binary tensors of the shapes that the metadata says"
+refuses "the server has no model 'none'" --url "$url" --model none --rate 1
+kill "$server"
+wait "$server" 2>/dev/null
+server=
+bench --url "$url" --model m --rate 1
+[ $? = 1 ] && [ "$(grep -c . "$dir/err")" = 1 ] && grep -q 'is the server running' "$dir/err"
+ok "a dead server is one line and status 1"
+refuses "say http://HOST:PORT or unix:PATH" --url ftp://x --model m --rate 1
+
+# ---- the limit ----
+
+bench --limit --model a:134 --model b:53 --alone 40,18 --json && json '24 < d["limit_hz"] < 26 and d["limit_run_to_end_hz"] < d["limit_hz"] < d["capacity_hz"]'
+ok "--limit computes what a queue allows"
+refuses "--alone: 1 times for 2 models" --limit --model a:134 --model b:53 --alone 40
+refuses "--limit needs --alone" --limit --model a:134
+
+# ---- bad input ----
+
+refuses "which models?" --rate 10
+refuses "no policy is called 'best'" --model "$a" --policy best --rate 10
+refuses "--rate must be a number" --model "$a" --rate 0
+refuses "--rate must be a number" --model "$a" --rate fast
+refuses "--qos must be auto" --model "$a" --qos 0
+refuses "a factor must be in 1x..1000x" --model "$a" --qos 0.5x
+refuses "the target must be auto or" --model "$a:0"
+refuses "the weight must be in" --model "$a:5:0"
+refuses "is given twice" --model "$a" --model "$a"
+refuses "--qos-share must be a number" --model "$a" --qos-share 1
+refuses "--rounds must be a whole number" --model "$a" --rounds 0
+refuses "--secs must be a number" --model "$a" --secs 0
+refuses "--instances must be a whole number" --model "$a" --instances 0
+refuses "--bubble must be a whole number" --model "$a" --bubble 5
+refuses "--aggressor-period without" --model "$a" --aggressor-period 5
+refuses "--cores 'x'" --model "$a" --cores x
+refuses "unexpected argument" --model "$a" mobilenet
+refuses "of the runtime in this process" --model m --url http://127.0.0.1:1 --monitor
+refuses "none.onnx" --model "$dir/none.onnx" --rate 1
+refuses "no-such.db" --model "$a" --profiles "$dir/no-such.db" --rate 1
+bench --model "$a:0.001" --rate 20 --secs 0.3 --rounds 1 --json && json 'd["rows"][0]["share"] == 0 and d["rows"][0]["slices"][0]["failed"] == 0'
+ok "a target that nothing can meet is measured, not an error"
+
+echo "1..$count"
+[ $failed = 0 ]

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench_cli.h - between the files of `veltair bench`:
+ *   bench.c         options
+ *   bench_setup.c   models, what is compared, times alone, targets, limits
+ *   bench_live.c    the runtime in this process as a target
+ *   bench_url.c     a server as a target: Open Inference Protocol, binary tensors
+ *   bench_noise.c   the bubble, or a command, that makes trouble beside it
+ *   bench_rounds.c  slices in turns, round by round
+ *   bench_report.c  table, JSON, CSV
+ *   bench_plot.c    pictures by gnuplot
+ *   bench_html.c    one page with its pictures in it
+ *
+ * What is compared are rows; rows that run on one engine (all policies of this process, a peer with
+ * and without deadlines) share its models' times alone and its queueing limit.
+ */
+#ifndef VT_CLI_BENCH_CLI_H
+#define VT_CLI_BENCH_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/cpuset.h"
+#include "load/crossing.h"
+#include "load/drive.h"
+#include "load/tally.h"
+#include "sched/model.h"
+#include "sched/policy.h"
+
+#define BENCH_MODELS  32u
+#define BENCH_ROWS    32u
+#define BENCH_ENGINES 8u
+#define BENCH_DECIDE  24u    /* buckets of decision times: < 2^i x 250 ns */
+#define BENCH_SAMPLES 20000u /* of pressure over time; every second one is dropped when full */
+
+/** `--model PATH[=NAME][:QOS_MS][:WEIGHT]` */
+struct bench_model {
+	char *path, *name;
+	double qos_ms; /* 0: auto */
+	double weight;
+};
+
+/** `--peer NAME=COMMAND` */
+struct bench_peer {
+	char *name, *command;
+};
+
+struct bench_opts {
+	struct bench_model model[BENCH_MODELS];
+	struct bench_peer peer[BENCH_ENGINES];
+	uint32_t n_models, n_peers;
+	const char *policies, *url, *profiles, *aggressor, *plot_dir, *html, *alone, *bubble_cores;
+	struct vt_cpuset cores;
+	double rate_hz; /* 0: search */
+	double share, secs, qos_ms, qos_factor, aggressor_period_s;
+	uint64_t rounds, seed, instances, bubble;
+	bool peer_deadlines, no_shed, monitor, limit, fixed, json, csv, has_bubble;
+};
+
+/** What the runtime counts; a slice has the difference of two. */
+struct bench_counts {
+	uint64_t blocks, conflicts, core_ns, least_core_ns;
+	uint64_t layer_runs[VT_MAX_VERSIONS];
+	uint64_t decide[BENCH_DECIDE];
+	double pressure_ppm_s, seconds; /* integral of the highest domain's, and over what */
+};
+
+/** A moment of a run, for pressure over time. */
+struct bench_sample {
+	double at_s; /* since the first slice */
+	uint32_t row, pressure_ppm;
+	float other_versions; /* share of the layers run since the last sample */
+	bool noise;	      /* bubble or aggressor on */
+};
+
+struct bench_slice {
+	double rate_hz;
+	uint32_t round;
+	struct vt_tally all;
+	uint32_t offered[BENCH_MODELS], in_time[BENCH_MODELS];
+	struct bench_counts counts;
+};
+
+struct bench;
+
+/** Something that runs models: this process, a server, processes of a peer. */
+struct bench_engine {
+	const char *name, *what; /* "in process", "over HTTP", "a process per model" */
+	struct vt_target target;
+	/* All three may be NULL. counts: since the start; look: a moment, cheap. */
+	void (*counts)(void *self, struct bench_counts *ret);
+	void (*look)(void *self, uint32_t *pressure_ppm, uint64_t layer_runs[VT_MAX_VERSIONS]);
+	const char *(*trouble)(void *self);
+	/* ready - targets of the models are known now; called once, after all times alone */
+	int (*ready)(struct bench *b, struct bench_engine *g, struct vt_err *e);
+	void (*close)(void *self);
+	void *self;
+	const uint64_t *qos_ns; /* of the models, once they are known */
+	double alone_ms[BENCH_MODELS], best_ms[BENCH_MODELS]; /* median and best */
+	double limit_hz, limit_plain_hz, capacity_hz; /* limit: with preemption, and without */
+	/* Least core time over all cores, were scaling free; 0: not known. And the limit at that. */
+	double ideal_ms[BENCH_MODELS], ideal_limit_hz;
+};
+
+/** One line of the table. */
+struct bench_row {
+	char name[64];
+	struct bench_engine *engine;
+	/* Before each of its slices: policy, deadlines. May be NULL. */
+	int (*prepare)(struct bench_row *r, struct vt_err *e);
+	const struct vt_policy *policy;
+	int fixed_level; /* versions of this level whatever the pressure; -1: free */
+	bool deadlines;
+	struct bench_slice *slices; /* [rounds] */
+	uint32_t n_slices;
+
+	/* Results, from slices at rates within a tenth of the answer (or all at a fixed rate). */
+	struct vt_crossing at;
+	struct vt_tally all;
+	double worst_share;
+	struct bench_counts counts;
+};
+
+struct bench {
+	const struct bench_opts *o;
+	struct bench_engine engine[BENCH_ENGINES];
+	struct bench_row row[BENCH_ROWS];
+	uint32_t n_engines, n_rows;
+	double upto[BENCH_MODELS];
+	uint64_t qos_ns[BENCH_MODELS];
+	double secs; /* of a slice */
+	bool realtime;
+	struct bench_sample *sample;
+	uint32_t n_samples, sample_every;
+	struct bench_noise *noise;
+	uint64_t start_mono_ns;
+	volatile int stop; /* SIGINT: report what there is */
+};
+
+/* bench_setup.c */
+int bench_setup(struct bench *b, const struct bench_opts *o, struct vt_err *e);
+void bench_fini(struct bench *b);
+/** bench_limits - capacity and limits of @g for the targets of @b; -ENOMEM */
+int bench_limits(const struct bench *b, struct bench_engine *g, struct vt_err *e);
+/** bench_limit_only - `--limit`: from --alone and --model NAME:QOS:WEIGHT, nothing is run */
+int bench_limit_only(const struct bench_opts *o, struct vt_err *e);
+
+/** bench_weights - cumulated weights of the models */
+void bench_weights(const struct bench_opts *o, double *upto);
+
+/* bench_live.c: sets alone_ms itself; its target works after ready() */
+int bench_live_open(struct bench *b, struct bench_engine *g, struct vt_err *e);
+int bench_live_prepare(struct bench_row *r, struct vt_err *e);
+
+/* bench_url.c */
+int bench_url_open(struct bench *b, struct bench_engine *g, struct vt_err *e);
+
+/* bench_noise.c */
+int bench_noise_open(struct bench_noise **ret, const struct bench_opts *o, struct vt_err *e);
+/** bench_noise_tick - start or stop it if its time has come; returns whether it is on */
+bool bench_noise_tick(struct bench_noise *n, uint64_t now_mono_ns);
+void bench_noise_close(struct bench_noise *n); /* accepts NULL */
+
+/* bench_rounds.c */
+int bench_rounds(struct bench *b, struct vt_err *e);
+/** bench_decide_ns - percentile @p of the decisions of @c, an upper bound; 0 if there were none */
+double bench_decide_ns(const struct bench_counts *c, double p);
+
+/* bench_report.c */
+void bench_report_table(struct bench *b);
+int bench_report_json(struct bench *b);
+void bench_report_csv(struct bench *b);
+
+/* bench_plot.c, bench_html.c */
+int bench_plot(struct bench *b, struct vt_err *e);
+int bench_html(struct bench *b, struct vt_err *e);
+
+#endif

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+/* bench_report.c - a table for people, JSON and CSV for programs. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/bench_cli.h"
+
+static double conflict_share(const struct bench_counts *c)
+{
+	return c->blocks ? (double)c->conflicts / (double)c->blocks : 0;
+}
+
+static double efficiency(const struct bench_counts *c)
+{
+	return c->core_ns ? (double)c->least_core_ns / (double)c->core_ns : 0;
+}
+
+static double other_versions(const struct bench_counts *c)
+{
+	uint64_t all = 0;
+
+	for (unsigned int v = 0; v < VT_MAX_VERSIONS; v++)
+		all += c->layer_runs[v];
+	return all ? 1 - (double)c->layer_runs[0] / (double)all : 0;
+}
+
+static double pressure(const struct bench_counts *c)
+{
+	return c->seconds > 0 ? c->pressure_ppm_s / c->seconds / 1e6 : 0;
+}
+
+/* ---- table -------------------------------------------------------------------------------- */
+
+static void print_engines(const struct bench *b)
+{
+	const struct bench_opts *o = b->o;
+
+	printf("%-14s %9s", "model", "target ms");
+	for (uint32_t g = 0; g < b->n_engines; g++)
+		printf("  %12.12s ms", b->engine[g].name);
+	printf("  (alone: median)\n");
+	for (uint32_t m = 0; m < o->n_models; m++) {
+		printf("%-14.14s %9.2f", o->model[m].name, (double)b->qos_ns[m] / 1e6);
+		for (uint32_t g = 0; g < b->n_engines; g++)
+			printf("  %15.2f", b->engine[g].alone_ms[m]);
+		putchar('\n');
+	}
+	for (uint32_t g = 0; g < b->n_engines; g++)
+		printf("limit of %s, %s: %.1f requests/s (%.1f if what has begun runs to its end; "
+		       "%.1f with no deadline)\n",
+		       b->engine[g].name, b->engine[g].what, b->engine[g].limit_hz,
+		       b->engine[g].limit_plain_hz, b->engine[g].capacity_hz);
+	for (uint32_t g = 0; g < b->n_engines; g++)
+		if (b->engine[g].ideal_limit_hz > 0)
+			printf("  %.1f were a request as cheap on all cores together as on the "
+			       "cheapest number of them\n",
+			       b->engine[g].ideal_limit_hz);
+}
+
+static void print_rate(const struct bench *b, const struct bench_row *r)
+{
+	if (b->o->rate_hz > 0)
+		printf(" %7.1f             ", r->at.rate_hz);
+	else if (r->at.rate_hz <= 0)
+		printf(" <%6.1f             ", r->slices[r->n_slices - 1].rate_hz);
+	else if (r->at.open)
+		printf(" >%6.1f             ", r->at.rate_hz);
+	else if (isinf(r->at.high))
+		printf(" %7.1f             ", r->at.rate_hz);
+	else
+		printf(" %7.1f %5.1f..%-5.1f", r->at.rate_hz, r->at.low, r->at.high);
+}
+
+static void print_row(const struct bench *b, struct bench_row *r)
+{
+	struct vt_tally *t = &r->all;
+
+	printf("%-16.16s", r->name);
+	if (!r->n_slices) {
+		puts("  no slice");
+		return;
+	}
+	print_rate(b, r);
+	printf(" %6.0f %6.1f %6.1f %7.2f %7.2f %7.2f %7.2f",
+	       r->engine->limit_hz > 0 ? 100 * r->at.rate_hz / r->engine->limit_hz : 0,
+	       100 * vt_tally_share(t), 100 * r->worst_share, vt_tally_mean_ms(t),
+	       vt_tally_ms(t, 0.5), vt_tally_ms(t, 0.95), vt_tally_ms(t, 0.99));
+	if (r->engine->counts)
+		printf(" %6.1f %6.1f %6.1f %6.1f %7.1f", 100 * conflict_share(&r->counts),
+		       100 * efficiency(&r->counts), 100 * other_versions(&r->counts),
+		       100 * pressure(&r->counts), bench_decide_ns(&r->counts, 0.99) / 1e3);
+	putchar('\n');
+}
+
+/** Say what makes the numbers worth less. */
+static void print_warnings(const struct bench *b)
+{
+	uint64_t late = 0, offered = 0, worst = 0, failed = 0;
+
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		const struct bench_row *r = &b->row[i];
+
+		late += r->all.late_sends;
+		failed += r->all.failed;
+		worst = r->all.max_late_send_ns > worst ? r->all.max_late_send_ns : worst;
+		for (uint32_t k = 0; k < r->n_slices; k++)
+			offered += r->slices[k].all.offered;
+		if (r->engine->trouble && *r->engine->trouble(r->engine->self))
+			printf("%s: %s\n", r->name, r->engine->trouble(r->engine->self));
+	}
+	if (failed)
+		printf("%llu requests failed\n", (unsigned long long)failed);
+	if (late)
+		printf("the generator itself was late by more than 1 ms for %llu of %llu requests, "
+		       "%.1f ms at most: the machine is not quiet\n",
+		       (unsigned long long)late, (unsigned long long)offered, (double)worst / 1e6);
+	if (!b->realtime)
+		puts("the generator has no real-time priority (root, or RLIMIT_RTPRIO): it may be "
+		     "late when all cores are busy");
+}
+
+void bench_report_table(struct bench *b)
+{
+	const struct bench_opts *o = b->o;
+
+	print_engines(b);
+	printf("\n%s, slices of %.1f s, %u round%s in turns, seed %llu\n",
+	       o->rate_hz > 0 ? "fixed rate" : "highest rate with the share in time", b->secs,
+	       b->row[0].n_slices, b->row[0].n_slices == 1 ? "" : "s", (unsigned long long)o->seed);
+	printf("%-16s %7s %12s %6s %6s %6s %7s %7s %7s %7s %6s %6s %6s %6s %7s\n", "", "req/s",
+	       "95 % range ", "lim %", "QoS %", "worst", "mean ms", "p50", "p95", "p99", "confl%",
+	       "eff %", "vers%", "pres%", "dec us");
+	for (uint32_t i = 0; i < b->n_rows; i++)
+		print_row(b, &b->row[i]);
+	print_warnings(b);
+}
+
+/* ---- JSON --------------------------------------------------------------------------------- */
+
+static json_t *model_json(const struct bench *b, uint32_t m)
+{
+	const struct bench_model *x = &b->o->model[m];
+
+	return json_pack("{s:s s:s s:f s:f}", "name", x->name, "path", x->path, "qos_ms",
+			 (double)b->qos_ns[m] / 1e6, "weight", x->weight);
+}
+
+static json_t *engine_json(const struct bench *b, const struct bench_engine *g)
+{
+	json_t *alone = json_array(), *best = json_array();
+
+	for (uint32_t m = 0; m < b->o->n_models; m++) {
+		json_array_append_new(alone, json_real(g->alone_ms[m]));
+		json_array_append_new(best, json_real(g->best_ms[m]));
+	}
+	return json_pack("{s:s s:s s:o s:o s:f s:f s:f s:f}", "name", g->name, "what", g->what,
+			 "alone_ms", alone, "alone_best_ms", best, "limit_hz", g->limit_hz,
+			 "limit_run_to_end_hz", g->limit_plain_hz, "capacity_hz", g->capacity_hz,
+			 "limit_ideal_scaling_hz", g->ideal_limit_hz);
+}
+
+static json_t *slices_json(const struct bench *b, const struct bench_row *r)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < r->n_slices; i++) {
+		const struct bench_slice *s = &r->slices[i];
+		json_t *models = json_array();
+
+		for (uint32_t m = 0; m < b->o->n_models; m++)
+			json_array_append_new(models,
+					      json_pack("{s:i s:i}", "offered", (int)s->offered[m],
+							"in_time", (int)s->in_time[m]));
+		json_array_append_new(list, json_pack("{s:i s:f s:I s:I s:I s:I s:I s:f s:o}",
+						      "round", (int)s->round, "rate_hz", s->rate_hz,
+						      "offered", (json_int_t)s->all.offered,
+						      "in_time", (json_int_t)s->all.in_time, "late",
+						      (json_int_t)s->all.late, "refused",
+						      (json_int_t)s->all.refused, "failed",
+						      (json_int_t)s->all.failed, "mean_ms",
+						      vt_tally_mean_ms(&s->all), "models", models));
+	}
+	return list;
+}
+
+static json_t *row_json(const struct bench *b, struct bench_row *r)
+{
+	struct vt_tally *t = &r->all;
+	json_t *j = json_pack("{s:s s:s s:f s:b s:f s:f s:f s:f s:f s:f s:I s:I s:f s:o}", "name",
+			      r->name, "engine", r->engine->name, "rate_hz", r->at.rate_hz, "open",
+			      (int)r->at.open, "share", vt_tally_share(t), "worst_share",
+			      r->worst_share, "mean_ms", vt_tally_mean_ms(t), "p50_ms",
+			      vt_tally_ms(t, 0.5), "p95_ms", vt_tally_ms(t, 0.95), "p99_ms",
+			      vt_tally_ms(t, 0.99), "failed", (json_int_t)t->failed, "late_sends",
+			      (json_int_t)t->late_sends, "max_late_send_ms",
+			      (double)t->max_late_send_ns / 1e6, "slices", slices_json(b, r));
+
+	if (b->o->rate_hz <= 0 && !isinf(r->at.high) && r->at.rate_hz > 0) {
+		json_object_set_new(j, "low_95_hz", json_real(r->at.low));
+		json_object_set_new(j, "high_95_hz", json_real(r->at.high));
+	}
+	if (r->engine->counts) {
+		json_t *versions = json_array();
+
+		for (unsigned int v = 0; v < VT_MAX_VERSIONS; v++)
+			json_array_append_new(versions,
+					      json_integer((json_int_t)r->counts.layer_runs[v]));
+		json_object_set_new(j, "conflicts", json_real(conflict_share(&r->counts)));
+		json_object_set_new(j, "cpu_efficiency", json_real(efficiency(&r->counts)));
+		json_object_set_new(j, "pressure", json_real(pressure(&r->counts)));
+		json_object_set_new(j, "layer_runs_by_version", versions);
+		json_object_set_new(j, "decide_p99_us",
+				    json_real(bench_decide_ns(&r->counts, 0.99) / 1e3));
+	}
+	return j;
+}
+
+int bench_report_json(struct bench *b)
+{
+	json_t *models = json_array(), *engines = json_array(), *rows = json_array(), *root;
+	int rc;
+
+	for (uint32_t m = 0; m < b->o->n_models; m++)
+		json_array_append_new(models, model_json(b, m));
+	for (uint32_t g = 0; g < b->n_engines; g++)
+		json_array_append_new(engines, engine_json(b, &b->engine[g]));
+	for (uint32_t i = 0; i < b->n_rows; i++)
+		json_array_append_new(rows, row_json(b, &b->row[i]));
+	root = json_pack("{s:b s:f s:f s:I s:I s:b s:o s:o s:o}", "search", b->o->rate_hz <= 0,
+			 "qos_share", b->o->share, "secs", b->secs, "rounds",
+			 (json_int_t)b->o->rounds, "seed", (json_int_t)b->o->seed, "realtime",
+			 (int)b->realtime, "models", models, "engines", engines, "rows", rows);
+	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
+	putchar('\n');
+	json_decref(root);
+	return rc || fflush(stdout) ? -EIO : 0;
+}
+
+/* ---- CSV ---------------------------------------------------------------------------------- */
+
+void bench_report_csv(struct bench *b)
+{
+	puts("row,engine,round,rate_hz,offered,in_time,late,refused,failed,mean_ms,p50_ms,p95_ms,"
+	     "p99_ms,blocks,conflicts,core_ms,late_sends");
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		const struct bench_row *r = &b->row[i];
+
+		for (uint32_t k = 0; k < r->n_slices; k++) {
+			struct bench_slice *s = &r->slices[k];
+			struct vt_tally *t = &s->all;
+
+			printf("%s,%s,%u,%.4f,%llu,%llu,%llu,%llu,%llu,%.4f,%.4f,%.4f,%.4f,%llu,"
+			       "%llu,%.3f,%llu\n",
+			       r->name, r->engine->name, s->round, s->rate_hz,
+			       (unsigned long long)t->offered, (unsigned long long)t->in_time,
+			       (unsigned long long)t->late, (unsigned long long)t->refused,
+			       (unsigned long long)t->failed, vt_tally_mean_ms(t),
+			       vt_tally_ms(t, 0.5), vt_tally_ms(t, 0.95), vt_tally_ms(t, 0.99),
+			       (unsigned long long)s->counts.blocks,
+			       (unsigned long long)s->counts.conflicts,
+			       (double)s->counts.core_ns / 1e6, (unsigned long long)t->late_sends);
+		}
+	}
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+/* bench_rounds.c - slices in turns: every row once a round, so that a machine that drifts drifts for all. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/bench_cli.h"
+#include "cli/cli.h"
+
+#define SAMPLE_NS  (50 * VT_NS_PER_MS)
+#define FIRST_RATE 0.7 /* of the queueing limit */
+#define NEAR	   1.1 /* slices at rates within this factor of the answer describe it */
+
+/** What a tick of the generator needs. */
+struct watch {
+	struct bench *b;
+	struct bench_row *row;
+	struct bench_counts *counts; /* pressure_ppm_s and seconds are summed here */
+	uint64_t last_mono_ns, layer_runs[VT_MAX_VERSIONS];
+};
+
+/* ---- pressure over time ------------------------------------------------------------------- */
+
+static void keep_sample(struct bench *b, const struct bench_sample *s)
+{
+	if (b->n_samples == BENCH_SAMPLES) {
+		/* A long run: half as many, twice as far apart. */
+		for (uint32_t i = 0; i < BENCH_SAMPLES / 2; i++)
+			b->sample[i] = b->sample[2 * i];
+		b->n_samples = BENCH_SAMPLES / 2;
+	}
+	b->sample[b->n_samples++] = *s;
+}
+
+/** Share of layers run since the last look whose version is not the one fastest alone. */
+static float other_versions(struct watch *w, const uint64_t *runs)
+{
+	uint64_t all = 0, other = 0;
+
+	for (unsigned int v = 0; v < VT_MAX_VERSIONS; v++) {
+		all += runs[v] - w->layer_runs[v];
+		other += v ? runs[v] - w->layer_runs[v] : 0;
+		w->layer_runs[v] = runs[v];
+	}
+	return all ? (float)other / (float)all : 0;
+}
+
+static void tick(void *arg, uint64_t now)
+{
+	struct watch *w = arg;
+	struct bench_sample s = {.row = (uint32_t)(w->row - w->b->row)};
+	uint64_t runs[VT_MAX_VERSIONS];
+	double since_s = w->last_mono_ns ? (double)(now - w->last_mono_ns) / 1e9 : 0;
+
+	s.noise = bench_noise_tick(w->b->noise, now);
+	if (!w->row->engine->look)
+		return;
+	w->row->engine->look(w->row->engine->self, &s.pressure_ppm, runs);
+	s.at_s = (double)(now - w->b->start_mono_ns) / 1e9;
+	s.other_versions = other_versions(w, runs);
+	w->counts->pressure_ppm_s += since_s * s.pressure_ppm;
+	w->counts->seconds += since_s;
+	if (w->last_mono_ns)
+		keep_sample(w->b, &s);
+	w->last_mono_ns = now;
+}
+
+/* ---- one slice ---------------------------------------------------------------------------- */
+
+static void subtract(struct bench_counts *a, const struct bench_counts *b)
+{
+	a->blocks -= b->blocks;
+	a->conflicts -= b->conflicts;
+	a->core_ns -= b->core_ns;
+	a->least_core_ns -= b->least_core_ns;
+	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
+		a->layer_runs[i] -= b->layer_runs[i];
+	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
+		a->decide[i] -= b->decide[i];
+}
+
+static void add(struct bench_counts *a, const struct bench_counts *b)
+{
+	a->blocks += b->blocks;
+	a->conflicts += b->conflicts;
+	a->core_ns += b->core_ns;
+	a->least_core_ns += b->least_core_ns;
+	a->pressure_ppm_s += b->pressure_ppm_s;
+	a->seconds += b->seconds;
+	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
+		a->layer_runs[i] += b->layer_runs[i];
+	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
+		a->decide[i] += b->decide[i];
+}
+
+static void count_models(struct bench_slice *s, const struct vt_drive *d, const uint64_t *qos_ns)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		const struct vt_shot *x = &d->shots[i];
+
+		s->offered[x->tenant]++;
+		s->in_time[x->tenant] += x->how == VT_SHOT_DONE &&
+					 x->end_mono_ns <= x->at_mono_ns + qos_ns[x->tenant];
+	}
+}
+
+static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, double rate,
+		     struct vt_err *e)
+{
+	struct bench_slice *s = &r->slices[r->n_slices];
+	struct bench_engine *g = r->engine;
+	struct bench_counts before;
+	struct watch w = {.b = b, .row = r, .counts = &s->counts};
+	struct vt_drive_cfg cfg = {.rate_hz = rate,
+				   .secs = b->secs,
+				   .seed = b->o->seed + round,
+				   .upto = b->upto,
+				   .n_tenants = b->o->n_models,
+				   .tick = tick,
+				   .arg = &w,
+				   .tick_ns = SAMPLE_NS,
+				   .stop = &b->stop};
+	struct vt_drive d = {0};
+	int rc = r->prepare ? r->prepare(r, e) : 0;
+
+	if (rc)
+		return rc;
+	if (g->counts)
+		g->counts(g->self, &before);
+	rc = vt_drive_run(&g->target, &cfg, &d, e);
+	if (rc == -ETIMEDOUT)
+		return vt_fail_at(e, "%s at %.2f requests/s", r->name, rate); /* d.shots stays */
+	if (!rc && g->counts) {
+		struct bench_counts after;
+
+		g->counts(g->self, &after);
+		after.pressure_ppm_s = s->counts.pressure_ppm_s;
+		after.seconds = s->counts.seconds;
+		subtract(&after, &before);
+		s->counts = after;
+	}
+	if (!rc && vt_tally_add(&s->all, &d, b->qos_ns, UINT32_MAX))
+		rc = vt_fail(e, -ENOMEM, "no memory for latencies");
+	if (!rc) {
+		s->rate_hz = rate;
+		s->round = round;
+		count_models(s, &d, b->qos_ns);
+		r->n_slices++;
+	}
+	free(d.shots);
+	return rc;
+}
+
+/* ---- rates -------------------------------------------------------------------------------- */
+
+static uint32_t slices_of(const struct bench_row *r, struct vt_slice *ret)
+{
+	for (uint32_t i = 0; i < r->n_slices; i++)
+		ret[i] = (struct vt_slice){r->slices[i].rate_hz, (uint32_t)r->slices[i].all.offered,
+					   (uint32_t)r->slices[i].all.in_time};
+	return r->n_slices;
+}
+
+static double next_rate(const struct bench *b, const struct bench_row *r, struct vt_slice *room)
+{
+	double first = r->engine->limit_hz > 0 ? r->engine->limit_hz : r->engine->capacity_hz;
+
+	if (b->o->rate_hz > 0)
+		return b->o->rate_hz;
+	return vt_crossing_next(room, slices_of(r, room), b->o->share, FIRST_RATE * first);
+}
+
+/* ---- results ------------------------------------------------------------------------------ */
+
+static bool near(double rate, double answer)
+{
+	return rate <= answer * NEAR && rate >= answer / NEAR;
+}
+
+static int merge(struct bench_row *r, const struct bench_slice *s, uint32_t n_models,
+		 uint32_t *offered, uint32_t *in_time)
+{
+	struct vt_tally *t = &r->all;
+	size_t n = t->n + s->all.n;
+	float *ms = realloc(t->ms, (n + 1) * sizeof(*ms));
+
+	if (!ms)
+		return -ENOMEM;
+	t->ms = ms;
+	memcpy(t->ms + t->n, s->all.ms, s->all.n * sizeof(*ms));
+	t->n = t->cap = n;
+	t->sorted = 0;
+	t->offered += s->all.offered;
+	t->in_time += s->all.in_time;
+	t->late += s->all.late;
+	t->refused += s->all.refused;
+	t->failed += s->all.failed;
+	t->sum_ms += s->all.sum_ms;
+	for (uint32_t m = 0; m < n_models; m++) {
+		offered[m] += s->offered[m];
+		in_time[m] += s->in_time[m];
+	}
+	add(&r->counts, &s->counts);
+	return 0;
+}
+
+/** The slice closest to the answer, for rows that have none near it. */
+static uint32_t closest(const struct bench_row *r, double answer)
+{
+	uint32_t best = 0;
+
+	for (uint32_t i = 1; i < r->n_slices; i++)
+		if (fabs(log(r->slices[i].rate_hz / answer)) <
+		    fabs(log(r->slices[best].rate_hz / answer)))
+			best = i;
+	return best;
+}
+
+static int conclude(struct bench *b, struct bench_row *r, struct vt_slice *room, struct vt_err *e)
+{
+	uint32_t offered[BENCH_MODELS] = {0}, in_time[BENCH_MODELS] = {0}, used = 0, only;
+	double answer;
+
+	if (!r->n_slices)
+		return 0;
+	if (vt_crossing_of(room, slices_of(r, room), b->o->share, b->o->seed, &r->at))
+		return vt_fail(e, -ENOMEM, "no memory");
+	if (b->o->rate_hz > 0)
+		r->at = (struct vt_crossing){b->o->rate_hz, b->o->rate_hz, b->o->rate_hz, false};
+	answer = r->at.rate_hz > 0 ? r->at.rate_hz : r->slices[r->n_slices - 1].rate_hz;
+	only = closest(r, answer);
+	for (uint32_t i = 0; i < r->n_slices; i++)
+		used += near(r->slices[i].rate_hz, answer);
+	for (uint32_t i = 0; i < r->n_slices; i++)
+		if ((used ? near(r->slices[i].rate_hz, answer) : i == only) &&
+		    merge(r, &r->slices[i], b->o->n_models, offered, in_time))
+			return vt_fail(e, -ENOMEM, "no memory for latencies");
+	r->worst_share = 1;
+	for (uint32_t m = 0; m < b->o->n_models; m++)
+		if (offered[m])
+			r->worst_share =
+				fmin(r->worst_share, (double)in_time[m] / (double)offered[m]);
+	/* Lateness of the generator is the machine's, not the rate's: of all slices. */
+	for (uint32_t i = 0; i < r->n_slices; i++) {
+		const struct vt_tally *t = &r->slices[i].all;
+
+		r->all.late_sends += t->late_sends;
+		if (t->max_late_send_ns > r->all.max_late_send_ns)
+			r->all.max_late_send_ns = t->max_late_send_ns;
+	}
+	return 0;
+}
+
+double bench_decide_ns(const struct bench_counts *c, double p)
+{
+	uint64_t n = 0, seen = 0;
+
+	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
+		n += c->decide[i];
+	for (unsigned int i = 0; i < BENCH_DECIDE && n; i++) {
+		seen += c->decide[i];
+		if ((double)seen >= p * (double)n)
+			return 250.0 * (double)(1ull << i);
+	}
+	return 0;
+}
+
+/* ---- rounds ------------------------------------------------------------------------------- */
+
+static int run_round(struct bench *b, uint32_t round, struct vt_slice *room,
+		     struct vt_progress *progress, struct vt_err *e)
+{
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		/* Forwards, then backwards: none always runs after the same other. */
+		struct bench_row *r = &b->row[round % 2 ? b->n_rows - 1 - i : i];
+		double rate = next_rate(b, r, room);
+		const struct bench_slice *s = &r->slices[r->n_slices];
+		char detail[128];
+		int rc = run_slice(b, r, round, rate, e);
+
+		if (rc)
+			return rc;
+		snprintf(detail, sizeof(detail), "round %u of %u, %s at %.1f/s: %.1f %% in time",
+			 round + 1, (unsigned int)b->o->rounds, r->name, rate,
+			 100 * vt_tally_share(&s->all));
+		vt_progress_update(progress, round * b->n_rows + i + 1, detail);
+	}
+	return 0;
+}
+
+int bench_rounds(struct bench *b, struct vt_err *e)
+{
+	struct vt_slice *room = calloc(b->o->rounds, sizeof(*room));
+	struct vt_progress progress;
+	int rc = room ? 0 : vt_fail(e, -ENOMEM, "no memory");
+
+	vt_progress_init(&progress, "bench", b->o->rounds * b->n_rows);
+	b->start_mono_ns = vt_now_mono_ns();
+	for (uint32_t round = 0; round < b->o->rounds && !rc; round++)
+		rc = run_round(b, round, room, &progress, e);
+	vt_progress_fini(&progress);
+	/* Told to stop: what has been measured is still worth showing. */
+	if (rc == -EINTR)
+		rc = b->row[0].n_slices ? 0 : vt_fail(e, -EINTR, "stopped before the first slice");
+	for (uint32_t i = 0; i < b->n_rows && !rc; i++)
+		rc = conclude(b, &b->row[i], room, e);
+	free(room);
+	return rc;
+}

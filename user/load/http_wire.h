@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_wire.h - between http.c and http_wire.c. Internal to load/. */
+#ifndef VT_LOAD_HTTP_WIRE_H
+#define VT_LOAD_HTTP_WIRE_H
+
+#include <sys/socket.h>
+
+#include "load/http.h"
+
+/** vt_http_resolve - -EINVAL with the resolver's reason */
+int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, socklen_t *len,
+		    struct vt_err *e);
+
+#endif
