@@ -225,6 +225,33 @@ static void test_profiled(void **state)
 	vt_profile_close(p);
 }
 
+/* The bubble needs cores: on all of them only level 0 can be measured. */
+static void test_all_cores_are_slowed_as_fewer(void **state)
+{
+	static const uint64_t one[VT_LEVELS] = {1000, 1500, 0, 3000, 4000};
+	static const uint64_t two[VT_LEVELS] = {600, 900, 900, 1800, 2400};
+	static const uint16_t counts[] = {1, 2};
+	struct vt_profile *p = new_store();
+	struct vt_costs c = {0};
+	struct vt_err e = {0};
+
+	for (int i = 0; i < eng->n_steps; i++) {
+		const char *name = is_matrix(i) ? "f32_gemm_mouter" : "any_c8";
+
+		for (uint8_t s = 0; s < VT_LEVELS; s++)
+			if (one[s])
+				put(p, i, name, 1, s, one[s]);
+		put(p, i, name, 2, 0, two[0]);
+	}
+	if (vt_costs_profiled(&c, eng, p, "tiny", 0, counts, 2, &e))
+		fail_msg("%s", e.msg);
+	for (unsigned int s = 0; s < VT_LEVELS; s++)
+		assert_int_equal(vt_model_ns(&c.model, 0, 0, s, 1), two[s]);
+	assert_int_equal(vt_model_ns(&c.model, 0, 0, 2, 0), 1500);
+	vt_costs_fini(&c);
+	vt_profile_close(p);
+}
+
 /* Nothing kept, as after a kill: the fastest alone stands for the layer. */
 static void test_nothing_kept(void **state)
 {
@@ -324,9 +351,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_signatures),   cmocka_unit_test(test_here),
-		cmocka_unit_test(test_measured),     cmocka_unit_test(test_profiled),
-		cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_choose),
+		cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_here),
+		cmocka_unit_test(test_measured),
+		cmocka_unit_test(test_profiled),
+		cmocka_unit_test(test_all_cores_are_slowed_as_fewer),
+		cmocka_unit_test(test_nothing_kept),
+		cmocka_unit_test(test_choose),
 		cmocka_unit_test(test_refuses),
 	};
 

@@ -24,17 +24,37 @@ static int point_of(const struct reading *r, uint16_t cores)
 	return -1;
 }
 
-/* Levels that were not measured are as those below; a count without level 0 is not there. */
+static bool pressed(const struct vt_profile_version *v, size_t p)
+{
+	for (size_t s = 1; s < VT_PROFILE_LEVELS; s++)
+		if (v->ns[s][p])
+			return true;
+	return false;
+}
+
+/*
+ * Levels that were not measured are as those below. A count of which no level was, because nobody
+ * was left who could press (exec/tune.h), is slowed as much as the next smaller count. A count
+ * without level 0 is not there.
+ */
 static bool fill_levels(struct vt_profile_version *v, size_t n_points)
 {
 	bool any = false;
+	size_t below = n_points; /* the last count that is there */
 
 	for (size_t p = 0; p < n_points; p++) {
+		const bool own = pressed(v, p) || below == n_points;
+
 		for (size_t s = 1; s < VT_PROFILE_LEVELS; s++)
 			if (!v->ns[0][p])
 				v->ns[s][p] = 0;
+			else if (!own)
+				v->ns[s][p] =
+					(uint64_t)((double)v->ns[0][p] * ((double)v->ns[s][below] /
+									  (double)v->ns[0][below]));
 			else if (!v->ns[s][p])
 				v->ns[s][p] = v->ns[s - 1][p];
+		below = v->ns[0][p] ? p : below;
 		any |= v->ns[0][p] != 0;
 	}
 	return any;
