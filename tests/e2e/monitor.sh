@@ -73,6 +73,64 @@ ok "--csv: a header of 15 columns and processes"
 monitor --no-pin -d 1 --top 1 && grep -q "SUFFERS FROM" "$dir/out" && grep -q "^by cgroup" "$dir/out"
 ok "table"
 
+# ---- bandwidth by resctrl: a tree that stands for /sys/fs/resctrl --------------------------------
+resctrl=$dir/resctrl
+mkdir -p "$resctrl/info/L3_MON" "$resctrl/mon_groups"
+printf 'llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n' >"$resctrl/info/L3_MON/mon_features"
+echo 176 >"$resctrl/info/L3_MON/num_rmids"
+
+# What the kernel does for each group: its files, and counters that grow, or an answer given instead.
+kernel() { # kernel [ANSWER]
+	local bytes=0 group at
+	while :; do
+		bytes=$((bytes + 1000000))
+		for group in "$resctrl"/mon_groups/*/; do
+			at=${group}mon_data/mon_L3_00
+			[ -d "$at" ] || mkdir -p "$at"
+			[ -e "${group}tasks" ] || : >"${group}tasks"
+			echo 4096 >"$at/llc_occupancy"
+			echo "${1:-$bytes}" >"$at/mbm_total_bytes"
+			echo "${1:-$bytes}" >"$at/mbm_local_bytes"
+		done 2>/dev/null
+		sleep 0.05
+	done
+}
+
+# with_resctrl [ANSWER]: the monitor on that tree beside a busy process, whose pid is $busy
+with_resctrl() {
+	kernel "$@" &
+	local by_kernel=$!
+	while :; do :; done &
+	busy=$!
+	monitor --no-pin --by process --resctrl "$resctrl" -i 200 -d 4 --json
+	local status=$?
+	kill $busy $by_kernel
+	wait $busy $by_kernel 2>/dev/null
+	return $status
+}
+
+# measured PYTHON-EXPRESSION over v, the busy process's memory_bytes_per_second, and head
+measured() {
+	python3 - "$dir/out" "$busy" "$1" <<'PY' 2>"$dir/err"
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1])]
+head = lines[0]
+v = [t["memory_bytes_per_second"] for w in lines[1:] for t in w["tenants"] if t["id"] == int(sys.argv[2])]
+assert len(v) > 5 and eval(sys.argv[3]), (head["bandwidth"], v)
+PY
+}
+
+with_resctrl && measured 'head["bandwidth"].startswith("resctrl MBM") and any(x and x > 0 for x in v)'
+ok "--resctrl: bytes per second of a process from its own mon_group"
+grep -qx "$busy" "$resctrl"/mon_groups/*/tasks 2>"$dir/err"
+ok "--resctrl: the process's thread was moved into the group"
+rm -rf "$resctrl"/mon_groups/*
+with_resctrl Unavailable && measured 'all(x is None for x in v)'
+ok "--resctrl: a counter that answers Unavailable is null, never 0"
+rm -rf "$resctrl"/mon_groups/*
+monitor --no-pin -d 1 --json --resctrl "$dir/none" && head -n 1 "$dir/out" | grep -q '"bandwidth":"n/a [^"]*none'
+ok "--resctrl: no such file system: n/a with the reason, and the rest goes on"
+
 says 2 "no-such-event" --no-pin --event llc_misses=no-such-event
 says 2 "absolute path" --pin-dir relative
 says 3 "BPF file system" --pin-dir /proc/veltair
