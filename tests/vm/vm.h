@@ -25,7 +25,8 @@ struct vm_test {
 };
 
 /* Tables of the test files; a test that has no run ends the table. */
-extern const struct vm_test vm_pmu_tests[], vm_monitor_tests[];
+extern const struct vm_test vm_pmu_tests[], vm_monitor_tests[], vm_runtime_tests[],
+	vm_multiplex_tests[];
 
 /* Those that run last, in lockdown and without the module. */
 extern const struct vm_test vm_world_tests[];

@@ -140,6 +140,7 @@ static bool selected(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static const struct vm_test *const tables[] = {vm_pmu_tests, vm_monitor_tests,
+						       vm_runtime_tests, vm_multiplex_tests,
 						       vm_world_tests};
 	bool module;
 	int failed = 0;
