@@ -70,19 +70,24 @@ static __always_inline struct vt_cpu *this_cpu(__u32 *ret)
 	return bpf_map_lookup_elem(&vt_cpus, ret);
 }
 
-/* The slots that take turns on a counter, with both times. */
+/* All slots, when some take turns on a counter: those with both times. */
 __weak __noinline int read_shared(struct vt_cpu *c, __u32 cpu, struct reading *r)
 {
 	if (!c || !r)
 		return 0;
 	for (__u32 i = 0; i < VT_SLOTS; i++) {
 		struct bpf_perf_event_value v;
+		__u32 index = cpu * VT_SLOTS + i;
 		__u64 lost;
 
-		if (!(c->shared & (1u << i)))
+		if (i >= c->slots)
+			break;
+		if (!(c->shared & (1u << i))) {
+			r->count[i] = bpf_perf_event_read(&vt_perf, index);
 			continue;
+		}
 		r->count[i] = NO_BASELINE;
-		if (bpf_perf_event_read_value(&vt_perf, cpu * VT_SLOTS + i, &v, sizeof(v)))
+		if (bpf_perf_event_read_value(&vt_perf, index, &v, sizeof(v)))
 			continue;
 		r->count[i] = v.counter;
 		lost = v.enabled - v.running;
@@ -100,14 +105,16 @@ __weak __noinline int read_shared(struct vt_cpu *c, __u32 cpu, struct reading *r
 static __always_inline void read_slots(struct vt_cpu *c, __u32 cpu, struct reading *r)
 {
 	__builtin_memset(r->count, 0, sizeof(r->count)); /* or 6.1 takes them for not set */
+	if (unlikely(c->shared)) {
+		read_shared(c, cpu, r);
+		return;
+	}
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < VT_SLOTS; i++) {
 		if (i >= c->slots)
 			break;
 		r->count[i] = bpf_perf_event_read(&vt_perf, cpu * VT_SLOTS + i);
 	}
-	if (unlikely(c->shared))
-		read_shared(c, cpu, r);
 }
 
 /* A delta that cannot be known is dropped and counted, never guessed. */
