@@ -91,6 +91,25 @@ struct vt_block_event {
 	const uint8_t *versions; /* of its layers */
 };
 
+/** A core's part of a block, when it is over: for traces. */
+struct vt_core_span {
+	uint64_t id, start_ns, end_ns;
+	uint32_t model;
+	uint16_t cpu; /* the kernel's number */
+	uint16_t layer_begin, layer_end, wanted, granted;
+	uint16_t other_versions; /* layers not run by the version fastest alone */
+	uint8_t level;
+	bool leads;
+};
+
+/** One layer as its leader ran it: for traces. */
+struct vt_layer_span {
+	uint64_t start_ns, end_ns;
+	uint32_t model;
+	uint16_t cpu, layer;
+	uint8_t version;
+};
+
 struct vt_runtime_opts {
 	struct vt_cpuset cores;		/* empty: all this process may use */
 	const struct vt_policy *policy; /* NULL: veltair-full */
@@ -100,6 +119,9 @@ struct vt_runtime_opts {
 	uint64_t window_ns;		/* counters are closed this often at most; 0: 10 ms */
 	int record_fd;			/* a trace of every step is written here; -1: none */
 	void (*block)(void *arg, const struct vt_block_event *b);
+	/* Both short, from any worker; core holds up the loop. NULL costs nothing. */
+	void (*core)(void *arg, const struct vt_core_span *s);
+	void (*layer)(void *arg, const struct vt_layer_span *s);
 	void *arg;
 };
 

@@ -131,6 +131,8 @@ static void free_cores(struct vt_runtime *rt, const struct rt_block *b, const st
 	     c = vt_coreset_next(&v->cores, (unsigned int)c + 1)) {
 		if (RT_GET(b->resized) && (uint32_t)c != b->core)
 			vt_pool_leave(rt->pool, rt->topo.cpu[c]);
+		if (rt->o.core)
+			rt_tell_core(rt, b, (uint32_t)c, b->end_ns);
 		RT_SET(rt->core[c].id, 0);
 		RT_SET(rt->core[c].since_ns, b->end_ns);
 	}

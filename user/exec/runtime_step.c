@@ -264,6 +264,9 @@ static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struc
 	if (atomic_load(&b->over) || !vt_coreset_has(&to, b->core) ||
 	    !vt_coreset_within(&a->cores, &v->cores))
 		return false;
+	for (int c = vt_coreset_next(&a->cores, 0); c >= 0 && rt->o.core;
+	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
+		rt_tell_core(rt, b, (uint32_t)c, rt->now_ns);
 	resize(rt, b, v, &to);
 	show_cores(rt, &a->cores, NULL);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;

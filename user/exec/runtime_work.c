@@ -21,11 +21,28 @@ static void look_at_the_time(struct vt_runtime *rt)
 	}
 }
 
+static void tell_layer(const struct rt_block *b, unsigned int layer, uint64_t *since_ns)
+{
+	const struct vt_runtime *rt = b->rt;
+	struct vt_layer_span s = {
+		.start_ns = *since_ns,
+		.end_ns = vt_now_mono_ns(),
+		.model = b->q->model,
+		.cpu = (uint16_t)rt->topo.cpu[b->core],
+		.layer = (uint16_t)layer,
+		.version = b->version[layer - b->begin],
+	};
+
+	rt->o.layer(rt->o.arg, &s);
+	*since_ns = s.end_ns;
+}
+
 static void run_layers(struct rt_block *b, struct pthreadpool *gang)
 {
 	const struct vt_variant *const *variants = b->costs->variant;
 	const unsigned int width = b->costs->model.n_versions;
 	struct vt_engine *eng = b->m->engine;
+	uint64_t since_ns = b->start_ns;
 	unsigned int i = b->begin;
 
 	do {
@@ -38,6 +55,8 @@ static void run_layers(struct rt_block *b, struct pthreadpool *gang)
 		gang->variant = v ? v : s->variant;
 		gang->cores = RT_GET(b->n_cores);
 		s->layer.kernel->run(&s->layer, b->inst, gang);
+		if (b->rt->o.layer)
+			tell_layer(b, i, &since_ns);
 		look_at_the_time(b->rt);
 	} while (++i < b->end && !RT_GET(b->stop));
 	b->ran_to = (uint16_t)i;
@@ -92,6 +111,32 @@ static void tell(const struct rt_block *b)
 	};
 
 	o->block(o->arg, &ev);
+}
+
+void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core, uint64_t end_ns)
+{
+	const bool over = atomic_load(&b->over);
+	const uint16_t end =
+		over ? b->ran_to : b->end; /* ran_to, start_ns: the leader's until then */
+	const uint64_t since = RT_GET(rt->core[core].since_ns);
+	struct vt_core_span s = {
+		.id = RT_GET(rt->core[core].id),
+		.start_ns = over && since < b->start_ns ? b->start_ns : since,
+		.end_ns = end_ns,
+		.model = RT_GET(rt->core[core].model),
+		.cpu = (uint16_t)rt->topo.cpu[core],
+		.layer_begin = b->begin,
+		.layer_end = end,
+		.wanted = b->wanted,
+		.granted = (uint16_t)RT_GET(b->n_cores),
+		.level = b->level,
+		.leads = core == b->core,
+	};
+
+	for (unsigned int i = 0; i < (unsigned int)(end - b->begin); i++)
+		s.other_versions += b->version[i] != 0;
+	if (s.start_ns < s.end_ns)
+		rt->o.core(rt->o.arg, &s);
 }
 
 /* On the leader. Once the block is in rt->ended it may be used for the next one at any moment. */
