@@ -55,9 +55,9 @@ make -s CONFIG=asan run-tests
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 
-step "fuzz targets: models 60 s, arrays, answers, requests and configurations 15 s each"
+step "fuzz targets: models 60 s, arrays, profile stores, answers, requests and configurations 15 s each"
 make -s -j"$j" fuzz FUZZ=fuzz_onnx FUZZ_SECONDS=60
-make -s -j"$j" fuzz FUZZ="fuzz_npy fuzz_http fuzz_infer fuzz_config" FUZZ_SECONDS=15
+make -s -j"$j" fuzz FUZZ="fuzz_npy fuzz_profile fuzz_http fuzz_infer fuzz_config" FUZZ_SECONDS=15
 
 step "man pages"
 make -s man

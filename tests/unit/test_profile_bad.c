@@ -2,6 +2,8 @@
 #include "profile_fixture.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -202,6 +204,100 @@ static void test_folder_of_another(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- a full disk ---------------------------------------------------------------------------- */
+
+#define SMALL_KIB 300
+
+/* Put rounds until one fails; the code of that failure. */
+static int fill_disk(struct vt_profile *p, struct vt_err *e)
+{
+	int err = 0;
+
+	for (int i = 0; i < 100000 && !err; i++) {
+		char layer[512];
+		struct vt_profile_time t = samples[0];
+
+		memset(layer, 'x', sizeof(layer) - 1);
+		snprintf(layer, 16, "layer %06d...", i);
+		layer[strlen(layer)] = 'x';
+		layer[sizeof(layer) - 1] = '\0';
+		t.layer = layer;
+		err = vt_profile_put(p, &t, 1, e);
+	}
+	return err;
+}
+
+static int count(void *arg, const struct vt_profile_time *t)
+{
+	++*(int *)arg;
+	return 0;
+}
+
+/* In a mount namespace of its own: a tmpfs of 300 KiB, then the same read-only. */
+static const char *on_small_disk(void)
+{
+	struct vt_profile *p = NULL;
+	struct vt_err e = {0};
+	char opts[32];
+	int n = 0, again = 0;
+
+	snprintf(opts, sizeof(opts), "size=%dk", SMALL_KIB);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("small", dir, "tmpfs", 0, opts))
+		return "SKIP";
+	if (vt_profile_open(&p, path, VT_PROFILE_WRITE, &here, &e))
+		return "cannot make a store";
+	if (fill_disk(p, &e) != -ENOSPC || !strstr(e.msg, "the disk is full"))
+		return "not refused as full";
+	if (vt_profile_each(p, NULL, count, &n, NULL) || n < 10)
+		return "what was durable is gone";
+	vt_profile_close(p);
+	if (vt_profile_open(&p, path, VT_PROFILE_READ, &here, NULL) ||
+	    vt_profile_each(p, NULL, count, &again, NULL) || again != n)
+		return "not whole when opened again";
+	vt_profile_close(p);
+	if (mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL))
+		return "SKIP";
+	e = (struct vt_err){0};
+	if (vt_profile_open(&p, path, VT_PROFILE_WRITE, &here, &e) != -EROFS ||
+	    !strstr(e.msg, "read-only"))
+		return "a read-only file system is not refused";
+	again = 0;
+	if (vt_profile_open(&p, path, VT_PROFILE_READ, &here, &e) ||
+	    vt_profile_each(p, NULL, count, &again, NULL) || again != n)
+		return "cannot be read on a read-only file system";
+	vt_profile_close(p);
+	return "";
+}
+
+static void test_full_disk(void **state)
+{
+	char said[128] = "SKIP";
+	int fd[2];
+	pid_t pid;
+	ssize_t len;
+
+	if (geteuid())
+		vt_skip("needs root, to mount a small disk");
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		const char *what = on_small_disk();
+
+		len = write(fd[1], what, strlen(what) + 1);
+		_exit(len < 0);
+	}
+	len = read(fd[0], said, sizeof(said) - 1);
+	close(fd[0]);
+	close(fd[1]);
+	waitpid(pid, NULL, 0);
+	assert_true(len > 0);
+	if (!strcmp(said, "SKIP"))
+		vt_skip("cannot mount a tmpfs here");
+	assert_string_equal(said, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +306,7 @@ int main(void)
 		cmocka_unit_test_setup(test_value_of_no_sense, new_path),
 		cmocka_unit_test_setup(test_read_only, new_path),
 		cmocka_unit_test_setup(test_folder_of_another, new_path),
+		cmocka_unit_test_setup(test_full_disk, new_path),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
