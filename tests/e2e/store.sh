@@ -149,6 +149,42 @@ cp "$dir/kept.onnx" "$m"
 "$veltair" "${at[@]}" "$db" >"$dir/out" 2>"$dir/err" && grep -q '^profiles: level 4, ' "$dir/out"
 ok "and takes it back"
 
+# ---- rights and room -------------------------------------------------------------------------------
+# profiles WHAT WHY SMALL: `veltair profile` into SMALL/p.db is refused for WHY, and p.db is as it was
+profiles() {
+	local before status
+	before=$(sha256sum "$3/p.db")
+	timeout 100 "$veltair" profile --quick --levels 0 --db "$3/p.db" "$dir/mobilenet-v2-tiny.onnx" >"$dir/out" 2>"$dir/err"
+	status=$?
+	echo "exit $status, wanted: $2" >"$dir/note"
+	# Off a terminal, progress is plain lines before it.
+	[ $status = 2 ] && tail -n 1 "$dir/err" | grep -q "^veltair profile: .*$2" && [ "$(sha256sum "$3/p.db")" = "$before" ]
+	status=$?
+	cat "$dir/note" >>"$dir/err"
+	(exit $status)
+	ok "profile refuses $1"
+}
+mkdir "$dir/ro" && cp "$db" "$dir/ro/p.db" && chmod 444 "$dir/ro/p.db"
+profiles "a read-only file" "read-only" "$dir/ro"
+mkdir "$dir/small"
+if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=300k small "$dir/small" 2>/dev/null; then
+	trap 'umount "$dir/small"; rm -rf "$dir"' EXIT
+	cp "$db" "$dir/small/p.db"
+	head -c 1000000 /dev/zero >"$dir/small/rest" 2>/dev/null
+	profiles "a full disk" "disk is full" "$dir/small"
+	rm -f "$dir/small/rest" && "$veltair" inspect "$dir/small/p.db" --csv >"$dir/out" 2>"$dir/err" && cmp "$dir/out" "$dir/t.csv" >>"$dir/err"
+	ok "and holds what it held"
+	rm -f "$dir/small/p.db-wal" "$dir/small/p.db-shm"
+	mount -o remount,ro "$dir/small"
+	profiles "a read-only file system" "read-only" "$dir/small"
+	"$veltair" "${at[@]}" "$dir/small/p.db" >"$dir/out" 2>"$dir/err"
+	ok "which can be run by all the same"
+else
+	for t in "profile refuses a full disk" "and holds what it held" "profile refuses a read-only file system" "which can be run by all the same"; do
+		skip "$t" "needs root, to mount a small disk"
+	done
+fi
+
 # ---- simulating by it ------------------------------------------------------------------------------
 echo "bert-large-tiny,5,1" >"$dir/mix"
 "$veltair" sim --profiles "$db" --mix "$dir/mix" --policy fcfs,veltair-full --rate 100 --requests 200 --json >"$dir/out" 2>"$dir/err" &&

@@ -2,6 +2,7 @@
 /* profile.c - measure the layers of models on this machine, into a profile store. */
 #include "cli/cli.h"
 #include "cli/cmds.h"
+#include "cli/store.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -163,14 +164,9 @@ static int choose_cores(struct session *s, struct vt_err *e)
 static int open_store(struct session *s, struct vt_err *e)
 {
 	struct vt_profile_key key;
-	int err;
 
 	vt_profile_here(&key);
-	err = vt_profile_open(&s->db, s->a->db, VT_PROFILE_WRITE, &key, e);
-	/* A store that cannot be written is bad input, not bad luck. */
-	if (err == -EACCES || err == -EROFS || err == -ENOSPC)
-		e->code = -EINVAL;
-	return err;
+	return vt_profile_open(&s->db, s->a->db, VT_PROFILE_WRITE, &key, e);
 }
 
 static int open_tuner(struct session *s, struct vt_err *e)
@@ -381,5 +377,6 @@ int vt_cmd_profile(int argc, char **argv)
 	vt_tuner_close(s.tuner);
 	vt_profile_close(s.db);
 	json_decref(s.models);
+	vt_store_rights(&e); /* when it is opened, and whenever it is written */
 	return err ? vt_cmd_fail(NAME, &e) : VT_EXIT_OK;
 }

@@ -16,6 +16,12 @@ int vt_store_input(struct vt_err *e)
 	return e->code;
 }
 
+void vt_store_rights(struct vt_err *e)
+{
+	if (e->code == -EACCES || e->code == -EROFS || e->code == -ENOSPC)
+		e->code = -EINVAL;
+}
+
 static int some_key(void *arg, const struct vt_profile_key *key, uint64_t times)
 {
 	struct vt_profile_key *first = arg;

@@ -14,6 +14,9 @@ struct vt_variant;
 /** vt_store_input - whatever is wrong with the store is bad input, exit 2: code of @e to -EINVAL */
 int vt_store_input(struct vt_err *e);
 
+/** vt_store_rights - no room and no right to write are bad input too: exit 2 */
+void vt_store_rights(struct vt_err *e);
+
 /** What vt_store_choose() found. */
 struct vt_store_choice {
 	int level;

@@ -16,11 +16,11 @@
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* What is in a file must not move the cursor of a terminal. */
+/* What is in a file must not move the cursor of a terminal. Signatures and variants are ASCII. */
 static void make_printable(char *s)
 {
 	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+		if (*s < 0x20 || *s == 0x7f) /* negative: not ASCII */
 			*s = '?';
 }
 

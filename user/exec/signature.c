@@ -264,7 +264,7 @@ static void put_epilogue(struct line *l, const struct vt_epilogue *epi)
 
 int vt_layer_signature(const struct vt_engine *eng, int step, char *buf, size_t len)
 {
-	char text[VT_PROFILE_TEXT], tail[24];
+	char text[VT_PROFILE_TEXT] = "", tail[24];
 	struct line l = {.buf = text, .len = sizeof(text), .hash = 0xcbf29ce484222325ull};
 	const struct vt_graph *g = &eng->graph;
 	const struct vt_node *n;
