@@ -253,15 +253,29 @@ static void print_csv(const struct store_rows *r)
 	}
 }
 
+/* A path may be any bytes, JSON only takes UTF-8. */
+static json_t *text_json(const char *s)
+{
+	json_t *j = json_string(s);
+	char *copy = j ? NULL : strdup(s);
+
+	if (copy) {
+		make_printable(copy);
+		j = json_string(copy);
+	}
+	free(copy);
+	return j;
+}
+
 static int add_model(void *arg, const char *path, const char *digest, const char *const *layers,
 		     size_t n)
 {
 	json_t *all = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(all, json_string(layers[i]));
-	json_array_append_new(
-		arg, json_pack("{s:s, s:s, s:o}", "path", path, "digest", digest, "layers", all));
+		json_array_append_new(all, text_json(layers[i]));
+	json_array_append_new(arg, json_pack("{s:o, s:o, s:o}", "path", text_json(path), "digest",
+					     text_json(digest), "layers", all));
 	return 0;
 }
 
