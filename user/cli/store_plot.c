@@ -99,12 +99,15 @@ static void judge(struct panel *p)
 	}
 }
 
-static int by_gain(const void *a, const void *b)
+/* What choosing by level saves; where it saves nothing, the layers that take longest. */
+static int by_weight(const void *a, const void *b)
 {
 	const struct panel *x = a, *y = b;
 
 	if (x->gain_ns != y->gain_ns)
 		return x->gain_ns < y->gain_ns ? 1 : -1;
+	if (x->alone_ns != y->alone_ns)
+		return x->alone_ns < y->alone_ns ? 1 : -1;
 	return strcmp(x->layer, y->layer);
 }
 
@@ -148,7 +151,7 @@ static int make_panels(const struct store_rows *r, uint64_t cores, struct panel 
 	if (!count)
 		return vt_fail(e, -EINVAL, "--cores %llu: the store has no time on so many",
 			       (unsigned long long)cores);
-	qsort(all, count, sizeof(*all), by_gain);
+	qsort(all, count, sizeof(*all), by_weight);
 	*ret = all;
 	*n = count;
 	return 0;
@@ -251,7 +254,9 @@ static void put_script(FILE *f, const struct vt_store_view *v, const struct pane
 
 	if (n < all)
 		snprintf(of, sizeof(of),
-			 "the %zu of %zu layers where the level matters most in time, ", n, all);
+			 "%zu of %zu layers: first where choosing saves most time, then the "
+			 "longest; ",
+			 n, all);
 	for (size_t i = 0; i < n; i++)
 		put_data(f, i, &p[i]);
 	fprintf(f, "set terminal %s size %zu,%zu font 'sans,9'\n", png ? "pngcairo" : "svg",
