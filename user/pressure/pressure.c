@@ -13,7 +13,7 @@
 /* Forgetting per correction: about the last 1000 blocks count. */
 #define FORGET 0.999
 /* Before anything was learned: half of it busy cores, half of it misses. */
-static const double prior[N] = {0.0, 0.0, 0.25, 0.25, 0.5};
+static const double prior[N] = {0.0, 0.0, 0.1, 0.1, 0.1};
 #define PRIOR_VARIANCE 0.1
 /* Noise of one measured slowdown at full weight, variance. */
 #define NOISE 0.02

@@ -2,224 +2,319 @@
 /*
  * VELTAIR's layer blocks, as this project schedules them.
  *
- *   1. Order. Requests that can still meet their deadline come first, the earliest deadline first.
- *      The others yield: they are refused, or run on cores that nobody else wants. A running block
- *      that got fewer cores than it demands stands in the same queue: without that, newcomers take
- *      what it waits for.
+ *   1. Order. Running blocks and waiting requests stand in one line, the earliest deadline first.
+ *      Requests that can no longer meet theirs yield: they are refused, or run on cores that nobody
+ *      else wants.
  *   2. Demand. A request needs the cheapest plan whose remaining time fits its slack (plan.h). It
  *      demands more where that is nearly free: the most urgent plan within a few percent of the
  *      least core-time. Few fast servers beat many slow ones: the same work is done, and who
  *      waits, waits less.
- *   3. Grant. Free cores in order of 1; the last one gets what there is and grows later.
- *   4. Lending. Cores still left make the blocks that start now faster than they demand.
+ *   3. Share. The line takes from all cores of the machine, whoever holds them now: first what each
+ *      needs, then what it demands.
+ *   4. Spare cores. What nobody demands is lent at one price: the highest price of latency at which
+ *      everybody's plan still fits the machine. A loan costs core-time that would have been idle.
+ *   5. Taking back. If who waits is due cores that others hold beyond their share, these shrink; a
+ *      block whose share is nothing stops at its next layer.
  *
- * Plans are looked up in order and only until the cores are spoken for: with a thousand waiting and
- * one block's cores free that is one or two requests, not a thousand.
+ * Plans are looked up in order and only until the cores are spoken for: with a thousand waiting that
+ * is some ten requests, not a thousand.
  */
-#include "sched/state.h"
+#include "sched/blocks.h"
 
 /* Part of the slack kept for what the profile does not know, ppm. */
 #define MARGIN_PPM 50000u
 /* A block this near its end is left alone: cores that join or leave would hardly matter. */
 #define WORTH_NS 100000u
-/* Core-time above the least that a demand may cost to be faster, and that a loan may cost. */
-#define DEMAND_PERCENT 10u
-#define LEND_PERCENT   20u
+/* Requests looked at beyond one for each free core: those that running blocks shrink for. */
+#define BEYOND_FREE 16u
 
-/* Ranked with the waiting requests: a running block that demands more cores. */
-#define IS_BLOCK (1u << 31)
-
-/** One request about to start, or one block about to grow (then index has IS_BLOCK). */
-struct pick {
-	const struct vt_plan_cell *cells;
-	const struct vt_plan *plan;
-	uint32_t index; /* in view.requests, or in view.blocks | IS_BLOCK */
-	uint32_t urgency;
-	uint16_t want; /* cores demanded */
-};
-
-struct picks {
-	uint32_t n, want_sum;
-	struct pick at[VT_RANK_MAX];
-};
-
-struct ctx {
-	struct vt_turn t;
-	struct vt_policy_state *s;
-	const struct vt_traits *tr;
-	unsigned int level;
-	enum vt_grain grain;
-	struct picks on_time, late;
-};
+static unsigned int above(unsigned int a, unsigned int b)
+{
+	return a > b ? a - b : 0;
+}
 
 /* ---- 1. order --------------------------------------------------------------------------- */
 
-/* Cores a running block demands and does not have; 0 if it cannot use them any more. */
-static unsigned int missing(const struct ctx *c, const struct vt_block *b)
+static bool settled(const struct vt_blocks *c, const struct vt_block *b, const struct vt_model *m)
 {
-	unsigned int n = vt_coreset_count(&b->cores);
-
-	if (n >= b->wanted || b->flags & VT_BLOCK_STOPPING ||
-	    b->end_ns < c->t.view->now_ns + WORTH_NS)
-		return 0;
-	return b->wanted - n;
+	return !m || b->layer_now >= m->n_layers || b->flags & VT_BLOCK_STOPPING ||
+	       b->end_ns < c->t.view->now_ns + WORTH_NS;
 }
 
-static void rank_blocks(struct ctx *c)
+/* Running blocks, those left out that are nearly through: they keep what they have. */
+static void rank_blocks(struct vt_blocks *c)
 {
+	vt_rank_init(&c->s->busy, VT_RANK_MAX);
 	for (uint32_t i = 0; i < c->t.n_blocks; i++) {
 		const struct vt_block *b = &c->t.view->blocks[i];
-		const struct vt_model *m;
 
-		if (!missing(c, b))
-			continue;
-		m = vt_turn_model(&c->t, b->model);
-		if (m && b->layer_now < m->n_layers)
-			vt_rank_put(&c->s->rank, b->deadline_ns, i | IS_BLOCK);
+		if (!settled(c, b, vt_turn_model(&c->t, b->model)))
+			vt_rank_put(&c->s->busy, b->deadline_ns, i);
 	}
+	vt_rank_sort(&c->s->busy);
 }
 
-static void rank(struct ctx *c)
+static void rank(struct vt_blocks *c)
 {
 	struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
 	uint64_t now = c->t.view->now_ns;
 
-	vt_rank_init(on_time, c->t.n_free + 1);
+	vt_rank_init(on_time, c->t.n_free + BEYOND_FREE);
 	vt_rank_init(late, VT_RANK_MAX);
 	for (uint32_t i = 0; i < c->t.view->n_requests; i++) {
 		const struct vt_request *r = &c->t.view->requests[i];
-		const struct vt_model *m = vt_turn_known(&c->t, r);
+		const struct vt_model *m;
 
+		/* Not its turn: whether it is too late already, somebody else's turn will tell. */
+		if (vt_rank_full_above(on_time, r->deadline_ns))
+			continue;
+		m = vt_turn_known(&c->t, r);
 		if (!m)
 			continue;
-		/* How long the rest of a begun request takes, choose() will see. */
-		if (r->deadline_ns < now + (r->next_layer ? 0 : m->fastest_ns)) {
-			/* Requests come by id: the first are the oldest. */
-			if (late->n < late->cap)
-				late->at[late->n++].index = i;
-		} else if (!vt_rank_full_above(on_time, r->deadline_ns)) {
+		/* How long the rest of a begun request takes, the plan will say. */
+		if (r->deadline_ns >= now + (r->next_layer ? 0 : m->fastest_ns))
 			vt_rank_put(on_time, r->deadline_ns, i);
-		}
+		else if (late->n < late->cap) /* by id: the first are the oldest */
+			late->at[late->n++].index = i;
 	}
-	rank_blocks(c);
 	vt_rank_sort(on_time);
 }
 
 /* ---- 2. demand -------------------------------------------------------------------------- */
 
-static uint64_t margin(const struct ctx *c, uint64_t slack_ns)
+static uint64_t margin(const struct vt_blocks *c, uint64_t slack_ns)
 {
 	uint32_t ppm = c->s->cfg.margin_ppm ? c->s->cfg.margin_ppm : MARGIN_PPM;
 
 	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
 }
 
+/* Time the rest takes at urgency @u, less what is done of the layer under way, microseconds. */
+static uint32_t rest_us(const struct vt_blocks *c, const struct vt_claim *x,
+			const struct vt_plan_row *row, unsigned int u)
+{
+	uint64_t done;
+
+	if (!x->done_ppm)
+		return row->rest_us[u];
+	done = vt_plan_ns(x->plan, c->tr->code, c->level, row->point[u], x->layer, x->layer + 1u);
+	done = done / 1000 * x->done_ppm / VT_PPM;
+	return row->rest_us[u] > done ? row->rest_us[u] - (uint32_t)done : 0;
+}
+
 /* The cheapest plan that ends in time, without the margin if need be; VT_URGENCIES if none does. */
-static unsigned int needed(const struct ctx *c, const struct vt_plan_cell *cells, uint64_t deadline)
+static unsigned int needed(const struct vt_blocks *c, const struct vt_claim *x, uint64_t slack)
 {
-	uint64_t slack = vt_turn_slack(&c->t, deadline);
-	unsigned int u = vt_plan_urgency(cells, margin(c, slack));
+	uint64_t within = margin(c, slack) / 1000;
+	unsigned int lo = 0, hi = VT_URGENCIES;
 
-	if (u == VT_URGENCIES && cells[VT_URGENCIES - 1].rest_ns <= slack)
-		u = VT_URGENCIES - 1;
-	return u;
+	while (lo < hi) {
+		unsigned int mid = (lo + hi) / 2;
+
+		if (rest_us(c, x, x->row, mid) <= within)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	if (lo < VT_URGENCIES)
+		return lo;
+	/* Pressure may pass: who could still be in time on an idle machine is not given up. */
+	return rest_us(c, x, x->row - (size_t)c->level * x->plan->n_layers, VT_URGENCIES - 1) <=
+			       slack / 1000
+		       ? VT_URGENCIES - 1
+		       : VT_URGENCIES;
 }
 
-/* The most urgent plan from @u on that costs at most @percent above the cheapest of all. */
-static unsigned int affordable(const struct vt_plan_cell *cells, unsigned int u,
-			       unsigned int percent)
+static void add(struct vt_blocks *c, const struct vt_claim *x)
 {
-	uint64_t most = cells[0].rest_core_us;
+	struct vt_line *p = x->on_time ? &c->line : &c->late;
 
-	most += most * percent / 100;
-	while (u + 1 < VT_URGENCIES && cells[u + 1].rest_core_us <= most)
-		u++;
-	return u;
+	p->at[p->n++] = *x;
+	p->sum += x->need;
 }
 
-static bool pick_of(const struct ctx *c, uint32_t index, struct pick *ret)
+static bool claim_of(const struct vt_blocks *c, uint32_t index, struct vt_claim *ret)
 {
 	const struct vt_request *r = &c->t.view->requests[index];
 	const struct vt_model *m = vt_turn_ready(&c->t, r);
 
 	if (!m)
 		return false;
-	ret->index = index;
-	ret->plan = m->plan;
-	ret->cells = vt_plan_cells(m->plan, c->tr->code, c->grain, c->level, r->next_layer);
+	*ret = (struct vt_claim){.index = index, .plan = m->plan, .layer = r->next_layer};
+	ret->row = vt_plan_row(m->plan, c->tr->code, c->grain, c->level, r->next_layer);
 	return true;
 }
 
-static void add(struct picks *p, const struct pick *x)
+static void demand(struct vt_blocks *c, struct vt_claim *x, uint64_t deadline)
 {
-	p->at[p->n++] = *x;
-	p->want_sum += x->want;
+	unsigned int u = needed(c, x, vt_turn_slack(&c->t, deadline));
+
+	x->on_time = u < VT_URGENCIES;
+	u = x->on_time ? u : 0;
+	x->urgency = u > x->row->nearly_free ? (uint8_t)u : x->row->nearly_free;
+	x->need = x->plan->points[x->row->point[u]];
+	x->want = x->plan->points[x->row->point[x->urgency]];
+	x->want = x->want > x->need ? x->want : x->need;
 }
 
-static void add_request(struct ctx *c, uint32_t index)
+/* Part of the layer under way that is done, as the block's expected end tells. */
+static uint32_t done_ppm(const struct vt_blocks *c, const struct vt_claim *x,
+			 const struct vt_block *b)
 {
-	struct pick x;
-	unsigned int u;
+	unsigned int point = vt_plan_point(x->plan, x->held);
+	uint64_t all = vt_plan_ns(x->plan, c->tr->code, c->level, point, x->layer, b->layer_end);
+	uint64_t layer = vt_plan_ns(x->plan, c->tr->code, c->level, point, x->layer, x->layer + 1u);
+	uint64_t left = b->end_ns - c->t.view->now_ns;
 
-	if (!pick_of(c, index, &x))
+	if (left >= all)
+		return 0;
+	return all - left < layer ? (uint32_t)((all - left) * VT_PPM / layer) : VT_PPM;
+}
+
+static void add_block(struct vt_blocks *c, uint32_t index)
+{
+	const struct vt_block *b = &c->t.view->blocks[index];
+	const struct vt_model *m = &c->t.view->models[b->model];
+	struct vt_claim x = {.index = index | VT_IS_BLOCK, .plan = m->plan};
+
+	x.row = vt_plan_row(m->plan, c->tr->code, c->grain, c->level, b->layer_now);
+	x.held = (uint16_t)vt_coreset_count(&b->cores);
+	x.layer = b->layer_now;
+	x.done_ppm = done_ppm(c, &x, b);
+	c->cores += x.held;
+	demand(c, &x, b->deadline_ns);
+	add(c, &x);
+}
+
+static void add_request(struct vt_blocks *c, uint32_t index)
+{
+	struct vt_claim x;
+
+	if (!claim_of(c, index, &x))
 		return;
-	u = needed(c, x.cells, c->t.view->requests[index].deadline_ns);
-	x.urgency = u < VT_URGENCIES ? affordable(x.cells, u, DEMAND_PERCENT) : 0;
-	x.want = x.plan->points[x.cells[x.urgency].point];
-	add(u < VT_URGENCIES ? &c->on_time : &c->late, &x);
+	demand(c, &x, c->t.view->requests[index].deadline_ns);
+	add(c, &x);
 }
 
-static void add_block(struct ctx *c, uint32_t index)
+/* Both ranks, merged: of requests only as many as there are cores for. */
+static void line_up(struct vt_blocks *c)
 {
-	struct pick x = {.index = index};
+	const struct vt_rank *waiting = &c->s->rank, *busy = &c->s->busy;
+	uint32_t w = 0, b = 0;
 
-	x.want = (uint16_t)missing(c, &c->t.view->blocks[index & ~IS_BLOCK]);
-	add(&c->on_time, &x);
-}
-
-static void choose(struct ctx *c)
-{
-	const struct vt_rank *on_time = &c->s->rank, *late = &c->s->late;
-
-	c->on_time.n = c->on_time.want_sum = 0;
-	c->late.n = c->late.want_sum = 0;
-	for (uint32_t k = 0; k < on_time->n && c->on_time.want_sum <= c->t.n_free; k++) {
-		uint32_t index = on_time->at[k].index;
-
-		if (index & IS_BLOCK)
-			add_block(c, index);
+	while (w < waiting->n || b < busy->n) {
+		if (b < busy->n && (w >= waiting->n || busy->at[b].key <= waiting->at[w].key))
+			add_block(c, busy->at[b++].index);
+		else if (c->line.sum <= c->t.n_cores)
+			add_request(c, waiting->at[w++].index);
 		else
-			add_request(c, index);
+			w++;
 	}
-	for (uint32_t k = 0; k < late->n && c->late.n < VT_RANK_MAX; k++) {
-		struct pick x = {0};
+}
 
-		if (!pick_of(c, late->at[k].index, &x))
+static void line_up_late(struct vt_blocks *c)
+{
+	const struct vt_rank *late = &c->s->late;
+
+	for (uint32_t k = 0; k < late->n && c->late.n < VT_RANK_MAX; k++) {
+		struct vt_claim x;
+
+		if (!claim_of(c, late->at[k].index, &x))
 			continue;
-		x.want = x.plan->points[x.cells[0].point];
-		add(&c->late, &x);
-		if (!c->s->cfg.shed && c->late.want_sum >= c->t.n_free)
+		x.urgency = x.row->nearly_free;
+		x.want = x.need = x.plan->points[x.row->point[x.urgency]];
+		add(c, &x);
+		if (!c->s->cfg.shed && c->late.sum >= c->cores)
 			break;
 	}
 }
 
-/* ---- 3., 4. grant and lend -------------------------------------------------------------- */
+/* ---- 3., 4. share and spare -------------------------------------------------------------- */
 
-/* The most urgent affordable plan of @x whose next block takes at most @cores. */
-static void raise(struct pick *x, unsigned int cores)
+/*
+ * First what each needs to be in time, then what it demands; in order of the line. A request that
+ * cannot have its need waits, and who needs less goes first: begun in vain is the dearest work.
+ */
+static void share(struct vt_blocks *c)
 {
-	unsigned int top = affordable(x->cells, x->urgency, LEND_PERCENT);
+	unsigned int left = c->cores;
 
-	for (unsigned int u = x->urgency + 1; u <= top; u++)
-		if (x->plan->points[x->cells[u].point] <= cores)
-			x->urgency = u;
+	for (uint32_t k = 0; k < c->line.n; k++) {
+		struct vt_claim *x = &c->line.at[k];
+
+		x->share = x->need < left ? x->need : (uint16_t)left;
+		if (!x->held && x->share < x->need)
+			x->share = 0;
+		left -= x->share;
+	}
+	for (uint32_t k = 0; k < c->line.n && left; k++) {
+		struct vt_claim *x = &c->line.at[k];
+		unsigned int more = above(x->want, x->share);
+
+		if (!x->held && !x->share)
+			continue;
+		more = more < left ? more : left;
+		x->share = (uint16_t)(x->share + more);
+		left -= more;
+	}
+	c->spare = left;
 }
 
-static void start(struct ctx *c, const struct pick *x, unsigned int cores)
+static unsigned int cores_at(const struct vt_claim *x, unsigned int u)
 {
+	unsigned int n = x->plan->points[x->row->point[u > x->urgency ? u : x->urgency]];
+
+	return n > x->want ? n : x->want;
+}
+
+static unsigned int sum_at(const struct vt_blocks *c, unsigned int u)
+{
+	unsigned int sum = 0;
+
+	for (uint32_t k = 0; k < c->line.n; k++)
+		if (c->line.at[k].share)
+			sum += cores_at(&c->line.at[k], u);
+	return sum;
+}
+
+/* The highest price at which all plans fit, then one step more for as many as can have it. */
+static void lend(struct vt_blocks *c)
+{
+	unsigned int lo = 0, hi = VT_URGENCIES - 1;
+
+	if (!c->spare || !c->line.n)
+		return;
+	while (lo < hi) {
+		unsigned int mid = (lo + hi + 1) / 2;
+
+		if (sum_at(c, mid) <= c->cores)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	for (unsigned int u = lo; u < VT_URGENCIES && u < lo + 2; u++)
+		for (uint32_t k = 0; k < c->line.n; k++) {
+			struct vt_claim *x = &c->line.at[k];
+			unsigned int n = cores_at(x, u);
+
+			if (!x->share || n <= x->share || n - x->share > c->spare)
+				continue;
+			c->spare -= n - x->share;
+			x->share = (uint16_t)n;
+			x->urgency = (uint8_t)(u > x->urgency ? u : x->urgency);
+		}
+}
+
+/* ---- 5. starts, growth, taking back ------------------------------------------------------- */
+
+static void start(struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
+{
+	const struct vt_plan_cell *cells =
+		vt_plan_cells(x->plan, c->tr->code, c->grain, c->level, x->layer);
+
 	vt_turn_start(&c->t, &(struct vt_start){
 				     .request = x->index,
-				     .end = x->cells[x->urgency].end,
+				     .end = cells[x->urgency].end,
 				     .wanted = x->want,
 				     .cores = (uint16_t)cores,
 				     .code = c->tr->code,
@@ -227,56 +322,109 @@ static void start(struct ctx *c, const struct pick *x, unsigned int cores)
 			     });
 }
 
-static void grant(struct ctx *c, struct picks *p, bool lend)
+/* Would @cores more end the block so much sooner that waking them pays? */
+static bool worth(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
 {
-	unsigned int spare = p->want_sum < c->t.n_free ? c->t.n_free - p->want_sum : 0;
+	const struct vt_block *b = &c->t.view->blocks[x->index & ~VT_IS_BLOCK];
+	unsigned int now = vt_plan_point(x->plan, x->held);
+	unsigned int then = vt_plan_point(x->plan, x->held + cores);
 
-	for (uint32_t k = 0; k < p->n && c->t.n_free; k++) {
-		struct pick *x = &p->at[k];
-		unsigned int cores = x->want < c->t.n_free ? x->want : c->t.n_free;
+	return vt_plan_ns(x->plan, c->tr->code, c->level, then, b->layer_now, b->layer_end) +
+		       WORTH_NS <=
+	       vt_plan_ns(x->plan, c->tr->code, c->level, now, b->layer_now, b->layer_end);
+}
 
-		if (x->index & IS_BLOCK) {
-			uint32_t i = x->index & ~IS_BLOCK;
+/* Gives each claim its share from the free cores; returns how many are lacking for demands. */
+static unsigned int grant(struct vt_blocks *c)
+{
+	unsigned int lack = 0;
 
-			vt_turn_grow(&c->t, i, cores, c->t.view->blocks[i].wanted);
+	for (uint32_t k = 0; k < c->line.n; k++) {
+		struct vt_claim *x = &c->line.at[k];
+		unsigned int more = above(x->share, x->held),
+			     due = x->want < x->share ? x->want : x->share;
+		unsigned int got = more < c->t.n_free ? more : c->t.n_free;
+
+		if (!more)
 			continue;
+		if (x->index & VT_IS_BLOCK) {
+			if (more * 4 < x->held || !worth(c, x, more))
+				continue;
+			if (got)
+				vt_turn_grow(&c->t, x->index & ~VT_IS_BLOCK, got, x->share);
+		} else if (got >= due) {
+			start(c, x, got);
+		} else {
+			got = 0;
 		}
-		if (lend && spare) {
-			raise(x, x->want + spare / (p->n - k));
-			cores = x->plan->points[x->cells[x->urgency].point];
-			cores = cores > x->want ? cores : x->want;
-			spare -= cores - x->want;
+		/* The last few cores are not worth taking from others, nor is a small loan. */
+		if ((got + x->held) * 4 < due * 3)
+			lack += due - got - x->held;
+		else if ((got + x->held) * 2 < x->share)
+			lack += x->share - got - x->held;
+	}
+	return above(lack, c->t.n_free);
+}
+
+/* From the end of the line: what is held beyond the share, and at last the block itself. */
+static void take_back(struct vt_blocks *c, const struct vt_line *p, unsigned int *lack)
+{
+	for (uint32_t k = p->n; k-- > 0 && *lack;) {
+		const struct vt_claim *x = &p->at[k];
+		unsigned int over = above(x->held, x->share), n;
+
+		if (!(x->index & VT_IS_BLOCK) || !over)
+			continue;
+		n = over < *lack ? over : *lack;
+		if (n == x->held) {
+			vt_turn_preempt(&c->t, x->index & ~VT_IS_BLOCK);
+			n--;
 		}
-		start(c, x, cores);
+		if (n)
+			vt_turn_shrink(&c->t, x->index & ~VT_IS_BLOCK, n);
+		*lack -= n;
 	}
 }
 
-static void shed(struct ctx *c)
+static void serve_late(struct vt_blocks *c)
 {
-	for (uint32_t k = 0; k < c->late.n; k++)
-		if (!vt_turn_shed(&c->t, c->late.at[k].index))
-			return;
+	for (uint32_t k = 0; k < c->late.n; k++) {
+		const struct vt_claim *x = &c->late.at[k];
+
+		if (x->index & VT_IS_BLOCK)
+			continue;
+		if (c->s->cfg.shed) {
+			if (!vt_turn_shed(&c->t, x->index))
+				return;
+		} else if (c->t.n_free) {
+			start(c, x, x->want < c->t.n_free ? x->want : c->t.n_free);
+		}
+	}
 }
 
 void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
 {
 	struct vt_policy_state *s = state;
-	unsigned int free;
-	struct ctx c;
+	struct vt_blocks c;
+	unsigned int lack;
 
 	c.s = s;
 	c.tr = s->traits;
 	vt_turn_begin(&c.t, view, ret, s->traits->needs);
-	free = c.t.n_free;
-	if (!free && !view->n_requests)
+	if (!c.t.n_free && !view->n_requests)
 		return;
 	c.level = s->traits->use_level ? vt_turn_level(&c.t) : 0;
-	c.grain = free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
+	c.grain = c.t.n_free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
+	c.cores = c.t.n_free;
+	c.line.n = c.line.sum = c.late.n = c.late.sum = 0;
+	rank_blocks(&c);
 	rank(&c);
-	choose(&c);
-	grant(&c, &c.on_time, c.late.n == 0 || s->cfg.shed);
-	if (s->cfg.shed)
-		shed(&c);
-	else
-		grant(&c, &c.late, false);
+	line_up(&c);
+	line_up_late(&c);
+	share(&c);
+	lend(&c);
+	lack = grant(&c);
+	take_back(&c, &c.late, &lack);
+	take_back(&c, &c.line, &lack);
+	serve_late(&c);
 }

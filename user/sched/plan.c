@@ -41,6 +41,7 @@ struct layout {
 	uint64_t *rest[VT_PLAN_CODES];
 	uint16_t *fastest;
 	struct vt_plan_cell *cells[VT_PLAN_CODES][VT_PLAN_GRAINS];
+	struct vt_plan_row *rows[VT_PLAN_CODES][VT_PLAN_GRAINS];
 	uint64_t *cost;
 	uint16_t *until;
 };
@@ -61,11 +62,14 @@ static void lay_out(struct arena *a, struct layout *o, const struct vt_model *m,
 		if (c == VT_PLAN_SOLO || needs_code(needs, c))
 			o->rest[c] = take(a, rows * (m->n_layers + 1u), sizeof(uint64_t));
 		for (unsigned int g = 0; g < VT_PLAN_GRAINS; g++) {
+			size_t n = (size_t)VT_LEVELS * m->n_layers;
+
 			o->cells[c][g] = NULL;
-			if (needs & VT_PLAN(c, g))
-				o->cells[c][g] =
-					take(a, (size_t)VT_LEVELS * m->n_layers * VT_URGENCIES,
-					     sizeof(struct vt_plan_cell));
+			o->rows[c][g] = NULL;
+			if (!(needs & VT_PLAN(c, g)))
+				continue;
+			o->cells[c][g] = take(a, n * VT_URGENCIES, sizeof(struct vt_plan_cell));
+			o->rows[c][g] = take(a, n, sizeof(struct vt_plan_row));
 		}
 	}
 }
@@ -79,16 +83,39 @@ size_t vt_plan_size(const struct vt_model *m, uint32_t needs)
 	return (a.used + 63) & ~(size_t)63;
 }
 
-static uint8_t best_version(const struct vt_model *m, unsigned int layer, unsigned int level,
-			    unsigned int point)
+/*
+ * The version that loses least around a core count: on half of it, the count itself (twice), half
+ * more and twice it, for a grant may change while the block runs. The one that is fastest alone is
+ * kept unless another beats it by HARDLY_PERCENT.
+ */
+#define HARDLY_PERCENT 4u
+
+static uint64_t relative_ppm(const struct vt_model *m, unsigned int layer, unsigned int v,
+			     unsigned int level, unsigned int point)
 {
+	uint64_t solo = vt_model_ns(m, layer, 0, level, point);
+
+	return vt_model_ns(m, layer, v, level, point) * VT_PPM / solo;
+}
+
+static uint8_t best_version(const struct vt_model *m, unsigned int layer, unsigned int level,
+			    const unsigned int near[4])
+{
+	uint64_t least = 5ull * VT_PPM * 100 / (100 + HARDLY_PERCENT);
 	unsigned int best = 0;
 
 	for (unsigned int v = 1; v < m->n_versions; v++) {
-		uint64_t t = vt_model_ns(m, layer, v, level, point);
+		uint64_t sum;
 
-		if (t && t < vt_model_ns(m, layer, best, level, point))
+		if (!vt_model_ns(m, layer, v, level, near[1]))
+			continue;
+		sum = relative_ppm(m, layer, v, level, near[1]);
+		for (unsigned int i = 0; i < 4; i++)
+			sum += relative_ppm(m, layer, v, level, near[i]);
+		if (sum < least) {
+			least = sum;
 			best = v;
+		}
 	}
 	return (uint8_t)best;
 }
@@ -99,9 +126,15 @@ static void fill_best(const struct vt_model *m, const struct layout *o)
 	uint8_t *b = o->best;
 
 	for (unsigned int s = 0; s < VT_LEVELS; s++)
-		for (unsigned int p = 0; p < n; p++)
+		for (unsigned int p = 0; p < n; p++) {
+			unsigned int c = m->points[p];
+			const unsigned int near[4] = {vt_plan_point(o->plan, c / 2), p,
+						      vt_plan_point(o->plan, c * 3 / 2),
+						      vt_plan_point(o->plan, c * 2)};
+
 			for (unsigned int l = 0; l < m->n_layers; l++)
-				*b++ = best_version(m, l, s, p);
+				*b++ = best_version(m, l, s, near);
+		}
 }
 
 static void fill_rest(const struct vt_model *m, const struct layout *o, unsigned int code)
@@ -144,6 +177,22 @@ static void make_monotone(struct vt_plan_cell *cells, size_t n_layers)
 				cells[u] = cells[u - 1];
 }
 
+static void fill_row(struct vt_plan_row *row, const struct vt_plan_cell *cells)
+{
+	uint64_t most = cells[0].rest_core_us;
+
+	most += most * VT_NEARLY_FREE_PERCENT / 100;
+	*row = (struct vt_plan_row){.nearly_free = 0};
+	for (unsigned int u = 0; u < VT_URGENCIES; u++) {
+		uint64_t us = (cells[u].rest_ns + 999) / 1000;
+
+		row->rest_us[u] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+		row->point[u] = (uint8_t)cells[u].point;
+		if (u == row->nearly_free + 1u && cells[u].rest_core_us <= most)
+			row->nearly_free = (uint8_t)u;
+	}
+}
+
 static void fill_cells(const struct layout *o, unsigned int code, unsigned int grain)
 {
 	const struct vt_plan *plan = o->plan;
@@ -163,6 +212,8 @@ static void fill_cells(const struct layout *o, unsigned int code, unsigned int g
 				.until = o->until,
 			});
 	make_monotone(o->cells[code][grain], (size_t)VT_LEVELS * plan->n_layers);
+	for (size_t i = 0; i < (size_t)VT_LEVELS * plan->n_layers; i++)
+		fill_row(&o->rows[code][grain][i], &o->cells[code][grain][i * VT_URGENCIES]);
 }
 
 static void set_bounds(struct vt_model *m, unsigned int n_points)
@@ -216,6 +267,7 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 			if (o.cells[c][g])
 				fill_cells(&o, c, g);
 			o.plan->cells[c][g] = o.cells[c][g];
+			o.plan->rows[c][g] = o.rows[c][g];
 		}
 	}
 	fill_fastest(&o);
@@ -231,20 +283,4 @@ unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
 	while (i + 1 < p->n_points && p->points[i + 1] <= cores)
 		i++;
 	return i;
-}
-
-unsigned int vt_plan_urgency(const struct vt_plan_cell *cells, uint64_t slack_ns)
-{
-	unsigned int lo = 0, hi = VT_URGENCIES; /* the answer is in [lo, hi] */
-
-	/* More urgent is never slower (optimal substructure of the priced sum), so bisect. */
-	while (lo < hi) {
-		unsigned int mid = (lo + hi) / 2;
-
-		if (cells[mid].rest_ns <= slack_ns)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
 }

@@ -53,6 +53,21 @@ struct vt_plan_cell {
 	uint16_t point;	       /* index into vt_plan.points */
 };
 
+/* Core-time above the least that counts as nearly free. */
+#define VT_NEARLY_FREE_PERCENT 10u
+
+/**
+ * What a decision looks up of one (level, layer), in two cache lines: of each urgency, the time to
+ * the end of the model and the core count of the next block.
+ */
+struct vt_plan_row {
+	uint32_t rest_us[VT_URGENCIES]; /* rounded up; never grows with the urgency */
+	uint8_t point[VT_URGENCIES];
+	uint8_t nearly_free; /* the highest urgency whose core-time is nearly the least */
+	uint8_t pad[7];
+};
+_Static_assert(sizeof(struct vt_plan_row) == 128, "two cache lines");
+
 /** Tables in the caller's memory; read-only after vt_plan_init(). */
 struct vt_plan {
 	uint32_t needs;
@@ -65,6 +80,7 @@ struct vt_plan {
 	const uint64_t *rest[VT_PLAN_CODES];
 	/* [VT_LEVELS][n_layers][VT_URGENCIES], lambda ascending; NULL if not asked for */
 	const struct vt_plan_cell *cells[VT_PLAN_CODES][VT_PLAN_GRAINS];
+	const struct vt_plan_row *rows[VT_PLAN_CODES][VT_PLAN_GRAINS]; /* [VT_LEVELS][n_layers] */
 };
 
 /**
@@ -88,6 +104,14 @@ static inline const struct vt_plan_cell *vt_plan_cells(const struct vt_plan *p,
 						       unsigned int level, unsigned int layer)
 {
 	return &p->cells[code][grain][((size_t)level * p->n_layers + layer) * VT_URGENCIES];
+}
+
+/** vt_plan_row - the same cells as a decision looks them up */
+static inline const struct vt_plan_row *vt_plan_row(const struct vt_plan *p, enum vt_plan_code code,
+						    enum vt_grain grain, unsigned int level,
+						    unsigned int layer)
+{
+	return &p->rows[code][grain][(size_t)level * p->n_layers + layer];
 }
 
 /** vt_plan_rest - time from @layer to the end, for each of the n_points core counts */
@@ -116,11 +140,5 @@ static inline const uint8_t *vt_plan_versions(const struct vt_plan *p, unsigned 
 
 /** vt_plan_point - index of the largest usable count <= @cores; the first if there is none */
 unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores);
-
-/**
- * vt_plan_urgency - the first urgency whose remaining time fits @slack_ns
- * Returns VT_URGENCIES if none does.
- */
-unsigned int vt_plan_urgency(const struct vt_plan_cell *cells, uint64_t slack_ns);
 
 #endif

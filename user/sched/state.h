@@ -21,7 +21,7 @@ struct vt_traits {
 struct vt_policy_state {
 	struct vt_policy_cfg cfg;
 	const struct vt_traits *traits;
-	struct vt_rank rank, late;
+	struct vt_rank rank, late, busy;
 };
 
 size_t vt_policy_state_size(const struct vt_policy_cfg *cfg);

@@ -196,8 +196,9 @@ bool vt_turn_start(struct vt_turn *t, const struct vt_start *s)
 	a->layer_end = s->end;
 	a->wanted = s->wanted;
 	point = vt_plan_point(plan, s->cores);
-	/* Code for the cores it demands: a block that starts on fewer grows. */
-	put_versions(t, a, plan, vt_plan_point(plan, s->wanted), s->code);
+	/* Code for the cores it demands, not fewer: a block that starts short of them grows. */
+	put_versions(t, a, plan, vt_plan_point(plan, s->wanted > s->cores ? s->wanted : s->cores),
+		     s->code);
 	a->expect_ns = vt_plan_ns(plan, s->code, a->level, point, r->next_layer, s->end);
 	if (s->cores < plan->points[0])
 		a->expect_ns = a->expect_ns * plan->points[0] / s->cores;

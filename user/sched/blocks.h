@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blocks.h - one decision of the block policies in the making. Internal to blocks.c. Pure. */
+#ifndef VT_SCHED_BLOCKS_H
+#define VT_SCHED_BLOCKS_H
+
+#include "sched/state.h"
+
+/* Ranked with the waiting requests: a running block. */
+#define VT_IS_BLOCK (1u << 31)
+
+/** One request that waits, or one block that runs (then index has VT_IS_BLOCK). */
+struct vt_claim {
+	const struct vt_plan_row *row; /* ways to go on from its next layer */
+	const struct vt_plan *plan;
+	uint32_t index;	   /* in view.requests, or in view.blocks | VT_IS_BLOCK */
+	uint16_t need;	   /* cores without which it is late */
+	uint16_t want;	   /* cores demanded */
+	uint16_t held;	   /* cores it has */
+	uint16_t share;	   /* cores it is due */
+	uint16_t layer;	   /* under way, or next */
+	uint32_t done_ppm; /* of it */
+	uint8_t urgency;
+	bool on_time;
+};
+
+struct vt_line {
+	uint32_t n, sum; /* sum: of the demands */
+	struct vt_claim at[2 * VT_RANK_MAX];
+};
+
+struct vt_blocks {
+	struct vt_turn t;
+	struct vt_policy_state *s;
+	const struct vt_traits *tr;
+	unsigned int level;
+	enum vt_grain grain;
+	unsigned int cores; /* free, or held by blocks in the line */
+	unsigned int spare;
+	struct vt_line line, late;
+};
+
+#endif
