@@ -28,6 +28,8 @@ static const struct vt_machine plain = {.name = "fuzz",
 					.core_dram_gbps = 20,
 					.domain_dram_gbps = 25,
 					.node_dram_gbps = 80,
+					.queue_slope = 0.277,
+					.queue_knee = 0.846,
 					.overlap = 2};
 
 static void check(int ok)

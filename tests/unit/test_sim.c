@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "sched/plan.h"
+#include "sim/bank_int.h"
 #include "sim/bound.h"
 #include "sim/csv.h"
 #include "sim/heap.h"
@@ -252,16 +253,11 @@ static void kept_versions_are_close_to_the_best(void **state)
 
 		for (uint32_t i = 0; i < VT_LEVELS * 4; i++) {
 			uint32_t level = i / 4, cores = 8u << (i % 4);
-			double share = vt_law_llc_share(&m, cores, level / 4.0);
-			struct vt_place p = vt_place_compact(&m, cores, share);
 			double best = INFINITY, kept = INFINITY, solo;
 
-			for (uint32_t c = 0; c < n; c++) {
-				struct vt_need need =
-					vt_law_need(&m, &net.layers[l], &codes[c], &p);
-
-				best = fmin(best, vt_law_ns(&m, &need, b.level_stretch[level]));
-			}
+			for (uint32_t c = 0; c < n; c++)
+				best = fmin(best, vt_bank_level_ns(&b, &net.layers[l], &codes[c],
+								   cores, level));
 			for (uint32_t v = 0; v < b.sched[0].n_versions; v++) {
 				double ns =
 					(double)vt_model_ns(&b.sched[0], l, v, level, cores - 1);

@@ -122,6 +122,7 @@ static int add_model(struct sim_setup *s, struct sim_mix *m, const struct vt_mix
 {
 	const struct vt_profile_model *p = vt_profile_find(&s->profile, x->model);
 	struct vt_net net = {.name = NULL};
+	uint64_t qos_ns;
 	int at = vt_bank_find(&m->bank, x->model), known;
 
 	if (at >= 0)
@@ -129,15 +130,16 @@ static int add_model(struct sim_setup *s, struct sim_mix *m, const struct vt_mix
 	known = vt_net_make(x->model, &net, p ? NULL : e);
 	if (!p && known)
 		return known;
-	if (p && !x->qos_ns && known)
+	/* 1: has its target from qos_times, in add_tenants() */
+	qos_ns = x->qos_ns ? x->qos_ns : known ? 1 : net.qos_ns;
+	if (p && !x->qos_ns && !(x->qos_times > 0) && known)
 		at = vt_fail(e, -EINVAL,
 			     "model '%s' has no target of its own: say qos_ms in the mix",
 			     x->model);
 	else if (p)
-		at = vt_bank_add_samples(&m->bank, x->model, x->qos_ns ? x->qos_ns : net.qos_ns,
-					 p->at, p->n, e);
+		at = vt_bank_add_samples(&m->bank, x->model, qos_ns, p->at, p->n, e);
 	else
-		at = vt_bank_add_net(&m->bank, &net, x->qos_ns ? x->qos_ns : net.qos_ns, e);
+		at = vt_bank_add_net(&m->bank, &net, qos_ns, e);
 	vt_net_fini(&net);
 	return at;
 }
@@ -158,6 +160,10 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 
 		if (at < 0)
 			return at;
+		if (x->qos_times > 0)
+			m->bank.sched[at].qos_ns =
+				(uint64_t)(x->qos_times *
+					   (double)vt_bank_fastest_ns(&m->bank, (uint32_t)at));
 		m->tenants[i] = (struct vt_sim_tenant){
 			.model = (uint32_t)at,
 			.qos_ns = x->qos_ns ? x->qos_ns : m->bank.sched[at].qos_ns,

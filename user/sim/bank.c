@@ -15,11 +15,33 @@ int vt_bank_init(struct vt_bank *b, const struct vt_machine *m)
 	*b = (struct vt_bank){.machine = *m};
 	for (uint32_t i = 0; i < VT_LEVELS; i++)
 		b->level_stretch[i] = vt_machine_stretch(m, (double)i / (VT_LEVELS - 1));
-	/* Geometric, and strictly ascending even where no bubble saturates the memory. */
-	top = fmax(top, 1.1);
-	for (uint32_t i = 0; i < VT_STRETCHES; i++)
+	/* Geometric, up to where even a block beside the heaviest bubble does not get. */
+	top = fmax(top * 1.25, 1.1);
+	for (uint32_t i = 0; i < VT_STRETCHES; i++) {
 		b->stretch[i] = pow(top, (double)i / (VT_STRETCHES - 1));
+		b->supply_gbps[i] = vt_machine_supply_gbps(m, b->stretch[i]);
+	}
+	b->full_stretch = vt_machine_full_stretch(m);
 	return 0;
+}
+
+void vt_bank_balance(const struct vt_bank *b, const double *asked_gbps, uint32_t *step,
+		     double *part)
+{
+	double over = asked_gbps[0] - b->supply_gbps[0], next = 0;
+	uint32_t i = 0;
+
+	*step = 0;
+	*part = 0;
+	if (over <= 0)
+		return;
+	for (; i + 1 < VT_STRETCHES; i++, over = next) {
+		next = asked_gbps[i + 1] - b->supply_gbps[i + 1];
+		if (next <= 0)
+			break;
+	}
+	*step = i + 1 < VT_STRETCHES ? i : VT_STRETCHES - 2;
+	*part = i + 1 < VT_STRETCHES ? over / (over - next) : 1;
 }
 
 static void model_fini(struct vt_bank_model *m)
@@ -110,22 +132,43 @@ void vt_bank_drop_last(struct vt_bank *b)
 }
 
 /**
- * Least core-time of a layer: over versions and core counts, alone. The bound may pick another
- * core count for every layer; no schedule can do better.
+ * Least core-time of a layer: over versions and core counts, with memory at its idle latency. The
+ * bound may pick another core count for every layer; no schedule can do better.
  */
-static double least_core_ns(const struct vt_model *m, uint32_t layer)
+static double least_core_ns(const struct vt_bank *b, uint32_t model, uint32_t layer)
 {
+	const struct vt_model *m = &b->sched[model];
 	double least = INFINITY;
 
 	for (uint32_t v = 0; v < m->n_versions; v++) {
 		for (uint32_t p = 0; p < m->n_points; p++) {
-			double ns = (double)vt_model_ns(m, layer, v, 0, p) * m->points[p];
+			double ns =
+				(double)vt_bank_cell(b, model, layer, v, p, VT_SHARES - 1)->ns[0] *
+				m->points[p];
 
 			if (ns > 0 && ns < least)
 				least = ns;
 		}
 	}
 	return least;
+}
+
+uint64_t vt_bank_fastest_ns(const struct vt_bank *b, uint32_t model)
+{
+	const struct vt_model *m = &b->sched[model];
+	uint64_t sum = 0;
+
+	for (uint32_t l = 0; l < m->n_layers; l++) {
+		uint64_t least = UINT64_MAX;
+
+		for (uint32_t i = 0; i < (uint32_t)m->n_versions * m->n_points; i++) {
+			uint64_t ns = vt_model_ns(m, l, i / m->n_points, 0, i % m->n_points);
+
+			least = ns && ns < least ? ns : least;
+		}
+		sum += least;
+	}
+	return sum;
 }
 
 static double least_bytes(const struct vt_bank *b, uint32_t model, uint32_t layer)
@@ -157,7 +200,7 @@ int vt_bank_finish(struct vt_bank *b, uint32_t model, struct vt_err *e)
 			       fault.level);
 	bm->least_core_ns = bm->least_dram_bytes = 0;
 	for (uint32_t l = 0; l < b->sched[model].n_layers; l++) {
-		bm->least_core_ns += least_core_ns(&b->sched[model], l);
+		bm->least_core_ns += least_core_ns(b, model, l);
 		bm->least_dram_bytes += least_bytes(b, model, l);
 	}
 	return 0;

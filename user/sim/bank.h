@@ -14,8 +14,8 @@
 #include "sim/machine.h"
 #include "sim/net.h"
 
-#define VT_STRETCHES 8u /* points of the stretch grid */
-#define VT_SHARES    4u /* LLC shares 1/4, 2/4, 3/4, 4/4 */
+#define VT_STRETCHES 10u /* points of the stretch grid */
+#define VT_SHARES    4u	 /* LLC shares 1/4, 2/4, 3/4, 4/4 */
 
 /** Behaviour of one version of one layer on one core count and LLC share. */
 struct vt_cell {
@@ -46,7 +46,9 @@ struct vt_bank_model {
 
 struct vt_bank {
 	struct vt_machine machine;
-	double stretch[VT_STRETCHES]; /* ascending from 1 */
+	double stretch[VT_STRETCHES];	  /* ascending from 1 */
+	double supply_gbps[VT_STRETCHES]; /* of a memory node at that */
+	double full_stretch;		  /* from here on it delivers no more */
 	double level_stretch[VT_LEVELS];
 	uint32_t n_models;
 	struct vt_model *sched; /* [n_models], contiguous: the view points at it */
@@ -86,6 +88,17 @@ int vt_bank_add_samples(struct vt_bank *b, const char *name, uint64_t qos_ns,
  * Returns 0, -EINVAL or -ENOMEM.
  */
 int vt_bank_plan(struct vt_bank *b, uint32_t needs, struct vt_err *e);
+
+/** vt_bank_fastest_ns - @model alone on the idle machine, every layer as fast as it goes */
+uint64_t vt_bank_fastest_ns(const struct vt_bank *b, uint32_t model);
+
+/**
+ * vt_bank_balance - the stretch at which a memory node delivers what is asked of it
+ * @asked_gbps: [VT_STRETCHES], falling: what is asked at each stretch of the grid
+ * @step, @part: the grid point below, and how far towards the next one; the top if all is too much
+ */
+void vt_bank_balance(const struct vt_bank *b, const double *asked_gbps, uint32_t *step,
+		     double *part);
 
 /** vt_bank_find - index of the model called @name, or -1 */
 int vt_bank_find(const struct vt_bank *b, const char *name);

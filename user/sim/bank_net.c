@@ -8,7 +8,7 @@
 #include "sim/bank_int.h"
 #include "sim/law.h"
 
-#define PROBES	 9u   /* core counts at which candidates are compared */
+#define PROBES	 12u  /* core counts at which candidates are compared */
 #define CLOSE_TO 1.10 /* the paper's promise: within 10 % of the best at every level */
 
 /** Times of one candidate at every (level, probed core count). */
@@ -42,18 +42,24 @@ static uint32_t make_points(uint32_t cores, uint16_t *ret)
 	return n;
 }
 
-/** Powers of two, and the whole machine. */
+/** Powers of two below an eighth of the machine, and from there on each eighth. */
 static uint32_t make_probes(uint32_t cores, uint32_t *ret)
 {
 	uint32_t n = 0;
 
-	for (uint32_t c = 1; c < cores; c *= 2)
+	for (uint32_t c = 1; c * 8 < cores && n < PROBES - 8; c *= 2)
 		ret[n++] = c;
-	ret[n++] = cores;
+	for (uint32_t i = 1; i <= 8; i++) {
+		uint32_t c = (cores * i + 7) / 8;
+
+		if (!n || c > ret[n - 1])
+			ret[n++] = c;
+	}
 	return n;
 }
 
-static double level_ns(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
+/** Beside a bubble, and as if its own traffic did not count: good enough to compare candidates. */
+static double trial_ns(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
 		       uint32_t cores, uint32_t level)
 {
 	double share = vt_law_llc_share(&b->machine, cores, (double)level / (VT_LEVELS - 1));
@@ -69,7 +75,7 @@ static void try_code(const struct vt_bank *b, const struct vt_shape *s, const ui
 	t->log_alone = 0;
 	for (uint32_t l = 0; l < VT_LEVELS; l++) {
 		for (uint32_t p = 0; p < n_probes; p++) {
-			double ns = level_ns(b, s, &t->code, probes[p], l);
+			double ns = trial_ns(b, s, &t->code, probes[p], l);
 
 			t->ns[l * n_probes + p] = ns;
 			if (!l && probes[p] * 8 >= b->machine.cores)
@@ -179,15 +185,32 @@ static uint32_t pick_all(const struct vt_bank *b, const struct vt_net *net, stru
 }
 
 static void fill_cell(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
-		      uint32_t cores, uint32_t share, struct vt_cell *ret)
+		      uint32_t cores, double share, struct vt_cell *ret)
 {
-	struct vt_place p = vt_place_compact(&b->machine, cores, (double)(share + 1) / VT_SHARES);
+	struct vt_place p = vt_place_compact(&b->machine, cores, share);
 	struct vt_need n = vt_law_need(&b->machine, s, c, &p);
 
 	for (uint32_t i = 0; i < VT_STRETCHES; i++)
 		ret->ns[i] = (float)vt_law_ns(&b->machine, &n, b->stretch[i]);
 	ret->dram_bytes = (float)n.dram_bytes;
 	ret->llc_bytes = (float)n.llc_bytes;
+}
+
+double vt_bank_level_ns(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
+			uint32_t cores, uint32_t level)
+{
+	double bubble = (double)level / (VT_LEVELS - 1), ask[VT_STRETCHES], part;
+	const struct vt_machine *m = &b->machine;
+	uint32_t per_node = m->cores / m->memory_nodes, step;
+	uint32_t nodes = (cores + per_node - 1) / per_node;
+	struct vt_cell cell;
+
+	fill_cell(b, s, c, cores, vt_law_llc_share(m, cores, bubble), &cell);
+	for (uint32_t i = 0; i < VT_STRETCHES; i++)
+		ask[i] = (double)cell.dram_bytes / (double)cell.ns[i] / nodes +
+			 vt_machine_bubble_gbps(m, bubble, b->stretch[i]);
+	vt_bank_balance(b, ask, &step, &part);
+	return (double)cell.ns[step] + (double)(cell.ns[step + 1] - cell.ns[step]) * part;
 }
 
 static void fill_row(const struct vt_bank *b, const struct vt_model *m, const struct vt_shape *s,
@@ -199,20 +222,29 @@ static void fill_row(const struct vt_bank *b, const struct vt_model *m, const st
 		for (uint32_t p = 0; p < m->n_points; p++)
 			for (uint32_t h = 0; h < VT_SHARES; h++)
 				fill_cell(
-					b, s, &pick->code[v], m->points[p], h,
+					b, s, &pick->code[v], m->points[p],
+					(double)(h + 1) / VT_SHARES,
 					&row->cells[((size_t)v * m->n_points + p) * VT_SHARES + h]);
 }
 
 static void fill_times(const struct vt_bank *b, const struct vt_model *m, struct vt_bank_model *bm,
 		       const struct vt_shape *s, const struct pick *pick, uint32_t layer)
 {
-	for (uint32_t v = 0; v < pick->n; v++) {
-		size_t row = ((size_t)layer * m->n_versions + v) * VT_LEVELS;
+	uint32_t first = pick->layer, per_version = VT_LEVELS * m->n_points;
+	size_t from = (size_t)first * m->n_versions, to = (size_t)layer * m->n_versions;
 
-		for (uint32_t i = 0; i < VT_LEVELS * m->n_points; i++)
-			bm->ns[row * m->n_points + i] = (uint64_t)ceil(level_ns(
+	if (first != layer) {
+		memcpy(bm->ns + to * per_version, bm->ns + from * per_version,
+		       (size_t)m->n_versions * per_version * sizeof(*bm->ns));
+		memcpy(bm->dram_bytes + to, bm->dram_bytes + from,
+		       m->n_versions * sizeof(*bm->dram_bytes));
+		return;
+	}
+	for (uint32_t v = 0; v < pick->n; v++) {
+		for (uint32_t i = 0; i < per_version; i++)
+			bm->ns[(to + v) * per_version + i] = (uint64_t)ceil(vt_bank_level_ns(
 				b, s, &pick->code[v], m->points[i % m->n_points], i / m->n_points));
-		bm->dram_bytes[row / VT_LEVELS] =
+		bm->dram_bytes[to + v] =
 			(uint64_t)bm->rows[bm->row_of[layer]]
 				.cells[((size_t)v * m->n_points + m->n_points - 1) * VT_SHARES +
 				       VT_SHARES - 1]

@@ -16,8 +16,10 @@ double vt_bound_work_ns(const struct vt_bank *b, uint32_t model)
 }
 
 /** The dual at @lambda cores a nanosecond; @ns: time of the choice that attains it. */
-static double dual(const struct vt_model *m, double lambda, double qos_ns, double *ns)
+static double dual(const struct vt_bank *b, uint32_t model, double lambda, double qos_ns,
+		   double *ns)
 {
+	const struct vt_model *m = &b->sched[model];
 	double sum = -lambda * qos_ns;
 
 	*ns = 0;
@@ -26,7 +28,8 @@ static double dual(const struct vt_model *m, double lambda, double qos_ns, doubl
 
 		for (uint32_t v = 0; v < m->n_versions; v++) {
 			for (uint32_t p = 0; p < m->n_points; p++) {
-				double t = (double)vt_model_ns(m, l, v, 0, p);
+				double t = (double)vt_bank_cell(b, model, l, v, p, VT_SHARES - 1)
+						   ->ns[0];
 
 				if (t > 0 && (m->points[p] + lambda) * t < least) {
 					least = (m->points[p] + lambda) * t;
@@ -42,11 +45,10 @@ static double dual(const struct vt_model *m, double lambda, double qos_ns, doubl
 
 double vt_bound_real_work_ns(const struct vt_bank *b, uint32_t model, uint64_t qos_ns)
 {
-	const struct vt_model *m = &b->sched[model];
-	double low = 0, high = 1e6, ns, best = dual(m, 0, (double)qos_ns, &ns);
+	double low = 0, high = 1e6, ns, best = dual(b, model, 0, (double)qos_ns, &ns);
 
 	if (ns > (double)qos_ns) {
-		dual(m, high, (double)qos_ns, &ns);
+		dual(b, model, high, (double)qos_ns, &ns);
 		if (ns > (double)qos_ns)
 			return INFINITY;
 	}
@@ -54,7 +56,7 @@ double vt_bound_real_work_ns(const struct vt_bank *b, uint32_t model, uint64_t q
 	for (int i = 0; i < 60; i++) {
 		double mid = i < 20 ? sqrt((low + 1e-3) * high) : (low + high) / 2;
 
-		best = fmax(best, dual(m, mid, (double)qos_ns, &ns));
+		best = fmax(best, dual(b, model, mid, (double)qos_ns, &ns));
 		if (ns > (double)qos_ns)
 			low = mid;
 		else

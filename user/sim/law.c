@@ -127,8 +127,8 @@ struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_shape *s,
 {
 	struct grid g = make_grid(s, code);
 	double busy = fmin(place->cores, g.chunks);
-	double gbps = fmin(fmin(busy * m->core_dram_gbps, place->domains * m->domain_dram_gbps),
-			   m->memory_nodes * m->node_dram_gbps);
+	double link =
+		fmin(place->domains * m->domain_dram_gbps, m->memory_nodes * m->node_dram_gbps);
 	struct vt_need n = {
 		.compute_ns = compute_ns(m, s, code, &g, place->cores),
 		.fork_ns = m->fork_ns + m->fork_core_ns * place->cores,
@@ -138,7 +138,8 @@ struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_shape *s,
 	n.llc_bytes = llc_traffic(m, s, code, &g);
 	n.llc_ns = n.llc_bytes / busy / m->llc_gbps;
 	n.dram_bytes = dram_traffic(s, code, &g, place);
-	n.dram_ns = n.dram_bytes / gbps;
+	n.dram_ns = n.dram_bytes / (busy * m->core_dram_gbps);
+	n.link_ns = n.dram_bytes / link;
 	if (place->cores == m->cores && m->cores > 1)
 		n.slow += m->all_cores_ppm * 1e-6;
 	return n;
@@ -146,24 +147,29 @@ struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_shape *s,
 
 double vt_law_ns(const struct vt_machine *m, const struct vt_need *n, double stretch)
 {
-	double p = m->overlap;
-	double sum = pow(n->compute_ns, p) + pow(n->llc_ns, p) + pow(n->dram_ns * stretch, p);
+	double p = m->overlap, dram = fmax(n->dram_ns * stretch, n->link_ns);
+	double sum = pow(n->compute_ns, p) + pow(n->llc_ns, p) + pow(dram, p);
 
 	return (pow(sum, 1 / p) + n->fork_ns) * n->slow;
 }
 
-/** The block sizes of one dimension: all of it, then halves rounded up to whole tiles. */
+/**
+ * The block sizes of one dimension: all of it, a half, a third, a quarter, a sixth, ... (parts of
+ * 2^k and 3 2^k), rounded up to whole tiles.
+ */
 static uint32_t sizes(uint32_t extent, uint32_t tile, uint32_t *ret, uint32_t max)
 {
-	uint32_t n = 0, v = extent;
+	uint32_t n = 0;
 
-	while (n < max) {
-		ret[n++] = v;
+	for (uint32_t parts = 1, next = 2; n < max; parts = next) {
+		uint32_t v = (uint32_t)ceil_div(ceil_div(extent, parts), tile) * tile;
+
+		v = v < extent ? v : extent;
+		if (!n || v < ret[n - 1])
+			ret[n++] = v;
 		if (v <= tile)
 			break;
-		v = ((v + 1) / 2 + tile - 1) / tile * tile;
-		if (v >= ret[n - 1])
-			v = tile;
+		next = parts & (parts - 1) ? parts / 3 * 4 : parts > 1 ? parts / 2 * 3 : 2;
 	}
 	return n;
 }
@@ -171,9 +177,9 @@ static uint32_t sizes(uint32_t extent, uint32_t tile, uint32_t *ret, uint32_t ma
 uint32_t vt_law_codes(const struct vt_machine *m, const struct vt_shape *s, struct vt_code *ret,
 		      uint32_t max)
 {
-	uint32_t rows[20], cols[12], n = 0;
-	uint32_t nr = sizes(s->rows, s->kind == VT_SHAPE_GEMM ? m->tile_rows : 1, rows, 20);
-	uint32_t nc = sizes(s->cols, m->tile_cols, cols, 12);
+	uint32_t rows[36], cols[20], n = 0;
+	uint32_t nr = sizes(s->rows, s->kind == VT_SHAPE_GEMM ? m->tile_rows : 1, rows, 36);
+	uint32_t nc = sizes(s->cols, m->tile_cols, cols, 20);
 	uint32_t axes = s->kind == VT_SHAPE_GEMM ? 2 : 1;
 
 	for (uint32_t i = 0; i < nr; i++)

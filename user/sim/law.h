@@ -27,7 +27,8 @@ struct vt_code {
 struct vt_need {
 	double compute_ns; /* makespan of the chunks, kernels never waiting for data */
 	double llc_ns;	   /* filling the L2s */
-	double dram_ns;	   /* at the grant's own best bandwidth, nobody else asking */
+	double dram_ns;	   /* as its cores draw from memory at idle latency */
+	double link_ns;	   /* as its domains' and nodes' links deliver, whatever the latency */
 	double fork_ns;	   /* start and join */
 	double slow;	   /* factor on all of it (the grant that has every core) */
 	double llc_bytes, dram_bytes;
@@ -46,7 +47,7 @@ struct vt_place vt_place_compact(const struct vt_machine *m, uint32_t cores, dou
 struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_shape *s,
 			   const struct vt_code *code, const struct vt_place *place);
 
-/** vt_law_ns - time when everybody's memory time is stretched by @stretch >= 1 */
+/** vt_law_ns - time when memory latency is @stretch >= 1 times that of an idle machine */
 double vt_law_ns(const struct vt_machine *m, const struct vt_need *need, double stretch);
 
 /**
@@ -54,7 +55,7 @@ double vt_law_ns(const struct vt_machine *m, const struct vt_need *need, double 
  * @ret: room for @max; VT_CODES_MAX is always enough
  * Returns their count, at least 1.
  */
-#define VT_CODES_MAX 512u
+#define VT_CODES_MAX 1536u
 uint32_t vt_law_codes(const struct vt_machine *m, const struct vt_shape *s, struct vt_code *ret,
 		      uint32_t max);
 

@@ -36,6 +36,8 @@ static const struct key {
 	K(core_dram_gbps, REAL, 0.01, 1e5),
 	K(domain_dram_gbps, REAL, 0.01, 1e5),
 	K(node_dram_gbps, REAL, 0.01, 1e5),
+	K(queue_slope, REAL, 0, 100),
+	K(queue_knee, REAL, 0, 0.99),
 	K(overlap, REAL, 1, 100),
 	K(fork_ns, REAL, 0, 1e9),
 	K(fork_core_ns, REAL, 0, 1e9),
@@ -152,10 +154,41 @@ int vt_machine_load(const char *path, struct vt_machine *ret, struct vt_err *e)
 	return rc;
 }
 
-double vt_machine_stretch(const struct vt_machine *m, double intensity)
+double vt_machine_full_stretch(const struct vt_machine *m)
+{
+	return 1 + m->queue_slope / (1 - m->queue_knee);
+}
+
+double vt_machine_supply_gbps(const struct vt_machine *m, double stretch)
+{
+	double more = stretch - 1;
+
+	if (stretch >= vt_machine_full_stretch(m))
+		return m->node_dram_gbps;
+	return m->node_dram_gbps * more / (m->queue_slope + m->queue_knee * more);
+}
+
+double vt_machine_bubble_gbps(const struct vt_machine *m, double intensity, double stretch)
 {
 	uint32_t domains = m->llc_domains / m->memory_nodes;
-	double domain = fmin(m->domain_dram_gbps, vt_machine_domain_cores(m) * m->core_dram_gbps);
+	double cores = vt_machine_domain_cores(m) * m->core_dram_gbps / stretch;
 
-	return fmax(1, intensity * domains * domain / m->node_dram_gbps);
+	return intensity * domains * fmin(m->domain_dram_gbps, cores);
+}
+
+double vt_machine_stretch(const struct vt_machine *m, double intensity)
+{
+	/* At this stretch the cores of the whole bubble draw less than a full node delivers. */
+	double cores = (double)m->cores / m->memory_nodes * m->core_dram_gbps;
+	double low = 1, high = vt_machine_full_stretch(m) + cores / m->node_dram_gbps;
+
+	for (int i = 0; i < 60; i++) {
+		double mid = (low + high) / 2;
+
+		if (vt_machine_bubble_gbps(m, intensity, mid) > vt_machine_supply_gbps(m, mid))
+			low = mid;
+		else
+			high = mid;
+	}
+	return intensity > 0 ? high : 1;
 }

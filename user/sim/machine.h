@@ -28,6 +28,11 @@ struct vt_machine {
 	double core_dram_gbps;	    /* one core streaming alone */
 	double domain_dram_gbps;    /* one LLC domain streaming alone */
 	double node_dram_gbps;	    /* one memory node, every core streaming */
+	/*
+	 * Latency of memory at a part u of that: 1 + queue_slope u / (1 - queue_knee u) times the
+	 * idle one. A core has so many lines under way, so its own bandwidth falls as latency grows.
+	 */
+	double queue_slope, queue_knee;
 	double overlap; /* exponent p: time = (compute^p + llc^p + dram^p)^(1/p); 1 = no overlap */
 	/* Running in parallel. */
 	double fork_ns, fork_core_ns; /* start and join of one layer: fork + cores * fork_core */
@@ -52,9 +57,21 @@ static inline uint32_t vt_machine_domain_cores(const struct vt_machine *m)
 }
 
 /**
- * vt_machine_stretch - factor by which memory time grows beside a bubble of @intensity (0..1)
+ * vt_machine_stretch - factor by which memory latency grows beside a bubble of @intensity (0..1)
  * Intensity 1 is every core of the machine streaming: the heaviest bubble there is room for.
  */
 double vt_machine_stretch(const struct vt_machine *m, double intensity);
+
+/** vt_machine_bubble_gbps - what such a bubble draws from each memory node at latency @stretch */
+double vt_machine_bubble_gbps(const struct vt_machine *m, double intensity, double stretch);
+
+/**
+ * vt_machine_supply_gbps - what a memory node delivers when latency has grown by @stretch >= 1
+ * Ascends from 0 to node_dram_gbps, where more requests under way only wait longer.
+ */
+double vt_machine_supply_gbps(const struct vt_machine *m, double stretch);
+
+/** vt_machine_full_stretch - the stretch from which on a node delivers all it can */
+double vt_machine_full_stretch(const struct vt_machine *m);
 
 #endif

@@ -62,7 +62,7 @@ static int bad(const struct vt_text *t, struct vt_err *e, const char *what, cons
 
 static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *x, struct vt_err *e)
 {
-	char *field[4];
+	char *field[4], *unit;
 	size_t n = vt_text_split(line, field, 4);
 	uint64_t priority;
 	double ms;
@@ -73,7 +73,13 @@ static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *
 	if (!*field[0] || strlen(field[0]) >= sizeof(x->model))
 		return bad(t, e, "a model name has 1 to 31 characters", field[0]);
 	snprintf(x->model, sizeof(x->model), "%s", field[0]);
-	if (strcmp(field[1], "-") != 0) {
+	unit = strchr(field[1], 'x');
+	if (unit && !unit[1]) {
+		*unit = '\0';
+		if (vt_text_f64(field[1], &x->qos_times) ||
+		    !(x->qos_times >= 1 && x->qos_times <= 1e6))
+			return bad(t, e, "qos_ms as a multiple must be in 1x..1000000x", field[1]);
+	} else if (strcmp(field[1], "-") != 0) {
 		if (vt_text_f64(field[1], &ms) || !(ms >= 1e-3 && ms <= 1e6))
 			return bad(t, e, "qos_ms must be in 0.001..1000000", field[1]);
 		x->qos_ns = (uint64_t)(ms * 1e6);

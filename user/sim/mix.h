@@ -12,8 +12,9 @@
 
 struct vt_mix_entry {
 	char model[VT_MODEL_NAME_MAX];
-	uint64_t qos_ns; /* 0: the model's own target */
-	double weight;	 /* share of the requests, relative */
+	uint64_t qos_ns;  /* 0: the model's own target */
+	double qos_times; /* > 0: so many times its fastest run on the idle machine, instead */
+	double weight;	  /* share of the requests, relative */
 	uint16_t priority;
 };
 
@@ -27,7 +28,8 @@ struct vt_mix {
 int vt_mix_builtin(const char *name, struct vt_mix *ret, struct vt_err *e);
 
 /**
- * vt_mix_parse - lines `model,qos_ms,weight[,priority]`; qos_ms `-` is the model's own target
+ * vt_mix_parse - lines `model,qos_ms,weight[,priority]`
+ * qos_ms `-` is the model's own target, `3x` three times its fastest run on the idle machine.
  * Returns 0; -EINVAL with the line that is wrong; -ENOMEM.
  */
 int vt_mix_parse(const char *text, const char *where, struct vt_mix *ret, struct vt_err *e);

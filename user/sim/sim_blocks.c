@@ -314,19 +314,14 @@ void vt_sim_leave(struct vt_sim *s, uint32_t b)
 			s->demand[n][i] = 0;
 }
 
-/** The stretch at which the blocks of node @n ask for just what it has; true if it changed. */
+/** The stretch at which node @n delivers just what its blocks ask for; true if it changed. */
 static bool solve(struct vt_sim *s, uint32_t n)
 {
-	const double *ask = s->demand[n], has = s->bank->machine.node_dram_gbps;
-	uint32_t step = 0;
-	double part = 0;
+	uint32_t step;
+	double part;
 
-	if (ask[0] > has) {
-		while (step + 2 < VT_STRETCHES && ask[step + 1] > has)
-			step++;
-		part = ask[step + 1] < has ? (ask[step] - has) / (ask[step] - ask[step + 1]) : 1;
-		part = rint(part * STRETCH_STEPS) / STRETCH_STEPS;
-	}
+	vt_bank_balance(s->bank, s->demand[n], &step, &part);
+	part = rint(part * STRETCH_STEPS) / STRETCH_STEPS;
 	if (step == s->step[n] && part == s->part[n])
 		return false;
 	s->step[n] = (uint8_t)step;
@@ -353,7 +348,7 @@ static void set_end(struct vt_sim *s, uint32_t b)
 static bool saturated(const struct vt_sim *s)
 {
 	for (uint32_t n = 0; n < s->n_nodes; n++)
-		if (s->step[n] || s->part[n] > 0)
+		if (at_stretch(s->bank->stretch, s->step[n], s->part[n]) >= s->bank->full_stretch)
 			return true;
 	return false;
 }
