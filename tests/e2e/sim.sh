@@ -115,6 +115,15 @@ refuses "no model is called 'resnet51'" --mix "$dir/zero.mix" --rate 10
 refuses "no machine is called 'mainframe'" --machine mainframe --rate 10
 refuses "no mix is called 'middling'" --mix middling --rate 10
 refuses "no policy is called 'best'" --policy best --rate 10
+printf '%s\n' 'resnet50,3x,1,1,0-4' >"$dir/fleet.mix"
+refuses "is past the last node" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10
+printf '%s\n' 'resnet50,0x,1' >"$dir/zero.mix"
+refuses "must be in 1x..1000000x" --mix "$dir/zero.mix" --rate 10
+refuses "is not a number in 1..4096" --nodes 0 --policy edf --rate 10
+refuses "none of round-robin" --nodes 2 --router best --policy edf --rate 10
+refuses "one mix and one policy" --nodes 2 --rate 10
+refuses "not with --search" --nodes 2 --search --policy edf
+refuses "say --rate HZ, of one node" --nodes 2 --policy edf
 refuses "--rate must be a number" --rate 0
 refuses "--rate must be a number" --rate fast
 refuses "--qos-share must be a number" --search --qos-share 1.5

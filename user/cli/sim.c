@@ -31,6 +31,8 @@ enum {
 	OPT_PLOT,
 	OPT_RECORD,
 	OPT_REPLAY,
+	OPT_NODES,
+	OPT_ROUTER,
 };
 
 static const struct argp_option options[] = {
@@ -65,6 +67,12 @@ static const struct argp_option options[] = {
 	 4},
 	{"replay", OPT_REPLAY, "FILE", 0, "Decide a recorded run again and compare, byte for byte",
 	 4},
+	{"nodes", OPT_NODES, "LIST", 0,
+	 "A fleet of so many nodes; machines of a list in turn; --rate and --requests are of one "
+	 "node",
+	 5},
+	{"router", OPT_ROUTER, "LIST", 0,
+	 "In front of the fleet: round-robin, least-conn, weighted (all three)", 5},
 	{0},
 };
 
@@ -96,6 +104,8 @@ static const struct {
 	{OPT_PLOT, offsetof(struct sim_opts, plot_dir)},
 	{OPT_RECORD, offsetof(struct sim_opts, record)},
 	{OPT_REPLAY, offsetof(struct sim_opts, replay)},
+	{OPT_NODES, offsetof(struct sim_opts, nodes)},
+	{OPT_ROUTER, offsetof(struct sim_opts, routers)},
 };
 
 static const struct {
@@ -180,7 +190,8 @@ static char *help(int key, const char *text, void *input)
 	fputs("\nExamples:\n"
 	      "  veltair sim --machine 3990x --mix light --policy planaria,veltair-full --rate "
 	      "1000\n"
-	      "  veltair sim --mix light,medium,heavy --policy all --search --bound --plot plots\n",
+	      "  veltair sim --mix light,medium,heavy --policy all --search --bound --plot plots\n"
+	      "  veltair sim --mix light --policy veltair-full --nodes 1,10,100 --rate 500\n",
 	      f);
 	fclose(f);
 	return list;
@@ -195,7 +206,7 @@ static const char *check_opts(const struct sim_opts *o)
 		       "--record";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
-	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay)
+	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay && !o->nodes)
 		return "say --rate HZ, --search, --arrivals FILE or --replay FILE";
 	return NULL;
 }
@@ -238,6 +249,7 @@ int vt_cmd_sim(int argc, char **argv)
 		.mixes = "light",
 		.policies = "all",
 		.tables = getenv("VELTAIR_ASPLOS22_DATA"),
+		.routers = "round-robin,least-conn,weighted",
 		.share = 0.95,
 		.seed = 1,
 		.requests = 4000,
@@ -253,6 +265,8 @@ int vt_cmd_sim(int argc, char **argv)
 		rc = vt_fail(&e, -EINVAL, "%s", wrong);
 	o.seeds = o.seeds ? o.seeds : o.search ? 10 : 1;
 	if (!rc)
-		rc = o.replay ? sim_replay(o.replay, o.json, &e) : simulate(&o, &e);
+		rc = o.replay  ? sim_replay(o.replay, o.json, &e)
+		     : o.nodes ? sim_fleet(&o, &e)
+			       : simulate(&o, &e);
 	return e.code ? vt_cmd_fail("sim", &e) : rc;
 }

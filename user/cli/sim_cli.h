@@ -6,6 +6,7 @@
  *   sim_report.c  tables and JSON
  *   sim_plot.c    pictures
  *   sim_trace.c   record and replay
+ *   sim_fleet.c   many nodes behind a router
  */
 #ifndef VT_CLI_SIM_CLI_H
 #define VT_CLI_SIM_CLI_H
@@ -26,7 +27,8 @@
 struct sim_opts {
 	const char *machine, *mixes, *policies, *profiles, *tables, *arrivals;
 	const char *plot_dir, *record, *replay;
-	double rate_hz; /* 0: not given */
+	const char *nodes, *routers; /* of a fleet; lists */
+	double rate_hz;		     /* 0: not given */
 	bool search, bound, json, no_shed, blind;
 	double share;
 	uint64_t seed, seeds, requests, jobs;
@@ -117,6 +119,10 @@ int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
 void sim_report_table(const struct sim_setup *s, const struct sim_results *r);
 int sim_report_json(const struct sim_setup *s, const struct sim_results *r);
 int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e);
+/** sim_draw - run gnuplot on DIR/NAME.gp */
+int sim_draw(const char *dir, const char *name, struct vt_err *e);
+/** sim_fleet - all of `veltair sim --nodes` */
+int sim_fleet(const struct sim_opts *o, struct vt_err *e);
 int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e);
 int sim_replay(const char *path, bool json, struct vt_err *e);
 

@@ -109,7 +109,7 @@ static int write_script(const struct sim_setup *s, const struct plot *p, struct 
 	return finish(f, s->opts->plot_dir, p->name, e);
 }
 
-static int draw(const char *dir, const char *name, struct vt_err *e)
+int sim_draw(const char *dir, const char *name, struct vt_err *e)
 {
 	char command[PATH_MAX + 256];
 	char *const argv[] = {"gnuplot", "-e", command, NULL};
@@ -148,7 +148,7 @@ int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_e
 		if (!rc)
 			rc = write_script(s, p, e);
 		if (!rc)
-			rc = draw(dir, p->name, e);
+			rc = sim_draw(dir, p->name, e);
 		if (rc)
 			return rc;
 	}

@@ -62,14 +62,15 @@ static int bad(const struct vt_text *t, struct vt_err *e, const char *what, cons
 
 static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *x, struct vt_err *e)
 {
-	char *field[4], *unit;
-	size_t n = vt_text_split(line, field, 4);
+	char *field[5], *unit;
+	size_t n = vt_text_split(line, field, 5);
 	uint64_t priority;
 	double ms;
 
-	if (n < 3 || n > 4)
-		return vt_fail(e, -EINVAL, "%s:%u: expected 'model,qos_ms,weight[,priority]'",
-			       t->where, t->line);
+	if (n < 3 || n > 5)
+		return vt_fail(e, -EINVAL,
+			       "%s:%u: expected 'model,qos_ms,weight[,priority[,nodes]]'", t->where,
+			       t->line);
 	if (!*field[0] || strlen(field[0]) >= sizeof(x->model))
 		return bad(t, e, "a model name has 1 to 31 characters", field[0]);
 	snprintf(x->model, sizeof(x->model), "%s", field[0]);
@@ -86,10 +87,14 @@ static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *
 	}
 	if (vt_text_f64(field[2], &x->weight) || !(x->weight >= 1e-9 && x->weight <= 1e9))
 		return bad(t, e, "weight must be above 0", field[2]);
-	if (n == 4 && (vt_text_u64(field[3], &priority) || !priority || priority > 1000))
+	if (n >= 4 && (vt_text_u64(field[3], &priority) || !priority || priority > 1000))
 		return bad(t, e, "priority must be in 1..1000", field[3]);
-	if (n == 4)
+	if (n >= 4)
 		x->priority = (uint16_t)priority;
+	if (n == 5 && strlen(field[4]) >= sizeof(x->nodes))
+		return bad(t, e, "nodes have at most 127 characters", field[4]);
+	if (n == 5)
+		snprintf(x->nodes, sizeof(x->nodes), "%s", field[4]);
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct vt_mix_entry {
 	double qos_times; /* > 0: so many times its fastest run on the idle machine, instead */
 	double weight;	  /* share of the requests, relative */
 	uint16_t priority;
+	char nodes[128]; /* of a fleet, see vt_backend_parse(); empty: all */
 };
 
 struct vt_mix {
@@ -28,7 +29,7 @@ struct vt_mix {
 int vt_mix_builtin(const char *name, struct vt_mix *ret, struct vt_err *e);
 
 /**
- * vt_mix_parse - lines `model,qos_ms,weight[,priority]`
+ * vt_mix_parse - lines `model,qos_ms,weight[,priority[,nodes]]`
  * qos_ms `-` is the model's own target, `3x` three times its fastest run on the idle machine.
  * Returns 0; -EINVAL with the line that is wrong; -ENOMEM.
  */

@@ -130,7 +130,7 @@ static int sim_init(struct vt_sim *s, const struct vt_sim_cfg *cfg, struct vt_si
 
 static void pull(struct vt_sim *s)
 {
-	s->has_next = s->cfg->next(s->cfg->next_self, &s->next);
+	s->has_next = s->cfg->next && s->cfg->next(s->cfg->next_self, &s->next);
 }
 
 static void arrive(struct vt_sim *s)
@@ -144,6 +144,8 @@ static void arrive(struct vt_sim *s)
 	}
 	if (s->n_waiting >= s->max_waiting) {
 		s->res->refused += vt_sim_counted(s, id);
+		if (s->cfg->refused)
+			s->cfg->refused(s->cfg->served_self, s->next.tenant);
 		return;
 	}
 	s->warm[s->n_waiting] = (struct warm){.until_ns = 0};
@@ -258,33 +260,75 @@ static uint64_t next_event(struct vt_sim *s)
 	return s->wake_ns < t ? s->wake_ns : t;
 }
 
+int vt_sim_turn(struct vt_sim *s, uint64_t t)
+{
+	int rc;
+
+	s->now_ns = t;
+	while (vt_heap_min_key(&s->heap) <= t)
+		end_block(s, s->block_at[s->heap.slot[0]]);
+	for (; s->has_next && s->next.at_ns <= t; pull(s))
+		arrive(s);
+	rc = s->cfg->step ? s->cfg->step(s->cfg->step_self, &vt_sim_plant, s)
+			  : vt_loop_step(s->loop, &vt_sim_plant, s);
+	return rc ? vt_fail(s->err, rc, "policy %s: step failed: %s", s->cfg->policy->name,
+			    strerror(-rc))
+		  : 0;
+}
+
+uint64_t vt_sim_next_ns(struct vt_sim *s)
+{
+	/* All work done: a wish to be woken is about nothing. */
+	return s->has_next || s->n_blocks || s->n_waiting ? next_event(s) : UINT64_MAX;
+}
+
+int vt_sim_push(struct vt_sim *s, const struct vt_sim_arrival *a)
+{
+	s->next = *a;
+	s->has_next = true;
+	return vt_sim_turn(s, a->at_ns);
+}
+
 static int simulate(struct vt_sim *s)
 {
-	pull(s);
-	for (;;) {
-		uint64_t t = next_event(s);
-		int rc;
+	uint64_t t;
 
-		if (t == UINT64_MAX)
-			break;
-		s->now_ns = t;
-		while (vt_heap_min_key(&s->heap) <= t)
-			end_block(s, s->block_at[s->heap.slot[0]]);
-		for (; s->has_next && s->next.at_ns <= t; pull(s))
-			arrive(s);
-		rc = s->cfg->step ? s->cfg->step(s->cfg->step_self, &vt_sim_plant, s)
-				  : vt_loop_step(s->loop, &vt_sim_plant, s);
+	pull(s);
+	while ((t = vt_sim_next_ns(s)) != UINT64_MAX) {
+		int rc = vt_sim_turn(s, t);
+
 		if (rc)
-			return vt_fail(s->err, rc, "policy %s: step failed: %s",
-				       s->cfg->policy->name, strerror(-rc));
-		/* All work done: a wish to be woken is about nothing. */
-		if (!s->has_next && !s->n_blocks && !s->n_waiting)
-			break;
+			return rc;
 	}
 	if (s->n_waiting)
 		return vt_fail(s->err, -EPROTO, "policy %s: leaves %u requests waiting for ever",
 			       s->cfg->policy->name, s->n_waiting);
 	return 0;
+}
+
+int vt_sim_open(struct vt_sim **ret, const struct vt_sim_cfg *cfg, struct vt_sim_result *res,
+		struct vt_err *err)
+{
+	struct vt_sim *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return vt_fail(err, -ENOMEM, "out of memory");
+	*res = (struct vt_sim_result){0};
+	rc = sim_init(s, cfg, res, err);
+	if (rc) {
+		vt_sim_close(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+void vt_sim_close(struct vt_sim *s)
+{
+	if (s)
+		sim_fini(s);
+	free(s);
 }
 
 int vt_sim_run(const struct vt_sim_cfg *cfg, struct vt_sim_result *ret, struct vt_err *e)

@@ -41,7 +41,7 @@ struct vt_sim_cfg {
 	/** instead of vt_loop_step() with `policy`, for measuring the engine alone; mostly NULL */
 	int (*step)(void *step_self, const struct vt_plant *plant, void *plant_self);
 	void *step_self;
-	/** next - the next arrival; false: there are no more */
+	/** next - the next arrival; false: there are no more. NULL: they come by vt_sim_push() */
 	bool (*next)(void *self, struct vt_sim_arrival *ret);
 	void *next_self;
 	/* Recorders; both may be NULL. They return 0, or -errno to stop. */
@@ -51,6 +51,8 @@ struct vt_sim_cfg {
 	void *recorder;
 	/** latencies of served requests, in order of completion; may be NULL */
 	void (*served)(void *self, uint32_t tenant, uint64_t latency_ns, bool on_time);
+	/** a request that was shed or found the queue full; may be NULL */
+	void (*refused)(void *self, uint32_t tenant);
 	void *served_self;
 };
 
@@ -70,6 +72,24 @@ struct vt_sim_result {
 	double decide_ns, decide_max_ns; /* of the timed ones */
 	struct vt_loop_stats loop;
 };
+
+/**
+ * vt_sim_open - a simulation that its caller drives event by event: one node of a fleet
+ * @cfg, @res and @err stay the caller's and are used until vt_sim_close(); @res is filled as it goes
+ * Returns 0, -ENOMEM, or -EINVAL.
+ */
+int vt_sim_open(struct vt_sim **ret, const struct vt_sim_cfg *cfg, struct vt_sim_result *res,
+		struct vt_err *err);
+void vt_sim_close(struct vt_sim *s); /* accepts NULL */
+
+/** vt_sim_next_ns - when something happens next, UINT64_MAX: nothing will */
+uint64_t vt_sim_next_ns(struct vt_sim *s);
+
+/** vt_sim_turn - make it @t_ns, the time of the next event; all of its events, one step. 0, -errno */
+int vt_sim_turn(struct vt_sim *s, uint64_t t_ns);
+
+/** vt_sim_push - a request arrives at @a->at_ns, which is not before the last turn. 0 or -errno */
+int vt_sim_push(struct vt_sim *s, const struct vt_sim_arrival *a);
 
 /** vt_sim_run - simulate until the arrivals end and all work is done; 0 or -errno */
 int vt_sim_run(const struct vt_sim_cfg *cfg, struct vt_sim_result *ret, struct vt_err *e);

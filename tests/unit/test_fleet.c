@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A fleet of simulated nodes: placement, routers, and that no request is lost between them. */
+#include "harness.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "sched/policy.h"
+#include "sim/fleet.h"
+
+static void placements(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		uint32_t n, first, last;
+		const char *what;
+	} t[] = {
+		{"", 0, 20, 0, 19, NULL},
+		{"*", 0, 20, 0, 19, NULL},
+		{"7", 0, 1, 7, 7, NULL},
+		{"0-9 12  15-16", 0, 13, 0, 16, NULL},
+		{"16 0-1", 0, 3, 0, 16, NULL},
+		{"0-20", -EINVAL, 0, 0, 0, "is past the last node"},
+		{"3 2-4", -EINVAL, 0, 0, 0, "names a node twice"},
+		{"5-4", -EINVAL, 0, 0, 0, "is no node or range"},
+		{"1-", -EINVAL, 0, 0, 0, "is no node or range"},
+		{"a", -EINVAL, 0, 0, 0, "is no node or range"},
+		{" ", -EINVAL, 0, 0, 0, "is on no node"},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_backend b = {.n = 0};
+		struct vt_err e = {0};
+
+		assert_int_equal(vt_backend_parse(t[i].text, 20, "m", &b, &e), t[i].rc);
+		if (t[i].rc) {
+			assert_non_null(strstr(e.msg, t[i].what));
+			continue;
+		}
+		assert_int_equal(b.n, t[i].n);
+		assert_int_equal(b.nodes[0], t[i].first);
+		assert_int_equal(b.nodes[b.n - 1], t[i].last);
+		for (uint32_t k = 1; k < b.n; k++)
+			assert_true(b.nodes[k] > b.nodes[k - 1]);
+		free(b.nodes);
+	}
+}
+
+static void routers_have_names(void **state)
+{
+	for (int r = 0; r < VT_ROUTERS; r++)
+		assert_int_equal(vt_router_find(vt_router_name((enum vt_router)r)), r);
+	assert_int_equal(vt_router_find("random"), -ENOENT);
+}
+
+/* ---- runs --------------------------------------------------------------------------------- */
+
+#define TENANTS 3u
+
+struct stream {
+	struct vt_rng r;
+	double at_ns, gap_ns;
+	uint64_t left;
+};
+
+static bool next(void *self, struct vt_sim_arrival *ret)
+{
+	struct stream *s = self;
+
+	if (!s->left)
+		return false;
+	s->left--;
+	s->at_ns -= log(1 - vt_rng_unit(&s->r)) * s->gap_ns;
+	*ret = (struct vt_sim_arrival){(uint64_t)s->at_ns, (uint32_t)vt_rng_below(&s->r, TENANTS)};
+	return true;
+}
+
+/* A model of one layer: 8 ms on one core, 4.4 on two; @times as slow on a slow kind of node. */
+static void make_bank(struct vt_bank *b, uint64_t times)
+{
+	struct vt_machine m;
+	struct vt_sampled s[] = {
+		{.layer = 0, .cores = 1, .ns = 8000000 * times, .dram_bytes = 1000},
+		{.layer = 0, .cores = 2, .ns = 4400000 * times, .dram_bytes = 1000},
+	};
+	struct vt_err e = {0};
+
+	assert_int_equal(vt_machine_load("share/machines/vm-2.machine", &m, NULL), 0);
+	assert_int_equal(vt_bank_init(b, &m), 0);
+	assert_int_equal(vt_bank_add_samples(b, "m", 30000000, s, VT_COUNT(s), &e), 0);
+	assert_int_equal(vt_bank_plan(b, vt_policy_find("veltair-full")->plan_needs, &e), 0);
+}
+
+static struct vt_fleet_result run(enum vt_router router, double rate_hz, uint32_t nodes)
+{
+	static const double capacity[2] = {1, 0.25};
+	struct vt_bank fast, slow;
+	const struct vt_bank *banks[2] = {&fast, &slow};
+	struct vt_sim_tenant tenants[TENANTS];
+	struct vt_backend backends[TENANTS];
+	struct stream s = {{5}, 0, 1e9 / rate_hz, 6000};
+	struct vt_fleet_cfg cfg = {
+		.n_nodes = nodes,
+		.n_kinds = 2,
+		.banks = banks,
+		.capacity = capacity,
+		.tenants = tenants,
+		.n_tenants = TENANTS,
+		.backends = backends,
+		.policy = vt_policy_find("veltair-full"),
+		.router = router,
+		.next = next,
+		.next_self = &s,
+	};
+	struct vt_fleet_result r;
+	struct vt_err e = {0};
+
+	make_bank(&fast, 1);
+	make_bank(&slow, 4);
+	for (uint32_t t = 0; t < TENANTS; t++) {
+		tenants[t] = (struct vt_sim_tenant){0, 30000000, 1};
+		assert_int_equal(vt_backend_parse(t ? "*" : "0-1", nodes, "m", &backends[t], &e),
+				 0);
+	}
+	if (vt_fleet_run(&cfg, &r, &e))
+		fail_msg("%s", e.msg);
+	assert_int_equal(r.offered, 6000);
+	assert_int_equal(r.served + r.refused, 6000);
+	assert_true(r.on_time <= r.served && r.busy <= 1 && r.least_busy <= r.most_busy);
+	assert_true(r.worst_share <= (double)r.on_time / 6000.0);
+	for (uint32_t t = 0; t < TENANTS; t++)
+		free(backends[t].nodes);
+	vt_bank_fini(&fast);
+	vt_bank_fini(&slow);
+	return r;
+}
+
+static void no_request_is_lost(void **state)
+{
+	for (int r = 0; r < VT_ROUTERS; r++) {
+		struct vt_fleet_result a = run((enum vt_router)r, 300, 4);
+		struct vt_fleet_result b = run((enum vt_router)r, 300, 4);
+
+		assert_memory_equal(&a, &b, sizeof(a)); /* same seed, same course */
+		assert_true(run((enum vt_router)r, 20, 4).on_time > 5900);
+	}
+}
+
+/* Every other node is four times slower: who looks serves more than who takes turns. */
+static void looking_beats_taking_turns(void **state)
+{
+	uint64_t blind = run(VT_ROUTE_ROUND_ROBIN, 500, 8).on_time;
+
+	assert_true(run(VT_ROUTE_LEAST_CONN, 500, 8).on_time > blind);
+	assert_true(run(VT_ROUTE_WEIGHTED, 500, 8).on_time > blind);
+}
+
+static void absurd_fleets_are_refused(void **state)
+{
+	struct vt_fleet_cfg cfg = {.n_nodes = 0, .n_kinds = 1, .n_tenants = 1};
+	struct vt_fleet_result r;
+	struct vt_err e = {0};
+
+	assert_int_equal(vt_fleet_run(&cfg, &r, &e), -EINVAL);
+	cfg.n_nodes = VT_FLEET_NODES + 1;
+	assert_int_equal(vt_fleet_run(&cfg, &r, &e), -EINVAL);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(placements),
+		cmocka_unit_test(routers_have_names),
+		cmocka_unit_test(no_request_is_lost),
+		cmocka_unit_test(looking_beats_taking_turns),
+		cmocka_unit_test(absurd_fleets_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
