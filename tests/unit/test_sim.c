@@ -155,7 +155,7 @@ static void mixes_are_checked(void **state)
 		{"resnet50,nan,1\n", "qos_ms must be in"},
 		{"resnet50,5,0\n", "weight must be above 0"},
 		{"resnet50,5,1,0\n", "priority must be in 1..1000"},
-		{"resnet50\n", "expected 'model,qos_ms,weight[,priority]'"},
+		{"resnet50\n", "expected 'model,qos_ms,weight[,priority[,nodes]]'"},
 		{"# nothing\n", "no models"},
 	};
 

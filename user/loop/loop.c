@@ -85,36 +85,35 @@ struct vt_loop *vt_loop_init(void *mem, size_t len, const struct vt_loop_cfg *cf
 	return l;
 }
 
-/* What a block of this domain shares it with: cores that run something. */
-static uint32_t busy_ppm(const struct vt_view *v, uint32_t first, uint32_t n)
+static uint32_t ppm_of(uint32_t part, uint32_t all)
 {
-	struct vt_coreset s = vt_coreset_range(first, n);
-	uint32_t idle;
-
-	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
-		s.w[i] &= v->free.w[i];
-	idle = vt_coreset_count(&s);
-	return n && idle < n ? (uint32_t)((uint64_t)(n - idle) * VT_PPM / n) : 0;
+	return part < all ? (uint32_t)((uint64_t)part * VT_PPM / all) : all ? VT_PPM : 0;
 }
 
 static void observe(struct vt_loop *l)
 {
 	const struct vt_sample *s = &l->sample;
 	const struct vt_view *v = &s->view;
-	uint32_t all = busy_ppm(v, 0, v->n_cores);
-	struct vt_pressure_obs obs[VT_MAX_DOMAINS] = {{0}};
+	struct vt_pressure_obs obs[VT_MAX_DOMAINS];
+	uint32_t n = l->pressure.n_domains, all = 0;
 
-	for (uint32_t d = 0; d < l->pressure.n_domains && d < v->n_domains; d++) {
-		obs[d] = (struct vt_pressure_obs){
-			.busy_ppm = busy_ppm(v, v->domains[d].first, v->domains[d].n_cores),
-			.busy_all_ppm = all,
-		};
-		if (s->counts) {
+	for (uint32_t d = 0; d < n; d++) {
+		uint32_t cores = d < v->n_domains ? v->domains[d].n_cores : 0, idle = 0;
+
+		if (cores)
+			idle = vt_coreset_count_range(&v->free, v->domains[d].first, cores);
+		/* What a block of this domain shares it with: cores that run something. */
+		obs[d] = (struct vt_pressure_obs){.busy_ppm = ppm_of(cores - idle, cores)};
+		all += cores - idle;
+		if (s->counts && d < v->n_domains) {
 			obs[d].window_ns = s->counts[d].window_ns;
 			obs[d].llc_refs = s->counts[d].llc_refs;
 			obs[d].llc_misses = s->counts[d].llc_misses;
 		}
 	}
+	all = ppm_of(all, v->n_cores);
+	for (uint32_t d = 0; d < n; d++)
+		obs[d].busy_all_ppm = all;
 	vt_pressure_observe(&l->pressure, obs);
 }
 

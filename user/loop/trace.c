@@ -11,7 +11,7 @@ _Static_assert(sizeof(struct vt_request) == 64 && sizeof(struct vt_block) == 104
 		       sizeof(struct vt_domain) == 12 && sizeof(struct vt_domain_counts) == 32 &&
 		       sizeof(struct vt_done) == 72 && sizeof(struct vt_action) == 72,
 	       "a layout in the trace changed: raise VT_TRACE_VERSION");
-_Static_assert(sizeof(struct vt_trace_head) == 96 && sizeof(struct vt_trace_model) == 48 &&
+_Static_assert(sizeof(struct vt_trace_head) == 96 && sizeof(struct vt_trace_model) == 56 &&
 		       sizeof(struct vt_trace_step_head) == 96,
 	       "trace heads are packed");
 
@@ -72,6 +72,8 @@ size_t vt_trace_put_head(void *buf, size_t len, const struct vt_loop_cfg *cfg,
 			.n_layers = m->n_layers,
 			.n_points = m->n_points,
 			.n_versions = m->n_versions,
+			.open_ns = m->open_ns,
+			.open_core_ns = m->open_core_ns,
 		};
 
 		memcpy(tm.name, m->name, sizeof(tm.name));

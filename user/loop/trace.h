@@ -20,7 +20,7 @@
 
 #include "loop/loop.h"
 
-#define VT_TRACE_VERSION 1u
+#define VT_TRACE_VERSION 2u
 
 struct vt_trace_head {
 	char magic[8]; /* "VTTRACE\n" */
@@ -39,6 +39,7 @@ struct vt_trace_model {
 	uint16_t n_layers, n_points;
 	uint8_t n_versions;
 	uint8_t pad[3];
+	uint32_t open_ns, open_core_ns;
 };
 
 struct vt_trace_step_head {

@@ -73,6 +73,8 @@ static void read_model(const char **at, const char *end, struct vt_model *ret)
 		.n_layers = m->n_layers,
 		.n_points = m->n_points,
 		.n_versions = m->n_versions,
+		.open_ns = m->open_ns,
+		.open_core_ns = m->open_core_ns,
 	};
 	memcpy(ret->name, m->name, sizeof(ret->name));
 	ret->points = take(at, end, m->n_points, sizeof(uint16_t));

@@ -30,71 +30,78 @@ void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_
 	}
 }
 
-static void smooth(double *x, double now, uint64_t window_ns)
-{
-	double dt = (double)window_ns;
-
-	*x += (now - *x) * (dt / (dt + SMOOTH_NS));
-}
-
-static void raise_to(double *max, double x)
-{
-	if (x > *max)
-		*max = x;
-}
-
-void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs)
-{
-	p->miss_all = 0;
-	for (uint32_t d = 0; d < p->n_domains; d++) {
-		const struct vt_pressure_obs *o = &obs[d];
-
-		/* Memory is shared by the machine, so cores busy elsewhere count for half. */
-		p->domain[d].busy =
-			((double)o->busy_ppm + (double)o->busy_all_ppm) / (2.0 * VT_PPM);
-		if (o->window_ns) {
-			double ns = (double)o->window_ns;
-
-			p->domain[d].counted = 1;
-			smooth(&p->domain[d].busy_mean, p->domain[d].busy, o->window_ns);
-			smooth(&p->domain[d].ref, (double)o->llc_refs / ns, o->window_ns);
-			smooth(&p->domain[d].miss, (double)o->llc_misses / ns, o->window_ns);
-			raise_to(&p->ref_max, p->domain[d].ref);
-			raise_to(&p->miss_max, p->domain[d].miss);
-		}
-		p->miss_all += p->domain[d].miss;
-	}
-	raise_to(&p->miss_all_max, p->miss_all);
-}
-
-static double share(double x, double max)
-{
-	return max > 0 ? x / max : 0;
-}
-
 static double clamp01(double x)
 {
 	/* written so that a NaN becomes 0 */
 	return x > 0 ? (x < 1 ? x : 1) : 0;
 }
 
+static void raise_to(double *max, double *scale, double x)
+{
+	if (x <= *max)
+		return;
+	*max = x;
+	*scale = 1 / x;
+}
+
+/* The window's rates into the smoothed ones; @weight: its length over itself plus SMOOTH_NS. */
+static void take_in(struct vt_pressure *p, uint32_t d, const struct vt_pressure_obs *o,
+		    double per_ns, double weight)
+{
+	double ref = (double)o->llc_refs * per_ns, miss = (double)o->llc_misses * per_ns;
+
+	p->domain[d].counted = 1;
+	p->domain[d].busy_mean += (p->domain[d].busy - p->domain[d].busy_mean) * weight;
+	p->domain[d].ref += (ref - p->domain[d].ref) * weight;
+	p->domain[d].miss += (miss - p->domain[d].miss) * weight;
+	raise_to(&p->ref_max, &p->ref_scale, p->domain[d].ref);
+	raise_to(&p->miss_max, &p->miss_scale, p->domain[d].miss);
+}
+
 /*
  * Rates lag: they hold what has just ended, the newcomer's own last block included. Scaling them by
  * the cores busy now over those busy then takes out what is gone; an idle machine has no pressure.
  */
-static double still_there(const struct vt_pressure *p, uint32_t d)
+static double still_there(double busy, double busy_mean)
 {
-	return clamp01(share(p->domain[d].busy, p->domain[d].busy_mean));
+	if (busy_mean <= 0 || busy <= 0)
+		return 0;
+	return busy >= busy_mean ? 1 : busy / busy_mean;
+}
+
+void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs)
+{
+	double per_ns = 0, weight = 0;
+	uint64_t window_ns = 0;
+
+	p->miss_all = 0;
+	for (uint32_t d = 0; d < p->n_domains; d++) {
+		const struct vt_pressure_obs *o = &obs[d];
+
+		/* Memory is shared by the machine, so cores busy elsewhere count for half. */
+		p->domain[d].busy =
+			((double)o->busy_ppm + (double)o->busy_all_ppm) * (0.5 / VT_PPM);
+		if (o->window_ns && o->window_ns != window_ns) {
+			window_ns = o->window_ns;
+			per_ns = 1 / (double)window_ns;
+			weight = (double)window_ns / ((double)window_ns + SMOOTH_NS);
+		}
+		if (o->window_ns)
+			take_in(p, d, o, per_ns, weight);
+		p->domain[d].still = still_there(p->domain[d].busy, p->domain[d].busy_mean);
+		p->miss_all += p->domain[d].miss;
+	}
+	raise_to(&p->miss_all_max, &p->miss_all_scale, p->miss_all);
 }
 
 static void features(const struct vt_pressure *p, uint32_t d, double x[N])
 {
-	double still = still_there(p, d);
+	double still = p->domain[d].still;
 
 	x[0] = 1;
-	x[1] = share(p->domain[d].ref, p->ref_max) * still;
-	x[2] = share(p->domain[d].miss, p->miss_max) * still;
-	x[3] = share(p->miss_all, p->miss_all_max) * still;
+	x[1] = p->domain[d].ref * p->ref_scale * still;
+	x[2] = p->domain[d].miss * p->miss_scale * still;
+	x[3] = p->miss_all * p->miss_all_scale * still;
 	x[4] = p->domain[d].busy;
 }
 

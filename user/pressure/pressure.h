@@ -49,13 +49,15 @@ struct vt_pressure {
 	uint64_t fresh_ns;
 	double w[VT_PRESSURE_FEATURES];
 	double p[VT_PRESSURE_FEATURES][VT_PRESSURE_FEATURES]; /* inverse correlation */
-	double ref_max, miss_max, miss_all_max;		      /* scales of the rates */
+	double ref_max, miss_max, miss_all_max;		      /* highest rates seen */
+	double ref_scale, miss_scale, miss_all_scale;	      /* 1 over them, 0: none seen */
 	double miss_all;				      /* of this window, per ns */
 	double error;	     /* mean absolute, as a share of VT_PPM */
 	uint64_t checked_ns; /* last correction */
 	struct {
 		double ref, miss;	/* smoothed rates, per ns */
 		double busy, busy_mean; /* now, and over the windows that the rates are of */
+		double still;		/* part of that which is there now, 0 .. 1 */
 		uint32_t counted;
 	} domain[VT_PRESSURE_DOMAINS];
 };

@@ -63,16 +63,18 @@ static void rank(struct vt_blocks *c)
 	vt_rank_init(late, VT_RANK_MAX);
 	for (uint32_t i = 0; i < c->t.view->n_requests; i++) {
 		const struct vt_request *r = &c->t.view->requests[i];
-		const struct vt_model *m;
+		const struct vt_model *m = NULL;
 
-		/* Not its turn: whether it is too late already, somebody else's turn will tell. */
-		if (vt_rank_full_above(on_time, r->deadline_ns))
+		/* Not its turn: whether it is too late already, another decision will tell. */
+		if (vt_rank_full_above(on_time, r->deadline_ns) || r->instances_busy)
 			continue;
-		m = vt_turn_known(&c->t, r);
-		if (!m)
-			continue;
+		if (r->deadline_ns >= now) {
+			m = vt_turn_known(&c->t, r);
+			if (!m)
+				continue;
+		}
 		/* How long the rest of a begun request takes, the plan will say. */
-		if (r->deadline_ns >= now + (r->next_layer ? 0 : m->fastest_ns))
+		if (m && r->deadline_ns >= now + (r->next_layer ? 0 : m->fastest_ns))
 			vt_rank_put(on_time, r->deadline_ns, i);
 		else if (late->n < late->cap) /* by id: the first are the oldest */
 			late->at[late->n++].index = i;
@@ -212,11 +214,12 @@ static void line_up(struct vt_blocks *c)
 	}
 }
 
+/* Those too late, as far as there are cores that nobody else wants. */
 static void line_up_late(struct vt_blocks *c)
 {
 	const struct vt_rank *late = &c->s->late;
 
-	for (uint32_t k = 0; k < late->n && c->late.n < VT_RANK_MAX; k++) {
+	for (uint32_t k = 0; k < late->n && c->late.sum < c->cores; k++) {
 		struct vt_claim x;
 
 		if (!claim_of(c, late->at[k].index, &x))
@@ -224,8 +227,6 @@ static void line_up_late(struct vt_blocks *c)
 		x.urgency = x.row->nearly_free;
 		x.want = x.need = x.plan->points[x.row->point[x.urgency]];
 		add(c, &x);
-		if (!c->s->cfg.shed && c->late.sum >= c->cores)
-			break;
 	}
 }
 
@@ -386,19 +387,27 @@ static void take_back(struct vt_blocks *c, const struct vt_line *p, unsigned int
 	}
 }
 
-static void serve_late(struct vt_blocks *c)
+static void shed_late(struct vt_blocks *c)
 {
-	for (uint32_t k = 0; k < c->late.n; k++) {
+	const struct vt_rank *late = &c->s->late;
+
+	for (uint32_t k = 0; k < c->late.n; k++)
+		if (!(c->late.at[k].index & VT_IS_BLOCK) &&
+		    !vt_turn_shed(&c->t, c->late.at[k].index))
+			return;
+	for (uint32_t k = 0; k < late->n; k++)
+		if (vt_turn_ready(&c->t, &c->t.view->requests[late->at[k].index]) &&
+		    !vt_turn_shed(&c->t, late->at[k].index))
+			return;
+}
+
+static void start_late(struct vt_blocks *c)
+{
+	for (uint32_t k = 0; k < c->late.n && c->t.n_free; k++) {
 		const struct vt_claim *x = &c->late.at[k];
 
-		if (x->index & VT_IS_BLOCK)
-			continue;
-		if (c->s->cfg.shed) {
-			if (!vt_turn_shed(&c->t, x->index))
-				return;
-		} else if (c->t.n_free) {
+		if (!(x->index & VT_IS_BLOCK))
 			start(c, x, x->want < c->t.n_free ? x->want : c->t.n_free);
-		}
 	}
 }
 
@@ -420,11 +429,15 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	rank_blocks(&c);
 	rank(&c);
 	line_up(&c);
-	line_up_late(&c);
+	if (!s->cfg.shed)
+		line_up_late(&c);
 	share(&c);
 	lend(&c);
 	lack = grant(&c);
 	take_back(&c, &c.late, &lack);
 	take_back(&c, &c.line, &lack);
-	serve_late(&c);
+	if (s->cfg.shed)
+		shed_late(&c);
+	else
+		start_late(&c);
 }

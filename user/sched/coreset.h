@@ -50,6 +50,26 @@ static inline unsigned int vt_coreset_count(const struct vt_coreset *s)
 	return n;
 }
 
+/** vt_coreset_count_range - cores of @s in [first, first + n): one or two words for any domain */
+static inline unsigned int vt_coreset_count_range(const struct vt_coreset *s, unsigned int first,
+						  unsigned int n)
+{
+	unsigned int end = first + n, sum = 0;
+
+	if (end > VT_SCHED_MAX_CORES)
+		end = VT_SCHED_MAX_CORES;
+	while (first < end) {
+		unsigned int stop = (first / 64 + 1) * 64 < end ? (first / 64 + 1) * 64 : end;
+		uint64_t w = s->w[first / 64] >> (first % 64);
+
+		if (stop - first < 64)
+			w &= (1ull << (stop - first)) - 1;
+		sum += vt_popcount64(w);
+		first = stop;
+	}
+	return sum;
+}
+
 static inline bool vt_coreset_empty(const struct vt_coreset *s)
 {
 	return !(s->w[0] | s->w[1] | s->w[2] | s->w[3]);

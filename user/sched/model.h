@@ -17,6 +17,10 @@
 #define VT_MAX_VERSIONS	  5u  /* the paper's bound per layer */
 #define VT_MAX_POINTS	  64u /* core counts with a measurement */
 
+/* A futex wake of a core that sleeps, on bare metal; the cores after the first in its shadow. */
+#define VT_OPEN_NS	5000u
+#define VT_OPEN_CORE_NS 500u
+
 struct vt_plan; /* plan.h */
 
 /** One model's profile. Version 0 of a layer is the code that is fastest alone. */
@@ -34,6 +38,11 @@ struct vt_model {
 	const uint64_t *ns;
 	/* [n_layers][n_versions]: bytes moved to and from DRAM when alone; NULL if unknown. */
 	const uint64_t *dram_bytes;
+	/*
+	 * What a block costs before its first layer: waking its cores, open_ns + cores * open_core_ns.
+	 * Both 0: VT_OPEN_NS and VT_OPEN_CORE_NS. Plans weigh it against finer blocks.
+	 */
+	uint32_t open_ns, open_core_ns;
 	const struct vt_plan *plan; /* from vt_plan_init(); needed by every policy */
 	/* Two bounds for a whole request on an idle machine, from the plan. */
 	uint64_t fastest_ns;	/* every layer on its fastest cores and code */

@@ -254,6 +254,8 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 		.needs = needs,
 		.n_layers = m->n_layers,
 		.n_points = (uint16_t)(last + 1),
+		.open_ns = m->open_ns || m->open_core_ns ? m->open_ns : VT_OPEN_NS,
+		.open_core_ns = m->open_ns || m->open_core_ns ? m->open_core_ns : VT_OPEN_CORE_NS,
 		.points = m->points,
 		.best = o.best,
 		.fastest = o.fastest,

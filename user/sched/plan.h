@@ -72,7 +72,8 @@ _Static_assert(sizeof(struct vt_plan_row) == 128, "two cache lines");
 struct vt_plan {
 	uint32_t needs;
 	uint16_t n_layers;
-	uint16_t n_points; /* measured counts that this machine has */
+	uint16_t n_points;		/* measured counts that this machine has */
+	uint32_t open_ns, open_core_ns; /* of the model */
 	const uint16_t *points;
 	const uint8_t *best;	 /* [VT_LEVELS][n_points][n_layers], VT_PLAN_ADAPTIVE */
 	const uint16_t *fastest; /* [n_layers]: point that ends soonest, solo code, idle machine */

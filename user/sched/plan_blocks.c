@@ -20,16 +20,9 @@
 #define KAPPA_FINE_NS	5000u
 #define KAPPA_COARSE_NS 80000u
 
-/*
- * Time a block spends before its first layer: waking its cores. A futex wake of a core that sleeps
- * takes microseconds, the cores after the first come in the shadow of it.
- */
-#define OPEN_NS	     5000u
-#define OPEN_CORE_NS 500u
-
 static uint64_t open_ns(const struct vt_cut *c, unsigned int point)
 {
-	return OPEN_NS + (uint64_t)OPEN_CORE_NS * c->plan->points[point];
+	return c->plan->open_ns + (uint64_t)c->plan->open_core_ns * c->plan->points[point];
 }
 
 static uint64_t layer_ns(const struct vt_cut *c, unsigned int point, unsigned int begin,

@@ -3,28 +3,9 @@
 
 #include <string.h>
 
-/* Cores of @set in [first, first + n): one or two words for any sensible domain. */
-static unsigned int count_range(const struct vt_coreset *set, unsigned int first, unsigned int n)
-{
-	unsigned int end = first + n, sum = 0;
-
-	if (end > VT_SCHED_MAX_CORES)
-		end = VT_SCHED_MAX_CORES;
-	while (first < end) {
-		unsigned int stop = (first / 64 + 1) * 64 < end ? (first / 64 + 1) * 64 : end;
-		uint64_t w = set->w[first / 64] >> (first % 64);
-
-		if (stop - first < 64)
-			w &= (1ull << (stop - first)) - 1;
-		sum += vt_popcount64(w);
-		first = stop;
-	}
-	return sum;
-}
-
 static unsigned int count_domain(const struct vt_turn *t, const struct vt_coreset *set, uint32_t d)
 {
-	return count_range(set, t->view->domains[d].first, t->view->domains[d].n_cores);
+	return vt_coreset_count_range(set, t->view->domains[d].first, t->view->domains[d].n_cores);
 }
 
 /*

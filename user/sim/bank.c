@@ -120,6 +120,8 @@ int vt_bank_new_model(struct vt_bank *b, const char *name, uint64_t qos_ns,
 		.n_versions = (uint8_t)z->versions,
 		.points = m->points,
 		.ns = m->ns,
+		.open_ns = (uint32_t)b->machine.wake_ns,
+		.open_core_ns = (uint32_t)b->machine.wake_core_ns,
 		.dram_bytes = m->dram_bytes,
 	};
 	memcpy(sched[b->n_models].name, name, strlen(name) + 1);

@@ -127,6 +127,7 @@ struct fleet {
 	struct vt_heap events; /* of all nodes */
 	struct turn_of *of;    /* [n_tenants] */
 	uint64_t *offered, *on_time, arrived, now_ns, agent_at_ns;
+	uint64_t from_ns; /* arrivals before this do not count */
 };
 
 static int heap_init(struct vt_heap *h, uint32_t cap)
@@ -191,18 +192,20 @@ static void served(void *self, uint32_t tenant, uint64_t latency_ns, bool on_tim
 	struct node *n = self;
 
 	release(n, tenant);
+	if (n->fleet->now_ns - latency_ns < n->fleet->from_ns)
+		return;
 	n->fleet->res->served++;
 	n->fleet->res->on_time += on_time;
 	n->fleet->res->latency_ns += (double)latency_ns;
 	n->fleet->on_time[tenant] += on_time;
 }
 
-static void refused(void *self, uint32_t tenant)
+static void refused(void *self, uint32_t tenant, uint64_t arrival_ns)
 {
 	struct node *n = self;
 
 	release(n, tenant);
-	n->fleet->res->refused++;
+	n->fleet->res->refused += arrival_ns >= n->fleet->from_ns;
 }
 
 /** What each node's agent answers: its capacity times the part of its cores that was idle. */
@@ -266,15 +269,14 @@ static int run(struct fleet *f)
 	while (!rc && c->next(c->next_self, &a)) {
 		rc = advance(f, a.at_ns);
 		f->now_ns = a.at_ns;
-		f->res->offered++;
-		f->offered[a.tenant]++;
+		if (f->arrived++ == c->warmup)
+			f->from_ns = a.at_ns;
+		if (f->arrived > c->warmup) {
+			f->res->offered++;
+			f->offered[a.tenant]++;
+		}
 		if (!rc)
 			rc = turn(f, route(f, a.tenant), &a);
-		if (++f->arrived == c->warmup) {
-			*f->res = (struct vt_fleet_result){.turns = f->res->turns};
-			memset(f->offered, 0, c->n_tenants * sizeof(*f->offered));
-			memset(f->on_time, 0, c->n_tenants * sizeof(*f->on_time));
-		}
 		if (c->progress)
 			c->progress(c->next_self, f->arrived);
 	}
@@ -317,6 +319,7 @@ static int fleet_open(struct fleet *f, struct vt_err *e)
 	f->of = calloc(c->n_tenants, sizeof(*f->of));
 	f->offered = calloc(c->n_tenants, sizeof(*f->offered));
 	f->on_time = calloc(c->n_tenants, sizeof(*f->on_time));
+	f->from_ns = UINT64_MAX;
 	f->agent_at_ns = c->agent_ns ? c->agent_ns : AGENT_NS;
 	if (rc || !f->nodes || !f->of || !f->offered || !f->on_time)
 		return vt_fail(e, -ENOMEM, "out of memory");

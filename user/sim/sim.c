@@ -145,7 +145,7 @@ static void arrive(struct vt_sim *s)
 	if (s->n_waiting >= s->max_waiting) {
 		s->res->refused += vt_sim_counted(s, id);
 		if (s->cfg->refused)
-			s->cfg->refused(s->cfg->served_self, s->next.tenant);
+			s->cfg->refused(s->cfg->served_self, s->next.tenant, at);
 		return;
 	}
 	s->warm[s->n_waiting] = (struct warm){.until_ns = 0};

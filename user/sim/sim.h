@@ -52,7 +52,7 @@ struct vt_sim_cfg {
 	/** latencies of served requests, in order of completion; may be NULL */
 	void (*served)(void *self, uint32_t tenant, uint64_t latency_ns, bool on_time);
 	/** a request that was shed or found the queue full; may be NULL */
-	void (*refused)(void *self, uint32_t tenant);
+	void (*refused)(void *self, uint32_t tenant, uint64_t arrival_ns);
 	void *served_self;
 };
 

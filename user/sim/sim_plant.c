@@ -149,7 +149,8 @@ static int shed(struct vt_sim *s, uint32_t w, const struct vt_action *a,
 {
 	s->res->shed += vt_sim_counted(s, a->id);
 	if (s->cfg->refused)
-		s->cfg->refused(s->cfg->served_self, s->waiting[w].tenant);
+		s->cfg->refused(s->cfg->served_self, s->waiting[w].tenant,
+				s->waiting[w].arrival_ns);
 	s->waiting[w].model = GONE;
 	return 0;
 }
