@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "kernels/act.h"
 #include "kernels/tile.h"
 #include "model/graph.h"
@@ -17,6 +18,69 @@ const struct vt_gemm_isa *vt_gemm_best(void)
 		return &vt_gemm_avx512;
 #endif
 	return NULL;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------- */
+
+/*
+ * Two ways to use a second-level cache, as measured on the two kinds of machine in docs/performance.md.
+ *
+ * From 2 MiB on, the partial sums of a cell stay in L2 from one block of products to the next, so blocks are
+ * short and one row tile at a time passes the cell's columns. Below that they would travel to the third
+ * level and back: there whole sums are made in one go where possible, and where the weights of a cell do not
+ * stay, a block of row tiles does, while each panel of weights passes it once.
+ */
+#define LARGE_L2      ((size_t)2 << 20)
+#define KC_LARGE_L2   256
+#define KC_SMALL_L2   1024
+#define ROW_BLOCK_PPM 375000 /* of L2: the row tiles that stay */
+
+static size_t l2_bytes(void)
+{
+	static size_t known; /* every thread finds the same */
+	size_t n = __atomic_load_n(&known, __ATOMIC_RELAXED);
+
+	if (!n) {
+		n = vt_l2_bytes();
+		__atomic_store_n(&known, n, __ATOMIC_RELAXED);
+	}
+	return n;
+}
+
+size_t vt_gemm_kc(size_t k)
+{
+	const size_t max = l2_bytes() >= LARGE_L2 ? KC_LARGE_L2 : KC_SMALL_L2;
+	size_t blocks;
+
+	if (k <= max)
+		return k;
+	if (max == KC_LARGE_L2)
+		return max;
+	blocks = (k + max - 1) / max; /* of about one size */
+	return (k / blocks + 16) / 16 * 16;
+}
+
+/* Row tiles that stay in L2 together. */
+static size_t row_block(size_t k)
+{
+	const size_t bytes = l2_bytes() / 1000 * ROW_BLOCK_PPM / 1000;
+	const size_t tiles = bytes / (VT_GEMM_MR * vt_gemm_lda(k) * sizeof(float));
+
+	return l2_bytes() >= LARGE_L2 || !tiles ? 1 : tiles;
+}
+
+size_t vt_gemm_depth(size_t k)
+{
+	if (k <= KC_LARGE_L2)
+		return k;
+	return l2_bytes() >= LARGE_L2 ? KC_LARGE_L2 : KC_LARGE_L2 / 4;
+}
+
+size_t vt_gemm_scratch_bytes(size_t k, size_t rows)
+{
+	const size_t tiles = (rows + VT_GEMM_MR - 1) / VT_GEMM_MR, block = row_block(k);
+
+	return (tiles < block ? tiles : block) * VT_GEMM_MR * vt_gemm_lda(k) * sizeof(float);
 }
 
 /* ---- packing ------------------------------------------------------------------------------ */
@@ -63,12 +127,12 @@ static void pack_block_transposed(float *to, const struct vt_gemm_weights *w, si
 void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j)
 {
 	const size_t nr = min_size(VT_GEMM_NR, w->n - j), k = w->taps * w->channels;
+	const size_t kc = vt_gemm_kc(k);
 	const bool along = w->taps == 1 && w->channel_stride == 1;
 
-	for (size_t k0 = 0; k0 < k; k0 += VT_GEMM_KC)
+	for (size_t k0 = 0; k0 < k; k0 += kc)
 		(along ? pack_block_transposed : pack_block)(panels + vt_gemm_panel(k, w->n, k0, j),
-							     w, j, nr, k0,
-							     min_size(VT_GEMM_KC, k - k0));
+							     w, j, nr, k0, min_size(kc, k - k0));
 }
 
 void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w)
@@ -79,59 +143,129 @@ void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w)
 
 /* ---- the task ----------------------------------------------------------------------------- */
 
-/*
- * What to fetch while one tile is computed, so that nobody waits for it later.
- *
- * The first pass over a K block meets weights that no cache holds yet: while one block is used, the
- * first two row tiles bring in the next, each call half of its panel. After that, each call brings
- * in one row of the next row tile; a line is asked for once per float in it, which costs as little
- * as asking once.
- */
-static void fetch_ahead(struct vt_gemm_out *o, const struct vt_gemm_op *op, size_t i, size_t j,
-			size_t panel, size_t k0, size_t turn)
-{
-	const size_t k = op->src.k, next = k0 + VT_GEMM_KC, half = VT_GEMM_KC * VT_GEMM_NR / 2;
-	const struct vt_gemm_src *s = &op->src;
+/* One cell of a nest, while one block of products passes. */
+struct cell {
+	const struct vt_gemm_op *op;
+	size_t i, mi, j, nj; /* rows, columns */
+	size_t k0, kc;
+	size_t block; /* rows that stay while all columns pass */
+	bool in_place;
+	float *a; /* gathered rows of a block, lda apart */
+	size_t lda;
+};
 
-	if (turn < 2 && next < k && (!turn || k - next > VT_GEMM_KC / 2)) {
-		o->next = op->panels + vt_gemm_panel(k, op->cols, next, j) + turn * half;
-		o->next_step = 16;
-	} else if (panel < VT_GEMM_MR && i + VT_GEMM_MR + panel < op->rows && s->kh * s->kw == 1) {
-		o->next = s->x + (i + VT_GEMM_MR + panel) * s->ldx + s->c0 + k0;
-		o->next_step = 1;
+/* Bring rows [i, i + n) of an operand that lies as rows, one line a product or more. */
+static void fetch_rows(struct vt_gemm_out *o, const struct cell *c, size_t i, size_t n)
+{
+	const struct vt_gemm_src *s = &c->op->src;
+
+	o->next = s->x + i * s->ldx + s->c0 + c->k0;
+	o->next_step = n;
+	o->next_run = (c->kc + n - 1) / n;
+	o->next_jump = (ptrdiff_t)s->ldx - (ptrdiff_t)(n * o->next_run);
+}
+
+/* Bring share @at of @of of the panel of column @j in the block at @k0. */
+static void fetch_panel(struct vt_gemm_out *o, const struct cell *c, size_t k0, size_t j, size_t at,
+			size_t of)
+{
+	const size_t k = c->op->src.k, floats = min_size(c->kc, k - k0) * VT_GEMM_NR;
+
+	o->next = c->op->panels + vt_gemm_panel(k, c->op->cols, k0, j) + floats / of * at;
+	o->next_step = (VT_GEMM_NR + of - 1) / of;
+	o->next_run = 0;
+}
+
+/*
+ * What to fetch while one tile is computed, so that nobody waits for it later. A line is asked for
+ * several times where there is less to fetch than there are products, which costs as little as asking once.
+ *
+ * One row tile at a time: the first pass over a block meets weights that no cache holds yet: while one
+ * block is used, the first two row tiles bring in the next, each call half of its panel. After that, the
+ * calls share the rows of the next row tile. Several: the first panel brings in rows, the others
+ * the panel that comes next.
+ */
+static void fetch_ahead(struct vt_gemm_out *o, const struct cell *c, size_t i, size_t end, size_t j)
+{
+	const struct vt_gemm_src *s = &c->op->src;
+	const bool flat = s->kh * s->kw == 1, last_panel = j + VT_GEMM_NR >= c->j + c->nj;
+	const size_t panels = (c->nj + VT_GEMM_NR - 1) / VT_GEMM_NR, at = (j - c->j) / VT_GEMM_NR;
+	const size_t turn = (i - c->i) / VT_GEMM_MR, next = i + VT_GEMM_MR;
+
+	if (c->block == VT_GEMM_MR) {
+		const size_t n = (VT_GEMM_MR + panels - 1) / panels;
+
+		if (turn < 2 && c->k0 + c->kc < s->k)
+			fetch_panel(o, c, c->k0 + c->kc, j, turn, 2);
+		else if (flat && at * n < VT_GEMM_MR && next + (at + 1) * n <= c->op->rows)
+			fetch_rows(o, c, next + at * n, n);
+	} else if (!at && flat && next + VT_GEMM_MR <= end) {
+		fetch_rows(o, c, next, VT_GEMM_MR);
+	} else {
+		const size_t tiles = min_size(c->block / VT_GEMM_MR, VT_GEMM_NR);
+		const bool last_rows = end == c->i + c->mi;
+
+		if (!last_panel)
+			fetch_panel(o, c, c->k0, j + VT_GEMM_NR, turn % tiles, tiles);
+		else if (!last_rows)
+			fetch_panel(o, c, c->k0, c->j, turn % tiles, tiles);
+		else if (c->k0 + c->kc < s->k)
+			fetch_panel(o, c, c->k0 + c->kc, c->j, turn % tiles, tiles);
 	}
 }
 
-/* Rows [i, i + rows) x columns [j, j + nj), products [k0, k0 + kc) of the gathered rows @a. */
-static void gemm_row_of_tiles(const struct vt_gemm_op *op, const float *a, size_t lda, size_t i,
-			      size_t rows, size_t j, size_t nj, size_t k0, size_t kc, size_t turn)
+/* Rows [i, i + rows) at @a x the panel of column @jj. */
+static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t i, size_t rows,
+		      size_t end, size_t jj)
 {
-	const size_t k = op->src.k;
-	const bool last = k0 + kc == k;
+	const struct vt_gemm_op *op = c->op;
+	const size_t k = op->src.k, at = i * op->ldc + jj;
+	struct vt_gemm_out o = {
+		.c = op->c + at,
+		.ldc = op->ldc,
+		.bias = op->bias + jj,
+		.residual = op->residual ? op->residual + at : NULL,
+		.clamp = op->lo > -INFINITY || op->hi < INFINITY,
+		.lo = op->lo,
+		.hi = op->hi,
+		.after = c->block == VT_GEMM_MR ? VT_GEMM_NR : VT_GEMM_MR * op->ldc,
+	};
 
-	for (size_t jj = j; jj < j + nj; jj += VT_GEMM_NR) {
-		const size_t at = i * op->ldc + jj;
-		struct vt_gemm_out o = {
-			.c = op->c + at,
-			.ldc = op->ldc,
-			.bias = op->bias + jj,
-			.residual = op->residual ? op->residual + at : NULL,
-			.clamp = op->lo > -INFINITY || op->hi < INFINITY,
-			.lo = op->lo,
-			.hi = op->hi,
-		};
-		fetch_ahead(&o, op, i, jj, (jj - j) / VT_GEMM_NR, k0, turn);
-		op->isa->tile(rows, min_size(VT_GEMM_NR, j + nj - jj), kc, a, lda,
-			      op->panels + vt_gemm_panel(k, op->cols, k0, jj), &o, k0 == 0, last);
-	}
-	if (!last || op->act == VT_NONE)
+	fetch_ahead(&o, c, i, end, jj);
+	op->isa->tile(rows, min_size(VT_GEMM_NR, c->j + c->nj - jj), c->kc, a, lda,
+		      op->panels + vt_gemm_panel(k, op->cols, c->k0, jj), &o, c->k0 == 0,
+		      c->k0 + c->kc == k);
+}
+
+/* Rows [i, end): at most a block of them, all columns of the cell. */
+static void gemm_rows(const struct cell *c, size_t i, size_t end)
+{
+	const struct vt_gemm_op *op = c->op;
+
+	for (size_t jj = c->j; jj < c->j + c->nj; jj += VT_GEMM_NR)
+		for (size_t ii = i; ii < end; ii += VT_GEMM_MR) {
+			const size_t rows = min_size(VT_GEMM_MR, end - ii);
+			float *a = c->a + (ii - i) * c->lda;
+
+			if (c->in_place) {
+				gemm_tile(c, op->src.x + ii * op->src.ldx + op->src.c0 + c->k0,
+					  op->src.ldx, ii, rows, end, jj);
+				continue;
+			}
+			if (jj == c->j)
+				op->isa->gather(a, c->lda, &op->src, ii, rows, c->k0,
+						c->k0 + c->kc);
+			gemm_tile(c, a, c->lda, ii, rows, end, jj);
+		}
+	if (c->k0 + c->kc < op->src.k || op->act == VT_NONE)
 		return;
-	if (nj == op->ldc) { /* whole rows: one piece */
-		vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + i * op->ldc, rows * nj);
+	if (c->nj == op->ldc) { /* whole rows: one piece */
+		vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + i * op->ldc,
+			       (end - i) * c->nj);
 		return;
 	}
-	for (size_t r = i; r < i + rows; r++)
-		vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + r * op->ldc + j, nj);
+	for (size_t r = i; r < end; r++)
+		vt_act_row_f32(op->act, op->act_a, op->act_b, op->c + r * op->ldc + c->j, c->nj);
 }
 
 static bool can_read_in_place(const struct vt_gemm_src *s)
@@ -141,28 +275,28 @@ static bool can_read_in_place(const struct vt_gemm_src *s)
 }
 
 /*
- * One cell. The K loop is outside: its block of nc columns x KC of the weights stays in L2 while
- * all rows of the cell pass, whatever K is, and a gathered tile of rows serves all nc columns.
+ * One cell. The loop over products is outside: a block of nj columns of the weights, or where that is too much
+ * for L2, a block of rows, stays there while the others pass, whatever K is.
  */
 static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size_t nj)
 {
-	const size_t k = op->src.k;
-	const bool in_place = can_read_in_place(&op->src);
-	float *a = vt_scratch();
+	const size_t k = op->src.k, kc = vt_gemm_kc(k);
+	struct cell c = {.op = op,
+			 .i = i,
+			 .mi = mi,
+			 .j = j,
+			 .nj = nj,
+			 .block = VT_GEMM_MR,
+			 .in_place = can_read_in_place(&op->src),
+			 .a = vt_scratch(),
+			 .lda = vt_gemm_lda(k)};
 
-	for (size_t k0 = 0; k0 < k; k0 += VT_GEMM_KC) {
-		const size_t kc = min_size(VT_GEMM_KC, k - k0);
-
-		for (size_t ii = i; ii < i + mi; ii += VT_GEMM_MR) {
-			const size_t rows = min_size(VT_GEMM_MR, i + mi - ii);
-
-			if (!in_place)
-				op->isa->gather(a, &op->src, ii, rows, k0, k0 + kc);
-			gemm_row_of_tiles(
-				op, in_place ? op->src.x + ii * op->src.ldx + op->src.c0 + k0 : a,
-				in_place ? op->src.ldx : VT_GEMM_LDA, ii, rows, j, nj, k0, kc,
-				(ii - i) / VT_GEMM_MR);
-		}
+	if (nj * kc * sizeof(float) > l2_bytes() / 2)
+		c.block *= row_block(k);
+	for (c.k0 = 0; c.k0 < k; c.k0 += kc) {
+		c.kc = min_size(kc, k - c.k0);
+		for (size_t ii = i; ii < i + mi; ii += c.block)
+			gemm_rows(&c, ii, min_size(ii + c.block, i + mi));
 	}
 }
 

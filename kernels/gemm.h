@@ -8,9 +8,9 @@
  * product: the output bits are XNNPACK's (tests/unit/test_gemm.c holds this).
  *
  * Weights are packed once into panels of VT_GEMM_NR columns: panel[j / NR][k][NR], zero-padded at
- * the right. The left operand is gathered per tile of MR rows and VT_GEMM_KC elements into the
- * core's scratch, which makes its rows a fixed distance apart (one address register, no cache-set
- * conflicts) and serves 1x1, kxk, strided, dilated and padded convolutions alike.
+ * the right, products in blocks of vt_gemm_kc(k). The left operand is gathered per tile of MR rows and one
+ * block of products into the core's scratch, which makes its rows a fixed distance apart (one address
+ * register, no cache-set conflicts) and serves 1x1, kxk, strided, dilated and padded convolutions alike.
  */
 #ifndef VT_KERNELS_GEMM_H
 #define VT_KERNELS_GEMM_H
@@ -19,12 +19,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VT_GEMM_MR  14 /* 28 accumulators + 2 weights + 1 broadcast of 32 vector registers */
-#define VT_GEMM_NR  32
-#define VT_GEMM_KC  256
-#define VT_GEMM_LDA (VT_GEMM_KC + 16) /* row distance in scratch, not a multiple of 4 KiB */
+#define VT_GEMM_MR 14 /* 28 accumulators + 2 weights + 1 broadcast of 32 vector registers */
+#define VT_GEMM_NR 32
 
-#define VT_GEMM_SCRATCH_BYTES (VT_GEMM_MR * VT_GEMM_LDA * sizeof(float))
+/** vt_gemm_kc - products per block of a sum over @k; depends on @k and this machine's L2 only */
+size_t vt_gemm_kc(size_t k);
+/** vt_gemm_lda - row distance in scratch for that block: an odd number of cache lines */
+static inline size_t vt_gemm_lda(size_t k)
+{
+	return ((vt_gemm_kc(k) / 16 + 1) | 1) * 16;
+}
+/**
+ * vt_gemm_depth - vt_layer.depth of a layer of @k products: for how many its columns should stay in cache
+ * Few where rows stay instead and columns only pass.
+ */
+size_t vt_gemm_depth(size_t k);
+/** vt_gemm_scratch_bytes - what a core needs for one layer of @k products and @rows rows */
+size_t vt_gemm_scratch_bytes(size_t k, size_t rows);
 
 /** What the microkernel does with its tile before it stores it for the last time. */
 struct vt_gemm_out {
@@ -34,9 +45,14 @@ struct vt_gemm_out {
 	const float *residual; /* same layout as c, or NULL; added once, at the end */
 	bool clamp;	       /* to [lo, hi], at the end */
 	float lo, hi;
-	/* Meanwhile bring next, next + next_step, ... into L2, one per product; NULL: nothing. */
+	size_t after; /* elements from c to the tile that comes next; it is fetched; 0: none */
+	/*
+	 * Meanwhile bring into L2, one per product, next, next + next_step, ... and after next_run
+	 * of them (0: never) go next_jump further; NULL: nothing.
+	 */
 	const float *next;
-	size_t next_step;
+	size_t next_step, next_run;
+	ptrdiff_t next_jump;
 };
 
 /**
@@ -64,10 +80,9 @@ struct vt_gemm_src {
 /** The part that is written for one instruction set. */
 struct vt_gemm_isa {
 	vt_gemm_tile_fn tile;
-	/** gather - elements [k0, k1) of operand rows [row, row + rows), VT_GEMM_LDA apart, to @a
-	 */
-	void (*gather)(float *a, const struct vt_gemm_src *s, size_t row, size_t rows, size_t k0,
-		       size_t k1);
+	/** gather - elements [k0, k1) of operand rows [row, row + rows), @lda apart, to @a */
+	void (*gather)(float *a, size_t lda, const struct vt_gemm_src *s, size_t row, size_t rows,
+		       size_t k0, size_t k1);
 };
 
 extern const struct vt_gemm_isa vt_gemm_avx512;
@@ -90,11 +105,11 @@ struct vt_gemm_op {
 
 /** vt_gemm_packed_floats - size of the panels of a k x n operand */
 size_t vt_gemm_packed_floats(size_t k, size_t n);
-/** vt_gemm_panel - where the panel of column @j (a multiple of NR) starts at @k0 (a multiple of KC)
- */
+/** vt_gemm_panel - where the panel of column @j (a multiple of NR) starts at @k0 (a multiple
+ * of vt_gemm_kc(k)) */
 static inline size_t vt_gemm_panel(size_t k, size_t n, size_t k0, size_t j)
 {
-	const size_t kc = k - k0 < VT_GEMM_KC ? k - k0 : VT_GEMM_KC;
+	const size_t block = vt_gemm_kc(k), kc = k - k0 < block ? k - k0 : block;
 
 	return k0 * ((n + VT_GEMM_NR - 1) / VT_GEMM_NR * VT_GEMM_NR) + j * kc;
 }

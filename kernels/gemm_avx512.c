@@ -66,36 +66,41 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
 		}
 	}
-	/* The tile to the right comes next; its rows are far apart: no hardware prefetcher sees it
-	 * coming. */
-	if (wide && kc >= PREFETCH_C_KC) {
+	/* The next tile's rows are far apart: no hardware prefetcher sees them coming. */
+	if (wide && kc >= PREFETCH_C_KC && o->after) {
 #pragma GCC unroll 14
 		for (size_t r = 0; r < mr; r++) {
-			_mm_prefetch((const char *)(c + r * ldc + 32), _MM_HINT_T0);
-			_mm_prefetch((const char *)(c + r * ldc + 48), _MM_HINT_T0);
+			_mm_prefetch((const char *)(c + o->after + r * ldc), _MM_HINT_T0);
+			_mm_prefetch((const char *)(c + o->after + r * ldc + 16), _MM_HINT_T0);
 		}
 	}
-	for (size_t k = 0; k < kc; k++) {
-		const __m512 b0 = _mm512_load_ps(b);
-		const __m512 b1 = wide ? _mm512_load_ps(b + 16) : b0;
+	for (size_t left = kc, n; left; left -= n) {
+		n = o->next_run && o->next_run < left ? o->next_run : left;
+		for (size_t k = n; k; k--) {
+			const __m512 b0 = _mm512_load_ps(b);
+			const __m512 b1 = wide ? _mm512_load_ps(b + 16) : b0;
 
-		_mm_prefetch((const char *)(b + PREFETCH_FLOATS), _MM_HINT_T0);
-		if (wide)
-			_mm_prefetch((const char *)(b + PREFETCH_FLOATS + 16), _MM_HINT_T0);
-		_mm_prefetch((const char *)next, _MM_HINT_T1);
-		next += next_step;
-		b += VT_GEMM_NR;
-		__asm__(""
-			: "+r"(l1), "+r"(l3), "+r"(l5), "+r"(l7), "+r"(l9), "+r"(l11), "+r"(l13));
-#pragma GCC unroll 14
-		for (size_t r = 0; r < mr; r++) {
-			const __m512 v = _mm512_set1_ps(*(const float *)((const char *)a + ROW(r)));
-
-			x0[r] = _mm512_fmadd_ps(v, b0, x0[r]);
+			_mm_prefetch((const char *)(b + PREFETCH_FLOATS), _MM_HINT_T0);
 			if (wide)
-				x1[r] = _mm512_fmadd_ps(v, b1, x1[r]);
+				_mm_prefetch((const char *)(b + PREFETCH_FLOATS + 16), _MM_HINT_T0);
+			_mm_prefetch((const char *)next, _MM_HINT_T1);
+			next += next_step;
+			b += VT_GEMM_NR;
+			__asm__(""
+				: "+r"(l1), "+r"(l3), "+r"(l5), "+r"(l7), "+r"(l9), "+r"(l11),
+				  "+r"(l13));
+#pragma GCC unroll 14
+			for (size_t r = 0; r < mr; r++) {
+				const __m512 v =
+					_mm512_set1_ps(*(const float *)((const char *)a + ROW(r)));
+
+				x0[r] = _mm512_fmadd_ps(v, b0, x0[r]);
+				if (wide)
+					x1[r] = _mm512_fmadd_ps(v, b1, x1[r]);
+			}
+			a++;
 		}
-		a++;
+		next += o->next_jump;
 	}
 	if (last && o->residual) {
 		const float *res = o->residual;
@@ -247,18 +252,18 @@ static void gather_row(float *to, const struct vt_gemm_src *s, size_t n, size_t 
 	}
 }
 
-static void gather(float *to, const struct vt_gemm_src *s, size_t row, size_t rows, size_t k0,
-		   size_t k1)
+static void gather(float *to, size_t lda, const struct vt_gemm_src *s, size_t row, size_t rows,
+		   size_t k0, size_t k1)
 {
 	size_t ox = row % s->ow, oy = row / s->ow % s->oh, n = row / s->ow / s->oh;
 
 	if (s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl) {
 		for (size_t r = 0; r < rows; r++)
-			copy(to + r * VT_GEMM_LDA, s->x + (row + r) * s->ldx + s->c0 + k0, k1 - k0);
+			copy(to + r * lda, s->x + (row + r) * s->ldx + s->c0 + k0, k1 - k0);
 		return;
 	}
 	for (size_t r = 0; r < rows; r++) {
-		gather_row(to + r * VT_GEMM_LDA, s, n, oy, ox, k0, k1);
+		gather_row(to + r * lda, s, n, oy, ox, k0, k1);
 		if (++ox < s->ow)
 			continue;
 		ox = 0;

@@ -53,9 +53,16 @@ static size_t scores_ld(const struct attention_state *st)
 	return round_up(st->t, VT_GEMM_NR) + 16;
 }
 
+static size_t operand_floats(const struct attention_state *st)
+{
+	const size_t q = vt_gemm_lda(st->d), p = vt_gemm_lda(st->t);
+
+	return VT_GEMM_MR * (q > p ? q : p);
+}
+
 static size_t scratch_floats(const struct attention_state *st)
 {
-	return VT_GEMM_MR * VT_GEMM_LDA + VT_GEMM_MR * scores_ld(st) +
+	return operand_floats(st) + VT_GEMM_MR * scores_ld(st) +
 	       vt_gemm_packed_floats(st->d, st->t) + vt_gemm_packed_floats(st->t, st->d);
 }
 
@@ -64,19 +71,22 @@ static size_t scratch_floats(const struct attention_state *st)
 static void product(const struct attention_state *st, float *buf, const float *a, size_t lda,
 		    size_t mi, size_t k, const float *panels, float *c, size_t ldc, size_t n)
 {
-	for (size_t k0 = 0; k0 < k; k0 += VT_GEMM_KC) {
-		const size_t kc = min_size(VT_GEMM_KC, k - k0);
+	const size_t block = vt_gemm_kc(k), ld = vt_gemm_lda(k);
+
+	for (size_t k0 = 0; k0 < k; k0 += block) {
+		const size_t kc = min_size(block, k - k0);
 
 		for (size_t r = 0; r < mi; r++)
-			memcpy(buf + r * VT_GEMM_LDA, a + r * lda + k0, kc * sizeof(*a));
+			memcpy(buf + r * ld, a + r * lda + k0, kc * sizeof(*a));
 		for (size_t j = 0; j < n; j += VT_GEMM_NR) {
 			const struct vt_gemm_out o = {.c = c + j,
 						      .ldc = ldc,
 						      .bias = zeros,
+						      .after = VT_GEMM_NR,
 						      .lo = -INFINITY,
 						      .hi = INFINITY};
 
-			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf, VT_GEMM_LDA,
+			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf, ld,
 				      panels + vt_gemm_panel(k, n, k0, j), &o, k0 == 0,
 				      k0 + kc == k);
 		}
@@ -100,7 +110,7 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 {
 	const struct attention_state *st = c->st;
 	const size_t width = st->heads * st->d, ld = scores_ld(st);
-	float *buf = vt_scratch(), *p = buf + VT_GEMM_MR * VT_GEMM_LDA;
+	float *buf = vt_scratch(), *p = buf + operand_floats(st);
 	float *keys = p + VT_GEMM_MR * ld, *values = keys + vt_gemm_packed_floats(st->d, st->t);
 	const size_t kv = (b * st->t) * width + h * st->d;
 

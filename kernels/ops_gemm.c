@@ -44,7 +44,8 @@ static void note_matrix(struct vt_layer *l, const struct vt_gemm_op *op)
 	l->packed_in = 1u << 1 | 1u << 2;
 	l->rows = op->rows;
 	l->cols = op->cols;
-	l->depth = op->src.k < VT_GEMM_KC ? op->src.k : VT_GEMM_KC;
+	l->depth = vt_gemm_depth(op->src.k);
+	l->scratch_bytes = vt_gemm_scratch_bytes(op->src.k, op->rows);
 }
 
 static void gemm_destroy(struct vt_layer *l)
@@ -80,7 +81,6 @@ static struct gemm_state *gemm_alloc(struct vt_layer *l, int groups, size_t k, s
 	s->proto.src.k = k;
 	s->proto.cols = cols;
 	l->weight_bytes = (size_t)groups * (s->panel_floats + s->bias_floats) * sizeof(float);
-	l->scratch_bytes = VT_GEMM_SCRATCH_BYTES;
 	return s;
 }
 

@@ -63,11 +63,12 @@ static void pack_task(struct matmul_ctx *c, size_t b, size_t p)
 					  .n = s->n,
 					  .channel_stride = s->trans_b ? 1 : s->n,
 					  .n_stride = s->trans_b ? s->k : 1};
+	const size_t kc = vt_gemm_kc(s->k);
 	float *to = c->in->panels + b * s->panel_floats;
 
 	vt_gemm_pack_panel(to, &w, p * VT_GEMM_NR);
-	for (size_t k0 = 0; s->alpha != 1 && k0 < s->k; k0 += VT_GEMM_KC) {
-		const size_t n = (s->k - k0 < VT_GEMM_KC ? s->k - k0 : VT_GEMM_KC) * VT_GEMM_NR;
+	for (size_t k0 = 0; s->alpha != 1 && k0 < s->k; k0 += kc) {
+		const size_t n = (s->k - k0 < kc ? s->k - k0 : kc) * VT_GEMM_NR;
 
 		vt_vec()->affine(to + vt_gemm_panel(s->k, s->n, k0, p * VT_GEMM_NR),
 				 to + vt_gemm_panel(s->k, s->n, k0, p * VT_GEMM_NR), n, s->alpha,
@@ -189,10 +190,10 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 	for (int i = 0; i < l->n_inst; i++)
 		if (!s->inst[i].panels || !s->a_at || !s->b_at || !s->bias)
 			return vt_fail(e, -ENOMEM, "no memory for a matrix product");
-	l->scratch_bytes = VT_GEMM_SCRATCH_BYTES;
+	l->scratch_bytes = vt_gemm_scratch_bytes(s->k, s->m);
 	l->rows = s->m;
 	l->cols = s->n;
-	l->depth = s->k < VT_GEMM_KC ? s->k : VT_GEMM_KC;
+	l->depth = vt_gemm_depth(s->k);
 	return 0;
 }
 

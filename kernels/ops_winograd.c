@@ -210,8 +210,10 @@ static void term_product(const struct wino_state *s, const float *v, const float
 
 	for (size_t i = 0; i < rows; i += VT_GEMM_MR)
 		for (size_t jj = 0; jj < nj; jj += VT_GEMM_NR) {
-			const struct vt_gemm_out o = {
-				.c = m + i * nj + jj, .ldc = nj, .bias = zeros};
+			const struct vt_gemm_out o = {.c = m + i * nj + jj,
+						      .ldc = nj,
+						      .bias = zeros,
+						      .after = VT_GEMM_NR};
 
 			s->isa->tile(min_size(VT_GEMM_MR, rows - i), min_size(VT_GEMM_NR, nj - jj),
 				     k, v + i * k, k,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cache.h"
 #include "base/cpuset.h"
 #include "base/digest.h"
 #include "base/error.h"
@@ -110,6 +111,83 @@ static void test_file_digest(void **state)
 	assert_int_equal(vt_file_digest("/tmp", text, NULL), -EISDIR);
 }
 
+/* ---- caches -------------------------------------------------------------------------------- */
+
+struct leaf {
+	uint32_t leaf, subleaf;
+	struct vt_cpuid_regs r;
+};
+
+#define END                                                                                        \
+	{                                                                                          \
+		UINT32_MAX, 0,                                                                     \
+		{                                                                                  \
+			0, 0, 0, 0                                                                 \
+		}                                                                                  \
+	}
+
+static struct vt_cpuid_regs recorded(const void *cpu, uint32_t leaf, uint32_t subleaf)
+{
+	for (const struct leaf *l = cpu; l->leaf != UINT32_MAX; l++)
+		if (l->leaf == leaf && l->subleaf == subleaf)
+			return l->r;
+	return (struct vt_cpuid_regs){0};
+}
+
+static void test_cache_sizes_from_cpuid(void **state)
+{
+	static const struct {
+		const char *name;
+		struct leaf leaves[8];
+		size_t l1d_kib, l2_kib, l3_kib;
+	} t[] = {
+		{"Sapphire Rapids, leaf 4: instructions are not data",
+		 {{0, 0, {0x20, 0, 0, 0}},
+		  {4, 0, {0x121, 0x2c0003f, 63, 0}},
+		  {4, 1, {0x122, 0x1c0003f, 63, 0}},
+		  {4, 2, {0x143, 0x3c0003f, 2047, 0}},
+		  {4, 3, {0x163, 0x380003f, 114687, 4}},
+		  END},
+		 48,
+		 2048,
+		 107520},
+		{"Zen 5, the list of 0x8000001d",
+		 {{0, 0, {0x10, 0, 0, 0}},
+		  {0x80000000, 0, {0x80000028, 0, 0, 0}},
+		  {0x8000001d, 0, {0x4121, 0x2c0003f, 63, 0}},
+		  {0x8000001d, 1, {0x4122, 0x1c0003f, 63, 0}},
+		  {0x8000001d, 2, {0x4143, 0x3c0003f, 1023, 2}},
+		  {0x8000001d, 3, {0x3c163, 0x3c0003f, 32767, 1}},
+		  END},
+		 48,
+		 1024,
+		 32768},
+		{"Zen 5 in a VM that hides the lists: the old leaves, whose L3 is a whole "
+		 "package's",
+		 {{0, 0, {0x10, 0, 0, 0}},
+		  {0x80000000, 0, {0x80000028, 0, 0, 0}},
+		  {0x80000005, 0, {0, 0, 0x300c0140, 0}},
+		  {0x80000006, 0, {0, 0, 0x4006140, 0xfe09140}},
+		  END},
+		 48,
+		 1024,
+		 0},
+		{"too old for any of them", {{0, 0, {2, 0, 0, 0}}, END}, 0, 0, 0},
+		{"nothing", {END}, 0, 0, 0},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		const struct vt_caches c = vt_caches_decode(recorded, t[i].leaves);
+
+		print_message("%s\n", t[i].name);
+		assert_int_equal(c.l1d_bytes, t[i].l1d_kib << 10);
+		assert_int_equal(c.l2_bytes, t[i].l2_kib << 10);
+		assert_int_equal(c.l3_bytes, t[i].l3_kib << 10);
+		assert_string_equal(c.source, t[i].l2_kib ? "cpuid" : "");
+	}
+	assert_true(vt_l2_bytes() >= 128 << 10);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -118,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_exit_codes),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_file_digest),
+		cmocka_unit_test(test_cache_sizes_from_cpuid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "base/cpuset.h"
 #include "cli/doctor.h"
 #include "events/events.h"
@@ -203,6 +204,20 @@ static bool find_cache(const struct vt_doctor *d, unsigned int cpu, int level, c
 	return false;
 }
 
+/* What sysfs does not show the CPU itself may still say; kernels are tuned to this too. */
+static void look_caches_cpuid(struct vt_finding *f)
+{
+	const struct vt_caches c = vt_caches();
+	char l1[32] = "", l3[32] = ", L3 unknown";
+
+	if (c.l1d_bytes)
+		snprintf(l1, sizeof(l1), "L1 %zuK, ", c.l1d_bytes >> 10);
+	if (c.l3_bytes)
+		snprintf(l3, sizeof(l3), ", L3 %zuK", c.l3_bytes >> 10);
+	vt_found(f, VT_HEALTH_OK, "", "%sL2 %zuK%s (from %s; sysfs shows none)", l1,
+		 c.l2_bytes >> 10, l3, c.source);
+}
+
 static void look_caches(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
 	char size[32], shared[256], text[160];
@@ -215,6 +230,8 @@ static void look_caches(const struct vt_doctor *d, int arg, struct vt_finding *f
 					       at ? ", " : "", level, size);
 	if (at)
 		vt_found(f, VT_HEALTH_OK, "", "%s (as CPU 0 sees them)", text);
+	else if (vt_doctor_live(d) && vt_caches().l2_bytes)
+		look_caches_cpuid(f);
 	else
 		vt_found(f, VT_HEALTH_LIMITED,
 			 "on a VM, pass the host's cache topology to the guest", "sizes unknown");

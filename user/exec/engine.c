@@ -3,19 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/cache.h"
 #include "base/clock.h"
 #include "kernels/bigmem.h"
-
-#define L2_BYTES_UNKNOWN ((size_t)512 << 10)
-
-static size_t machine_l2_bytes(void)
-{
-	long n = sysconf(_SC_LEVEL2_CACHE_SIZE);
-
-	return n > 0 ? (size_t)n : L2_BYTES_UNKNOWN;
-}
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
@@ -175,7 +166,7 @@ static int load(struct vt_engine *m, const char *path, const struct vt_engine_op
 		err = vt_plan_memory(&m->graph, e);
 	if (!err) {
 		m->arena_bytes = m->graph.arena_bytes;
-		err = make_layers(m, o->l2_bytes ? o->l2_bytes : machine_l2_bytes(), o->may, e);
+		err = make_layers(m, o->l2_bytes ? o->l2_bytes : vt_l2_bytes(), o->may, e);
 	}
 	return err ? err : make_instances(m, e);
 }
