@@ -219,8 +219,6 @@ static void test_profiled(void **state)
 				assert_int_equal(vt_model_ns(&c.model, layer, i, s, 0),
 						 by_level[i][s] * base_ns(l));
 	}
-	assert_int_equal(vt_costs_missing(eng, p, 0, NULL, &e), 0);
-	assert_true(vt_costs_missing(eng, p, 4, NULL, &e) > 0);
 	vt_costs_fini(&c);
 	vt_profile_close(p);
 }
@@ -313,15 +311,12 @@ static void test_choose(void **state)
 
 static void test_refuses(void **state)
 {
-	char first[VT_PROFILE_TEXT] = "", s[VT_PROFILE_TEXT];
 	struct vt_profile *p = new_store();
 	struct vt_costs c = {0};
 	struct vt_err e = {0};
 
 	assert_int_equal(vt_costs_profiled(&c, eng, p, "tiny", 0, points, 3, &e), -ENODATA);
 	assert_non_null(strstr(e.msg, "tiny"));
-	assert_int_equal(vt_costs_missing(eng, p, 0, first, &e), eng->n_steps);
-	assert_string_equal(first, sig(0, s));
 	e = (struct vt_err){0};
 	for (int i = 0; i < eng->n_steps; i++)
 		put(p, i, "f32_of_tomorrow", 1, 0, 5);

@@ -298,36 +298,3 @@ int vt_costs_choose(const struct vt_engine *eng, struct vt_profile *db, unsigned
 	free(l);
 	return err ? err : without;
 }
-
-struct seen {
-	uint16_t cores;
-	bool any;
-};
-
-static int see(void *arg, const struct vt_profile_time *t)
-{
-	struct seen *s = arg;
-
-	s->any |= !s->cores || s->cores == t->cores;
-	return 0;
-}
-
-int vt_costs_missing(const struct vt_engine *eng, struct vt_profile *db, uint16_t cores,
-		     char *first, struct vt_err *e)
-{
-	char sig[VT_PROFILE_TEXT];
-	int n = 0;
-
-	for (int i = 0; i < eng->n_steps; i++) {
-		struct seen s = {.cores = cores};
-		int err;
-
-		vt_layer_signature(eng, i, sig, sizeof(sig));
-		err = vt_profile_each(db, sig, see, &s, e);
-		if (err)
-			return err < 0 ? err : -EIO;
-		if (!s.any && !n++ && first)
-			strcpy(first, sig);
-	}
-	return n;
-}

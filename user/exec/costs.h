@@ -62,14 +62,6 @@ int vt_costs_choose(const struct vt_engine *eng, struct vt_profile *db, unsigned
 		    uint8_t level, const struct vt_variant **ret, struct vt_err *e);
 
 /**
- * vt_costs_missing - layers of @eng that the store has no time of at @cores (0: at any count)
- * @first: signature of the first of them; VT_PROFILE_TEXT bytes, untouched if there is none; or NULL
- * Negative on error.
- */
-int vt_costs_missing(const struct vt_engine *eng, struct vt_profile *db, uint16_t cores,
-		     char *first, struct vt_err *e);
-
-/**
  * vt_layer_signature - what a layer is, for the profile store: operator, kernel, shapes, types,
  * attributes, epilogue; equal signatures run the same code on data of the same shapes
  * Returns its length, as snprintf(), always below VT_PROFILE_TEXT; -EINVAL if the step does not
