@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Weights: the formula, the window, and how what is told follows. */
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "server/spare.h"
+
+#define MS VT_NS_PER_MS
+
+/* ---- the formula -------------------------------------------------------------------------------- */
+
+static void the_formula(void **state)
+{
+	static const struct {
+		const char *what;
+		struct vt_spare in;
+		uint32_t percent;
+	} table[] = {
+		{"idle", {.cores = 8}, 100},
+		{"half busy", {8, 500000, 0, 0, 0, 0, 0}, 50},
+		{"busy", {8, 1000000, 0, 0, 0, 0, 0}, VT_SPARE_FLOOR},
+		{"heaviest pressure", {8, 0, 1000000, 0, 0, 0, 0}, 50},
+		{"half pressure", {8, 0, 500000, 0, 0, 0, 0}, 75},
+		{"half busy, heaviest pressure", {8, 500000, 1000000, 0, 0, 0, 0}, 25},
+		{"a third of the target used", {8, 0, 0, 0, 0, 10 * MS, 30 * MS}, 100},
+		{"half of the target used", {8, 0, 0, 0, 0, 15 * MS, 30 * MS}, 100},
+		{"three quarters used", {8, 0, 0, 0, 0, 30 * MS, 40 * MS}, 50},
+		{"all used", {8, 0, 0, 0, 0, 30 * MS, 30 * MS}, VT_SPARE_FLOOR},
+		{"more than all", {8, 0, 0, 0, 0, 90 * MS, 30 * MS}, VT_SPARE_FLOOR},
+		/* 40 ms of core time wait for 2 cores: 20 ms, and 10 of service, of 40 */
+		{"a queue", {2, 0, 0, 0, 40 * MS, 10 * MS, 40 * MS}, 50},
+		{"the same queue on 8 cores", {8, 0, 0, 0, 40 * MS, 10 * MS, 40 * MS}, 100},
+		{"a queue, nothing ended", {1, 0, 0, 0, 30 * MS, 0, 40 * MS}, 50},
+		{"a tenth missed", {8, 0, 0, 100000, 0, 0, 0}, 90},
+		{"all missed", {8, 0, 0, 1000000, 0, 0, 0}, VT_SPARE_FLOOR},
+		{"no cores", {0, 0, 0, 0, 30 * MS, 0, 40 * MS}, 50},
+		{"nonsense",
+		 {8, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT64_MAX, 1},
+		 VT_SPARE_FLOOR},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(table); i++) {
+		uint32_t got = vt_spare_percent(&table[i].in);
+
+		if (got != table[i].percent)
+			fail_msg("%s: %u, expected %u", table[i].what, got, table[i].percent);
+	}
+}
+
+/* ---- the window --------------------------------------------------------------------------------- */
+
+static struct vt_runtime_stats *fresh(void **state)
+{
+	struct vt_runtime_stats *s = *state;
+
+	memset(s, 0, sizeof(*s));
+	s->now_ns = s->start_ns = 5 * VT_NS_PER_S;
+	s->n_cores = 2;
+	s->n_domains = 1;
+	s->domain[0].n_cores = 2;
+	s->n_models = 1;
+	s->model[0].qos_ns = 30 * MS;
+	return s;
+}
+
+/* 100 ms pass, with @n requests of 10 ms on one core each. */
+static void pass(struct vt_runtime_stats *s, uint32_t n)
+{
+	s->now_ns += 100 * MS;
+	s->core[0].busy_ns += n * 10 * MS;
+	s->model[0].in_time += n;
+	s->model[0].latency_sum_ns += n * 12 * MS;
+	s->model[0].queue_sum_ns += n * 2 * MS;
+	s->model[0].core_sum_ns += n * 10 * MS;
+}
+
+static void the_last_second(void **state)
+{
+	struct vt_runtime_stats *s = fresh(state);
+	struct vt_spare_window w = {0};
+	struct vt_spare in;
+
+	vt_spare_take(&w, s, &in);
+	assert_int_equal(vt_spare_percent(&in), 100);
+	for (int i = 0; i < 30; i++) {
+		pass(s, 8);
+		vt_spare_take(&w, s, &in);
+	}
+	assert_int_equal(in.busy_ppm, 400000); /* 80 of 200 ms */
+	assert_int_equal(in.service_ns, 10 * MS);
+	assert_int_equal(in.target_ns, 30 * MS);
+	for (int i = 0; i < 5; i++) {
+		pass(s, 0);
+		vt_spare_take(&w, s, &in);
+	}
+	assert_int_equal(in.busy_ppm, 200000);
+	for (int i = 0; i < 5; i++) {
+		pass(s, 0);
+		vt_spare_take(&w, s, &in);
+	}
+	assert_int_equal(in.busy_ppm, 0);
+	assert_int_equal(vt_spare_percent(&in), 100);
+}
+
+static void what_runs_is_busy(void **state)
+{
+	struct vt_runtime_stats *s = fresh(state);
+	struct vt_spare_window w = {0};
+	struct vt_spare in;
+
+	vt_spare_take(&w, s, &in);
+	s->now_ns += 100 * MS;
+	s->core[1].id = 7;
+	s->core[1].since_ns = s->now_ns - 50 * MS;
+	vt_spare_take(&w, s, &in);
+	assert_int_equal(in.busy_ppm, 250000);
+}
+
+static void waits_misses_and_goes(void **state)
+{
+	struct vt_runtime_stats *s = fresh(state);
+	struct vt_spare_window w = {0};
+	struct vt_spare in;
+
+	s->model[0].waiting = 3;
+	s->domain[0].pressure_ppm = 250000;
+	vt_spare_take(&w, s, &in);
+	assert_int_equal(in.backlog_ns, 30 * MS); /* a third of the target each: it has never run */
+	assert_int_equal(in.target_ns, 30 * MS);
+	assert_int_equal(in.pressure_ppm, 250000);
+	pass(s, 4);
+	s->model[0].late = 1;
+	s->model[0].core_sum_ns = 100 * MS;
+	s->model[0].ended[VT_REFUSED] = 2;
+	s->model[0].ended[VT_QUEUE_FULL] = 1;
+	vt_spare_take(&w, s, &in);
+	assert_int_equal(in.backlog_ns, 60 * MS);
+	assert_int_equal(in.missed_ppm, 500000); /* one late, three refused, of eight */
+	/* The model is unloaded: no count may turn into 2^64. */
+	s->n_models = 0;
+	s->now_ns += 100 * MS;
+	vt_spare_take(&w, s, &in);
+	assert_int_equal(in.missed_ppm, 0);
+	assert_int_equal(in.target_ns, 0);
+}
+
+/* ---- what is told ------------------------------------------------------------------------------- */
+
+static void follows(void **state)
+{
+	static const struct {
+		uint32_t wanted, ms, at_least, at_most;
+	} course[] = {
+		{80, 0, 80, 80},     /* the first is taken as it is */
+		{77, 1000, 80, 80},  /* less than a step: not told */
+		{83, 1000, 80, 80},  /* likewise */
+		{20, 300, 20, 50},   /* down fast */
+		{20, 700, 20, 25},   /* all the way within a second */
+		{100, 500, 20, 30},  /* up slowly */
+		{100, 2000, 40, 50}, /* 10 a second */
+		{100, 9000, 100, 100}, {98, 1000, 100, 100}, {5, 1000, 5, 9},
+	};
+	struct vt_weight w = {0};
+	uint64_t now = VT_NS_PER_S;
+
+	for (size_t i = 0; i < VT_COUNT(course); i++) {
+		uint32_t shown = vt_weight_step(&w, course[i].wanted, now);
+
+		for (uint32_t ms = 0; ms < course[i].ms; ms += 100) {
+			now += 100 * MS;
+			shown = vt_weight_step(&w, course[i].wanted, now);
+		}
+		if (shown < course[i].at_least || shown > course[i].at_most)
+			fail_msg("row %zu: %u, not in %u..%u", i, shown, course[i].at_least,
+				 course[i].at_most);
+	}
+}
+
+/* A weight wanted that jumps by 8 around a mean must not be told as jumps. */
+static void does_not_flap(void **state)
+{
+	struct vt_weight w = {0};
+	uint32_t last = vt_weight_step(&w, 60, 0), changes = 0;
+
+	for (uint32_t i = 1; i < 600; i++) {
+		uint32_t shown = vt_weight_step(&w, i % 2 ? 64 : 56, i * 100 * MS);
+
+		changes += shown != last;
+		last = shown;
+	}
+	assert_true(changes <= 1);
+}
+
+static int setup(void **state)
+{
+	*state = malloc(sizeof(struct vt_runtime_stats));
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_formula),	     cmocka_unit_test(the_last_second),
+		cmocka_unit_test(what_runs_is_busy), cmocka_unit_test(waits_misses_and_goes),
+		cmocka_unit_test(follows),	     cmocka_unit_test(does_not_flap),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

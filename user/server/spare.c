@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/spare.h"
+
+#define PPM 1000000u
+
+static double bounded(double x)
+{
+	return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+static double slack(const struct vt_spare *s)
+{
+	double need;
+
+	if (!s->target_ns)
+		return 1;
+	need = (double)s->service_ns + (double)s->backlog_ns / (s->cores ? s->cores : 1);
+	return bounded(2 * (1 - need / (double)s->target_ns));
+}
+
+uint32_t vt_spare_percent(const struct vt_spare *s)
+{
+	double spare = bounded(1 - (double)s->busy_ppm / PPM) * slack(s) *
+		       bounded(1 - (double)s->pressure_ppm / (2 * PPM)) *
+		       bounded(1 - (double)s->missed_ppm / PPM);
+	uint32_t percent = (uint32_t)(100 * spare + 0.5);
+
+	return percent < VT_SPARE_FLOOR ? VT_SPARE_FLOOR : percent;
+}
+
+/* ---- the window --------------------------------------------------------------------------------- */
+
+/* A model that was unloaded takes its counts with it: sums may shrink. */
+static uint64_t since(uint64_t now, uint64_t then)
+{
+	return now > then ? now - then : 0;
+}
+
+static uint32_t share(uint64_t part, uint64_t whole)
+{
+	double x = whole ? (double)part / (double)whole : 0;
+
+	return (uint32_t)(PPM * (x > 1 ? 1 : x));
+}
+
+static void sum_up(const struct vt_runtime_stats *s, struct vt_spare_sums *ret)
+{
+	*ret = (struct vt_spare_sums){.ns = s->now_ns};
+	for (uint32_t i = 0; i < s->n_cores; i++) {
+		const struct vt_runtime_core *c = &s->core[i];
+
+		/* Counted at a block's end: what runs is added, or long blocks would look idle. */
+		ret->busy_ns += c->busy_ns + (c->id ? since(s->now_ns, c->since_ns) : 0);
+	}
+	for (uint32_t i = 0; i < s->n_models; i++) {
+		const struct vt_runtime_model *m = &s->model[i];
+		uint64_t done = m->in_time + m->late;
+		uint64_t refused = m->ended[VT_REFUSED] + m->ended[VT_QUEUE_FULL];
+
+		ret->done += done;
+		ret->refused += refused;
+		ret->missed += m->late + refused;
+		ret->service_ns += since(m->latency_sum_ns, m->queue_sum_ns);
+		ret->target_ns += done * m->qos_ns;
+	}
+}
+
+/* Of a model that has never run, a third of its target: what `qos: auto` takes it to be. */
+static uint64_t core_time(const struct vt_runtime_model *m)
+{
+	uint64_t done = m->in_time + m->late;
+
+	return done ? m->core_sum_ns / done : m->qos_ns / 3;
+}
+
+static void look_at_queue(const struct vt_runtime_stats *s, struct vt_spare *ret)
+{
+	uint64_t waiting = 0, targets = 0;
+
+	for (uint32_t i = 0; i < s->n_models; i++) {
+		waiting += s->model[i].waiting;
+		targets += s->model[i].waiting * s->model[i].qos_ns;
+		ret->backlog_ns += s->model[i].waiting * core_time(&s->model[i]);
+	}
+	if (!ret->target_ns && waiting)
+		ret->target_ns = targets / waiting;
+}
+
+static uint32_t mean_pressure(const struct vt_runtime_stats *s)
+{
+	uint64_t sum = 0, cores = 0;
+
+	for (uint32_t i = 0; i < s->n_domains; i++) {
+		sum += (uint64_t)s->domain[i].pressure_ppm * s->domain[i].n_cores;
+		cores += s->domain[i].n_cores;
+	}
+	return cores ? (uint32_t)(sum / cores) : 0;
+}
+
+void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
+		   struct vt_spare *ret)
+{
+	struct vt_spare_sums now, *old;
+	uint64_t done, refused;
+
+	sum_up(s, &now);
+	w->ring[w->next] = now;
+	w->next = (w->next + 1) % VT_SPARE_SAMPLES;
+	w->n += w->n < VT_SPARE_SAMPLES;
+	old = &w->ring[w->n < VT_SPARE_SAMPLES ? 0 : w->next];
+	done = since(now.done, old->done);
+	refused = since(now.refused, old->refused);
+	*ret = (struct vt_spare){
+		.cores = s->n_cores,
+		.busy_ppm = share(since(now.busy_ns, old->busy_ns),
+				  since(now.ns, old->ns) * s->n_cores),
+		.pressure_ppm = mean_pressure(s),
+		.missed_ppm = share(since(now.missed, old->missed), done + refused),
+		.service_ns = done ? since(now.service_ns, old->service_ns) / done : 0,
+		.target_ns = done ? since(now.target_ns, old->target_ns) / done : 0,
+	};
+	look_at_queue(s, ret);
+}
+
+/* ---- what is told ------------------------------------------------------------------------------- */
+
+uint32_t vt_weight_step(struct vt_weight *w, uint32_t percent, uint64_t now_ns)
+{
+	double ms = w->begun ? (double)since(now_ns, w->ns) / 1e6 : 0, apart;
+
+	if (!w->begun) {
+		w->begun = true;
+		w->level = percent;
+		w->shown = percent;
+	} else if (percent < w->level) {
+		w->level += (percent - w->level) * ms / (ms + VT_SPARE_FALL_MS);
+	} else {
+		double most = VT_SPARE_RISE * ms / 1000;
+
+		w->level += percent - w->level < most ? percent - w->level : most;
+	}
+	w->ns = now_ns;
+	apart = w->level - w->shown;
+	/* The last step to the top may be shorter, or an idle node would never be told as one. */
+	if (apart >= VT_SPARE_STEP || -apart >= VT_SPARE_STEP || w->level > 99.5)
+		w->shown = (uint32_t)(w->level + 0.5);
+	return w->shown;
+}
