@@ -13,6 +13,7 @@
 #   make bench          one layer, the scheduler, models beside ONNX Runtime:
 #                       bench-gemm, bench-sched, bench-ort (BENCH="--models resnet-50 --threads 1")
 #   make bench-variants models beside the bubble: XNNPACK's order, fastest alone, chosen by level, best measured
+#   make bench-tenants  many models beside a process of ONNX Runtime each: BENCH="--pairs light --serve"
 #   make bench-sim      blocks per second of the simulator
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
@@ -310,6 +311,11 @@ conformance: all
 # make bench-ort BENCH="--models resnet-50 --threads 1"
 bench-ort: all ort $(O)/tests/bench/bench_peak
 	node scripts/bench-ort.js --zoo $(BUILD)/zoo --out $(BUILD)/bench-ort $(BENCH)
+
+# make bench-tenants BENCH="--pairs medium --rounds 8 --drops"
+.PHONY: bench-tenants
+bench-tenants: all ort
+	node scripts/bench-tenants.js --zoo $(BUILD)/zoo --out $(BUILD)/bench-tenants $(BENCH)
 
 # Thirty minutes a target by hand: make fuzz FUZZ_SECONDS=1800
 FUZZ_SECONDS ?= 60

@@ -28,7 +28,7 @@ static const char head[] =
 	"font-variant-numeric:tabular-nums}th,td{padding:.25rem .6rem;text-align:right;"
 	"border-bottom:1px solid var(--rule);white-space:nowrap}th:first-child,td:first-child"
 	"{text-align:left;position:sticky;left:0;background:var(--bg)}th{font-weight:600}\n"
-	"svg{width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;"
+	"svg{width:100%;max-width:42rem;height:auto;display:block}svg text{font:12px system-ui,sans-serif;"
 	"fill:var(--fg)}svg .unit{fill:var(--dim)}svg .on{fill:var(--bg);font-weight:600}"
 	".grid{stroke:var(--rule)}.ink{stroke:var(--fg);fill:none;stroke-width:1.5}"
 	".limit{stroke:var(--lim);fill:none;stroke-width:2;stroke-dasharray:4 3}"

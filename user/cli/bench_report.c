@@ -161,12 +161,12 @@ static json_t *engine_json(const struct bench *b, const struct bench_engine *g)
 			 "limit_ideal_scaling_hz", g->ideal_limit_hz);
 }
 
-static json_t *slices_json(const struct bench *b, const struct bench_row *r)
+static json_t *slices_json(const struct bench *b, struct bench_row *r)
 {
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < r->n_slices; i++) {
-		const struct bench_slice *s = &r->slices[i];
+		struct bench_slice *s = &r->slices[i];
 		json_t *models = json_array();
 
 		for (uint32_t m = 0; m < b->o->n_models; m++)

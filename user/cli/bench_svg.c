@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#define WIDTH  720
-#define LEFT   132
+#define WIDTH  500
+#define LEFT   112
 #define RIGHT  16
 #define BAR    26
 #define PLOT_H 260
@@ -64,14 +64,19 @@ static void open_svg(FILE *f, int height, const char *label)
 
 static void x_axis(FILE *f, const struct axis *x, int top, int bottom, const char *unit)
 {
-	double step = x->log ? 0 : step_of(x->high - x->low, 6);
-	double v = x->log ? pow(10, ceil(log10(x->low))) : ceil(x->low / step) * step;
+	static const double marks[] = {1, 2, 5};
+	double step = x->log ? 0 : step_of(x->high - x->low, 5);
+	double decade = x->log ? pow(10, floor(log10(x->low))) : 0;
+	double v = x->log ? decade : ceil(x->low / step) * step;
 
-	for (int n = 0; v <= x->high * 1.0001 && n < 40; v = x->log ? v * 10 : v + step, n++)
-		fprintf(f,
-			"<line class='grid' x1='%.1f' x2='%.1f' y1='%d' y2='%d'/>"
-			"<text x='%.1f' y='%d' text-anchor='middle'>%g</text>\n",
-			at(x, v), at(x, v), top, bottom, at(x, v), bottom + 15, v);
+	for (int n = 0; v <= x->high * 1.0001 && n < 40; n++) {
+		if (v >= x->low * 0.9999)
+			fprintf(f,
+				"<line class='grid' x1='%.1f' x2='%.1f' y1='%d' y2='%d'/>"
+				"<text x='%.1f' y='%d' text-anchor='middle'>%g</text>\n",
+				at(x, v), at(x, v), top, bottom, at(x, v), bottom + 15, v);
+		v = x->log ? decade * pow(10, (n + 1) / 3) * marks[(n + 1) % 3] : v + step;
+	}
 	fprintf(f, "<text x='%d' y='%d' text-anchor='end' class='unit'>%s</text>\n", WIDTH - RIGHT,
 		bottom + 30, unit);
 }
