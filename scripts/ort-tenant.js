@@ -75,6 +75,7 @@ async function main() {
     }
     busy = false;
   };
+  process.stdout.on('error', () => process.exit(0)); // who asked is gone
   process.stdout.write('ready\n');
   const lines = readline.createInterface({ input: process.stdin, terminal: false });
   lines.on('line', (line) => {

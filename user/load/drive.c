@@ -141,6 +141,7 @@ int vt_drive_run(const struct vt_target *t, const struct vt_drive_cfg *cfg, stru
 		 struct vt_err *e)
 {
 	struct run r = {.t = t, .cfg = cfg, .d = ret, .tick_ns = cfg->tick_ns ?: TICK_NS};
+	const struct vt_drive_cfg quiet = {.drain_ns = cfg->drain_ns};
 	int rc, drained;
 
 	*ret = (struct vt_drive){0};
@@ -152,12 +153,12 @@ int vt_drive_run(const struct vt_target *t, const struct vt_drive_cfg *cfg, stru
 		return rc;
 	shift(ret);
 	rc = send_all(&r);
-	if (rc == -EINTR) {
+	if (rc) {
 		/* What was never sent has no answer to wait for. */
 		for (size_t i = 0; i < ret->n; i++)
 			if (!ret->shots[i].sent_mono_ns)
 				vt_shot_end(&ret->shots[i], VT_SHOT_FAILED, vt_now_mono_ns());
-		r.cfg = &(struct vt_drive_cfg){.drain_ns = cfg->drain_ns};
+		r.cfg = &quiet;
 	}
 	drained = drain(&r, e);
 	if (t->end && !drained)
