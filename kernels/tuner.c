@@ -116,7 +116,7 @@ struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t ce
 	memcpy(v, s->ns, n * sizeof(*v));
 	qsort(v, n, sizeof(*v), by_value);
 	return (struct vt_tune_stat){.median_ns = (v[(n - 1) / 2] + v[n / 2]) / 2,
-				     .spread_ns = v[(n - 1) * 3 / 4] - v[(n - 1) / 4],
+				     .spread_ns = v[n - 1 - (n - 1) / 4] - v[(n - 1) / 4],
 				     .best_ns = v[0],
 				     .low_ns = v[(n - 1) / 4],
 				     .samples = (uint32_t)n};

@@ -182,12 +182,12 @@ static struct quartiles quartiles(const double *v, int n)
 	memcpy(s, v, (size_t)n * sizeof(*s));
 	qsort(s, (size_t)n, sizeof(*s), by_value);
 	return (struct quartiles){s[(n - 1) / 4], n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2,
-				  s[(n - 1) * 3 / 4]};
+				  s[n - 1 - (n - 1) / 4]};
 }
 
 static struct quartiles ratio(const double *a, const double *b, int n)
 {
-	double r[MAX_ROUNDS];
+	double r[MAX_ROUNDS] = {0};
 
 	for (int i = 0; i < n; i++)
 		r[i] = a[i] / b[i];

@@ -94,7 +94,7 @@ static double median(double *v, int n)
 static double slowdown(struct vt_bubble *b, struct probe *p, struct vt_bubble_setting s, int turns,
 		       double *bytes_per_s)
 {
-	double ratio[TURNS], speed[TURNS];
+	double ratio[TURNS] = {0}, speed[TURNS] = {0};
 
 	for (int i = 0; i < turns; i++) {
 		struct probed off, on;
