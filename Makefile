@@ -85,7 +85,7 @@ CPPFLAGS = -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' -I. -Iuser -I$(O)/gen
 CFLAGS   = -std=gnu11 -g $(opt-$(CONFIG)) -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes \
 	   -Wmissing-prototypes -Wshadow -fno-common -ffp-contract=off $(san-$(CONFIG))
 LDFLAGS  = $(san-$(CONFIG))
-LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lmicrohttpd -lpthread -lm $(lib-y)
+LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lmicrohttpd -lsystemd -lpthread -lm $(lib-y)
 
 # ---- objects -----------------------------------------------------------------------------
 
@@ -275,10 +275,16 @@ install: all man
 	install -D -m 755 $(O)/veltair $(DESTDIR)$(PREFIX)/bin/veltair
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(O)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -D -m 644 share/examples/serve.yaml $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' share/systemd/veltair.service.in \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/veltair $(DESTDIR)$(PREFIX)/share/man/man1/veltair.1 \
-		$(DESTDIR)$(PREFIX)/share/man/man1/veltair-*.1
+		$(DESTDIR)$(PREFIX)/share/man/man1/veltair-*.1 \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/veltair
 
 # ONNX Runtime, the reference and the peer: from npm, outside the source tree, no package's scripts run.
 # Where it cannot be had, the tests that need it say so and are skipped.

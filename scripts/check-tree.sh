@@ -25,7 +25,7 @@ allowed() {
 	user/sim) echo "base pressure sched loop sim profile" ;;
 	user/load) echo "base load" ;;
 	user/metrics) echo "base metrics events monitor sched loop pressure exec" ;;
-	user/server) echo "base sched loop kernels model metrics server exec" ;;
+	user/server) echo "base profile sched loop kernels model metrics server exec" ;;
 	user/cli) echo "base events monitor pressure sched loop model profile exec sim load server metrics kernels cli" ;;
 	*) echo any ;;
 	esac

@@ -13,6 +13,7 @@
 	X(top, "what runs here, who keeps its target, who presses on whom, second by second")      \
 	X(doctor, "what this machine has and lacks, and what to do about it")                      \
 	X(bench, "how many requests a second end in time, live, beside other engines")             \
+	X(serve, "serve models over HTTP, each within its latency target")                         \
 	X(sim, "compare scheduling policies on a simulated machine")
 
 #define X(name, summary) int vt_cmd_##name(int argc, char **argv);

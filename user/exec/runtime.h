@@ -78,6 +78,9 @@ struct vt_served {
 	struct vt_costs costs; /* costs.model.qos_ns is the target */
 	uint16_t priority;     /* 0: 1 */
 	uint32_t max_queue;    /* waiting requests; 0: 64 */
+	/* Take the place of the one of this name and version: that goes on with what it has until
+	 * vt_runtime_del(), but is not found any more and its counts are not shown. */
+	bool replaces;
 };
 
 /** Told about every block, on its leader, right after it ended: traces, tests. */

@@ -50,6 +50,7 @@ struct rt_model {
 	char name[64], version[16];
 	struct vt_engine *engine;
 	uint64_t added; /* a number; the latest of a name is found first */
+	bool replaced;	/* names; by another of its name and version */
 	uint16_t priority;
 	uint32_t max_queue;
 	uint32_t row; /* of the monitor; UINT32_MAX: none */

@@ -209,7 +209,7 @@ static struct rt_model *free_slot(struct vt_runtime *rt, const struct vt_served 
 
 		if (atomic_load(&m->state) == RT_FREE) {
 			slot = slot ? slot : m;
-		} else if (same_name(m, s->name, s->version)) {
+		} else if (!s->replaces && same_name(m, s->name, s->version)) {
 			*err = vt_fail(e, -EEXIST, "model '%s' version '%s' is served already",
 				       s->name, s->version);
 			return NULL;
@@ -343,6 +343,9 @@ int vt_runtime_add(struct vt_runtime *rt, struct vt_served *s, uint32_t *ret_id,
 		release(rt, m);
 	} else {
 		pthread_mutex_lock(&rt->names);
+		for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++)
+			rt->model[i].replaced |= same_name(&rt->model[i], s->name, s->version);
+		m->replaced = false;
 		memcpy(m->name, s->name, sizeof(m->name));
 		memcpy(m->version, s->version, sizeof(m->version));
 		atomic_store(&m->state, RT_SERVING);

@@ -186,7 +186,7 @@ static void read_models(struct vt_runtime *rt, struct vt_runtime_stats *s)
 		const struct rt_model *m = &rt->model[i];
 		struct vt_runtime_model *to = &s->model[s->n_models];
 
-		if (atomic_load(&m->state) == RT_FREE || !m->name[0])
+		if (atomic_load(&m->state) == RT_FREE || !m->name[0] || m->replaced)
 			continue;
 		memcpy(to->name, m->name, sizeof(to->name));
 		memcpy(to->version, m->version, sizeof(to->version));

@@ -18,8 +18,11 @@ static bool fits(const char *pattern, const char *path, struct vt_route_match *r
 
 		pattern += *pattern == '/';
 		path += *path == '/';
-		if (!*pattern || !*path)
+		if (!*pattern || !*path) {
+			for (; args < VT_ROUTE_ARGS; args++)
+				ret->arg[args][0] = '\0';
 			return !*pattern && !*path;
+		}
 		n = part_len(pattern);
 		len = part_len(path);
 		if (n == 2 && !memcmp(pattern, "{}", 2)) {

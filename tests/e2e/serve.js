@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client that knows the Open Inference Protocol, and one that breaks HTTP. For serve.sh.
+//   serve.js protocol PORT DIR     every request and every refusal; prints "ok NAME" or "not ok NAME"
+//   serve.js rude PORT             disconnects, slow readers, half requests, pipelines
+//   serve.js load PORT MODEL SECONDS CLIENTS   closed loop; one JSON line of what came back
+//   serve.js wait PORT             until the server is ready
+'use strict';
+const fs = require('fs');
+const http = require('http');
+const net = require('net');
+const npy = require('../../scripts/npy.js');
+
+const [, , command, portArg, ...rest] = process.argv;
+const port = Number(portArg);
+const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+
+// ---- the protocol's published schema (open_inference_rest.yaml), as far as answers go --------------
+const tensorData = (v) => Array.isArray(v) &&
+  v.every((x) => ['number', 'string', 'boolean'].includes(typeof x) || tensorData(x));
+const str = (v) => typeof v === 'string';
+const int = (v) => Number.isInteger(v);
+const bool = (v) => typeof v === 'boolean';
+const object = (v) => v !== null && typeof v === 'object' && !Array.isArray(v);
+const list = (of) => (v) => Array.isArray(v) && v.every(of);
+// shape(required, properties): an object that has all of the first, and only sound ones of the second
+const shape = (required, props) => (v) => object(v) && required.every((k) => k in v) &&
+  Object.entries(props).every(([k, is]) => !(k in v) || is(v[k]));
+
+const metadataTensor = shape(['name', 'datatype', 'shape'], { name: str, datatype: str, shape: list(int) });
+const schema = {
+  metadata_server_response: shape(['name', 'version', 'extensions'],
+    { name: str, version: str, extensions: list(str) }),
+  metadata_model_response: shape(['name', 'platform'], { name: str, versions: list(str), platform: str,
+    inputs: list(metadataTensor), outputs: list(metadataTensor) }),
+  inference_response: shape(['model_name', 'outputs'], { model_name: str, model_version: str, id: str,
+    parameters: object, outputs: list(shape(['name', 'shape', 'datatype', 'data'],
+      { name: str, shape: list(int), datatype: str, parameters: object, data: tensorData })) }),
+  inference_error_response: shape(['error'], { error: str }),
+};
+
+// ---- requests --------------------------------------------------------------------------------------
+function request(method, path, body, headers = {}, options = {}) {
+  return new Promise((resolve, reject) => {
+    const r = http.request({ host: '127.0.0.1', port, method, path, agent, headers, ...options }, (res) => {
+      const parts = [];
+      res.on('data', (d) => parts.push(d));
+      res.on('error', reject);
+      res.on('end', () => {
+        const raw = Buffer.concat(parts);
+        let json;
+        try {
+          json = JSON.parse(raw.subarray(0, Number(res.headers['inference-header-content-length'] ?? raw.length)));
+        } catch { json = undefined; }
+        resolve({ status: res.statusCode, headers: res.headers, raw, json });
+      });
+    });
+    r.on('error', reject);
+    if (body !== undefined && !headers['Transfer-Encoding']) r.setHeader('Content-Length', Buffer.byteLength(body));
+    r.end(body);
+  });
+}
+const get = (path) => request('GET', path);
+const post = (path, body, headers) =>
+  request('POST', path, typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body), headers);
+
+let failed = 0;
+async function check(name, fn) {
+  try {
+    const why = await fn();
+    if (why) throw new Error(why);
+    console.log(`ok ${name}`);
+  } catch (e) {
+    failed++;
+    console.log(`not ok ${name}`);
+    console.log(`# ${String(e.message).slice(0, 600).replaceAll('\n', ' ')}`);
+  }
+}
+const want = (ok, what) => { if (!ok) throw new Error(typeof what === 'string' ? what : JSON.stringify(what)?.slice(0, 500)); };
+
+// A request whose binary tensors follow its JSON.
+function binary(json, ...tensors) {
+  const head = Buffer.from(JSON.stringify(json));
+  return [Buffer.concat([head, ...tensors]), { 'Inference-Header-Content-Length': String(head.length) }];
+}
+function outputBytes(res, name) {
+  let at = Number(res.headers['inference-header-content-length']);
+  for (const o of res.json.outputs) {
+    const n = o.parameters?.binary_data_size;
+    if (n === undefined) continue;
+    if (o.name === name) return res.raw.subarray(at, at + n);
+    at += n;
+  }
+  return undefined;
+}
+const bytesOf = (a) => Buffer.from(a.buffer, a.byteOffset, a.byteLength);
+
+// ---- protocol --------------------------------------------------------------------------------------
+const ADD = '/v2/models/add/infer';
+const add = (a, b, more = {}) => ({ inputs: [
+  { name: 'a', shape: [2, 3], datatype: 'FP32', data: a },
+  { name: 'b', shape: [2, 3], datatype: 'FP32', data: b }], ...more });
+const ones = [1, 1, 1, 1, 1, 1];
+
+async function answers(dir) {
+  await check('health', async () => {
+    let r = await get('/v2/health/live');
+    want(r.status === 200 && r.json.live === true, r);
+    r = await get('/v2/health/ready');
+    want(r.status === 200 && r.json.ready === true, r);
+  });
+  await check('server metadata, by the schema', async () => {
+    const r = await get('/v2/');
+    want(r.status === 200 && schema.metadata_server_response(r.json) && r.json.name === 'veltair' &&
+      r.json.extensions.includes('binary_tensor_data'), r.json);
+  });
+  await check('model metadata, by the schema', async () => {
+    for (const path of ['/v2/models/add', '/v2/models/add/versions/3']) {
+      const r = await get(path);
+      want(r.status === 200 && schema.metadata_model_response(r.json), r.json);
+      want(r.json.platform === 'onnx_onnxv1' && r.json.inputs[1].name === 'b' &&
+        String(r.json.inputs[0].shape) === '2,3' && r.json.outputs[0].datatype === 'FP32', r.json);
+      want(String(r.json.versions) === '3', r.json);
+    }
+  });
+  await check('model ready, with and without a version', async () => {
+    for (const path of ['/v2/models/add/ready', '/v2/models/add/versions/3/ready']) {
+      const r = await get(path);
+      want(r.status === 200 && r.json.name === 'add' && r.json.ready === true, r);
+    }
+  });
+  await check('an inference as JSON, by the schema, id given back', async () => {
+    const r = await post(ADD, add([1, 2, 3, 4, 5, 6.5], [[1, 1, 1], [1, 1, -1e-3]], { id: 'é"1' }));
+    want(r.status === 200 && schema.inference_response(r.json), r);
+    want(r.json.id === 'é"1' && r.json.model_name === 'add' && r.json.model_version === '3', r.json);
+    want(String(r.json.outputs[0].data.map(Math.fround)) ===
+      String([2, 3, 4, 5, 6, Math.fround(Math.fround(6.5) + Math.fround(-1e-3))]), r.json);
+  });
+  await check('binary in and out', async () => {
+    const a = new Float32Array([1, 2, 3, 4, 5, 6]), b = new Float32Array(6).fill(0.1);
+    const t = (name) => ({ name, shape: [2, 3], datatype: 'FP32', parameters: { binary_data_size: 24 } });
+    const r = await post(ADD, ...binary({ inputs: [t('b'), t('a')],
+      outputs: [{ name: 'y', parameters: { binary_data: true } }] }, bytesOf(b), bytesOf(a)));
+    want(r.status === 200 && r.headers['content-type'] === 'application/octet-stream', r);
+    const y = outputBytes(r, 'y');
+    want(y.equals(bytesOf(a.map((x) => Math.fround(x + Math.fround(0.1))))), r.json);
+  });
+  await check('one input binary, the other JSON, the answer JSON', async () => {
+    const r = await post(ADD, ...binary({ inputs: [
+      { name: 'a', shape: [2, 3], datatype: 'FP32', data: ones },
+      { name: 'b', shape: [2, 3], datatype: 'FP32', parameters: { binary_data_size: 24 } }] },
+      bytesOf(new Float32Array(ones))));
+    want(r.status === 200 && String(r.json.outputs[0].data) === '2,2,2,2,2,2', r.json);
+  });
+  await check('all bytes one input', async () => {
+    const x = npy.read(`${dir}/x.npy`);
+    const r = await post('/v2/models/tiny/infer', bytesOf(x.data), { 'Inference-Header-Content-Length': '0' });
+    want(r.status === 200 && r.json.outputs[0].parameters.binary_data_size > 0, r.json);
+  });
+  await check('deadline and priority are taken', async () => {
+    for (const parameters of [{ deadline_ms: 5000, priority: 3 }, { timeout: 5000000 }, { unknown: { x: [1] } }]) {
+      const r = await post(ADD, add(ones, ones, { parameters }));
+      want(r.status === 200, r);
+    }
+  });
+  await check('outputs over HTTP equal those of veltair run, bit by bit', async () => {
+    const x = npy.read(`${dir}/x.npy`), y = npy.read(`${dir}/run/${fs.readdirSync(`${dir}/run`)[0]}`);
+    const meta = (await get('/v2/models/tiny')).json;
+    const input = { name: meta.inputs[0].name, shape: meta.inputs[0].shape, datatype: 'FP32' };
+    let r = await post('/v2/models/tiny/infer', ...binary({ inputs: [
+      { ...input, parameters: { binary_data_size: x.data.byteLength } }],
+    parameters: { binary_data_output: true } }, bytesOf(x.data)));
+    want(r.status === 200 && outputBytes(r, meta.outputs[0].name).equals(bytesOf(y.data)), `binary: ${r.status} ${r.raw.subarray(0, 200)}`);
+    r = await post('/v2/models/tiny/infer', { inputs: [{ ...input, data: Array.from(x.data) }] });
+    want(r.status === 200 && bytesOf(new Float32Array(r.json.outputs[0].data)).equals(bytesOf(y.data)), `JSON: ${r.status}`);
+  });
+  await check('chunked', async () => {
+    const r = await post(ADD, JSON.stringify(add(ones, ones)), { 'Transfer-Encoding': 'chunked' });
+    want(r.status === 200 && r.json.outputs[0].data[0] === 2, r);
+  });
+  await check('statistics count what was answered', async () => {
+    const stats = async () => (await get('/v2/models/add/versions/3/stats')).json.model_stats[0];
+    const before = await stats();
+    for (let i = 0; i < 5; i++) await post(ADD, add(ones, ones));
+    const after = await stats();
+    want(after.name === 'add' && after.version === '3', after);
+    want(after.inference_count - before.inference_count === 5, [before, after]);
+    want(after.inference_stats.success.count === after.inference_count &&
+      after.inference_stats.success.ns > before.inference_stats.success.ns && after.last_inference > 1e12, after);
+    want((await get('/v2/models/stats')).json.model_stats.length === 2, 'all models');
+  });
+  await check('repository: index, unload, load', async () => {
+    const state = async () => (await post('/v2/repository/index', {})).json.find((m) => m.name === 'add');
+    want((await state()).state === 'READY', await state());
+    let r = await post('/v2/repository/models/add/unload', {});
+    want(r.status === 200, r);
+    want((await state()).state === 'UNAVAILABLE', await state());
+    want((await post('/v2/repository/index', { ready: true })).json.length === 1, 'only what is ready');
+    r = await post(ADD, add(ones, ones));
+    want(r.status === 404 && schema.inference_error_response(r.json), r);
+    want((await get('/v2/health/ready')).status === 503, 'ready without a model');
+    r = await post('/v2/repository/models/add/load', {});
+    want(r.status === 200, r);
+    want((await post(ADD, add(ones, ones))).status === 200 && (await get('/v2/health/ready')).status === 200, 'back');
+  });
+}
+
+// [what, status, what the error says, path, body, headers]
+const t = (more) => ({ inputs: [{ name: 'a', shape: [2, 3], datatype: 'FP32', data: ones, ...more },
+  add(ones, ones).inputs[1]] });
+const refusals = [
+  ['malformed JSON', 400, 'byte', ADD, '{"inputs":[{]}'],
+  ['a truncated body', 400, 'too early', ADD, '{"inputs":['],
+  ['an array', 400, 'object', ADD, '[]'],
+  ['no inputs', 400, "'a' is missing", ADD, '{}'],
+  ['a wrong tensor name', 400, "no input 'c'", ADD, t({ name: 'c' })],
+  ['a wrong type', 400, 'INT64 here, the model takes FP32', ADD, t({ datatype: 'INT64' })],
+  ['a type that does not exist', 400, 'FP33', ADD, t({ datatype: 'FP33' })],
+  ['a wrong shape', 400, 'shape 3x2 here, the model takes 2x3', ADD, t({ shape: [3, 2] })],
+  ['a shape that overflows', 400, 'a dimension', ADD, t({ shape: [1e30, 3] })],
+  ['too few elements', 400, 'does not hold the 6', ADD, t({ data: [1, 2] })],
+  ['too many elements', 400, 'does not hold the 6', ADD, t({ data: [...ones, 1] })],
+  ['an element that is none', 400, 'element 1', ADD, t({ data: [1, 'x', 1, 1, 1, 1] })],
+  ['a number too large', 400, 'element 0', ADD, t({ data: [1e39, 1, 1, 1, 1, 1] })],
+  ['an unknown output', 400, "no output 'z'", ADD, { ...add(ones, ones), outputs: [{ name: 'z' }] }],
+  ['shared memory', 501, 'shared_memory_region', ADD, t({ parameters: { shared_memory_region: 'x' } })],
+  ['a binary size that lies', 400, 'need 24', ADD,
+    ...binary(t({ data: undefined, parameters: { binary_data_size: 20 } }), Buffer.alloc(20))],
+  ['a binary tensor that is too short', 400, '23 bytes left', ADD,
+    ...binary(t({ data: undefined, parameters: { binary_data_size: 24 } }), Buffer.alloc(23))],
+  ['bytes that belong to nobody', 400, 'belong to no input', ADD, ...binary(t({}), Buffer.alloc(5))],
+  ['a header length past the body', 400, 'the body has', ADD, JSON.stringify(t({})), { 'Inference-Header-Content-Length': '99999' }],
+  ['a header length that is none', 400, 'no number', ADD, JSON.stringify(t({})), { 'Inference-Header-Content-Length': 'x' }],
+  ['gzip', 415, 'gzip is not taken', ADD, JSON.stringify(t({})), { 'Content-Encoding': 'gzip' }],
+  ['an unknown model', 404, "no model 'nope'", '/v2/models/nope/infer', t({})],
+  ['an unknown version', 404, "version '9'", '/v2/models/add/versions/9/infer', t({})],
+  ['an unknown path', 404, 'nothing at', '/v2/nothing', '{}'],
+  ['the wrong method', 405, 'takes GET', '/v2/models/add', '{}'],
+  ['no body', 411, 'a body is needed', ADD, undefined],
+  ['an absurd Content-Length', 413, 'takes up to', ADD, undefined, { 'Content-Length': '999999999999', Expect: '100-continue' }],
+  ['loading an unknown model', 404, 'configured', '/v2/repository/models/nope/load', '{}'],
+];
+
+async function protocol(dir) {
+  await answers(dir);
+  for (const [what, status, says, path, body, headers] of refusals)
+    await check(`refuses ${what} (${status})`, async () => {
+      const r = await (body === undefined ? request('POST', path, undefined, headers ?? { 'Content-Length': '0' })
+        : post(path, body, headers));
+      want(r.status === status && schema.inference_error_response(r.json) && r.json.error.includes(says), [r.status, r.json]);
+    });
+  await check('and goes on', async () => want((await post(ADD, add(ones, ones))).status === 200, 'it does not'));
+}
+
+// ---- rude clients ----------------------------------------------------------------------------------
+const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+function raw() {
+  const s = net.connect(port, '127.0.0.1');
+  s.text = '';
+  s.on('data', (d) => { s.text += d.toString('latin1'); });
+  s.on('error', () => {});
+  return s;
+}
+const until = async (fn, ms = 20000) => {
+  for (let i = 0; i < ms / 10 && !fn(); i++) await sleep(10);
+  return fn();
+};
+const inferText = (more = '') => {
+  const body = JSON.stringify(add(ones, ones));
+  return `POST ${ADD} HTTP/1.1\r\nHost: x\r\n${more}Content-Length: ${body.length}\r\n\r\n${body}`;
+};
+
+async function rude() {
+  await check('pipelined requests are answered in order', async () => {
+    const s = raw();
+    let all = '';
+    for (let i = 0; i < 20; i++) {
+      const body = JSON.stringify(add(ones, ones, { id: `n${i}` }));
+      all += `POST ${ADD} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    }
+    s.write(all);
+    want(await until(() => s.text.includes('"n19"')), s.text);
+    const order = [...s.text.matchAll(/"id":"n(\d+)"/g)].map((m) => Number(m[1]));
+    want(String(order) === String([...Array(20).keys()]), order);
+    s.destroy();
+  });
+  await check('Expect: 100-continue', async () => {
+    const s = raw(), body = JSON.stringify(add(ones, ones));
+    s.write(`POST ${ADD} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`);
+    want(await until(() => s.text.includes('100 Continue')), s.text);
+    s.write(body);
+    want(await until(() => s.text.includes('"outputs"')), s.text);
+    s.destroy();
+  });
+  await check('not HTTP, broken chunks, a Content-Length that is none: 4xx as JSON', async () => {
+    for (const text of ['\x16\x03\x01\x02\x00\x01\r\n\r\n', `POST ${ADD} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      `POST ${ADD} HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n`,
+      `POST ${ADD} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n`]) {
+      const s = raw();
+      let over = false;
+      s.on('close', () => { over = true; });
+      s.write(Buffer.from(text, 'latin1'));
+      want(await until(() => over || s.text.includes('}')), `nothing to ${text}`);
+      want(s.text === '' || / 4\d\d /.test(s.text) && s.text.includes('{"error":'), s.text);
+      s.destroy();
+    }
+  });
+  // These stay while others are served.
+  const held = [];
+  for (let i = 0; i < 20; i++) {
+    const half = raw();
+    half.write(inferText().slice(0, 30 + i));
+    const body = raw();
+    body.write(inferText().slice(0, -10));
+    const slow = raw();
+    slow.pause();
+    for (let k = 0; k < 10; k++) slow.write(inferText());
+    held.push(half, body, slow);
+  }
+  for (let i = 0; i < 20; i++) {
+    const s = raw();
+    s.write(inferText());
+    await sleep(i % 5);
+    s.destroy();
+  }
+  await check('half requests, slow readers and the vanished do not hold up others', async () => {
+    const t0 = Date.now();
+    for (let i = 0; i < 100; i++) {
+      const r = await post(ADD, add(ones, ones));
+      want(r.status === 200, r);
+    }
+    want(Date.now() - t0 < 60000, 'too slow');
+  });
+  held.forEach((s) => s.destroy());
+  await check('and goes on', async () => want((await post(ADD, add(ones, ones))).status === 200, 'it does not'));
+}
+
+// ---- load ------------------------------------------------------------------------------------------
+async function load(model, seconds, clients) {
+  const meta = (await get(`/v2/models/${model}`)).json;
+  const inputs = meta.inputs.map((i) => ({ name: i.name, shape: i.shape, datatype: i.datatype,
+    parameters: { binary_data_size: i.shape.reduce((a, b) => a * b, 1) * 4 } }));
+  const end = Date.now() + seconds * 1000;
+  const seen = { sent: 0, ok: 0, refused: 0, lost: 0, other: 0, mixed: 0, refused_ms_max: 0 };
+  await Promise.all([...Array(Number(clients)).keys()].map(async (c) => {
+    for (let i = 0; Date.now() < end; i++) {
+      const id = `${c}-${i}`;
+      const [body, headers] = binary({ id, inputs }, ...inputs.map((t) => Buffer.alloc(t.parameters.binary_data_size)));
+      const t0 = performance.now();
+      seen.sent++;
+      try {
+        const r = await post(`/v2/models/${model}/infer`, body, headers);
+        if (r.status === 200) r.json.id === id ? seen.ok++ : seen.mixed++;
+        else if (r.status === 503 && r.headers['retry-after'] >= 1) {
+          seen.refused++;
+          seen.refused_ms_max = Math.max(seen.refused_ms_max, performance.now() - t0);
+        } else seen.other++;
+      } catch { seen.lost++; await sleep(5); }
+    }
+  }));
+  console.log(JSON.stringify(seen));
+}
+
+async function wait() {
+  for (let i = 0; i < 600; i++) {
+    try { if ((await get('/v2/health/ready')).status === 200) return; } catch { /* not yet */ }
+    await sleep(100);
+  }
+  failed = 1;
+}
+
+const commands = { protocol, rude, load, wait };
+commands[command](...rest).then(() => process.exit(failed ? 1 : 0), (e) => { console.log(`not ok ${e.stack}`); process.exit(1); });

@@ -1,0 +1,263 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `veltair serve` as its users meet it: flags and files it refuses, the protocol, rude clients, reloads,
+# ends, and starts after a kill. VT_LONG=1: twenty kills and ten minutes of mixed load.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+writer=$(dirname "$veltair")/tests/e2e/onnx_write
+client=$PWD/tests/e2e/serve.js
+dir=$(mktemp -d)
+pins=/sys/fs/bpf/vt-serve-$$
+pid=
+trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+count=0 failed=0
+if [ -n "${VT_LONG:-}" ]; then kills=20 soak=600; else kills=3 soak=5; fi
+
+ok() { # ok NAME: the last command's status decides
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		tail -n 20 "$dir/err" | sed 's/^/# /'
+	fi
+}
+
+skip() { # skip NAME REASON
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+[ -x "$writer" ] || {
+	echo "1..0 # SKIP $writer is not built"
+	exit 0
+}
+
+# refuses WHAT STATUS TEXT ARGUMENT...: that exit status, one line on stderr that holds TEXT
+refuses() {
+	local what=$1 want=$2 text=$3 status
+	shift 3
+	timeout 60 "$veltair" serve --monitor off "$@" >"$dir/out" 2>"$dir/err"
+	status=$?
+	[ $status = "$want" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+	ok "refuses $what: exit $want, one line"
+}
+
+# start ARGUMENT...: in the background; sets pid and port
+start() {
+	: >"$dir/err"
+	"$veltair" serve --pin-dir "$pins" "$@" >"$dir/out" 2>"$dir/err" &
+	pid=$!
+	port=
+	for _ in $(seq 600); do
+		port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/err")
+		[ -z "$port" ] || return 0
+		kill -0 $pid 2>/dev/null || return 1
+		sleep 0.05
+	done
+	return 1
+}
+
+# ends SIGNAL STATUS
+ends() {
+	local status
+	kill "-$1" $pid
+	wait $pid
+	status=$?
+	pid=
+	[ $status = "$2" ]
+}
+
+# said TEXT: on the server's stderr, within a while
+said() {
+	for _ in $(seq 400); do
+		grep -qF -- "$1" "$dir/err" && return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+"$writer" 13 "in a f32 2,3; in b f32 2,3; y = Add(a,b); out y" >"$dir/add.onnx" &&
+	"$writer" 13 "in a f32 2,3; in b f32 2,3; c = Add(a,b); y = Neg(c); out y" >"$dir/neg.onnx" &&
+	"$writer" 13 "in x f32 1,T; y = Neg(x); out y" >"$dir/symbolic.onnx" &&
+	"$veltair" zoo --tiny --out "$dir" resnet-50 mobilenet-v2 >"$dir/out" 2>"$dir/err"
+ok "(models)"
+tiny=$(ls "$dir"/resnet-50*.onnx) mobile=$(ls "$dir"/mobilenet*.onnx)
+
+# ---- what is refused at the start ----------------------------------------------------------------
+refuses "an unknown flag" 2 "unrecognized" --frobnicate
+refuses "an address that is none" 2 "no address" "$tiny" --listen here
+refuses "a policy that does not exist" 2 "no policy 'best'" "$tiny" --policy best
+refuses "a file that is not there" 2 "$dir/none.yaml" --config "$dir/none.yaml"
+printf 'models:\n  - path: x.onnx\n    qos: 5\n' >"$dir/typo.yaml"
+refuses "a typo in the file, by its line" 2 "$dir/typo.yaml:3: unknown key 'qos' in a model" --config "$dir/typo.yaml"
+printf 'models:\n  - path: %s/none.onnx\n' "$dir" >"$dir/gone.yaml"
+refuses "a model that is not there, by its line" 2 "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml" --listen 127.0.0.1:0
+refuses "two models of one name" 2 "is there twice" "$tiny=a" "$tiny=a"
+refuses "a symbolic dimension without a size" 2 "--dim T=" "$dir/symbolic.onnx" --listen 127.0.0.1:0
+echo "no model" >"$dir/text.onnx"
+refuses "a file that is no model" 2 "$dir/text.onnx" "$dir/text.onnx" --listen 127.0.0.1:0
+truncate -s 1T "$dir/huge.onnx" 2>/dev/null && refuses "a model that does not fit in memory" 1 "does not fit" "$dir/huge.onnx" --listen 127.0.0.1:0
+rm -f "$dir/huge.onnx"
+refuses "a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --listen 127.0.0.1:0
+refuses "a socket's path that is a file" 1 "cannot listen on unix:$dir/text.onnx" "$tiny" --listen "unix:$dir/text.onnx"
+
+cat >"$dir/c.yaml" <<END
+listen: [127.0.0.1:0, "unix:$dir/sock"]
+models:
+  - {path: $dir/add.onnx, version: 3, qos_ms: 20000}
+  - {path: $tiny, name: tiny, qos_ms: 20000}
+limits: {drain_ms: 20000}
+END
+"$veltair" serve --config "$dir/c.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; 2 models" "$dir/out"
+ok "--check: a sound file"
+
+# ---- the protocol --------------------------------------------------------------------------------
+start --config "$dir/c.yaml" --verbose
+ok "starts, and says where it listens"
+refuses "a port in use" 1 "another process has it" "$tiny" --listen "127.0.0.1:$port"
+refuses "a Unix socket in use" 1 "another process has it" "$tiny" --listen "unix:$dir/sock"
+curl -sS --max-time 20 "http://127.0.0.1:$port/v2/health/ready" 2>>"$dir/err" | grep -q '"ready":true' &&
+	curl -sS --max-time 20 --unix-socket "$dir/sock" http://x/v2/models/add 2>>"$dir/err" | grep -q '"name":"add"'
+ok "answers curl, over TCP and the Unix socket"
+curl -sS --max-time 20 "http://127.0.0.1:$port/metrics" 2>>"$dir/err" | grep -q '^veltair_' &&
+	curl -sS --max-time 20 "http://127.0.0.1:$port/dashboard" 2>>"$dir/err" | grep -qi '<html'
+ok "metrics and the dashboard are there"
+[ "$(stat -c %a "$dir/sock")" = 660 ]
+ok "the socket has its permissions"
+
+results() { # results FILE: lines of serve.js become ours
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) true && ok "${line#ok }" ;;
+		"not ok "*) false || ok "${line#not ok }" ;;
+		*) echo "$line" ;;
+		esac
+	done <"$1"
+}
+
+if ! command -v node >/dev/null; then
+	skip "the protocol, rude clients, load" "node is not installed"
+	ends TERM 0
+	ok "SIGTERM: exit 0"
+	echo "1..$count"
+	[ $failed = 0 ]
+	exit
+fi
+
+curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/tiny" 2>>"$dir/err" | node -e '
+	const i = JSON.parse(require("fs").readFileSync(0)).inputs[0];
+	console.log(i.name);
+	require(process.argv[1]).write(process.argv[2], { type: "float32", dims: i.shape,
+		data: Float32Array.from({ length: i.shape.reduce((a, b) => a * b, 1) }, (_, k) => Math.sin(k)) });
+' "$PWD/scripts/npy.js" "$dir/x.npy" >"$dir/input" 2>>"$dir/err" &&
+	"$veltair" run "$tiny" --iters 1 --input "$(cat "$dir/input")=$dir/x.npy" --output-dir "$dir/run" >"$dir/out" 2>>"$dir/err"
+ok "(an input, and what veltair run makes of it)"
+node "$client" protocol "$port" "$dir" >"$dir/results" 2>>"$dir/err"
+results "$dir/results"
+node "$client" rude "$port" >"$dir/results" 2>>"$dir/err"
+results "$dir/results"
+
+# ---- files that change under load ----------------------------------------------------------------
+# load SECONDS MODEL CLIENTS: in the background, into load.json
+load() {
+	node "$client" load "$port" "$2" "$1" "$3" >"$dir/load.json" 2>>"$dir/err" &
+	loader=$!
+}
+# field NAME: of load.json
+field() {
+	sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$dir/load.json"
+}
+
+load 4 add 4
+sleep 0.5
+cp "$dir/neg.onnx" "$dir/new.onnx" && mv "$dir/new.onnx" "$dir/add.onnx" # replaced whole, as it should be
+kill -HUP $pid && said "reloaded"
+ok "SIGHUP: says when it has reloaded"
+wait $loader
+[ "$(field ok)" -gt 0 ] && [ "$(field lost)$(field other)$(field mixed)" = 000 ]
+ok "a model replaced under load: no request was lost"
+add() { # the first element of 1 + 1, or of what add.onnx has become
+	curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/add/infer" -d '{"inputs":[
+		{"name":"a","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]},
+		{"name":"b","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]}]}' 2>>"$dir/err"
+}
+add | grep -q '"data":\[-2,'
+ok "and the new one answers"
+: >"$dir/add.onnx" # emptied in place, as it should not be
+add | grep -q '"data":\[-2,'
+ok "its file emptied: what is loaded goes on"
+rm "$dir/add.onnx"
+[ "$(curl -sS -o "$dir/body" -w '%{http_code}' --max-time 20 -X POST "http://127.0.0.1:$port/v2/repository/models/add/load" 2>>"$dir/err")" = 200 ] &&
+	add | grep -q '"data":\[-2,'
+ok "its file deleted: a load finds it loaded, and it goes on"
+cp "$dir/neg.onnx" "$dir/add.onnx"
+cp "$dir/c.yaml" "$dir/good.yaml"
+printf 'models: [{path: x, nme: y}]\n' >"$dir/c.yaml"
+kill -HUP $pid && said "c.yaml:1: unknown key 'nme'" && add | grep -q outputs
+ok "a broken file at SIGHUP changes nothing"
+sed "s|  - {path: $tiny.*|  - {path: $mobile, name: mobile, qos_ms: 20000}|" "$dir/good.yaml" >"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "reloaded" &&
+	[ "$(curl -sS -o "$dir/body" -w '%{http_code}' "http://127.0.0.1:$port/v2/models/tiny" 2>>"$dir/err")" = 404 ] &&
+	curl -sS "http://127.0.0.1:$port/v2/models/mobile" 2>>"$dir/err" | grep -q '"name":"mobile"'
+ok "models come and go with the file"
+
+# ---- ends ----------------------------------------------------------------------------------------
+load 2 mobile 4
+sleep 1
+ends TERM 0
+ok "SIGTERM under load: exit 0"
+wait $loader
+[ ! -e "$dir/sock" ] && [ ! -e "$pins" ]
+ok "nothing is left behind"
+[ "$(field ok)" -gt 0 ] && [ "$(field mixed)$(field other)" = 00 ]
+ok "what was taken was answered"
+echo "# $(cat "$dir/load.json")"
+
+cp "$dir/good.yaml" "$dir/c.yaml"
+start --config "$dir/c.yaml"
+ok "starts again"
+(sleep 5 | timeout 20 curl -sS --max-time 20 -T - "http://127.0.0.1:$port/v2/models/add/infer" -X POST >/dev/null 2>&1) &
+sleep 0.5
+kill -TERM $pid && sleep 0.3 && ends TERM 1
+ok "a second SIGTERM ends at once: exit 1"
+[ ! -e "$dir/sock" ]
+ok "without the socket's path"
+
+# ---- kill -9 -------------------------------------------------------------------------------------
+bad=0
+for _ in $(seq $kills); do
+	start --config "$dir/c.yaml" || bad=1
+	load 1 tiny 4
+	sleep 0.4
+	kill -9 $pid
+	wait $pid 2>/dev/null
+	wait $loader
+done
+start --config "$dir/c.yaml" || bad=1
+[ $bad = 0 ] && add | grep -q outputs
+ok "$kills times kill -9 under load: each next start serves"
+
+# ---- a while under mixed load --------------------------------------------------------------------
+rss() { awk '/^VmRSS/ { print $2 }' "/proc/$pid/status"; }
+load 2 tiny 8
+wait $loader
+before=$(rss)
+load "$soak" tiny 8
+node "$client" rude "$port" >"$dir/results" 2>>"$dir/err"
+wait $loader
+after=$(rss)
+[ "$(field lost)$(field other)$(field mixed)" = 000 ] && [ "$(field ok)" -gt 0 ]
+ok "$soak s of load and rude clients: every request has one answer, its own"
+echo "# resident $before KiB, then $after KiB; $(cat "$dir/load.json")"
+[ $((after - before)) -lt 65536 ]
+ok "memory does not grow with it"
+ends TERM 0
+ok "SIGTERM: exit 0"
+
+echo "1..$count"
+[ $failed = 0 ]

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * serve.c - `veltair serve`: the life of the server.
+ *
+ *	addresses bound -> monitor -> rights given up -> workers -> models -> HTTP -> ready
+ *
+ * What can fail is first, what needs root is before there are threads. Then this thread only
+ * waits: for signals, for clients that leave, for the next second.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "cli/cmds.h"
+#include "cli/serve.h"
+#include "sched/policy.h"
+#include "server/http.h"
+#include "server/loader.h"
+#include "server/observe.h"
+#include "server/oip.h"
+
+#define TICK_MS	   500
+#define MAX_ROUTES 64u
+
+struct serving {
+	struct vt_serve_args args;
+	struct vt_config c;
+	struct vt_log log;
+	int signals; /* signalfd */
+	int record_fd;
+	struct vt_listener listener[VT_CONFIG_LISTEN];
+	size_t n_listeners;
+	struct vt_monitor *monitor, *watched; /* the second handle is for those who look */
+	char absent[256];		      /* why there is none */
+	struct vt_gather *gather;
+	struct vt_runtime *runtime;
+	struct vt_models *models;
+	struct vt_loader *loader;
+	struct vt_oip oip;
+	struct vt_route routes[MAX_ROUTES];
+	struct vt_metrics_http count;
+	struct vt_http *http;
+	uint64_t watchdog_us;
+};
+
+/* ---- start -------------------------------------------------------------------------------------- */
+
+static int take_signals(struct serving *s, struct vt_err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return vt_fail(e, -errno, "cannot block signals: %s", strerror(errno));
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signals < 0 ? vt_fail(e, -errno, "cannot wait for signals: %s", strerror(errno))
+			      : 0;
+}
+
+static int bind_all(struct serving *s, struct vt_err *e)
+{
+	for (uint32_t i = 0; i < s->c.n_listen; i++) {
+		int err = vt_listener_open(&s->listener[i], &s->c.listen[i], s->c.socket_mode, e);
+
+		if (err)
+			return err;
+		s->n_listeners++;
+	}
+	return 0;
+}
+
+/* Auto: without it where it cannot be had, and said so. */
+static int open_monitor(struct serving *s, struct vt_err *e)
+{
+	struct vt_monitor_opts o = {
+		.pin_dir = s->c.pin_dir ? s->c.pin_dir : VT_MONITOR_PIN_DIR,
+		.group = VT_BY_TENANT,
+	};
+	struct vt_err mine = {0};
+	int err;
+
+	snprintf(s->absent, sizeof(s->absent), "switched off");
+	if (s->c.monitor == VT_MONITOR_OFF)
+		return 0;
+	err = vt_monitor_open(&o, &s->monitor, &mine);
+	if (!err)
+		err = vt_monitor_attach(o.pin_dir, &s->watched, &mine);
+	if (!err)
+		return 0;
+	vt_monitor_close(s->monitor);
+	s->monitor = NULL;
+	snprintf(s->absent, sizeof(s->absent), "%.250s", mine.msg);
+	if (s->c.monitor == VT_MONITOR_ON)
+		return vt_fail(e, err, "monitor: %s", mine.msg);
+	vt_log(&s->log, VT_LOG_WARN, "no monitor, pressure is learnt from measured slowdown: %s",
+	       mine.msg);
+	return 0;
+}
+
+static int open_runtime(struct serving *s, struct vt_err *e)
+{
+	struct vt_runtime_opts o = {
+		.cores = s->c.cores,
+		.policy = s->c.policy ? vt_policy_find(s->c.policy) : NULL,
+		.no_shed = s->c.late,
+		.max_requests = (uint32_t)s->c.max_requests,
+		.monitor = s->monitor,
+		.record_fd = -1,
+	};
+
+	if (s->c.record) {
+		s->record_fd = open(s->c.record, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		if (s->record_fd < 0)
+			return vt_fail(e, -errno, "%s: cannot write: %s", s->c.record,
+				       strerror(errno));
+		o.record_fd = s->record_fd;
+	}
+	return vt_runtime_open(&s->runtime, &o, e);
+}
+
+static int load_models(struct serving *s, struct vt_err *e)
+{
+	struct vt_models_opts o = {.runtime = s->runtime,
+				   .cores = s->c.cores,
+				   .profiles = s->c.profiles,
+				   .log = &s->log};
+	int err = 0;
+
+	if (!vt_cpuset_count(&o.cores))
+		err = vt_cpuset_allowed(&o.cores);
+	if (err)
+		return vt_fail(e, err, "cannot read the cores this process may use");
+	err = vt_models_new(&s->models, &o, e);
+	for (uint32_t i = 0; i < s->c.n_models && !err; i++) {
+		sd_notifyf(0, "STATUS=loading %s\nEXTEND_TIMEOUT_USEC=600000000",
+			   s->c.model[i].name);
+		err = vt_models_add(s->models, &s->c.model[i], e);
+		if (err && s->c.model[i].line)
+			vt_fail_at(e, "%s:%u", s->args.file, s->c.model[i].line);
+	}
+	return err;
+}
+
+/* All there is to be asked for, in one table. Whoever adds pages appends rows here. */
+static int fill_routes(struct serving *s, struct vt_err *e)
+{
+	struct vt_gather_opts o = {.runtime = s->runtime,
+				   .monitor = s->watched,
+				   .monitor_absent = s->watched ? NULL : s->absent,
+				   .http = &s->count};
+	size_t n = vt_oip_routes(&s->oip, s->routes);
+	int err = vt_gather_new(&s->gather, &o, e);
+
+	_Static_assert(VT_OIP_ROUTES + VT_OBSERVE_ROUTES < MAX_ROUTES, "and the end mark");
+	vt_observe_routes(s->gather, s->routes + n);
+	s->routes[n + VT_OBSERVE_ROUTES] = (struct vt_route){0};
+	return err;
+}
+
+static int open_http(struct serving *s, struct vt_err *e)
+{
+	struct vt_http_opts o = {.config = &s->c,
+				 .listener = s->listener,
+				 .n_listeners = s->n_listeners,
+				 .routes = s->routes,
+				 .count = &s->count,
+				 .log = &s->log};
+	int err = vt_loader_start(&s->loader, NULL, NULL, e);
+
+	for (size_t i = 0; i < s->n_listeners && !err; i++)
+		err = vt_listener_start(&s->listener[i], e);
+	if (err)
+		return err;
+	s->oip = (struct vt_oip){
+		.models = s->models, .runtime = s->runtime, .loader = s->loader, .log = &s->log};
+	err = fill_routes(s, e);
+	return err ? err : vt_http_start(&s->http, &o, e);
+}
+
+static int start(struct serving *s, struct vt_err *e)
+{
+	int err = take_signals(s, e);
+
+	if (!err)
+		err = bind_all(s, e);
+	if (!err)
+		err = open_monitor(s, e);
+	if (!err && s->c.user)
+		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+	if (!err)
+		err = open_runtime(s, e);
+	if (!err)
+		err = load_models(s, e);
+	if (!err)
+		err = open_http(s, e);
+	return err;
+}
+
+/* ---- end ---------------------------------------------------------------------------------------- */
+
+static void stop(struct serving *s)
+{
+	vt_http_stop(s->http);
+	vt_loader_stop(s->loader);
+	vt_gather_free(s->gather);
+	vt_models_free(s->models);
+	vt_runtime_close(s->runtime);
+	vt_monitor_close(s->watched);
+	vt_monitor_close(s->monitor);
+	for (size_t i = 0; i < s->n_listeners; i++)
+		vt_listener_close(&s->listener[i]);
+	if (s->record_fd >= 0)
+		close(s->record_fd);
+	if (s->signals >= 0)
+		close(s->signals);
+	vt_config_fini(&s->c);
+}
+
+/* A signal that waits, 0 if there is none. */
+static int next_signal(struct serving *s)
+{
+	struct signalfd_siginfo i;
+
+	return read(s->signals, &i, sizeof(i)) == sizeof(i) ? (int)i.ssi_signo : 0;
+}
+
+static void wait_a_little(struct serving *s, int ms)
+{
+	struct pollfd p[2] = {{s->signals, POLLIN, 0}, {vt_http_tend_fd(s->http), POLLIN, 0}};
+
+	poll(p, 2, ms);
+	vt_http_tend(s->http, vt_now_mono_ns());
+}
+
+/* At once, but without leaving a socket's path behind; the monitor's pins go at the next start. */
+static void end_at_once(struct serving *s)
+{
+	vt_log(&s->log, VT_LOG_WARN, "a second signal: ending at once");
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (s->listener[i].unlink)
+			unlink(s->listener[i].unlink);
+	_exit(VT_EXIT_FAILED);
+}
+
+/* Answer what has been taken. */
+static void drain(struct serving *s)
+{
+	uint64_t until = vt_now_mono_ns() + s->c.drain_ms * VT_NS_PER_MS;
+
+	vt_log(&s->log, VT_LOG_INFO, "stopping: %u requests to answer", vt_http_busy(s->http));
+	sd_notify(0, "STOPPING=1\nSTATUS=answering what has been taken");
+	s->oip.stopping = true;
+	vt_http_quiesce(s->http);
+	while (vt_http_busy(s->http) && vt_now_mono_ns() < until) {
+		int sig = next_signal(s);
+
+		if (sig == SIGTERM || sig == SIGINT)
+			end_at_once(s);
+		wait_a_little(s, 20);
+	}
+	/* Whoever is left is slow to send or to take; what runs is waited for in any case. */
+	vt_runtime_drain(s->runtime);
+	while (vt_loader_busy(s->loader))
+		wait_a_little(s, 20);
+}
+
+/* ---- a new configuration ------------------------------------------------------------------------- */
+
+struct reload {
+	struct serving *s;
+	struct vt_config c;
+};
+
+static void say_what_stays(const struct serving *s, const struct vt_config *c)
+{
+	const struct vt_config *o = &s->c;
+	bool same = o->n_listen == c->n_listen;
+
+	for (uint32_t i = 0; same && i < c->n_listen; i++)
+		same = o->listen[i].port == c->listen[i].port &&
+		       !strcmp(o->listen[i].host ? o->listen[i].host : o->listen[i].path,
+			       c->listen[i].host ? c->listen[i].host : c->listen[i].path);
+	if (!same || memcmp(&o->cores, &c->cores, sizeof(c->cores)) ||
+	    o->max_body_bytes != c->max_body_bytes || o->max_memory_bytes != c->max_memory_bytes ||
+	    o->io_threads != c->io_threads || o->monitor != c->monitor)
+		vt_log(&s->log, VT_LOG_WARN,
+		       "listen, cores, monitor, io_threads and limits change with a restart only");
+}
+
+/* On the loader's thread. */
+static void reload_models(void *arg)
+{
+	struct reload *r = arg;
+	struct serving *s = r->s;
+	struct vt_err e = {0};
+	const struct vt_policy *p = r->c.policy ? vt_policy_find(r->c.policy) : NULL;
+
+	if (vt_models_reload(s->models, &r->c, &e))
+		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; what it replaces goes on", e.msg);
+	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
+		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
+	vt_log(&s->log, VT_LOG_INFO, "reloaded");
+	sd_notify(0, "READY=1\nSTATUS=serving");
+	vt_config_fini(&r->c);
+	free(r);
+}
+
+static void reload(struct serving *s)
+{
+	struct reload *r = calloc(1, sizeof(*r));
+	struct vt_err e = {0};
+
+	if (!r)
+		return;
+	r->s = s;
+	if (!s->args.file)
+		vt_log(&s->log, VT_LOG_INFO,
+		       "SIGHUP: no file to read again; models whose file has "
+		       "changed are loaded again");
+	if (vt_serve_config(&s->args, &r->c, &e)) {
+		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; nothing was changed", e.msg);
+		vt_config_fini(&r->c);
+		free(r);
+		return;
+	}
+	say_what_stays(s, &r->c);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)(vt_now_mono_ns() / 1000));
+	if (!vt_loader_post(s->loader, reload_models, r)) {
+		vt_config_fini(&r->c);
+		free(r);
+	}
+}
+
+/* ---- the wait ------------------------------------------------------------------------------------ */
+
+static void say_ready(struct serving *s)
+{
+	char all[512] = "";
+
+	for (size_t i = 0; i < s->n_listeners; i++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
+			 s->listener[i].text);
+	vt_log(&s->log, VT_LOG_INFO, "ready: %u models on %s", s->c.n_models, all);
+	sd_notifyf(0, "READY=1\nSTATUS=serving %u models on %s", s->c.n_models, all);
+}
+
+static void serve(struct serving *s)
+{
+	uint64_t fed_ns = 0;
+
+	sd_watchdog_enabled(0, &s->watchdog_us);
+	say_ready(s);
+	for (;;) {
+		uint64_t now = vt_now_mono_ns();
+		int sig = next_signal(s);
+
+		if (sig == SIGTERM || sig == SIGINT)
+			break;
+		if (sig == SIGHUP)
+			reload(s);
+		if (s->watchdog_us && now - fed_ns >= s->watchdog_us * 1000 / 3) {
+			fed_ns = now;
+			sd_notify(0, "WATCHDOG=1");
+		}
+		wait_a_little(s, TICK_MS);
+	}
+	drain(s);
+}
+
+int vt_cmd_serve(int argc, char **argv)
+{
+	struct serving *s = calloc(1, sizeof(*s));
+	struct vt_err e = {0};
+	int err;
+
+	if (!s)
+		return VT_EXIT_FAILED;
+	vt_serve_parse(&s->args, argc, argv);
+	s->signals = s->record_fd = -1;
+	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
+	err = vt_serve_config(&s->args, &s->c, &e);
+	if (!err && !s->args.check)
+		err = start(s, &e);
+	if (!err && !s->args.check)
+		serve(s);
+	if (!err && s->args.check)
+		printf("%s: sound; %u models\n", s->args.file ? s->args.file : "flags",
+		       s->c.n_models);
+	stop(s);
+	free(s);
+	return err ? vt_cmd_fail("serve", &e) : VT_EXIT_OK;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve.h - the parts of `veltair serve`: flags, rights, the life of the server. */
+#ifndef VT_CLI_SERVE_H
+#define VT_CLI_SERVE_H
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "server/config.h"
+
+/** What the command line says. Flags stand over the file, which is read again at a SIGHUP. */
+struct vt_serve_args {
+	const char *file; /* --config; NULL: flags only */
+	bool check, verbose;
+	int argc;
+	char **argv;
+};
+
+/** vt_serve_parse - read the flags; exits as vt_cmd_parse() does */
+void vt_serve_parse(struct vt_serve_args *a, int argc, char **argv);
+
+/** vt_serve_config - file, then flags, checked. vt_config_fini() in every case */
+int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct vt_err *e);
+
+/**
+ * vt_serve_become - become @user for good, keeping CAP_BPF and CAP_PERFMON if @monitor
+ * Before any other thread exists. -ENOENT: no such user; -EPERM
+ */
+int vt_serve_become(const char *user, bool monitor, struct vt_err *e);
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/* serve_user.c - from root to a user who may do nothing more than count. */
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "cli/serve.h"
+#include "monitor/priv.h"
+
+int vt_serve_become(const char *user, bool monitor, struct vt_err *e)
+{
+	struct passwd *p = getpwnam(user);
+	int err;
+
+	if (!p)
+		return vt_fail(e, -ENOENT, "there is no user '%s'; make one: useradd -r %s", user,
+			       user);
+	if (getuid() == p->pw_uid && getuid() != 0)
+		return 0; /* already there, with nothing to give up */
+	/* Capabilities outlive the change, so that the next step can choose among them. */
+	if (monitor && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+		return vt_fail(e, -errno, "cannot keep capabilities: %s", strerror(errno));
+	if (initgroups(user, p->pw_gid) || setgid(p->pw_gid) || setuid(p->pw_uid))
+		return vt_fail(e, -errno, "cannot become user '%s': %s", user, strerror(errno));
+	err = monitor ? vt_priv_drop(e) : 0;
+	if (!err && setuid(0) == 0)
+		return vt_fail(e, -EPERM, "user '%s' can become root again", user);
+	return err;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/loader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+	void (*fn)(void *arg);
+	void *arg;
+	struct job *next;
+};
+
+struct vt_loader {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	struct job *first, **last;
+	bool running, stop, idle_over;
+	bool (*idle)(void *arg);
+	void *arg;
+};
+
+static void run_job(struct vt_loader *l)
+{
+	struct job *j = l->first;
+
+	l->first = j->next;
+	if (!l->first)
+		l->last = &l->first;
+	l->running = true;
+	pthread_mutex_unlock(&l->lock);
+	j->fn(j->arg);
+	free(j);
+	pthread_mutex_lock(&l->lock);
+	l->running = false;
+	l->idle_over = false;
+}
+
+static void run_idle(struct vt_loader *l)
+{
+	bool more;
+
+	pthread_mutex_unlock(&l->lock);
+	more = l->idle(l->arg);
+	pthread_mutex_lock(&l->lock);
+	l->idle_over = !more;
+}
+
+static void *work(void *arg)
+{
+	struct vt_loader *l = arg;
+
+	pthread_setname_np(pthread_self(), "vt-loader");
+	pthread_mutex_lock(&l->lock);
+	for (;;) {
+		if (l->first)
+			run_job(l);
+		else if (l->stop)
+			break;
+		else if (l->idle && !l->idle_over)
+			run_idle(l);
+		else
+			pthread_cond_wait(&l->news, &l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+int vt_loader_start(struct vt_loader **ret, bool (*idle)(void *arg), void *arg, struct vt_err *e)
+{
+	struct vt_loader *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l)
+		return vt_fail(e, -ENOMEM, "no memory");
+	l->last = &l->first;
+	l->idle = idle;
+	l->arg = arg;
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->news, NULL);
+	err = pthread_create(&l->thread, NULL, work, l);
+	if (err) {
+		free(l);
+		return vt_fail(e, -err, "cannot start a thread: %s", strerror(err));
+	}
+	*ret = l;
+	return 0;
+}
+
+bool vt_loader_post(struct vt_loader *l, void (*fn)(void *arg), void *arg)
+{
+	struct job *j = malloc(sizeof(*j));
+	bool ok;
+
+	if (!j)
+		return false;
+	*j = (struct job){fn, arg, NULL};
+	pthread_mutex_lock(&l->lock);
+	ok = !l->stop;
+	if (ok) {
+		*l->last = j;
+		l->last = &j->next;
+		pthread_cond_signal(&l->news);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (!ok)
+		free(j);
+	return ok;
+}
+
+bool vt_loader_busy(struct vt_loader *l)
+{
+	bool busy;
+
+	pthread_mutex_lock(&l->lock);
+	busy = l->running || l->first;
+	pthread_mutex_unlock(&l->lock);
+	return busy;
+}
+
+void vt_loader_stop(struct vt_loader *l)
+{
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->stop = true;
+	pthread_cond_signal(&l->news);
+	pthread_mutex_unlock(&l->lock);
+	pthread_join(l->thread, NULL);
+	pthread_mutex_destroy(&l->lock);
+	pthread_cond_destroy(&l->news);
+	free(l);
+}

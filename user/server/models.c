@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+/* models.c - the table of models; loading itself is in models_load.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/models_int.h"
+
+#define POLL_US 1000u /* of those who wait for a model's last request */
+
+int vt_models_new(struct vt_models **ret, const struct vt_models_opts *o, struct vt_err *e)
+{
+	struct vt_models *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return vt_fail(e, -ENOMEM, "no memory for the table of models");
+	m->o = *o;
+	m->o.profiles = NULL;
+	if (o->profiles) {
+		m->o.profiles = strdup(o->profiles);
+		if (!m->o.profiles) {
+			free(m);
+			return vt_fail(e, -ENOMEM, "no memory");
+		}
+	}
+	pthread_mutex_init(&m->lock, NULL);
+	*ret = m;
+	return 0;
+}
+
+void vt_models_free(struct vt_models *m)
+{
+	if (!m)
+		return;
+	for (uint32_t i = 0; i < m->n; i++) {
+		retire(m, m->entry[i].now);
+		vt_config_model_fini(&m->entry[i].config);
+	}
+	pthread_mutex_destroy(&m->lock);
+	free((char *)m->o.profiles);
+	free(m);
+}
+
+/* ---- any thread -------------------------------------------------------------------------------- */
+
+/* Versions as people number them: 10 is above 9; what is no number is below, by letters. */
+static bool higher(const char *a, const char *b)
+{
+	unsigned long x = strtoul(a, NULL, 10), y = strtoul(b, NULL, 10);
+
+	return x != y ? x > y : strcmp(a, b) > 0;
+}
+
+struct vt_loaded *vt_models_get(struct vt_models *m, const char *name, const char *version,
+				int *state)
+{
+	struct vt_loaded *l = NULL;
+
+	*state = -1;
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct vt_model_entry *e = &m->entry[i];
+
+		if (strcmp(e->config.name, name) || (version && strcmp(e->config.version, version)))
+			continue;
+		if (*state != VT_MODEL_READY)
+			*state = (int)e->state;
+		if (e->now && e->state != VT_MODEL_UNLOADING &&
+		    (!l || higher(e->now->version, l->version)))
+			l = e->now;
+	}
+	if (l)
+		atomic_fetch_add(&l->users, 1);
+	pthread_mutex_unlock(&m->lock);
+	return l;
+}
+
+void vt_models_put(struct vt_loaded *l)
+{
+	atomic_fetch_sub(&l->users, 1);
+}
+
+void vt_models_each(struct vt_models *m, bool (*fn)(void *arg, const struct vt_model_entry *e),
+		    void *arg)
+{
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->n && fn(arg, &m->entry[i]); i++)
+		;
+	pthread_mutex_unlock(&m->lock);
+}
+
+bool vt_models_all_ready(struct vt_models *m)
+{
+	bool ready = true;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->n; i++)
+		ready &= m->entry[i].now != NULL;
+	pthread_mutex_unlock(&m->lock);
+	return ready;
+}
+
+/* ---- the loader -------------------------------------------------------------------------------- */
+
+/*
+ * New requests do not find @l any more. Those that did are waited for before the runtime is told,
+ * so that none of them meets a model that is going.
+ */
+void retire(struct vt_models *m, struct vt_loaded *l)
+{
+	if (!l)
+		return;
+	while (atomic_load(&l->users))
+		usleep(POLL_US);
+	vt_runtime_del(m->o.runtime, l->id);
+	vt_io_fini(&l->io);
+	free(l);
+}
+
+struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const char *version)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!strcmp(m->entry[i].config.name, name) &&
+		    !strcmp(m->entry[i].config.version, version))
+			return &m->entry[i];
+	return NULL;
+}
+
+static void set_state(struct vt_models *m, struct vt_model_entry *x, enum vt_model_state s,
+		      const char *why)
+{
+	pthread_mutex_lock(&m->lock);
+	x->state = s;
+	snprintf(x->why, sizeof(x->why), "%.250s", why);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Entries are only added, so pointers to them stay; the loader alone adds. */
+static struct vt_model_entry *new_entry(struct vt_models *m, const struct vt_config_model *c,
+					struct vt_err *e)
+{
+	struct vt_model_entry x = {.state = VT_MODEL_UNLOADED};
+
+	if (m->n == VT_CONFIG_MODELS) {
+		vt_fail(e, -ENOSPC, "more than %u models have been named since the start",
+			VT_CONFIG_MODELS);
+		return NULL;
+	}
+	if (vt_config_copy_model(&x.config, c)) {
+		vt_fail(e, -ENOMEM, "no memory");
+		return NULL;
+	}
+	pthread_mutex_lock(&m->lock);
+	m->entry[m->n] = x;
+	m->n++;
+	pthread_mutex_unlock(&m->lock);
+	return &m->entry[m->n - 1];
+}
+
+/* Load @x's file and put it in the place of what was there. */
+static int load_entry(struct vt_models *m, struct vt_model_entry *x, struct vt_err *e)
+{
+	struct vt_err mine = {0};
+	struct vt_loaded *fresh = NULL, *old;
+	bool served = x->now != NULL;
+	int err;
+
+	if (!served)
+		set_state(m, x, VT_MODEL_LOADING, "");
+	err = load_file(m, &x->config, served, &fresh, &mine);
+	if (err) {
+		set_state(m, x, served ? VT_MODEL_READY : VT_MODEL_UNLOADED, mine.msg);
+		return vt_fail(e, err, "%s", mine.msg);
+	}
+	pthread_mutex_lock(&m->lock);
+	old = x->now;
+	x->now = fresh;
+	x->state = VT_MODEL_READY;
+	x->why[0] = '\0';
+	pthread_mutex_unlock(&m->lock);
+	retire(m, old);
+	return 0;
+}
+
+int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct vt_err *e)
+{
+	struct vt_model_entry *x = find_entry(m, c->name, c->version);
+	struct vt_config_model copy, old;
+
+	if (!x) {
+		x = new_entry(m, c, e);
+		return x ? load_entry(m, x, e) : e ? e->code : -ENOMEM;
+	}
+	if (vt_config_copy_model(&copy, c))
+		return vt_fail(e, -ENOMEM, "no memory");
+	pthread_mutex_lock(&m->lock);
+	old = x->config;
+	x->config = copy;
+	pthread_mutex_unlock(&m->lock);
+	vt_config_model_fini(&old);
+	return load_entry(m, x, e);
+}
+
+static bool file_changed(const struct vt_loaded *l, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return false; /* what is served goes on */
+	return st.st_ino != l->file.st_ino || st.st_dev != l->file.st_dev ||
+	       st.st_size != l->file.st_size || st.st_mtim.tv_sec != l->file.st_mtim.tv_sec ||
+	       st.st_mtim.tv_nsec != l->file.st_mtim.tv_nsec;
+}
+
+int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e)
+{
+	bool known = false;
+	int err = 0;
+
+	for (uint32_t i = 0; i < m->n && !err; i++) {
+		struct vt_model_entry *x = &m->entry[i];
+
+		if (strcmp(x->config.name, name))
+			continue;
+		known = true;
+		if (!x->now || file_changed(x->now, x->config.path))
+			err = load_entry(m, x, e);
+	}
+	return known ? err : vt_fail(e, -ENOENT, "no model '%s' is configured", name);
+}
+
+static void unload_entry(struct vt_models *m, struct vt_model_entry *x)
+{
+	struct vt_loaded *old;
+
+	pthread_mutex_lock(&m->lock);
+	old = x->now;
+	x->state = VT_MODEL_UNLOADING;
+	pthread_mutex_unlock(&m->lock);
+	/* Its answers still name it; retire() waits for them. */
+	while (old && atomic_load(&old->users))
+		usleep(POLL_US);
+	pthread_mutex_lock(&m->lock);
+	x->now = NULL;
+	x->state = VT_MODEL_UNLOADED;
+	strcpy(x->why, "unloaded");
+	pthread_mutex_unlock(&m->lock);
+	retire(m, old);
+}
+
+int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e)
+{
+	bool known = false;
+
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!strcmp(m->entry[i].config.name, name)) {
+			known = true;
+			if (m->entry[i].now)
+				unload_entry(m, &m->entry[i]);
+		}
+	return known ? 0 : vt_fail(e, -ENOENT, "no model '%s' is configured", name);
+}
+
+/* ---- a new configuration ------------------------------------------------------------------------ */
+
+static bool wanted(const struct vt_config *c, const struct vt_config_model *have)
+{
+	for (uint32_t i = 0; i < c->n_models; i++)
+		if (!strcmp(c->model[i].name, have->name) &&
+		    !strcmp(c->model[i].version, have->version))
+			return true;
+	return false;
+}
+
+/* Take the entry out of the table; the last takes its place. */
+static void forget(struct vt_models *m, uint32_t i)
+{
+	struct vt_config_model old = m->entry[i].config;
+
+	if (m->entry[i].now)
+		unload_entry(m, &m->entry[i]);
+	pthread_mutex_lock(&m->lock);
+	m->entry[i] = m->entry[m->n - 1];
+	m->n--;
+	pthread_mutex_unlock(&m->lock);
+	vt_config_model_fini(&old);
+}
+
+int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e)
+{
+	int first = 0;
+
+	for (uint32_t i = 0; i < c->n_models; i++) {
+		const struct vt_config_model *w = &c->model[i];
+		struct vt_model_entry *x = find_entry(m, w->name, w->version);
+		int err = 0;
+
+		if (!x || !x->now || !vt_config_same(&x->config, w) ||
+		    file_changed(x->now, w->path))
+			err = vt_models_add(m, w, e);
+		first = first ? first : err;
+	}
+	for (uint32_t i = 0; i < m->n;)
+		if (wanted(c, &m->entry[i].config))
+			i++;
+		else
+			forget(m, i);
+	return first;
+}

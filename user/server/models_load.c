@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+/* models_load.c - from a model's file to a model that the runtime serves. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "profile/profile.h"
+#include "server/infer.h"
+#include "server/memory.h"
+#include "server/models_int.h"
+
+#define RUNS	       5 /* of a model without a profile, for a first idea of its times */
+#define BORROW_NS      (2 * VT_NS_PER_S)
+#define BORROW_POLL_US 1000u
+/* What auto promises at least: below it, waking up threads takes longer than a model. */
+#define AUTO_QOS_NS   (5 * VT_NS_PER_MS)
+#define MAX_INSTANCES 4u
+#define SPARE_BYTES   (64ull << 20) /* of memory, not to be taken by a model's file */
+
+/* ---- does it fit? ------------------------------------------------------------------------------- */
+
+/*
+ * A file of n bytes needs about n bytes packed, an arena beside it, and the file's pages for a
+ * moment. What the arena needs is known after the import only; by then the weights are not packed.
+ */
+static int check_memory(const struct vt_config_model *c, struct stat *st, struct vt_err *e)
+{
+	uint64_t have, need;
+
+	if (stat(c->path, st))
+		return vt_fail(e, -errno, "%s: cannot open: %s", c->path, strerror(errno));
+	need = (uint64_t)st->st_size + (uint64_t)st->st_size / 4;
+	have = vt_memory_available(NULL);
+	if (S_ISREG(st->st_mode) && (have < SPARE_BYTES || need > have - SPARE_BYTES))
+		return vt_fail(e, -ENOMEM,
+			       "%s: does not fit: it needs about %llu MiB, %llu MiB are available",
+			       c->path, (unsigned long long)(need >> 20),
+			       (unsigned long long)(have >> 20));
+	return 0;
+}
+
+static int check_arena(const struct vt_config_model *c, const struct vt_engine *eng,
+		       struct vt_err *e)
+{
+	for (int i = 0; i < eng->graph.n_inputs; i++)
+		if (!vt_datatype_name(eng->graph.tensors[eng->graph.inputs[i]].dtype))
+			return vt_fail(e, -ENOTSUP,
+				       "%s: input '%.96s' has a type the protocol lacks", c->path,
+				       eng->graph.tensors[eng->graph.inputs[i]].name);
+	if (eng->graph.n_inputs > (int)VT_INFER_TENSORS ||
+	    eng->graph.n_outputs > (int)VT_INFER_TENSORS)
+		return vt_fail(e, -ENOTSUP, "%s: more than %u inputs or outputs", c->path,
+			       VT_INFER_TENSORS);
+	return 0;
+}
+
+/* ---- what it costs ------------------------------------------------------------------------------ */
+
+/* 1, 2, 4 ... and all cores. */
+static size_t core_counts(unsigned int cores, uint16_t *ret)
+{
+	size_t n = 0;
+
+	for (unsigned int c = 1; c < cores && n < 15; c *= 2)
+		ret[n++] = (uint16_t)c;
+	ret[n++] = (uint16_t)cores;
+	return n;
+}
+
+struct measuring {
+	struct vt_costs *ret;
+	struct vt_engine *eng;
+	const struct vt_config_model *c;
+	const uint16_t *points;
+	size_t n_points;
+	struct vt_err *e;
+};
+
+static int measure(void *arg, struct vt_pool *pool)
+{
+	struct measuring *m = arg;
+
+	return vt_costs_measured(m->ret, m->eng, pool, m->c->name, m->c->qos_ns, m->points,
+				 m->n_points, RUNS, m->e);
+}
+
+/* The runtime never is idle under load: then beside it, which is slower, and corrected later. */
+static int measure_beside(struct vt_models *m, struct measuring *x)
+{
+	struct vt_pool *pool;
+	int err = vt_pool_open(&pool, &m->o.cores, x->e);
+
+	if (err)
+		return err;
+	err = measure(x, pool);
+	vt_pool_close(pool);
+	return err;
+}
+
+static int costs_from_runs(struct vt_models *m, struct measuring *x)
+{
+	uint64_t until = vt_now_mono_ns() + BORROW_NS;
+	int err;
+
+	while ((err = vt_runtime_borrow(m->o.runtime, measure, x)) == -EBUSY &&
+	       vt_now_mono_ns() < until)
+		usleep(BORROW_POLL_US);
+	return err == -EBUSY ? measure_beside(m, x) : err;
+}
+
+/* -ENODATA: the store lacks this model, or is not there yet. */
+static int costs_from_store(struct vt_models *m, struct measuring *x)
+{
+	struct vt_profile_key key;
+	struct vt_profile *db;
+	int err;
+
+	if (!m->o.profiles || access(m->o.profiles, F_OK))
+		return -ENODATA;
+	vt_profile_here(&key);
+	err = vt_profile_open(&db, m->o.profiles, VT_PROFILE_READ, &key, x->e);
+	if (err)
+		return err;
+	err = vt_costs_profiled(x->ret, x->eng, db, x->c->name, x->c->qos_ns, x->points,
+				x->n_points, NULL);
+	vt_profile_close(db);
+	return err == -ENODATA ? err
+	       : err ? vt_fail(x->e, err, "%s: cannot take the times of '%s' from %s", x->c->path,
+			       x->c->name, m->o.profiles)
+		     : 0;
+}
+
+static int find_costs(struct vt_models *m, const struct vt_config_model *c, struct vt_engine *eng,
+		      struct vt_costs *ret, struct vt_err *e)
+{
+	uint16_t points[16];
+	size_t n = core_counts(vt_cpuset_count(&m->o.cores), points);
+	struct measuring x = {ret, eng, c, points, n, e};
+	int err = costs_from_store(m, &x);
+
+	if (err == -ENODATA)
+		err = costs_from_runs(m, &x);
+	if (!err && !c->qos_ns && ret->model.qos_ns < AUTO_QOS_NS)
+		ret->model.qos_ns = AUTO_QOS_NS;
+	return err;
+}
+
+/* ---- the way there ------------------------------------------------------------------------------ */
+
+static struct vt_loaded *new_loaded(const struct vt_config_model *c, const struct vt_engine *eng,
+				    const struct vt_costs *costs)
+{
+	struct vt_loaded *l = calloc(1, sizeof(*l));
+	const struct vt_model *m = &costs->model;
+
+	if (!l)
+		return NULL;
+	if (vt_io_of(&l->io, &eng->graph)) {
+		free(l);
+		return NULL;
+	}
+	memcpy(l->name, c->name, sizeof(l->name));
+	memcpy(l->version, c->version, sizeof(l->version));
+	l->alone_ns = vt_model_block_ns(m, 0, m->n_layers, NULL, m->points[m->n_points - 1], 0);
+	l->weights_bytes = eng->weights_bytes;
+	l->arena_bytes = eng->arena_bytes * (size_t)eng->n_inst;
+	l->costs_source = (uint8_t)costs->source;
+	return l;
+}
+
+static int serve_it(struct vt_models *m, const struct vt_config_model *c, bool replaces,
+		    struct vt_engine *eng, struct vt_costs *costs, struct vt_loaded *l,
+		    struct vt_err *e)
+{
+	struct vt_served s = {
+		.engine = eng,
+		.costs = *costs,
+		.priority = c->priority,
+		.max_queue = c->max_queue,
+		.replaces = replaces,
+	};
+
+	memcpy(s.name, c->name, sizeof(s.name));
+	memcpy(s.version, c->version, sizeof(s.version));
+	return vt_runtime_add(m->o.runtime, &s, &l->id, e);
+}
+
+static int load_engine(struct vt_models *m, const struct vt_config_model *c, struct vt_engine **ret,
+		       struct vt_err *e)
+{
+	unsigned int cores = vt_cpuset_count(&m->o.cores);
+	struct vt_engine_opts o = {
+		.import = {.dims = c->dims, .n_dims = (int)c->n_dims},
+		.instances = (int)(c->instances		   ? c->instances
+				   : cores < MAX_INSTANCES ? cores
+							   : MAX_INSTANCES),
+	};
+	int err = vt_engine_load(ret, c->path, &o, e);
+
+	if (err && e && !strstr(e->msg, c->path))
+		vt_fail_at(e, "%s", c->path);
+	return err;
+}
+
+int load_file(struct vt_models *m, const struct vt_config_model *c, bool replaces,
+	      struct vt_loaded **ret, struct vt_err *e)
+{
+	uint64_t t0 = vt_now_mono_ns();
+	struct vt_engine *eng = NULL;
+	struct vt_costs costs = {0};
+	struct vt_loaded *l = NULL;
+	struct stat st;
+	int err = check_memory(c, &st, e);
+
+	if (!err)
+		err = load_engine(m, c, &eng, e);
+	if (!err)
+		err = check_arena(c, eng, e);
+	if (!err)
+		err = find_costs(m, c, eng, &costs, e);
+	if (!err) {
+		l = new_loaded(c, eng, &costs);
+		err = l ? 0 : vt_fail(e, -ENOMEM, "%s: no memory", c->path);
+	}
+	if (err) {
+		vt_costs_fini(&costs);
+		vt_engine_free(eng);
+		return err;
+	}
+	l->file = st;
+	err = serve_it(m, c, replaces, eng, &costs, l, e);
+	if (err) { /* engine and costs are gone with it */
+		vt_io_fini(&l->io);
+		free(l);
+		return err;
+	}
+	vt_log(m->o.log, VT_LOG_INFO,
+	       "serving %s version %s: %.1f MiB of weights, %.1f of activations, %.2f ms alone "
+	       "(%s), "
+	       "QoS %.1f ms, loaded in %.2f s",
+	       l->name, l->version, (double)l->weights_bytes / 1048576,
+	       (double)l->arena_bytes / 1048576, (double)l->alone_ns / 1e6,
+	       costs.source == VT_COSTS_PROFILE ? "profiled" : "a few runs",
+	       (double)costs.model.qos_ns / 1e6, (double)(vt_now_mono_ns() - t0) / 1e9);
+	*ret = l;
+	return 0;
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * oip_infer.c - one inference over HTTP.
+ *
+ *	I/O thread	oip_infer(): body to tensors, room for the answer, submit
+ *	worker		load(): tensors into the instance's arena. store(): outputs, encoded, into the
+ *			answer. done(): the connection goes on
+ *	I/O thread	sends
+ *
+ * Between submit and done nothing is allocated: the answer's memory is there before, as large as it
+ * can become.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "server/infer.h"
+#include "server/oip.h"
+
+/** A request on its way through the runtime. */
+struct call {
+	struct vt_infer q; /* first */
+	struct vt_http_req *r;
+	struct vt_oip *o;
+	struct vt_loaded *m;
+	uint64_t taken; /* bytes counted as under way, beside the body */
+	char *answer;
+	size_t len, head;
+	struct vt_ask ask;
+};
+
+static void call_fini(void *arg)
+{
+	struct call *c = arg;
+
+	vt_ask_fini(&c->ask);
+	vt_http_give(c->r->http, c->taken);
+	free(c->answer);
+	free(c);
+}
+
+/* ---- on workers --------------------------------------------------------------------------------- */
+
+static void load(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	struct call *c = (struct call *)q;
+	const struct vt_io *io = &c->m->io;
+
+	for (size_t i = 0; i < io->n_in; i++)
+		memcpy(vt_engine_tensor(eng, inst, io->in[i].tensor), c->ask.in[i],
+		       io->in[i].bytes);
+}
+
+static void store(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	struct call *c = (struct call *)q;
+	const struct vt_io *io = &c->m->io;
+	const void *data[VT_INFER_TENSORS];
+
+	for (size_t i = 0; i < io->n_out; i++)
+		data[i] = vt_engine_tensor(eng, inst, io->out[i].tensor);
+	c->len = vt_answer_write(c->answer, io, &c->ask, c->m->name, c->m->version, data, &c->head);
+}
+
+static void answer(struct call *c)
+{
+	char text[24];
+	bool binary = c->head != VT_INFER_JSON_ONLY;
+
+	vt_http_reply(c->r, 200, binary ? "application/octet-stream" : "application/json",
+		      c->answer, c->len, free, c->answer);
+	c->answer = NULL;
+	if (!binary)
+		return;
+	snprintf(text, sizeof(text), "%zu", c->head);
+	vt_http_add_header(c->r, "Inference-Header-Content-Length", text);
+}
+
+static void refuse(struct call *c, enum vt_outcome how)
+{
+	unsigned int s = oip_retry_s(c->o);
+	const char *name = c->m->name;
+
+	switch (how) {
+	case VT_REFUSED:
+		vt_http_retry(c->r, s, "model '%s': the request cannot meet its deadline now",
+			      name);
+		break;
+	case VT_QUEUE_FULL:
+		vt_http_retry(c->r, s, "model '%s': too many requests wait", name);
+		break;
+	case VT_STOPPING:
+		vt_http_retry(c->r, s, "the server is stopping");
+		break;
+	case VT_NO_MODEL:
+		vt_http_fail(c->r, 404, "model '%s' is not loaded", name);
+		break;
+	default:
+		vt_http_retry(c->r, s, "model '%s': the request was cancelled", name);
+	}
+}
+
+static uint64_t since_1970_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void done(struct vt_infer *q, enum vt_outcome how)
+{
+	struct call *c = (struct call *)q;
+	struct vt_loaded *m = c->m;
+
+	atomic_fetch_sub(&c->o->backlog_ns, m->alone_ns);
+	if (how == VT_DONE) {
+		answer(c);
+		atomic_store(&m->last_ms, since_1970_ms());
+	} else {
+		refuse(c, how);
+	}
+	vt_http_release(c->r); /* c may be gone from here on */
+	vt_models_put(m);
+}
+
+/* ---- on I/O threads ------------------------------------------------------------------------------ */
+
+static void gone(void *arg, uint64_t id)
+{
+	struct vt_oip *o = arg;
+
+	vt_runtime_cancel(o->runtime, id);
+}
+
+/* Unknown models are refused before their body is sent. */
+void oip_infer_head(struct vt_http_req *r, void *arg)
+{
+	struct vt_oip *o = arg;
+	struct vt_loaded *l = oip_model(o, r);
+
+	if (!l)
+		return;
+	vt_models_put(l);
+	if (o->stopping)
+		vt_http_retry(r, 1, "the server is stopping");
+}
+
+/* The header field's value; false after an error. */
+static bool json_length(struct vt_http_req *r, size_t *ret)
+{
+	const char *v = vt_http_header(r, "Inference-Header-Content-Length");
+	char *end;
+
+	*ret = VT_INFER_JSON_ONLY;
+	if (!v)
+		return true;
+	if (*v >= '0' && *v <= '9' && strlen(v) < 19) {
+		*ret = strtoull(v, &end, 10);
+		if (!*end)
+			return true;
+	}
+	vt_http_fail(r, 400, "Inference-Header-Content-Length: '%.40s' is no number of bytes", v);
+	return false;
+}
+
+static void bad_request(struct vt_http_req *r, const struct vt_oip *o, const struct vt_err *e)
+{
+	if (e->code == -ENOSPC || e->code == -ENOMEM)
+		vt_http_retry(r, oip_retry_s(o), "%s", e->msg);
+	else
+		vt_http_fail(r, e->code == -ENOTSUP ? 501 : 400, "%s", e->msg);
+}
+
+/* Everything that the request needs until it is answered; false after an error. */
+static bool prepare(struct call *c)
+{
+	struct vt_http *h = c->r->http;
+	struct vt_err e = {0};
+	size_t head, room;
+
+	if (!json_length(c->r, &head))
+		return false;
+	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, head, vt_http_room(h),
+			&e)) {
+		bad_request(c->r, c->o, &e);
+		return false;
+	}
+	room = vt_answer_bound(&c->m->io, &c->ask, c->m->name, c->m->version);
+	if (!vt_http_take(h, room + c->ask.own_bytes)) {
+		vt_http_retry(c->r, oip_retry_s(c->o), "too many bytes of requests are under way");
+		return false;
+	}
+	c->taken = room + c->ask.own_bytes;
+	c->answer = malloc(room);
+	if (!c->answer)
+		vt_http_retry(c->r, oip_retry_s(c->o), "no memory for an answer of %zu bytes",
+			      room);
+	return c->answer != NULL;
+}
+
+void oip_infer(struct vt_http_req *r, void *arg)
+{
+	struct vt_oip *o = arg;
+	struct vt_loaded *m = oip_model(o, r);
+	struct call *c;
+
+	if (!m)
+		return;
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		vt_http_retry(r, 1, "no memory");
+		vt_models_put(m);
+		return;
+	}
+	c->r = r;
+	c->o = o;
+	c->m = m;
+	vt_http_attach(r, c, call_fini);
+	if (!prepare(c)) {
+		vt_models_put(m);
+		return;
+	}
+	c->q = (struct vt_infer){
+		.model = m->id,
+		.priority = c->ask.priority,
+		.deadline_ns = c->ask.deadline_ns ? r->arrival_ns + c->ask.deadline_ns : 0,
+		.load = load,
+		.store = store,
+		.done = done,
+	};
+	atomic_fetch_add(&o->backlog_ns, m->alone_ns);
+	vt_http_hold(r);
+	vt_runtime_submit(o->runtime, &c->q);
+	/* @r and @c end on this very thread, later, so both are still there. */
+	vt_http_watch(r, gone, o, c->q.id);
+}

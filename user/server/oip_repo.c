@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/* oip_repo.c - the model repository and statistics extensions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/oip.h"
+
+/* ---- index -------------------------------------------------------------------------------------- */
+
+struct index {
+	json_t *list;
+	bool ready_only;
+};
+
+static bool add_entry(void *arg, const struct vt_model_entry *e)
+{
+	static const char *const states[] = {"UNAVAILABLE", "LOADING", "READY", "UNLOADING"};
+	struct index *x = arg;
+
+	if (!x->ready_only || e->now)
+		json_array_append_new(x->list,
+				      json_pack("{s:s s:s s:s s:s}", "name", e->config.name,
+						"version", e->config.version, "state",
+						states[e->state], "reason", e->why));
+	return true;
+}
+
+/* False after an error. */
+static bool read_index_body(struct vt_http_req *r, bool *ready_only)
+{
+	json_error_t je;
+	json_t *j;
+
+	*ready_only = false;
+	if (!r->body_len)
+		return true;
+	j = json_loadb(r->body, r->body_len, 0, &je);
+	if (!json_is_object(j)) {
+		vt_http_fail(r, 400, "a JSON object was expected: %s",
+			     j ? "it is another value" : je.text);
+		json_decref(j);
+		return false;
+	}
+	*ready_only = json_is_true(json_object_get(j, "ready"));
+	json_decref(j);
+	return true;
+}
+
+void oip_index(struct vt_http_req *r, void *arg)
+{
+	struct vt_oip *o = arg;
+	struct index x;
+
+	if (!read_index_body(r, &x.ready_only))
+		return;
+	x.list = json_array();
+	vt_models_each(o->models, add_entry, &x);
+	vt_http_json(r, 200, x.list);
+}
+
+/* ---- load, unload ------------------------------------------------------------------------------- */
+
+struct change {
+	struct vt_http_req *r;
+	struct vt_oip *o;
+	int (*fn)(struct vt_models *m, const char *name, struct vt_err *e);
+};
+
+/* On the loader's thread. */
+static void make_change(void *arg)
+{
+	struct change *c = arg;
+	struct vt_http_req *r = c->r;
+	struct vt_err e = {0};
+	int err = c->fn(c->o->models, r->match.arg[0], &e);
+
+	if (!err)
+		vt_http_json(r, 200, json_object());
+	else
+		vt_http_fail(r,
+			     err == -ENOENT && strstr(e.msg, "is configured") ? 404
+			     : err == -ENOMEM || err == -ENOSPC		      ? 507
+									      : 400,
+			     "%s", e.msg);
+	if (err)
+		vt_log(c->o->log, VT_LOG_WARN, "%s", e.msg);
+	vt_http_release(r);
+	free(c);
+}
+
+static void post_change(struct vt_http_req *r, struct vt_oip *o,
+			int (*fn)(struct vt_models *m, const char *name, struct vt_err *e))
+{
+	struct change *c = malloc(sizeof(*c));
+
+	if (!c) {
+		vt_http_retry(r, 1, "no memory");
+		return;
+	}
+	*c = (struct change){r, o, fn};
+	vt_http_hold(r);
+	if (vt_loader_post(o->loader, make_change, c))
+		return;
+	free(c);
+	vt_http_retry(r, 1, "the server is stopping");
+	vt_http_release(r);
+}
+
+void oip_load(struct vt_http_req *r, void *arg)
+{
+	post_change(r, arg, vt_models_load);
+}
+
+void oip_unload(struct vt_http_req *r, void *arg)
+{
+	post_change(r, arg, vt_models_unload);
+}
+
+/* ---- statistics --------------------------------------------------------------------------------- */
+
+static json_t *duration(uint64_t count, uint64_t ns)
+{
+	return json_pack("{s:I s:I}", "count", (json_int_t)count, "ns", (json_int_t)ns);
+}
+
+static json_t *model_stats(const struct vt_runtime_model *m, uint64_t last_ms)
+{
+	uint64_t ok = m->ended[VT_DONE], fail = 0;
+	uint64_t busy =
+		m->latency_sum_ns > m->queue_sum_ns ? m->latency_sum_ns - m->queue_sum_ns : 0;
+
+	for (int i = 0; i < VT_OUTCOMES; i++)
+		fail += i == VT_DONE ? 0 : m->ended[i];
+	return json_pack("{s:s s:s s:I s:I s:I s:{s:o s:o s:o s:o s:o s:o s:o} s:[]}", "name",
+			 m->name, "version", m->version, "last_inference", (json_int_t)last_ms,
+			 "inference_count", (json_int_t)ok, "execution_count", (json_int_t)ok,
+			 "inference_stats", "success", duration(ok, m->latency_sum_ns), "fail",
+			 duration(fail, 0), "queue", duration(ok, m->queue_sum_ns), "compute_input",
+			 duration(ok, 0), "compute_infer", duration(ok, busy), "compute_output",
+			 duration(ok, 0), "cache_hit", duration(0, 0), "batch_stats");
+}
+
+struct last {
+	uint32_t id;
+	uint64_t ms;
+};
+
+static bool find_last(void *arg, const struct vt_model_entry *e)
+{
+	struct last *l = arg;
+
+	if (!e->now || e->now->id != l->id)
+		return true;
+	l->ms = e->now->last_ms;
+	return false;
+}
+
+void oip_stats(struct vt_http_req *r, void *arg)
+{
+	struct vt_oip *o = arg;
+	const char *name = r->match.arg[0], *version = r->match.arg[1];
+	struct vt_runtime_stats *s;
+	json_t *list;
+
+	if (*name) {
+		struct vt_loaded *l = oip_model(o, r);
+
+		if (!l)
+			return;
+		vt_models_put(l);
+	}
+	s = malloc(sizeof(*s));
+	if (!s) {
+		vt_http_retry(r, 1, "no memory");
+		return;
+	}
+	vt_runtime_stats(o->runtime, s);
+	list = json_array();
+	for (uint32_t i = 0; i < s->n_models; i++) {
+		const struct vt_runtime_model *m = &s->model[i];
+		struct last l = {m->id, 0};
+
+		if ((*name && strcmp(m->name, name)) || (*version && strcmp(m->version, version)))
+			continue;
+		vt_models_each(o->models, find_last, &l);
+		json_array_append_new(list, model_stats(m, l.ms));
+	}
+	free(s);
+	vt_http_json(r, 200, json_pack("{s:o}", "model_stats", list));
+}
