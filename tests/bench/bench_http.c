@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * bench_http.c - what HTTP adds to one inference: bench_http MODEL.onnx [REQUESTS]
+ *
+ * The same model in the same runtime, asked in process and over a kept connection, in turns. Binary
+ * tensors both ways, one request at a time.
+ */
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "server/http.h"
+#include "server/oip.h"
+
+static const struct vt_log quiet = {"bench_http", VT_LOG_WARN, 2};
+
+struct bench {
+	struct vt_config c;
+	struct vt_runtime *rt;
+	struct vt_models *models;
+	struct vt_oip oip;
+	struct vt_route routes[VT_OIP_ROUTES + 1];
+	struct vt_metrics_http count;
+	struct vt_listener l[2];
+	struct vt_http *http;
+	struct vt_loaded *m;
+	char *input, *output, *request;
+	size_t request_len;
+	int fd[2];
+};
+
+static void must(int err, const struct vt_err *e)
+{
+	if (!err)
+		return;
+	fprintf(stderr, "bench_http: %s\n", e->msg);
+	exit(1);
+}
+
+/* ---- in process --------------------------------------------------------------------------------- */
+
+struct direct {
+	struct vt_infer q;
+	struct bench *b;
+	pthread_mutex_t lock;
+	pthread_cond_t over;
+	bool done;
+};
+
+static void load(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	struct bench *b = ((struct direct *)q)->b;
+
+	memcpy(vt_engine_tensor(eng, inst, b->m->io.in[0].tensor), b->input, b->m->io.in[0].bytes);
+}
+
+static void store(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	struct bench *b = ((struct direct *)q)->b;
+
+	memcpy(b->output, vt_engine_tensor(eng, inst, b->m->io.out[0].tensor),
+	       b->m->io.out[0].bytes);
+}
+
+static void done(struct vt_infer *q, enum vt_outcome how)
+{
+	struct direct *d = (struct direct *)q;
+
+	pthread_mutex_lock(&d->lock);
+	d->done = true;
+	pthread_cond_signal(&d->over);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void ask_directly(struct bench *b)
+{
+	struct direct d = {.q = {.model = b->m->id, .load = load, .store = store, .done = done},
+			   .b = b,
+			   .lock = PTHREAD_MUTEX_INITIALIZER,
+			   .over = PTHREAD_COND_INITIALIZER};
+
+	vt_runtime_submit(b->rt, &d.q);
+	pthread_mutex_lock(&d.lock);
+	while (!d.done)
+		pthread_cond_wait(&d.over, &d.lock);
+	pthread_mutex_unlock(&d.lock);
+}
+
+/* ---- over HTTP ---------------------------------------------------------------------------------- */
+
+static void make_request(struct bench *b)
+{
+	const struct vt_io_tensor *t = &b->m->io.in[0];
+	char json[1024], shape[128] = "";
+	int n;
+
+	for (int d = 0; d < t->shape.rank; d++)
+		sprintf(shape + strlen(shape), "%s%lld", d ? "," : "", (long long)t->shape.dim[d]);
+	n = snprintf(json, sizeof(json),
+		     "{\"inputs\":[{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%s],"
+		     "\"parameters\":{\"binary_data_size\":%zu}}],"
+		     "\"parameters\":{\"binary_data_output\":true}}",
+		     t->escaped, vt_datatype_name(t->dtype), shape, t->bytes);
+	b->request = malloc(t->bytes + 2048);
+	b->request_len = (size_t)sprintf(b->request,
+					 "POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\n"
+					 "Inference-Header-Content-Length: %d\r\n"
+					 "Content-Length: %zu\r\n\r\n%s",
+					 n, (size_t)n + t->bytes, json);
+	memcpy(b->request + b->request_len, b->input, t->bytes);
+	b->request_len += t->bytes;
+}
+
+static void ask_http(struct bench *b, int fd)
+{
+	static char answer[1 << 22];
+	size_t sent = 0, got = 0, want = 0;
+	const char *body;
+
+	while (sent < b->request_len) {
+		ssize_t n = send(fd, b->request + sent, b->request_len - sent, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			exit(1);
+		sent += (size_t)n;
+	}
+	while (!want || got < want) {
+		ssize_t n = recv(fd, answer + got, sizeof(answer) - 1 - got, 0);
+
+		if (n <= 0)
+			exit(1);
+		got += (size_t)n;
+		answer[got] = '\0';
+		body = strstr(answer, "\r\n\r\n");
+		if (body && !want)
+			want = (size_t)(body + 4 - answer) +
+			       strtoull(strstr(answer, "Content-Length: ") + 16, NULL, 10);
+	}
+	if (memcmp(answer, "HTTP/1.1 200", 12)) {
+		fprintf(stderr, "bench_http: %.400s\n", answer);
+		exit(1);
+	}
+}
+
+static int connect_to(const struct vt_listener *l)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(l->port)};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(l->unlink ? AF_UNIX : AF_INET, SOCK_STREAM, 0), rc;
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (l->unlink)
+		strcpy(un.sun_path, l->unlink);
+	rc = l->unlink ? connect(fd, (struct sockaddr *)&un, sizeof(un))
+		       : connect(fd, (struct sockaddr *)&in, sizeof(in));
+	if (rc) {
+		perror("bench_http: connect");
+		exit(1);
+	}
+	return fd;
+}
+
+/* ---- both --------------------------------------------------------------------------------------- */
+
+static void start(struct bench *b, const char *path)
+{
+	struct vt_err e = {0};
+	struct vt_runtime_opts ro = {.record_fd = -1, .no_shed = true};
+	struct vt_models_opts mo = {.log = &quiet};
+	struct vt_http_opts ho = {.config = &b->c,
+				  .listener = b->l,
+				  .n_listeners = 2,
+				  .routes = b->routes,
+				  .count = &b->count,
+				  .log = &quiet};
+	char text[80];
+	int state;
+
+	must(vt_config_init(&b->c), &e);
+	snprintf(text, sizeof(text), "unix:/tmp/vt-bench-http-%d", getpid());
+	must(vt_config_add_listen(&b->c, "127.0.0.1:0", 0, &e), &e);
+	must(vt_config_add_listen(&b->c, text, 0, &e), &e);
+	snprintf(text, sizeof(text), "m");
+	must(vt_config_spec(vt_config_new_model(&b->c), path, &e), &e);
+	must(vt_config_set_name(&b->c.model[0], "m", &e), &e);
+	must(vt_config_check(&b->c, NULL, &e), &e);
+	must(vt_runtime_open(&b->rt, &ro, &e), &e);
+	vt_cpuset_allowed(&mo.cores);
+	mo.runtime = b->rt;
+	must(vt_models_new(&b->models, &mo, &e), &e);
+	must(vt_models_add(b->models, &b->c.model[0], &e), &e);
+	b->m = vt_models_get(b->models, "m", NULL, &state);
+	b->oip = (struct vt_oip){.models = b->models, .runtime = b->rt, .log = &quiet};
+	b->routes[vt_oip_routes(&b->oip, b->routes)] = (struct vt_route){0};
+	for (int i = 0; i < 2; i++) {
+		must(vt_listener_open(&b->l[i], &b->c.listen[i], 0600, &e), &e);
+		must(vt_listener_start(&b->l[i], &e), &e);
+	}
+	must(vt_http_start(&b->http, &ho, &e), &e);
+	for (int i = 0; i < 2; i++)
+		b->fd[i] = connect_to(&b->l[i]);
+	b->input = calloc(1, b->m->io.in[0].bytes);
+	b->output = calloc(1, b->m->io.out_bytes);
+	make_request(b);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* @beside: what the neighbour in time took, NULL: nothing to compare with. */
+static void print(const char *what, const double *times, int n, const double *beside)
+{
+	double *v = malloc((size_t)n * sizeof(*v));
+
+	if (!v)
+		return;
+	memcpy(v, times, (size_t)n * sizeof(*v));
+	qsort(v, (size_t)n, sizeof(*v), by_value);
+	printf("%-12s p50 %.3f ms  p95 %.3f  p99 %.3f  best %.3f", what, v[n / 2], v[n * 95 / 100],
+	       v[n * 99 / 100], v[0]);
+	if (beside) { /* the machine drifts: neighbours are compared, then the middle is taken */
+		for (int i = 0; i < n; i++)
+			v[i] = times[i] - beside[i];
+		qsort(v, (size_t)n, sizeof(*v), by_value);
+		printf("  adds %.3f ms in the median of pairs (quarter %.3f, three quarter %.3f)",
+		       v[n / 2], v[n / 4], v[n * 3 / 4]);
+	}
+	putchar('\n');
+	free(v);
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
+	int n = argc > 2 ? atoi(argv[2]) : 300;
+	double *v[3];
+
+	if (argc < 2 || n < 10) {
+		fprintf(stderr, "usage: bench_http MODEL.onnx [REQUESTS]\n");
+		return 2;
+	}
+	start(&b, argv[1]);
+	for (int k = 0; k < 3; k++)
+		v[k] = calloc((size_t)n, sizeof(**v));
+	for (int i = -20; i < n; i++) /* the first twenty are not counted */
+		for (int k = 0; k < 3; k++) {
+			uint64_t t0 = vt_now_mono_ns();
+
+			if (k)
+				ask_http(&b, b.fd[k - 1]);
+			else
+				ask_directly(&b);
+			if (i >= 0)
+				v[k][i] = (double)(vt_now_mono_ns() - t0) / 1e6;
+		}
+	printf("%s: input %zu bytes, output %zu, %d requests each, in turns\n", argv[1],
+	       b.m->io.in[0].bytes, b.m->io.out[0].bytes, n);
+	print("in process", v[0], n, NULL);
+	print("TCP", v[1], n, v[0]);
+	print("Unix socket", v[2], n, v[0]);
+	vt_models_put(b.m);
+	close(b.fd[0]);
+	close(b.fd[1]);
+	vt_http_stop(b.http);
+	vt_models_free(b.models);
+	vt_runtime_close(b.rt);
+	vt_listener_close(&b.l[0]);
+	vt_listener_close(&b.l[1]);
+	return 0;
+}
