@@ -205,6 +205,11 @@ check-monitor: $(O)/tests/bpf/test_exact $(O)/tests/bpf/test_monitor
 .PHONY: bench-gemm
 bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)
+# What HTTP adds to one inference: make bench-http HTTP="build/zoo/mobilenet-v2.onnx 300"
+.PHONY: bench-http
+bench-http: $(O)/tests/bench/bench_http all
+	@[ -f $(BUILD)/zoo/mobilenet-v2.onnx ] || $(O)/veltair zoo --out $(BUILD)/zoo mobilenet-v2
+	$< $(or $(HTTP),$(BUILD)/zoo/mobilenet-v2.onnx 300)
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
 # What choosing versions by pressure is worth; profiles first if the store lacks something.

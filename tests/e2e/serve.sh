@@ -11,7 +11,7 @@ pins=/sys/fs/bpf/vt-serve-$$
 pid=
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 count=0 failed=0
-if [ -n "${VT_LONG:-}" ]; then kills=20 soak=600; else kills=3 soak=5; fi
+if [ -n "${VT_LONG:-}" ]; then kills=20 soak=${VT_SOAK:-600}; else kills=3 soak=5; fi
 
 ok() { # ok NAME: the last command's status decides
 	local status=$?
@@ -72,7 +72,7 @@ ends() {
 
 # said TEXT: on the server's stderr, within a while
 said() {
-	for _ in $(seq 400); do
+	for _ in $(seq 1200); do
 		grep -qF -- "$1" "$dir/err" && return 0
 		sleep 0.05
 	done
@@ -111,7 +111,7 @@ models:
   - {path: $tiny, name: tiny, qos_ms: 20000}
 limits: {drain_ms: 20000}
 END
-"$veltair" serve --config "$dir/c.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; 2 models" "$dir/out"
+"$veltair" serve --config "$dir/c.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; models: 2" "$dir/out"
 ok "--check: a sound file"
 
 # ---- the protocol --------------------------------------------------------------------------------
@@ -227,6 +227,14 @@ kill -TERM $pid && sleep 0.3 && ends TERM 1
 ok "a second SIGTERM ends at once: exit 1"
 [ ! -e "$dir/sock" ]
 ok "without the socket's path"
+
+# ---- profiles ------------------------------------------------------------------------------------
+start "$dir/add.onnx" --qos-ms 20000 --profiles "$dir/p.db" --listen 127.0.0.1:0 && add | grep -q outputs
+ok "a model without a profile serves at once"
+said "profiled add" && add | grep -q outputs && ends TERM 0
+ok "and is profiled while nothing runs"
+start "$dir/add.onnx" --qos-ms 20000 --profiles "$dir/p.db" --listen 127.0.0.1:0 && said "alone (profiled)" && ends TERM 0
+ok "the next start takes its times from the store"
 
 # ---- kill -9 -------------------------------------------------------------------------------------
 bad=0

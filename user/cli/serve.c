@@ -28,6 +28,8 @@
 #include "server/oip.h"
 
 #define TICK_MS	   500
+#define IDLE_NS	   (3 * VT_NS_PER_S) /* without a request, before models are profiled */
+#define LOOK_US	   100000u
 #define MAX_ROUTES 64u
 
 struct serving {
@@ -49,6 +51,9 @@ struct serving {
 	struct vt_metrics_http count;
 	struct vt_http *http;
 	uint64_t watchdog_us;
+	/* The loader's. */
+	uint64_t busy_ns, tended_ns; /* when a request was last seen; the monitor tended */
+	struct vt_snapshot look;
 };
 
 /* ---- start -------------------------------------------------------------------------------------- */
@@ -169,6 +174,51 @@ static int fill_routes(struct serving *s, struct vt_err *e)
 	return err;
 }
 
+/* The monitor's owner gives away the rows of the dead. Models are added by this thread too. */
+static void tend_monitor(struct serving *s)
+{
+	uint64_t now = vt_now_mono_ns();
+
+	if (!s->monitor || now - s->tended_ns < VT_NS_PER_S)
+		return;
+	s->tended_ns = now;
+	vt_monitor_events(s->monitor, NULL, NULL);
+	if (!vt_monitor_read(s->monitor, UINT64_MAX, &s->look))
+		vt_monitor_tend(s->monitor, &s->look, NULL);
+}
+
+/* A job, or the end, is more important than better times. Asked often by who makes them. */
+static bool something_to_do(void *arg)
+{
+	struct serving *s = arg;
+
+	tend_monitor(s);
+	return s->oip.stopping || vt_loader_busy(s->loader);
+}
+
+/*
+ * On the loader's thread while it has no job. Traffic is often a request here and there: only when
+ * there was none for a while is there time for a profile.
+ */
+static bool between_jobs(void *arg)
+{
+	struct serving *s = arg;
+	uint64_t now = vt_now_mono_ns();
+	struct vt_err e = {0};
+	int rc = 0;
+
+	tend_monitor(s);
+	if (!vt_runtime_idle(s->runtime))
+		s->busy_ns = now;
+	if (now - s->busy_ns >= IDLE_NS)
+		rc = vt_models_improve(s->models, something_to_do, s, &e);
+	if (rc < 0 && rc != -EBUSY)
+		vt_log(&s->log, VT_LOG_WARN, "%s", e.msg);
+	if (rc <= 0)
+		usleep(LOOK_US);
+	return !s->oip.stopping;
+}
+
 static int open_http(struct serving *s, struct vt_err *e)
 {
 	struct vt_http_opts o = {.config = &s->c,
@@ -177,15 +227,18 @@ static int open_http(struct serving *s, struct vt_err *e)
 				 .routes = s->routes,
 				 .count = &s->count,
 				 .log = &s->log};
-	int err = vt_loader_start(&s->loader, NULL, NULL, e);
+	int err = 0;
 
 	for (size_t i = 0; i < s->n_listeners && !err; i++)
 		err = vt_listener_start(&s->listener[i], e);
 	if (err)
 		return err;
-	s->oip = (struct vt_oip){
-		.models = s->models, .runtime = s->runtime, .loader = s->loader, .log = &s->log};
+	s->busy_ns = vt_now_mono_ns();
+	s->oip = (struct vt_oip){.models = s->models, .runtime = s->runtime, .log = &s->log};
 	err = fill_routes(s, e);
+	if (!err)
+		err = vt_loader_start(&s->loader, between_jobs, s, e);
+	s->oip.loader = s->loader;
 	return err ? err : vt_http_start(&s->http, &o, e);
 }
 
@@ -217,6 +270,7 @@ static void stop(struct serving *s)
 	vt_gather_free(s->gather);
 	vt_models_free(s->models);
 	vt_runtime_close(s->runtime);
+	vt_snapshot_fini(&s->look);
 	vt_monitor_close(s->watched);
 	vt_monitor_close(s->monitor);
 	for (size_t i = 0; i < s->n_listeners; i++)
@@ -353,8 +407,9 @@ static void say_ready(struct serving *s)
 	for (size_t i = 0; i < s->n_listeners; i++)
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
 			 s->listener[i].text);
-	vt_log(&s->log, VT_LOG_INFO, "ready: %u models on %s", s->c.n_models, all);
-	sd_notifyf(0, "READY=1\nSTATUS=serving %u models on %s", s->c.n_models, all);
+	vt_log(&s->log, VT_LOG_INFO, "ready: %u %s on %s", s->c.n_models,
+	       s->c.n_models == 1 ? "model" : "models", all);
+	sd_notifyf(0, "READY=1\nSTATUS=serving, models: %u, on %s", s->c.n_models, all);
 }
 
 static void serve(struct serving *s)
@@ -397,7 +452,7 @@ int vt_cmd_serve(int argc, char **argv)
 	if (!err && !s->args.check)
 		serve(s);
 	if (!err && s->args.check)
-		printf("%s: sound; %u models\n", s->args.file ? s->args.file : "flags",
+		printf("%s: sound; models: %u\n", s->args.file ? s->args.file : "flags",
 		       s->c.n_models);
 	stop(s);
 	free(s);

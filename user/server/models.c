@@ -33,6 +33,7 @@ void vt_models_free(struct vt_models *m)
 {
 	if (!m)
 		return;
+	close_tuner(m);
 	for (uint32_t i = 0; i < m->n; i++) {
 		retire(m, m->entry[i].now);
 		vt_config_model_fini(&m->entry[i].config);

@@ -27,7 +27,8 @@ struct vt_loaded {
 	uint32_t id;	   /* of the runtime */
 	uint64_t alone_ns; /* one request on all cores, nothing beside it */
 	size_t weights_bytes, arena_bytes;
-	uint8_t costs_source; /* enum vt_costs_source */
+	uint8_t costs_source; /* enum vt_costs_source; the loader's */
+	bool hopeless;	      /* profiling it failed; the loader's */
 	_Atomic uint32_t users;
 	_Atomic uint64_t last_ms; /* end of the last request, ms since 1970; 0: none */
 	struct stat file;	  /* as it was when it was loaded */
@@ -86,5 +87,13 @@ int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e);
  * what is gone. Goes on after an error and reports the first.
  */
 int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e);
+
+/**
+ * vt_models_improve - profile one model that runs on a first idea of its times, into the store
+ * To be called when nothing runs. @stop: asked often; true: leave off for now.
+ * Returns 1: one is done; 0: there is none left; -EBUSY: left off, go on later; or an error, after
+ * which that model is left as it is.
+ */
+int vt_models_improve(struct vt_models *m, bool (*stop)(void *arg), void *arg, struct vt_err *e);
 
 #endif

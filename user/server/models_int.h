@@ -5,11 +5,18 @@
 
 #include "server/models.h"
 
+struct vt_tuner;
+struct going;
+
 struct vt_models {
 	struct vt_models_opts o;
 	pthread_mutex_t lock;
 	struct vt_model_entry entry[VT_CONFIG_MODELS];
 	uint32_t n;
+	/* Of models_improve.c, the loader's; NULL while there is nothing to improve. */
+	struct vt_profile *db;
+	struct vt_tuner *tuner;
+	struct going *going;
 };
 
 struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const char *version);
@@ -18,5 +25,11 @@ void retire(struct vt_models *m, struct vt_loaded *l);
 /** load_file - from file to a model of the runtime; @replaces: one of that name and version runs */
 int load_file(struct vt_models *m, const struct vt_config_model *c, bool replaces,
 	      struct vt_loaded **ret, struct vt_err *e);
+
+/** core_counts - those that times are taken for: 1, 2, 4 ... and all; at most 16 */
+size_t core_counts(unsigned int cores, uint16_t *ret);
+/** at_least_auto - a target that was not given is not below what threads can keep */
+void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs);
+void close_tuner(struct vt_models *m);
 
 #endif

@@ -60,7 +60,7 @@ static int check_arena(const struct vt_config_model *c, const struct vt_engine *
 /* ---- what it costs ------------------------------------------------------------------------------ */
 
 /* 1, 2, 4 ... and all cores. */
-static size_t core_counts(unsigned int cores, uint16_t *ret)
+size_t core_counts(unsigned int cores, uint16_t *ret)
 {
 	size_t n = 0;
 
@@ -133,6 +133,12 @@ static int costs_from_store(struct vt_models *m, struct measuring *x)
 		     : 0;
 }
 
+void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs)
+{
+	if (!c->qos_ns && costs->model.qos_ns < AUTO_QOS_NS)
+		costs->model.qos_ns = AUTO_QOS_NS;
+}
+
 static int find_costs(struct vt_models *m, const struct vt_config_model *c, struct vt_engine *eng,
 		      struct vt_costs *ret, struct vt_err *e)
 {
@@ -143,8 +149,8 @@ static int find_costs(struct vt_models *m, const struct vt_config_model *c, stru
 
 	if (err == -ENODATA)
 		err = costs_from_runs(m, &x);
-	if (!err && !c->qos_ns && ret->model.qos_ns < AUTO_QOS_NS)
-		ret->model.qos_ns = AUTO_QOS_NS;
+	if (!err)
+		at_least_auto(c, ret);
 	return err;
 }
 
