@@ -197,6 +197,8 @@ static void start(struct bench *b, const char *path)
 	must(vt_models_add(b->models, &b->c.model[0], &e), &e);
 	b->m = vt_models_get(b->models, "m", NULL, &state);
 	b->oip = (struct vt_oip){.models = b->models, .runtime = b->rt, .log = &quiet};
+	b->oip.late = true;
+	must(vt_admission_init(&b->oip.admission, 64), &e);
 	b->routes[vt_oip_routes(&b->oip, b->routes)] = (struct vt_route){0};
 	for (int i = 0; i < 2; i++) {
 		must(vt_listener_open(&b->l[i], &b->c.listen[i], 0600, &e), &e);
@@ -274,6 +276,7 @@ int main(int argc, char **argv)
 	vt_http_stop(b.http);
 	vt_models_free(b.models);
 	vt_runtime_close(b.rt);
+	vt_admission_fini(&b.oip.admission);
 	vt_listener_close(&b.l[0]);
 	vt_listener_close(&b.l[1]);
 	return 0;

@@ -234,7 +234,10 @@ static int open_http(struct serving *s, struct vt_err *e)
 	if (err)
 		return err;
 	s->busy_ns = vt_now_mono_ns();
-	s->oip = (struct vt_oip){.models = s->models, .runtime = s->runtime, .log = &s->log};
+	s->oip = (struct vt_oip){
+		.models = s->models, .runtime = s->runtime, .log = &s->log, .late = s->c.late};
+	if (vt_admission_init(&s->oip.admission, (uint32_t)s->c.max_requests))
+		return vt_fail(e, -ENOMEM, "no memory for admission");
 	err = fill_routes(s, e);
 	if (!err)
 		err = vt_loader_start(&s->loader, between_jobs, s, e);
@@ -268,6 +271,7 @@ static void stop(struct serving *s)
 	vt_http_stop(s->http);
 	vt_loader_stop(s->loader);
 	vt_gather_free(s->gather);
+	vt_admission_fini(&s->oip.admission);
 	vt_models_free(s->models);
 	vt_runtime_close(s->runtime);
 	vt_snapshot_fini(&s->look);
@@ -365,6 +369,7 @@ static void reload_models(void *arg)
 		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; what it replaces goes on", e.msg);
 	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
 		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
+	s->oip.late = r->c.late;
 	vt_log(&s->log, VT_LOG_INFO, "reloaded");
 	sd_notify(0, "READY=1\nSTATUS=serving");
 	vt_config_fini(&r->c);

@@ -80,21 +80,19 @@ static int use_times(struct vt_models *m, const struct vt_model_entry *x, struct
 	struct vt_costs costs = {0};
 	uint16_t points[VT_MAX_POINTS];
 	size_t n = core_counts(vt_cpuset_count(&m->o.cores), points);
-	const struct vt_model *t = &costs.model;
-	uint64_t alone;
 	int err = vt_costs_profiled(&costs, eng, m->db, x->config.name, x->config.qos_ns, points, n,
 				    e);
 
 	if (err)
 		return err;
 	at_least_auto(&x->config, &costs);
-	alone = vt_model_block_ns(t, 0, t->n_layers, NULL, t->points[t->n_points - 1], 0);
+	first_idea(x->now, &costs.model);
 	err = vt_runtime_recost(m->o.runtime, x->now->id, &costs, e);
 	if (err)
 		return err;
 	x->now->costs_source = VT_COSTS_PROFILE;
 	vt_log(m->o.log, VT_LOG_INFO, "profiled %s version %s while idle: %.2f ms alone",
-	       x->now->name, x->now->version, (double)alone / 1e6);
+	       x->now->name, x->now->version, (double)x->now->own_ns / 1e6);
 	return 0;
 }
 

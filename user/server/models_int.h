@@ -30,6 +30,8 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 size_t core_counts(unsigned int cores, uint16_t *ret);
 /** at_least_auto - a target that was not given is not below what threads can keep */
 void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs);
+/** first_idea - what a request of @m takes, by its times alone */
+void first_idea(struct vt_loaded *l, const struct vt_model *m);
 void close_tuner(struct vt_models *m);
 
 #endif

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-
 /* ---- shared ------------------------------------------------------------------------------------- */
 
 static const char *version_of(const struct vt_http_req *r)
@@ -34,13 +32,6 @@ struct vt_loaded *oip_model(struct vt_oip *o, struct vt_http_req *r)
 	if (!l)
 		no_model(r, state);
 	return l;
-}
-
-unsigned int oip_retry_s(const struct vt_oip *o)
-{
-	uint64_t s = (o->backlog_ns + VT_NS_PER_S - 1) / VT_NS_PER_S;
-
-	return s < 1 ? 1 : s > 3600 ? 3600 : (unsigned int)s;
 }
 
 /* ---- health ------------------------------------------------------------------------------------- */

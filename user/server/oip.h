@@ -7,6 +7,7 @@
 #define VT_SERVER_OIP_H
 
 #include "exec/runtime.h"
+#include "server/admission.h"
 #include "server/http.h"
 #include "server/loader.h"
 #include "server/models.h"
@@ -17,8 +18,9 @@ struct vt_oip {
 	struct vt_runtime *runtime;
 	struct vt_loader *loader;
 	const struct vt_log *log;
-	_Atomic uint64_t backlog_ns; /* time alone of all requests under way, one after another */
-	_Atomic bool stopping;	     /* not ready any more; set before draining */
+	struct vt_admission admission; /* vt_admission_init() it */
+	_Atomic bool late;	       /* serve also what cannot meet its deadline */
+	_Atomic bool stopping;	       /* not ready any more; set before draining */
 };
 
 #define VT_OIP_ROUTES 24u
@@ -30,8 +32,6 @@ size_t vt_oip_routes(struct vt_oip *o, struct vt_route *ret);
 
 /** oip_model - the model a path names, to be put back; NULL: answered with an error */
 struct vt_loaded *oip_model(struct vt_oip *o, struct vt_http_req *r);
-/** oip_retry_s - when what is under way will be over, in seconds from 1 on */
-unsigned int oip_retry_s(const struct vt_oip *o);
 
 void oip_infer(struct vt_http_req *r, void *arg);
 void oip_infer_head(struct vt_http_req *r, void *arg);

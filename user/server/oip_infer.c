@@ -25,6 +25,7 @@ struct call {
 	struct vt_http_req *r;
 	struct vt_oip *o;
 	struct vt_loaded *m;
+	struct vt_admitted turn;
 	uint64_t taken; /* bytes counted as under way, beside the body */
 	char *answer;
 	size_t len, head;
@@ -80,7 +81,7 @@ static void answer(struct call *c)
 
 static void refuse(struct call *c, enum vt_outcome how)
 {
-	unsigned int s = oip_retry_s(c->o);
+	unsigned int s = vt_admission_retry_s(&c->o->admission);
 	const char *name = c->m->name;
 
 	switch (how) {
@@ -110,13 +111,23 @@ static uint64_t since_1970_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* A part of the news at a time. A lost update of two that end together does no harm. */
+static void learn(_Atomic uint64_t *known, uint64_t now, uint64_t part)
+{
+	uint64_t was = atomic_load_explicit(known, memory_order_relaxed);
+
+	atomic_store_explicit(known, was - was / part + now / part, memory_order_relaxed);
+}
+
 static void done(struct vt_infer *q, enum vt_outcome how)
 {
 	struct call *c = (struct call *)q;
 	struct vt_loaded *m = c->m;
 
-	atomic_fetch_sub(&c->o->backlog_ns, m->alone_ns);
+	vt_admission_leave(&c->o->admission, &c->turn);
 	if (how == VT_DONE) {
+		learn(&m->work_ns, q->core_ns / m->cores, 8);
+		learn(&m->own_ns, q->served_ns, 8);
 		answer(c);
 		atomic_store(&m->last_ms, since_1970_ms());
 	} else {
@@ -166,10 +177,10 @@ static bool json_length(struct vt_http_req *r, size_t *ret)
 	return false;
 }
 
-static void bad_request(struct vt_http_req *r, const struct vt_oip *o, const struct vt_err *e)
+static void bad_request(struct vt_http_req *r, struct vt_oip *o, const struct vt_err *e)
 {
 	if (e->code == -ENOSPC || e->code == -ENOMEM)
-		vt_http_retry(r, oip_retry_s(o), "%s", e->msg);
+		vt_http_retry(r, vt_admission_retry_s(&o->admission), "%s", e->msg);
 	else
 		vt_http_fail(r, e->code == -ENOTSUP ? 501 : 400, "%s", e->msg);
 }
@@ -190,15 +201,33 @@ static bool prepare(struct call *c)
 	}
 	room = vt_answer_bound(&c->m->io, &c->ask, c->m->name, c->m->version);
 	if (!vt_http_take(h, room + c->ask.own_bytes)) {
-		vt_http_retry(c->r, oip_retry_s(c->o), "too many bytes of requests are under way");
+		vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
+			      "too many bytes of requests are under way");
 		return false;
 	}
 	c->taken = room + c->ask.own_bytes;
 	c->answer = malloc(room);
 	if (!c->answer)
-		vt_http_retry(c->r, oip_retry_s(c->o), "no memory for an answer of %zu bytes",
-			      room);
+		vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
+			      "no memory for an answer of %zu bytes", room);
 	return c->answer != NULL;
+}
+
+/* In time, as far as can be told: counted as under way. False after an error. */
+static bool admit(struct call *c)
+{
+	struct vt_loaded *m = c->m;
+	uint64_t arrival = c->r->arrival_ns;
+
+	c->turn.deadline_ns = arrival + (c->ask.deadline_ns ? c->ask.deadline_ns : m->qos_ns);
+	c->turn.work_ns = m->work_ns;
+	if (vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, c->o->late))
+		return true;
+	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
+	learn(&m->own_ns, m->first_own_ns, 64);
+	atomic_fetch_add(&m->refused, 1);
+	refuse(c, VT_REFUSED);
+	return false;
 }
 
 void oip_infer(struct vt_http_req *r, void *arg)
@@ -219,19 +248,18 @@ void oip_infer(struct vt_http_req *r, void *arg)
 	c->o = o;
 	c->m = m;
 	vt_http_attach(r, c, call_fini);
-	if (!prepare(c)) {
+	if (!prepare(c) || !admit(c)) {
 		vt_models_put(m);
 		return;
 	}
 	c->q = (struct vt_infer){
 		.model = m->id,
 		.priority = c->ask.priority,
-		.deadline_ns = c->ask.deadline_ns ? r->arrival_ns + c->ask.deadline_ns : 0,
+		.deadline_ns = c->turn.deadline_ns,
 		.load = load,
 		.store = store,
 		.done = done,
 	};
-	atomic_fetch_add(&o->backlog_ns, m->alone_ns);
 	vt_http_hold(r);
 	vt_runtime_submit(o->runtime, &c->q);
 	/* @r and @c end on this very thread, later, so both are still there. */

@@ -118,41 +118,44 @@ void oip_unload(struct vt_http_req *r, void *arg)
 
 /* ---- statistics --------------------------------------------------------------------------------- */
 
+/** What the runtime does not know of a model. */
+struct seen {
+	uint32_t id;
+	uint64_t last_ms, refused;
+};
+
+static bool look(void *arg, const struct vt_model_entry *e)
+{
+	struct seen *s = arg;
+
+	if (!e->now || e->now->id != s->id)
+		return true;
+	s->last_ms = e->now->last_ms;
+	s->refused = e->now->refused;
+	return false;
+}
+
 static json_t *duration(uint64_t count, uint64_t ns)
 {
 	return json_pack("{s:I s:I}", "count", (json_int_t)count, "ns", (json_int_t)ns);
 }
 
-static json_t *model_stats(const struct vt_runtime_model *m, uint64_t last_ms)
+static json_t *model_stats(const struct vt_runtime_model *m, const struct seen *seen)
 {
-	uint64_t ok = m->ended[VT_DONE], fail = 0;
+	uint64_t ok = m->ended[VT_DONE], fail = seen->refused;
 	uint64_t busy =
 		m->latency_sum_ns > m->queue_sum_ns ? m->latency_sum_ns - m->queue_sum_ns : 0;
 
 	for (int i = 0; i < VT_OUTCOMES; i++)
 		fail += i == VT_DONE ? 0 : m->ended[i];
 	return json_pack("{s:s s:s s:I s:I s:I s:{s:o s:o s:o s:o s:o s:o s:o} s:[]}", "name",
-			 m->name, "version", m->version, "last_inference", (json_int_t)last_ms,
-			 "inference_count", (json_int_t)ok, "execution_count", (json_int_t)ok,
-			 "inference_stats", "success", duration(ok, m->latency_sum_ns), "fail",
-			 duration(fail, 0), "queue", duration(ok, m->queue_sum_ns), "compute_input",
-			 duration(ok, 0), "compute_infer", duration(ok, busy), "compute_output",
-			 duration(ok, 0), "cache_hit", duration(0, 0), "batch_stats");
-}
-
-struct last {
-	uint32_t id;
-	uint64_t ms;
-};
-
-static bool find_last(void *arg, const struct vt_model_entry *e)
-{
-	struct last *l = arg;
-
-	if (!e->now || e->now->id != l->id)
-		return true;
-	l->ms = e->now->last_ms;
-	return false;
+			 m->name, "version", m->version, "last_inference",
+			 (json_int_t)seen->last_ms, "inference_count", (json_int_t)ok,
+			 "execution_count", (json_int_t)ok, "inference_stats", "success",
+			 duration(ok, m->latency_sum_ns), "fail", duration(fail, 0), "queue",
+			 duration(ok, m->queue_sum_ns), "compute_input", duration(ok, 0),
+			 "compute_infer", duration(ok, busy), "compute_output", duration(ok, 0),
+			 "cache_hit", duration(0, 0), "batch_stats");
 }
 
 void oip_stats(struct vt_http_req *r, void *arg)
@@ -178,12 +181,12 @@ void oip_stats(struct vt_http_req *r, void *arg)
 	list = json_array();
 	for (uint32_t i = 0; i < s->n_models; i++) {
 		const struct vt_runtime_model *m = &s->model[i];
-		struct last l = {m->id, 0};
+		struct seen seen = {.id = m->id};
 
 		if ((*name && strcmp(m->name, name)) || (*version && strcmp(m->version, version)))
 			continue;
-		vt_models_each(o->models, find_last, &l);
-		json_array_append_new(list, model_stats(m, l.ms));
+		vt_models_each(o->models, look, &seen);
+		json_array_append_new(list, model_stats(m, &seen));
 	}
 	free(s);
 	vt_http_json(r, 200, json_pack("{s:o}", "model_stats", list));
