@@ -87,6 +87,7 @@ ok "(models)"
 tiny=$(ls "$dir"/resnet-50*.onnx) mobile=$(ls "$dir"/mobilenet*.onnx)
 
 # ---- what is refused at the start ----------------------------------------------------------------
+refuses "no models" 2 "no models" --listen 127.0.0.1:0
 refuses "an unknown flag" 2 "unrecognized" --frobnicate
 refuses "an address that is none" 2 "no address" "$tiny" --listen here
 refuses "a policy that does not exist" 2 "no policy 'best'" "$tiny" --policy best
@@ -227,6 +228,20 @@ kill -TERM $pid && sleep 0.3 && ends TERM 1
 ok "a second SIGTERM ends at once: exit 1"
 [ ! -e "$dir/sock" ]
 ok "without the socket's path"
+
+# ---- rights --------------------------------------------------------------------------------------
+if [ "$(id -u)" = 0 ]; then
+	chmod 755 "$dir"
+	start "$dir/add.onnx" --qos-ms 20000 --user nobody --listen 127.0.0.1:0 --listen "unix:$dir/sock"
+	add | grep -q outputs && [ "$(stat -c %U "$dir/sock")" = nobody ] &&
+		[ "$(awk '/^Uid/ { print $2 $3 $4 $5 }' /proc/$pid/status)" = "$(id -u nobody)$(id -u nobody)$(id -u nobody)$(id -u nobody)" ] &&
+		[ $((0x$(awk '/^CapEff/ { print $2 }' /proc/$pid/status) & ~((1 << 38) | (1 << 39)))) = 0 ]
+	ok "--user: another user, with CAP_BPF and CAP_PERFMON at most; the socket is its own"
+	ends TERM 0
+	rm -f "$dir/sock"
+else
+	skip "--user" "needs root"
+fi
 
 # ---- profiles ------------------------------------------------------------------------------------
 start "$dir/add.onnx" --qos-ms 20000 --profiles "$dir/p.db" --listen 127.0.0.1:0 && add | grep -q outputs

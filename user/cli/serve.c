@@ -253,6 +253,9 @@ static int start(struct serving *s, struct vt_err *e)
 		err = bind_all(s, e);
 	if (!err)
 		err = open_monitor(s, e);
+	for (size_t i = 0; i < s->n_listeners && !err && s->c.user; i++)
+		if (s->listener[i].unlink)
+			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
 	if (!err && s->c.user)
 		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
 	if (!err)

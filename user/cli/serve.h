@@ -22,6 +22,9 @@ void vt_serve_parse(struct vt_serve_args *a, int argc, char **argv);
 /** vt_serve_config - file, then flags, checked. vt_config_fini() in every case */
 int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct vt_err *e);
 
+/** vt_serve_give - make @user the owner of the Unix socket at @path */
+int vt_serve_give(const char *user, const char *path, struct vt_err *e);
+
 /**
  * vt_serve_become - become @user for good, keeping CAP_BPF and CAP_PERFMON if @monitor
  * Before any other thread exists. -ENOENT: no such user; -EPERM

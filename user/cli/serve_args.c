@@ -308,5 +308,7 @@ int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct
 	if (err)
 		return err;
 	parse_onto(ret, &again, a->argc, a->argv);
+	if (!a->file && !ret->n_models)
+		return vt_fail(e, -EINVAL, "no models: name ONNX files, or a --config FILE");
 	return vt_config_check(ret, a->file, e);
 }

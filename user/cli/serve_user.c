@@ -10,14 +10,34 @@
 #include "cli/serve.h"
 #include "monitor/priv.h"
 
+static const struct passwd *find(const char *user, struct vt_err *e)
+{
+	const struct passwd *p = getpwnam(user);
+
+	if (!p)
+		vt_fail(e, -ENOENT, "there is no user '%s'; make one: useradd -r %s", user, user);
+	return p;
+}
+
+int vt_serve_give(const char *user, const char *path, struct vt_err *e)
+{
+	const struct passwd *p = find(user, e);
+
+	if (!p)
+		return -ENOENT;
+	if (getuid() == p->pw_uid || !lchown(path, p->pw_uid, p->pw_gid))
+		return 0;
+	return vt_fail(e, -errno, "cannot give unix:%s to user '%s': %s", path, user,
+		       strerror(errno));
+}
+
 int vt_serve_become(const char *user, bool monitor, struct vt_err *e)
 {
-	struct passwd *p = getpwnam(user);
+	const struct passwd *p = find(user, e);
 	int err;
 
 	if (!p)
-		return vt_fail(e, -ENOENT, "there is no user '%s'; make one: useradd -r %s", user,
-			       user);
+		return -ENOENT;
 	if (getuid() == p->pw_uid && getuid() != 0)
 		return 0; /* already there, with nothing to give up */
 	/* Capabilities outlive the change, so that the next step can choose among them. */
