@@ -15,6 +15,7 @@
 #   make bench-variants models beside the bubble: XNNPACK's order, fastest alone, chosen by level, best measured
 #   make bench-tenants  many models beside a process of ONNX Runtime each: BENCH="--pairs light --serve"
 #   make bench-sim      blocks per second of the simulator
+#   make bench-runtime  the live plant: its own cost per request, requests in QoS; needs ZOO=DIR of models
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
 #   make deps           only install what is needed (Debian packages; needs root if some are missing)
@@ -228,6 +229,11 @@ machine-probe: $(O)/tests/bench/machine_probe
 .PHONY: bench-sim
 bench-sim: $(O)/tests/bench/bench_sim
 	$<
+.PHONY: bench-runtime
+# make bench-runtime ZOO=build/zoo RUNTIME="-m mobilenet-v2,efficientnet-b0 -p fcfs,veltair-full"
+ZOO ?= $(BUILD)/zoo
+bench-runtime: $(O)/tests/bench/bench_runtime
+	$< $(RUNTIME) $(ZOO)
 
 bench:
 	$(MAKE) bench-gemm

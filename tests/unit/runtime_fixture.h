@@ -181,11 +181,12 @@ static void fx_out(struct vt_infer *q, const struct vt_engine *eng, int inst)
 static void fx_done(struct vt_infer *q, enum vt_outcome how)
 {
 	struct fx_request *r = (struct fx_request *)q;
+	struct fx_load *load = r->load;
 
 	r->how = how;
-	atomic_fetch_add(&r->answers, 1);
-	atomic_fetch_add(&r->load->how[how], 1);
-	atomic_fetch_add(&r->load->answered, 1);
+	atomic_fetch_add(&load->how[how], 1);
+	atomic_fetch_add(&r->answers, 1); /* the request may be used again from here on */
+	atomic_fetch_add(&load->answered, 1);
 }
 
 static void fx_submit(struct vt_runtime *rt, struct fx_request *r, const struct fx_model *f,

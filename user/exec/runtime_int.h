@@ -27,15 +27,16 @@
 #define RT_SLOT(id) ((id) % VT_RUNTIME_MODELS)
 #define RT_NO_INST  (-1)
 
-/* Counters of one writer: a plain load and a plain store. */
+/*
+ * Counters. Of one writer: a plain load and a plain store; of many: an atomic addition. Stores
+ * release and loads acquire, so that a reader who finds rt->seq unchanged has read one moment; on
+ * x86 both are free.
+ */
+#define RT_GET(x)    atomic_load_explicit(&(x), memory_order_acquire)
+#define RT_SET(x, v) atomic_store_explicit(&(x), (v), memory_order_release)
 #define RT_ADD(counter, n)                                                                         \
-	atomic_store_explicit(&(counter),                                                          \
-			      atomic_load_explicit(&(counter), memory_order_relaxed) + (n),        \
-			      memory_order_relaxed)
-/* Counters of many. */
+	RT_SET(counter, atomic_load_explicit(&(counter), memory_order_relaxed) + (n))
 #define RT_ADD_SHARED(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
-#define RT_GET(x)		  atomic_load_explicit(&(x), memory_order_relaxed)
-#define RT_SET(x, v)		  atomic_store_explicit(&(x), (v), memory_order_relaxed)
 
 enum rt_state { RT_FREE, RT_SERVING, RT_LEAVING };
 

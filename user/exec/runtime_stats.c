@@ -86,11 +86,10 @@ static void publish_reason(struct vt_runtime *rt, const struct vt_reason *r)
 
 	memcpy(word, r, sizeof(word));
 	RT_SET(to->seq, 0);
-	atomic_thread_fence(memory_order_release);
 	for (size_t i = 0; i < sizeof(word) / sizeof(word[0]); i++)
 		RT_SET(to->word[i], word[i]);
-	atomic_store_explicit(&to->seq, n, memory_order_release);
-	atomic_store_explicit(&rt->reasons, n, memory_order_release);
+	RT_SET(to->seq, n);
+	RT_SET(rt->reasons, n);
 }
 
 void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
@@ -156,7 +155,6 @@ static void read_model(const struct rt_model *m, struct vt_runtime_model *s)
 {
 	for (unsigned int i = 0; i < VT_OUTCOMES; i++)
 		s->ended[i] = RT_GET(m->ended[i]);
-	atomic_thread_fence(memory_order_acquire);
 	s->requests = RT_GET(m->requests);
 	s->in_time = RT_GET(m->in_time);
 	s->late = RT_GET(m->late);
@@ -200,12 +198,11 @@ static void read_models(struct vt_runtime *rt, struct vt_runtime_stats *s)
 void vt_runtime_stats(struct vt_runtime *rt, struct vt_runtime_stats *ret)
 {
 	for (unsigned int i = 0; i < TRIES; i++) {
-		uint32_t seq = atomic_load_explicit(&rt->seq, memory_order_acquire);
+		uint32_t seq = RT_GET(rt->seq);
 
 		read_loop(rt, ret);
 		read_cores(rt, ret);
 		read_models(rt, ret);
-		atomic_thread_fence(memory_order_acquire);
 		if (!(seq & 1) && RT_GET(rt->seq) == seq)
 			break;
 	}
@@ -219,7 +216,7 @@ void vt_runtime_stats(struct vt_runtime *rt, struct vt_runtime_stats *ret)
 size_t vt_runtime_reasons(struct vt_runtime *rt, uint64_t after, struct vt_reason *ret, size_t len,
 			  uint64_t *last)
 {
-	uint64_t end = atomic_load_explicit(&rt->reasons, memory_order_acquire);
+	uint64_t end = RT_GET(rt->reasons);
 	uint64_t oldest = end > VT_RUNTIME_REASONS ? end - VT_RUNTIME_REASONS : 0;
 	size_t n = 0;
 
@@ -228,11 +225,10 @@ size_t vt_runtime_reasons(struct vt_runtime *rt, uint64_t after, struct vt_reaso
 		struct rt_reason *from = &rt->reason[i % VT_RUNTIME_REASONS];
 		uint64_t word[sizeof(*ret) / 8];
 
-		if (atomic_load_explicit(&from->seq, memory_order_acquire) != i)
+		if (RT_GET(from->seq) != i)
 			continue; /* overtaken by newer ones meanwhile */
 		for (size_t w = 0; w < sizeof(word) / sizeof(word[0]); w++)
 			word[w] = RT_GET(from->word[w]);
-		atomic_thread_fence(memory_order_acquire);
 		if (RT_GET(from->seq) != i)
 			continue;
 		memcpy(&ret[n++], word, sizeof(word));

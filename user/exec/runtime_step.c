@@ -25,7 +25,6 @@ static bool try_lock(struct vt_runtime *rt)
 	if (atomic_load(&rt->lock) || atomic_exchange(&rt->lock, 1))
 		return false;
 	RT_ADD(rt->seq, 1);
-	atomic_thread_fence(memory_order_seq_cst);
 	return true;
 }
 
@@ -63,7 +62,7 @@ void rt_unlock(struct vt_runtime *rt)
 	memcpy(refused, rt->refused, sizeof(refused));
 	memset(rt->refused, 0, sizeof(rt->refused));
 	rt->wake = (struct vt_cpuset){{0}};
-	atomic_store_explicit(&rt->seq, RT_GET(rt->seq) + 1, memory_order_release);
+	RT_ADD(rt->seq, 1);
 	atomic_store(&rt->lock, 0);
 	vt_pool_wake(rt->pool, &wake);
 	for (unsigned int how = 0; how < VT_OUTCOMES; how++)

@@ -17,6 +17,12 @@ static const double prior[N] = {0.0, 0.0, 0.1, 0.1, 0.1};
 #define PRIOR_VARIANCE 0.1
 /* Noise of one measured slowdown at full weight, variance. */
 #define NOISE 0.02
+/* Drift follows what is felt over about this long, whether blocks are short or long... */
+#define DRIFT_NS 40000000.0
+/* ...and is worth half when nothing has been felt for so long. */
+#define DRIFT_KEPT_NS 1000000000.0
+/* Timing noise of a block, as a share of its time: one that reacts less than this says little. */
+#define TIMING 0.03
 
 void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_ns)
 {
@@ -98,7 +104,7 @@ static void features(const struct vt_pressure *p, uint32_t d, double x[N])
 {
 	double still = p->domain[d].still;
 
-	x[0] = 1;
+	x[0] = p->domain[d].counted; /* elsewhere drift is what is always there */
 	x[1] = p->domain[d].ref * p->ref_scale * still;
 	x[2] = p->domain[d].miss * p->miss_scale * still;
 	x[3] = p->miss_all * p->miss_all_scale * still;
@@ -139,6 +145,36 @@ static void correct(struct vt_pressure *p, const double x[N], double err, double
 			}
 }
 
+static double age_of(uint64_t then_ns, uint64_t now_ns)
+{
+	return now_ns > then_ns ? (double)(now_ns - then_ns) : 0;
+}
+
+static double drift(const struct vt_pressure *p, uint32_t domain, uint64_t now_ns)
+{
+	double age = age_of(p->domain[domain].drift_ns, now_ns);
+
+	if (p->domain[domain].counted || !p->domain[domain].drift_ns)
+		return 0;
+	return p->domain[domain].drift * (DRIFT_KEPT_NS / (DRIFT_KEPT_NS + age));
+}
+
+/*
+ * Many short blocks weigh together what one long block weighs: by the time since the last one. The
+ * first after a pause starts anew, but for its noise.
+ */
+static void follow(struct vt_pressure *p, uint32_t domain, double err, double weight,
+		   uint64_t now_ns)
+{
+	double age = age_of(p->domain[domain].drift_ns, now_ns);
+	double sure = weight * weight / (weight * weight + TIMING * TIMING);
+
+	if (p->domain[domain].counted)
+		return;
+	p->domain[domain].drift = drift(p, domain, now_ns) + err * sure * (age / (age + DRIFT_NS));
+	p->domain[domain].drift_ns = now_ns;
+}
+
 void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
 		       uint32_t weight_ppm, uint64_t now_ns)
 {
@@ -147,8 +183,9 @@ void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm
 	if (domain >= p->n_domains || !weight_ppm)
 		return;
 	features(p, domain, x);
-	err = clamp01((double)felt_ppm / VT_PPM) - dot(p->w, x);
+	err = clamp01((double)felt_ppm / VT_PPM) - dot(p->w, x) - drift(p, domain, now_ns);
 	correct(p, x, err, weight);
+	follow(p, domain, err, weight, now_ns);
 	p->error += ((err < 0 ? -err : err) - p->error) * (0.1 * weight);
 	p->checked_ns = now_ns;
 	if (p->learned < UINT32_MAX)
@@ -164,13 +201,13 @@ struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_
 	if (domain >= p->n_domains)
 		return e;
 	features(p, domain, x);
-	e.ppm = (uint32_t)(clamp01(dot(p->w, x)) * VT_PPM);
+	e.ppm = (uint32_t)(clamp01(dot(p->w, x) + drift(p, domain, now_ns)) * VT_PPM);
 	if (p->domain[domain].counted)
 		e.sources |= VT_PRESSURE_COUNTERS;
 	if (!p->learned)
 		return e;
 	e.sources |= VT_PRESSURE_SLOWDOWN;
-	age = now_ns > p->checked_ns ? (double)(now_ns - p->checked_ns) : 0;
+	age = age_of(p->checked_ns, now_ns);
 	trust = (double)p->fresh_ns / ((double)p->fresh_ns + age);
 	e.confidence_ppm = (uint32_t)(clamp01(1 - p->error) * trust * VT_PPM);
 	return e;

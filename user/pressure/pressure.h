@@ -6,10 +6,14 @@
  *     pressure = w . (1, LLC accesses, LLC misses, misses of the whole machine, busy cores)
  *
  * Rates are per nanosecond, scaled by the highest seen, so the weights are unit-free. Without
- * hardware counters only the constant and the busy cores remain. What finished blocks really felt,
+ * hardware counters only the busy cores remain. What finished blocks really felt,
  * their time inverted through their profile, corrects the weights by recursive least squares with
  * forgetting. One writer, one thread; floating point without libm, so every compiler gives the
  * same.
+ *
+ * What cannot be counted cannot be predicted either: somebody outside the runtime starts and stops.
+ * So a domain without counters also has a *drift*, what blocks have felt of late beyond the proxy. It
+ * follows within a tenth of a second and is forgotten within seconds when nothing runs.
  */
 #ifndef VT_PRESSURE_PRESSURE_H
 #define VT_PRESSURE_PRESSURE_H
@@ -59,6 +63,8 @@ struct vt_pressure {
 		double busy, busy_mean; /* now, and over the windows that the rates are of */
 		double still;		/* part of that which is there now, 0 .. 1 */
 		uint32_t counted;
+		double drift;	   /* felt beyond the proxy; as of drift_ns */
+		uint64_t drift_ns; /* 0: nothing felt yet */
 	} domain[VT_PRESSURE_DOMAINS];
 };
 
