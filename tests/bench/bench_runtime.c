@@ -5,12 +5,12 @@
  *	bench_runtime ZOO_DIR [-m MODELS] [-p POLICIES] [-l LOADS] [-q QOS] [-s SECONDS] [-r ROUNDS]
  *		      [-P PROFILE] [-M]
  *
- *	own	one model, back to back: the same runs straight on the workers and as requests, in turns.
+ *	own	one model at a time, whole, on all cores: the same runs straight on the workers and as requests, in turns.
  *		The difference is what the runtime itself costs per request and per block.
  *	open	Poisson arrivals at shares of the queueing limit (one server, earliest deadline first,
  *		hopeless requests dropped), policies in turns. QoS: times the model's own time.
  *
- * -M: with the monitor on in every second round (root), to see what it costs.
+ * -M: with the monitor on (root), to see what it costs.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -29,7 +29,6 @@
 #define OWN_RUNS  30u
 #define TARGET	  0.95
 #define MAX_SHOTS 100000u
-#define MONITORED 2u
 
 struct opts {
 	const char *zoo, *profile;
@@ -223,6 +222,7 @@ static void own(struct bench *b, unsigned int i)
 	unsigned int rounds = b->o.rounds < 64 ? b->o.rounds : 64;
 
 	s.n = n;
+	vt_runtime_policy(b->rt, vt_policy_find("fcfs"), true); /* whole models on all cores */
 	for (unsigned int r = 0; r < rounds; r++) {
 		struct back_to_back x;
 		uint64_t ns;

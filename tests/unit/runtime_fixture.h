@@ -29,7 +29,6 @@ static char fx_dir[] = "/tmp/veltair-test-runtime-XXXXXX";
 /** A model as the tests know it. */
 struct fx_model {
 	uint32_t id;
-	uint64_t alone_ns; /* on all cores */
 	size_t out_bytes;
 	char *want[SEEDS];
 	int n_steps;

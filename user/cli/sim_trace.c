@@ -133,6 +133,38 @@ static int set_up(struct player *p, const void *data, size_t len, const char *pa
 	return p->loop ? 0 : vt_fail(e, -EBADMSG, "%s: damaged head", path);
 }
 
+/* One trace of the file; *@len_used: where it ends. */
+static int play(const char *path, const char *data, size_t len, size_t *len_used,
+		struct vt_trace_replay *sum, char *policy, struct vt_err *e)
+{
+	struct player *p = calloc(1, sizeof(*p));
+	struct vt_trace_replay *r = calloc(1, sizeof(*r));
+	int rc = p && r ? 0 : vt_fail(e, -ENOMEM, "out of memory");
+
+	if (!rc)
+		rc = set_up(p, data, len, path, e);
+	if (!rc) {
+		r->trace = &p->trace;
+		while (!(rc = vt_loop_step(p->loop, &vt_trace_plant, r)))
+			;
+		if (rc != -ENODATA)
+			vt_fail(e, -EBADMSG, "%s: step %llu: %s", path,
+				(unsigned long long)(sum->steps + p->trace.steps),
+				p->trace.what ? p->trace.what : "damaged");
+		sum->steps += r->steps;
+		sum->differ += r->differ;
+		memcpy(policy, p->trace.head.policy, sizeof(p->trace.head.policy));
+		*len_used = (size_t)(p->trace.at - data);
+	}
+	if (p) {
+		free(p->models);
+		free(p->loop_mem);
+	}
+	free(p);
+	free(r);
+	return e->code;
+}
+
 static int report(const char *path, const char *policy, const struct vt_trace_replay *r, bool json)
 {
 	if (!json) {
@@ -152,33 +184,22 @@ static int report(const char *path, const char *policy, const struct vt_trace_re
 
 int sim_replay(const char *path, bool json, struct vt_err *e)
 {
-	struct player *p = calloc(1, sizeof(*p));
-	struct vt_trace_replay *r = calloc(1, sizeof(*r));
+	struct vt_trace_replay *sum = calloc(1, sizeof(*sum));
+	char policy[sizeof(((struct vt_trace_head *)0)->policy)] = "";
 	void *data = NULL;
-	size_t len;
-	int rc = p && r ? 0 : vt_fail(e, -ENOMEM, "out of memory");
+	size_t len = 0, at = 0, used = 0;
+	int rc = sum ? 0 : vt_fail(e, -ENOMEM, "out of memory");
 
 	if (!rc)
 		rc = vt_file_read(path, MAX_TRACE, &data, &len, e);
+	do {
+		if (!rc)
+			rc = play(path, (char *)data + at, len - at, &used, sum, policy, e);
+		at += used;
+	} while (!rc && at < len);
 	if (!rc)
-		rc = set_up(p, data, len, path, e);
-	if (!rc) {
-		r->trace = &p->trace;
-		while (!(rc = vt_loop_step(p->loop, &vt_trace_plant, r)))
-			;
-		if (rc == -ENODATA)
-			rc = report(path, p->trace.head.policy, r, json);
-		else
-			vt_fail(e, -EBADMSG, "%s: step %llu: %s", path,
-				(unsigned long long)p->trace.steps,
-				p->trace.what ? p->trace.what : "damaged");
-	}
-	if (p) {
-		free(p->models);
-		free(p->loop_mem);
-	}
-	free(p);
-	free(r);
+		rc = report(path, policy, sum, json);
+	free(sum);
 	free(data);
-	return e->code ? e->code : rc;
+	return rc;
 }

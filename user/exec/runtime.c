@@ -189,7 +189,7 @@ static int meet_monitor(struct vt_runtime *rt, struct vt_err *e)
 	int err = 0;
 
 	rt->worker = calloc(rt->topo.n_cores, sizeof(*rt->worker));
-	if (!t || !rt->worker)
+	if (!t || !rt->worker || rt_count_open(rt))
 		err = vt_fail(e, -ENOMEM, "no memory for the workers");
 	if (!err)
 		err = vt_pool_each(rt->pool, note_tid, t);
@@ -245,6 +245,8 @@ static void defaults(struct vt_runtime *rt, const struct vt_runtime_opts *o)
 	rt->start_ns = vt_now_mono_ns();
 	pthread_mutex_init(&rt->ctl, NULL);
 	pthread_mutex_init(&rt->names, NULL);
+	pthread_mutex_init(&rt->monitoring, NULL);
+	rt->stretch = 1000;
 	for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++)
 		rt->model[i].id = i;
 }
@@ -301,6 +303,7 @@ void vt_runtime_close(struct vt_runtime *rt)
 	for (uint32_t c = 0; rt->worker && c < rt->topo.n_cores; c++)
 		if (rt->worker[c])
 			vt_monitor_worker_del(rt->o.monitor, rt->worker[c]);
+	rt_count_close(rt);
 	free(rt->worker);
 	free(rt->waiting);
 	free(rt->wait);
@@ -312,5 +315,6 @@ void vt_runtime_close(struct vt_runtime *rt)
 	free(rt->record);
 	pthread_mutex_destroy(&rt->ctl);
 	pthread_mutex_destroy(&rt->names);
+	pthread_mutex_destroy(&rt->monitoring);
 	free(rt);
 }

@@ -117,10 +117,16 @@ struct vt_runtime_opts {
 	struct vt_cpuset cores;		/* empty: all this process may use */
 	const struct vt_policy *policy; /* NULL: veltair-full */
 	bool no_shed;			/* serve late rather than refuse */
-	uint32_t max_requests;		/* waiting and running, all models; 0: 1024 */
-	struct vt_monitor *monitor;	/* open, stays the caller's; NULL: no counters */
-	uint64_t window_ns;		/* counters are closed this often at most; 0: 10 ms */
-	int record_fd;			/* a trace of every step is written here; -1: none */
+	/*
+	 * Refuse on arrival what could not be in time behind what waits and runs, or would make
+	 * that late, whatever the policy: the answer comes at once, not when hope is lost. A server
+	 * wants it; a comparison of policies does not. Without effect if no_shed.
+	 */
+	bool admit;
+	uint32_t max_requests;	    /* waiting and running, all models; 0: 1024 */
+	struct vt_monitor *monitor; /* open, stays the caller's; NULL: no counters */
+	uint64_t window_ns;	    /* counters are closed this often at most; 0: 10 ms */
+	int record_fd;		    /* a trace of every step is written here; -1: none */
 	void (*block)(void *arg, const struct vt_block_event *b);
 	/* Both short, from any worker; core holds up the loop. NULL costs nothing. */
 	void (*core)(void *arg, const struct vt_core_span *s);
@@ -222,6 +228,13 @@ void vt_runtime_stats(struct vt_runtime *rt, struct vt_runtime_stats *ret);
  * returns how many were written, *@last the number of the last */
 size_t vt_runtime_reasons(struct vt_runtime *rt, uint64_t after, struct vt_reason *ret, size_t len,
 			  uint64_t *last);
+
+/**
+ * vt_runtime_monitor - call @fn, on the calling thread, while the runtime leaves the monitor alone
+ * The way for anybody else to read or tend the monitor that was given to vt_runtime_open().
+ */
+void vt_runtime_monitor(struct vt_runtime *rt, void (*fn)(void *arg, struct vt_monitor *m),
+			void *arg);
 
 /** vt_runtime_engine - for metadata (inputs, outputs); NULL if unloaded. Valid until vt_runtime_del */
 const struct vt_engine *vt_runtime_engine(const struct vt_runtime *rt, uint32_t id);

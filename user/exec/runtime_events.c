@@ -78,7 +78,12 @@ static void take_arrival(struct vt_runtime *rt, struct vt_infer *q)
 		.home_domain = VT_NO_DOMAIN,
 	};
 
-	insert(rt, &r, &(struct rt_wait){.q = q, .m = m, .inst = RT_NO_INST});
+	if (rt_admit(rt, m, q)) {
+		insert(rt, &r, &(struct rt_wait){.q = q, .m = m, .inst = RT_NO_INST});
+		return;
+	}
+	atomic_fetch_sub(&m->queued, 1);
+	rt_refuse(rt, q, VT_REFUSED);
 }
 
 static void take_arrivals(struct vt_runtime *rt)
@@ -164,6 +169,8 @@ static void take_ended(struct vt_runtime *rt, struct rt_block *b)
 	struct rt_model *m = b->m;
 
 	note_done(rt, b, &v);
+	if (!RT_GET(b->resized) && !b->outdated && b->ran_to == b->end)
+		rt_stretch(rt, b->end_ns - v.start_ns, v.end_ns - v.start_ns);
 	free_cores(rt, b, &v);
 	for (uint32_t i = 0; i < (uint32_t)(b->ran_to - b->begin); i++)
 		RT_ADD(m->layer_runs[b->version[i]], 1);

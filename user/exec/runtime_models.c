@@ -15,6 +15,8 @@
 
 #define MAX_QUEUE 64u
 #define POLL_NS	  200000u
+/* Live blocks take milliseconds: a pressure checked a fifth of a second ago is half trusted. */
+#define FRESH_NS 200000000u
 
 /** A model as the next loop will see it. */
 struct plan {
@@ -108,6 +110,7 @@ static int make_loop(struct vt_runtime *rt, struct next *x, const struct vt_poli
 			       .shed = !no_shed},
 		.n_domains = rt->topo.n_domains,
 		.max_layers = x->max_layers,
+		.fresh_ns = FRESH_NS,
 	};
 	if (!x->n)
 		return 0;

@@ -90,6 +90,7 @@ static int sample(void *self, struct vt_sample *ret)
 			 .requests = rt->waiting,
 			 .blocks = rt->blocks,
 			 .domains = rt->topo.domain},
+		.counts = rt_count(rt),
 		.done = rt->done,
 		.done_versions = rt->done_versions,
 		.n_done = rt->n_done,

@@ -9,6 +9,9 @@
  *     step   = struct vt_trace_step_head, requests, blocks, domains, counts, done, done_versions,
  *              actions, versions, u64 checksum of all of it
  *
+ * When models or policy change in a live run, its loop begins anew: another trace follows in the same
+ * file.
+ *
  * A recorded live run replays to the same bytes: pressure and policy are pure, so the samples
  * determine the decisions. vt_trace_plant hands the samples to a loop and compares its decisions.
  */
@@ -102,7 +105,7 @@ int vt_trace_models(struct vt_trace *t, uint32_t needs, void *mem, size_t len);
 
 /**
  * vt_trace_next - the next step, in place; valid until the next call
- * Returns 1; 0 at the end; -EINVAL if the step is cut short or damaged.
+ * Returns 1; 0 at the end, or where another trace begins (t->at < t->end: open that one there); -EINVAL if the step is cut short or damaged.
  */
 int vt_trace_next(struct vt_trace *t, struct vt_trace_step *ret);
 

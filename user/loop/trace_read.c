@@ -199,7 +199,8 @@ int vt_trace_next(struct vt_trace *t, struct vt_trace_step *ret)
 	size_t left = (size_t)(t->end - t->at);
 	uint64_t sum;
 
-	if (!left)
+	if (!left || (left >= sizeof(vt_trace_magic) &&
+		      !memcmp(t->at, vt_trace_magic, sizeof(vt_trace_magic))))
 		return 0;
 	if (left < sizeof(h))
 		return bad(t, -EINVAL, "last step is cut short");
