@@ -75,8 +75,12 @@ static int sample(void *self, struct vt_sample *ret)
 {
 	struct vt_runtime *rt = self;
 
-	for (uint32_t i = 0; i < rt->n_blocks; i++)
+	for (uint32_t i = 0; i < rt->n_blocks; i++) {
 		rt->blocks[i].layer_now = (uint16_t)RT_GET(rt->block_of[i]->layer_now);
+		/* Its layers are through, its leader has not told yet: nothing can be done to it. */
+		if (RT_GET(rt->block_of[i]->over))
+			rt->blocks[i].flags |= VT_BLOCK_STOPPING;
+	}
 	rt_mark_startable(rt);
 	*ret = (struct vt_sample){
 		.view = {.now_ns = rt->now_ns,
