@@ -70,7 +70,8 @@ static void check_stats(struct vt_runtime *rt, const struct fx_load *l, uint64_t
 	for (unsigned int k = 0; k < VT_OUTCOMES; k++)
 		assert_int_equal(ended[k], atomic_load(&l->how[k]));
 	assert_int_equal(s->waiting + s->running, 0);
-	assert_true(s->late_actions * 20 <= s->loop.starts + 40); /* a block ends while it grows */
+	/* A block may end while it is being changed; starts and refusals are never too late. */
+	assert_true(s->late_actions <= s->loop.grows + s->loop.shrinks + s->loop.preempts);
 	free(s);
 }
 
