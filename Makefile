@@ -7,6 +7,7 @@
 #   make check-quick    build, rules of the tree, unit and end-to-end tests: no root, nothing installed
 #   make check-vm       the BPF programs under three Debian kernels in guests, with a scripted PMU
 #   make check-monitor  100 runs of each exactness test, 1000 starts and kill -9s: RUNS=100 KILLS=1000
+#   make check-scale    a real HAProxy before three nodes in network namespaces; needs root: SECS=6 RATE=60
 #   make conformance    every case of ONNX's test data, and the seven full models beside ONNX Runtime
 #   make fuzz           libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
 #   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan
@@ -203,6 +204,10 @@ bench-monitor: $(O)/tests/bench/bench_monitor $(O)/veltair
 check-monitor: $(O)/tests/bpf/test_exact $(O)/tests/bpf/test_monitor
 	VT_EXACT_RUNS=$(or $(RUNS),100) $(O)/tests/bpf/test_exact
 	VT_KILL_RUNS=$(or $(KILLS),1000) $(O)/tests/bpf/test_monitor
+.PHONY: check-scale
+# Nodes that are pressed, killed and restarted under load; ten minutes with SECS=60.
+check-scale: $(O)/veltair
+	tests/scale/scale.sh
 .PHONY: bench-gemm
 bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)

@@ -45,7 +45,7 @@ function once(what) {
 BEGIN {
 	listen = "127.0.0.1:8000"
 	stats = "127.0.0.1:8404"
-	body_kib = 1024
+	body_kib = 64
 	conns = 1000
 	balance = "leastconn"
 	check_ms = 500
@@ -185,6 +185,7 @@ function head(    file) {
 	print "global"
 	print "    maxconn " conns
 	print "    log /dev/log local0"
+	print "    no-memory-trimming"
 	print "    # A request can be sent again only while all of it is held: " body_kib " KiB, two such buffers a"
 	print "    # connection at most. Larger ones pass, and are sent once."
 	print "    tune.bufsize " body_kib * 1024

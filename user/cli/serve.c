@@ -22,12 +22,14 @@
 #include "cli/cmds.h"
 #include "cli/serve.h"
 #include "sched/policy.h"
+#include "server/agent.h"
 #include "server/http.h"
 #include "server/loader.h"
 #include "server/observe.h"
 #include "server/oip.h"
 
 #define TICK_MS	   500
+#define AGENT_MS   100		     /* if a balancer is told how this node feels */
 #define IDLE_NS	   (3 * VT_NS_PER_S) /* without a request, before models are profiled */
 #define LOOK_US	   100000u
 #define MAX_ROUTES 64u
@@ -40,6 +42,8 @@ struct serving {
 	int record_fd;
 	struct vt_listener listener[VT_CONFIG_LISTEN];
 	size_t n_listeners;
+	struct vt_listener agent_at; /* fd -1: nobody asked for it */
+	struct vt_agent *agent;
 	struct vt_monitor *monitor, *watched; /* the second handle is for those who look */
 	char absent[256];		      /* why there is none */
 	struct vt_gather *gather;
@@ -83,7 +87,7 @@ static int bind_all(struct serving *s, struct vt_err *e)
 			return err;
 		s->n_listeners++;
 	}
-	return 0;
+	return s->c.agent.host ? vt_listener_open(&s->agent_at, &s->c.agent, 0, e) : 0;
 }
 
 /* Auto: without it where it cannot be had, and said so. */
@@ -258,6 +262,8 @@ static int start(struct serving *s, struct vt_err *e)
 			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
 	if (!err && s->c.user)
 		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+	if (!err && s->agent_at.fd >= 0)
+		err = vt_agent_start(&s->agent, &s->agent_at, e);
 	if (!err)
 		err = open_runtime(s, e);
 	if (!err)
@@ -271,6 +277,8 @@ static int start(struct serving *s, struct vt_err *e)
 
 static void stop(struct serving *s)
 {
+	vt_agent_stop(s->agent);
+	vt_listener_close(&s->agent_at);
 	vt_http_stop(s->http);
 	vt_loader_stop(s->loader);
 	vt_gather_free(s->gather);
@@ -303,6 +311,9 @@ static void wait_a_little(struct serving *s, int ms)
 
 	poll(p, 2, ms);
 	vt_http_tend(s->http, vt_now_mono_ns());
+	if (!s->oip.stopping)
+		vt_agent_tick(s->agent, s->runtime, vt_models_all_ready(s->models),
+			      vt_now_mono_ns());
 }
 
 /* At once, but without leaving a socket's path behind; the monitor's pins go at the next start. */
@@ -323,6 +334,7 @@ static void drain(struct serving *s)
 	vt_log(&s->log, VT_LOG_INFO, "stopping: %u requests to answer", vt_http_busy(s->http));
 	sd_notify(0, "STOPPING=1\nSTATUS=answering what has been taken");
 	s->oip.stopping = true;
+	vt_agent_say(s->agent, VT_AGENT_DRAIN, 0);
 	vt_http_quiesce(s->http);
 	while (vt_http_busy(s->http) && vt_now_mono_ns() < until) {
 		int sig = next_signal(s);
@@ -438,7 +450,7 @@ static void serve(struct serving *s)
 			fed_ns = now;
 			sd_notify(0, "WATCHDOG=1");
 		}
-		wait_a_little(s, TICK_MS);
+		wait_a_little(s, s->agent ? AGENT_MS : TICK_MS);
 	}
 	drain(s);
 }
@@ -452,7 +464,7 @@ int vt_cmd_serve(int argc, char **argv)
 	if (!s)
 		return VT_EXIT_FAILED;
 	vt_serve_parse(&s->args, argc, argv);
-	s->signals = s->record_fd = -1;
+	s->signals = s->record_fd = s->agent_at.fd = -1;
 	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
 	err = vt_serve_config(&s->args, &s->c, &e);
 	if (!err && !s->args.check)

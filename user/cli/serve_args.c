@@ -23,6 +23,7 @@ enum {
 	OPT_PIN,
 	OPT_USER,
 	OPT_BODY,
+	OPT_AGENT,
 };
 
 static const struct argp_option options[] = {
@@ -41,6 +42,8 @@ static const struct argp_option options[] = {
 	{"monitor", OPT_MONITOR, "WHEN", 0,
 	 "count per tenant by eBPF: on, off, or auto: where it can be had [auto]", 0},
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the monitor's maps under DIR", 0},
+	{"agent", OPT_AGENT, "HOST:PORT", 0,
+	 "tell HAProxy there, by its agent-check, how much more this node can take", 0},
 	{"user", OPT_USER, "NAME", 0, "become this user after the start", 0},
 	{"max-body", OPT_BODY, "BYTES", 0, "largest request [64 MiB]", 0},
 	{"verbose", 'v', NULL, 0, "say more on stderr", 0},
@@ -231,6 +234,13 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 	case OPT_USER:
 		set(&c->user, arg);
 		return 0;
+	case OPT_AGENT: {
+		struct vt_err e = {0};
+
+		vt_config_set_agent(c, arg, 0, &e);
+		say(st, &e);
+		return 0;
+	}
 	case OPT_BODY:
 		c->max_body_bytes = number(st, "max-body", arg, 1024, 1ull << 34);
 		return 0;

@@ -44,6 +44,7 @@ void vt_config_fini(struct vt_config *c)
 		free(c->listen[i].host);
 		free(c->listen[i].path);
 	}
+	free(c->agent.host);
 	for (uint32_t i = 0; i < c->n_models; i++)
 		vt_config_model_fini(&c->model[i]);
 	free(c->model);
@@ -101,6 +102,22 @@ int vt_config_add_listen(struct vt_config *c, const char *text, unsigned int lin
 	if (!err)
 		c->listen[c->n_listen++] = l;
 	return err;
+}
+
+int vt_config_set_agent(struct vt_config *c, const char *text, unsigned int line, struct vt_err *e)
+{
+	struct vt_config_listen l = {.line = line};
+	int err;
+
+	if (!strncmp(text, "unix:", 5))
+		return vt_fail(e, -EINVAL, "agent '%.80s': HAProxy asks over TCP, at HOST:PORT",
+			       text);
+	err = add_tcp(&l, text, e);
+	if (err)
+		return err;
+	free(c->agent.host);
+	c->agent = l;
+	return 0;
 }
 
 /* ---- models ------------------------------------------------------------------------------------ */

@@ -48,6 +48,7 @@ enum vt_config_monitor { VT_MONITOR_AUTO, VT_MONITOR_ON, VT_MONITOR_OFF };
 struct vt_config {
 	struct vt_config_listen listen[VT_CONFIG_LISTEN];
 	uint32_t n_listen;
+	struct vt_config_listen agent; /* HAProxy's agent-check; host NULL: none */
 	uint32_t socket_mode;	       /* permissions of Unix sockets */
 	struct vt_config_model *model; /* [n_models], room for VT_CONFIG_MODELS */
 	uint32_t n_models;
@@ -83,6 +84,8 @@ int vt_config_parse(struct vt_config *c, const void *text, size_t len, const cha
 /* What the flags need; errors name @text only. */
 int vt_config_add_listen(struct vt_config *c, const char *text, unsigned int line,
 			 struct vt_err *e);
+/** vt_config_set_agent - HOST:PORT of the agent, in place of the one before */
+int vt_config_set_agent(struct vt_config *c, const char *text, unsigned int line, struct vt_err *e);
 /** vt_config_new_model - a fresh one at the end, NULL if there are too many */
 struct vt_config_model *vt_config_new_model(struct vt_config *c);
 /** vt_config_spec - FILE[=NAME[:VERSION]] into @m */

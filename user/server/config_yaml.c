@@ -388,6 +388,13 @@ static int set_listen(struct file *f, const struct key *k, yaml_node_t *v, void 
 	return 0;
 }
 
+static int set_agent(struct file *f, const struct key *k, yaml_node_t *n, void *field)
+{
+	const char *text = scalar(f, k, n);
+
+	return text ? said(f, n, vt_config_set_agent(f->c, text, line_of(n), f->e)) : f->e->code;
+}
+
 #define FIELD(member) offsetof(struct vt_config, member)
 static const struct key limit_keys[] = {
 	{"max_body", set_size, FIELD(max_body_bytes), 1024, 1ull << 34, NULL},
@@ -410,6 +417,7 @@ static const char *const admission_words[] = {"refuse", "late", NULL};
 
 static const struct key top_keys[] = {
 	{"listen", set_listen, 0, 0, 0, NULL},
+	{"agent", set_agent, 0, 0, 0, NULL},
 	{"socket_mode", set_mode, FIELD(socket_mode), 0, 0, NULL},
 	{"models", set_models, 0, 0, 0, NULL},
 	{"cores", set_cores, FIELD(cores), 0, 0, NULL},

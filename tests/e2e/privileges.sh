@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Each capability and mount that share/kubernetes grants: what is lost without it, on this machine, by dropping
+# it. With both capabilities and the mount, `--monitor on` starts; without any one of them it says what it lacks.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+dir=$(mktemp -d)
+pins=/sys/fs/bpf/vt-priv-$$
+pid=
+count=0 failed=0
+trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir" "$pins"' EXIT
+
+none() {
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+ok() {
+	local status=$?
+	count=$((count + 1))
+	[ $status = 0 ] && echo "ok $count - $1" && return
+	failed=$((failed + 1))
+	echo "not ok $count - $1"
+	tail -n 5 "$dir/err" | sed 's/^/# /'
+}
+
+[ "$(id -u)" = 0 ] || none "capabilities are dropped from root's"
+if ! command -v setpriv >/dev/null || ! command -v unshare >/dev/null; then none "setpriv and unshare are needed"; fi
+mountpoint -q /sys/fs/bpf || none "/sys/fs/bpf is not mounted here"
+"$veltair" zoo --tiny --out "$dir" mobilenet-v2 >/dev/null 2>&1 || none "cannot write a model"
+chmod 755 "$dir"
+chmod 644 "$dir"/*
+
+# serves HOW COMMAND...: becomes ready, then ends at SIGTERM; its stderr is in err
+serves() {
+	local how=$1
+	shift
+	: >"$dir/err"
+	"$@" "$veltair" serve --monitor "$how" --pin-dir "$pins" --listen 127.0.0.1:0 "$dir/mobilenet-v2-tiny.onnx" 2>"$dir/err" &
+	pid=$!
+	for _ in $(seq 400); do
+		grep -q 'ready: ' "$dir/err" && break
+		kill -0 $pid 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -TERM $pid 2>/dev/null
+	wait $pid
+	local status=$?
+	pid=
+	[ $status = 0 ] && grep -q 'ready: ' "$dir/err"
+}
+
+# lacks TEXT COMMAND...: `--monitor on` is refused in a line that holds TEXT, and auto serves and says so
+lacks() {
+	local text=$1
+	shift
+	! serves on "$@" && grep -qiE -- "$text" "$dir/err" &&
+		serves auto "$@" && grep -q 'no monitor' "$dir/err" && grep -qiE -- "$text" "$dir/err"
+}
+
+both="setpriv --bounding-set=-all,+bpf,+perfmon --inh-caps=-all"
+# shellcheck disable=SC2086 # words
+serves on $both || none "no monitor on this machine, even with both: $(tail -n 1 "$dir/err")"
+ok "root with CAP_BPF and CAP_PERFMON alone: the monitor counts"
+lacks 'CAP_BPF|CAP_SYS_ADMIN|permitted|permission' setpriv --bounding-set=-all,+perfmon --inh-caps=-all
+ok "without CAP_BPF: no monitor, said; serves"
+lacks 'CAP_PERFMON|CAP_SYS_ADMIN|permitted|permission' setpriv --bounding-set=-all,+bpf --inh-caps=-all
+ok "without CAP_PERFMON: no monitor, said; serves"
+# shellcheck disable=SC2086,SC2016 # words; of the inner shell
+lacks 'bpf' unshare -m sh -c 'umount /sys/fs/bpf; exec "$@"' sh $both
+ok "without the mount /sys/fs/bpf: no monitor, said; serves"
+serves auto setpriv --reuid=10001 --regid=10001 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs &&
+	grep -q 'no monitor' "$dir/err"
+ok "uid 10001 with nothing at all: serves without the monitor, and says so"
+# shellcheck disable=SC2016 # of the inner shell
+serves off unshare -m sh -c 'mount -o remount,bind,ro / && exec "$@"' sh setpriv --reuid=10001 --regid=10001 \
+	--clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs
+ok "a read-only root: serves"
+echo "1..$count"
+[ $failed = 0 ]
