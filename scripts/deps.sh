@@ -11,6 +11,8 @@ for p in $packages; do
 done
 # A Node.js that is already there, from wherever, serves as well as Debian's.
 command -v node >/dev/null && command -v npm >/dev/null || missing="$missing nodejs npm"
+# Likewise kubectl, for kustomize.
+command -v kubectl >/dev/null || missing="$missing kubernetes-client"
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" != 0 ]; then

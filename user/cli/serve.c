@@ -21,6 +21,7 @@
 #include "cli/cli.h"
 #include "cli/cmds.h"
 #include "cli/serve.h"
+#include "cli/serve_trace.h"
 #include "sched/policy.h"
 #include "server/agent.h"
 #include "server/http.h"
@@ -47,6 +48,7 @@ struct serving {
 	struct vt_monitor *monitor, *watched; /* the second handle is for those who look */
 	char absent[256];		      /* why there is none */
 	struct vt_gather *gather;
+	struct vt_serve_trace *trace;
 	struct vt_runtime *runtime;
 	struct vt_models *models;
 	struct vt_loader *loader;
@@ -136,6 +138,13 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 				       strerror(errno));
 		o.record_fd = s->record_fd;
 	}
+	if (s->c.trace) {
+		int err = vt_serve_trace_open(&s->trace, s->c.trace, s->c.trace_events, e);
+
+		if (err)
+			return err;
+	}
+	vt_serve_trace_runtime(s->trace, &o);
 	return vt_runtime_open(&s->runtime, &o, e);
 }
 
@@ -275,8 +284,10 @@ static int start(struct serving *s, struct vt_err *e)
 
 /* ---- end ---------------------------------------------------------------------------------------- */
 
-static void stop(struct serving *s)
+static int stop(struct serving *s, struct vt_err *e)
 {
+	int err;
+
 	vt_agent_stop(s->agent);
 	vt_listener_close(&s->agent_at);
 	vt_http_stop(s->http);
@@ -284,7 +295,9 @@ static void stop(struct serving *s)
 	vt_gather_free(s->gather);
 	vt_admission_fini(&s->oip.admission);
 	vt_models_free(s->models);
+	vt_serve_trace_tick(s->runtime ? s->trace : NULL, s->runtime);
 	vt_runtime_close(s->runtime);
+	err = vt_serve_trace_close(s->trace, e);
 	vt_snapshot_fini(&s->look);
 	vt_monitor_close(s->watched);
 	vt_monitor_close(s->monitor);
@@ -295,6 +308,7 @@ static void stop(struct serving *s)
 	if (s->signals >= 0)
 		close(s->signals);
 	vt_config_fini(&s->c);
+	return err;
 }
 
 /* A signal that waits, 0 if there is none. */
@@ -314,6 +328,7 @@ static void wait_a_little(struct serving *s, int ms)
 	if (!s->oip.stopping)
 		vt_agent_tick(s->agent, s->runtime, vt_models_all_ready(s->models),
 			      vt_now_mono_ns());
+	vt_serve_trace_tick(s->trace, s->runtime);
 }
 
 /* At once, but without leaving a socket's path behind; the monitor's pins go at the next start. */
@@ -474,7 +489,10 @@ int vt_cmd_serve(int argc, char **argv)
 	if (!err && s->args.check)
 		printf("%s: sound; models: %u\n", s->args.file ? s->args.file : "flags",
 		       s->c.n_models);
-	stop(s);
+	if (err)
+		stop(s, NULL);
+	else
+		err = stop(s, &e);
 	free(s);
 	return err ? vt_cmd_fail("serve", &e) : VT_EXIT_OK;
 }

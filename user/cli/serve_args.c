@@ -19,6 +19,7 @@ enum {
 	OPT_DIM,
 	OPT_PROFILES,
 	OPT_RECORD,
+	OPT_TRACE,
 	OPT_MONITOR,
 	OPT_PIN,
 	OPT_USER,
@@ -39,6 +40,8 @@ static const struct argp_option options[] = {
 	{"profiles", OPT_PROFILES, "DB", 0, "take the models' times from this store", 0},
 	{"record", OPT_RECORD, "FILE", 0,
 	 "write a trace of every decision, for `veltair sim --replay`", 0},
+	{"trace", OPT_TRACE, "FILE", 0,
+	 "at the end, write which block and layer ran on which core when, for Perfetto", 0},
 	{"monitor", OPT_MONITOR, "WHEN", 0,
 	 "count per tenant by eBPF: on, off, or auto: where it can be had [auto]", 0},
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the monitor's maps under DIR", 0},
@@ -223,6 +226,9 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 		return 0;
 	case OPT_RECORD:
 		set(&c->record, arg);
+		return 0;
+	case OPT_TRACE:
+		set(&c->trace, arg);
 		return 0;
 	case OPT_MONITOR:
 		one_of(st, "monitor", arg, when, &word);

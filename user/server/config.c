@@ -23,6 +23,7 @@ int vt_config_init(struct vt_config *c)
 		.socket_mode = 0660,
 		.io_threads = 1,
 		.idle_ms = 60000,
+		.trace_events = 500000,
 		.transfer_ms = 30000,
 		.drain_ms = 30000,
 	};
@@ -51,6 +52,7 @@ void vt_config_fini(struct vt_config *c)
 	free(c->policy);
 	free(c->profiles);
 	free(c->record);
+	free(c->trace);
 	free(c->user);
 	free(c->pin_dir);
 	*c = (struct vt_config){0};

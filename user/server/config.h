@@ -57,6 +57,8 @@ struct vt_config {
 	bool late;		/* admission: serve late rather than refuse */
 	char *profiles;		/* the store; NULL: none */
 	char *record;		/* a trace of every step goes here; NULL: no */
+	char *trace;		/* blocks on cores as JSON for Perfetto; NULL: no */
+	uint64_t trace_events;	/* in it at most */
 	char *user;		/* to become after the start; NULL: stay */
 	enum vt_config_monitor monitor;
 	char *pin_dir; /* of the monitor; NULL: its default */

@@ -425,6 +425,8 @@ static const struct key top_keys[] = {
 	{"admission", set_admission, FIELD(late), 0, 0, admission_words},
 	{"profiles", set_text, FIELD(profiles), 0, 0, NULL},
 	{"record", set_text, FIELD(record), 0, 0, NULL},
+	{"trace", set_text, FIELD(trace), 0, 0, NULL},
+	{"trace_events", set_u64, FIELD(trace_events), 1000, 100000000, NULL},
 	{"user", set_text, FIELD(user), 0, 0, NULL},
 	{"monitor", set_word, FIELD(monitor), 0, 0, monitor_words},
 	{"pin_dir", set_text, FIELD(pin_dir), 0, 0, NULL},
