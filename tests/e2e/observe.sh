@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What people look at while `veltair serve` is under load: metrics in a real Prometheus, the page in a real
+# browser, `veltair top` in a terminal, the trace. VT_SCREENSHOTS=DIR keeps the page's pictures.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+PATH=$PATH:/usr/sbin:/sbin
+dir=$(mktemp -d)
+pins=/sys/fs/bpf/vt-observe-$$
+prom_port=$((20000 + ($$ + 7) % 20000))
+server='' load='' prom=''
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+	for p in $load $prom $server; do kill "$p" 2>/dev/null; done
+	tmux -L "vt$$" kill-server 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+count=0 failed=0
+
+ok() { # ok NAME [FILE]: the last command's status decides; FILE says more if it failed
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		[ -z "${2:-}" ] || tail -n 20 "$2" | sed 's/^/# /'
+	fi
+}
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+# ---- a server under load; one name is hostile ----------------------------------------------------
+"$veltair" zoo --out "$dir/zoo" mobilenet-v2-tiny resnet-50-tiny >/dev/null || exit 1
+"$veltair" serve "$dir/zoo/mobilenet-v2-tiny.onnx=mobilenet" "$dir/zoo/resnet-50-tiny.onnx=resnet" --qos-ms 200 \
+	--listen 127.0.0.1:0 --pin-dir "$pins" --trace "$dir/trace.json" >"$dir/out" 2>"$dir/err" &
+server=$!
+port=
+for _ in $(seq 600); do
+	port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/err")
+	[ -z "$port" ] || break
+	sleep 0.05
+done
+[ -n "$port" ]
+ok "the server starts" "$dir/err"
+base=http://127.0.0.1:$port
+
+# A tenant of its own for the monitor, with a name that is markup and steers terminals.
+evil=$'<b>"x\e[31m'
+printf '#!/bin/sh\nwhile :; do sleep 0.05; done\n' >"$dir/$evil" && chmod +x "$dir/$evil"
+"$dir/$evil" &
+load="$load $!"
+node tests/e2e/serve.js load "$port" mobilenet 1000 2 >/dev/null 2>&1 &
+load="$load $!"
+node tests/e2e/serve.js load "$port" resnet 1000 1 >/dev/null 2>&1 &
+load="$load $!"
+
+# ---- metrics ----------------------------------------------------------------------------------------
+if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
+	curl -sf "$base/metrics" | promtool check metrics >"$dir/lint" 2>&1
+	ok "promtool finds no fault in /metrics" "$dir/lint"
+	promtool check rules share/monitoring/veltair.rules.yml >"$dir/lint" 2>&1
+	ok "promtool finds no fault in the rules" "$dir/lint"
+	sed "s#127.0.0.1:8000#127.0.0.1:$port#; s#interval: 5s#interval: 1s#" share/monitoring/prometheus.yml >"$dir/prometheus.yml"
+	cp share/monitoring/veltair.rules.yml "$dir"
+	prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/tsdb" \
+		--web.listen-address="127.0.0.1:$prom_port" --log.level=error >"$dir/prom" 2>&1 &
+	prom=$!
+else
+	skip "promtool finds no fault in /metrics" "no prometheus here"
+fi
+curl -sf -H 'Accept: application/openmetrics-text' "$base/metrics" | tail -n 1 | grep -qx '# EOF'
+ok "OpenMetrics if the scraper asks for it"
+curl -sf "$base/metrics" | grep -q '^veltair_event_absent_info{role="instructions",reason="..*"} 1$' ||
+	curl -sf "$base/metrics" | grep -q '^veltair_tenant_instructions_total'
+ok "instructions are counted, or said not to be, with the reason"
+
+# ---- the page ---------------------------------------------------------------------------------------
+if command -v chromedriver >/dev/null && [ -x /usr/bin/chromium ]; then
+	[ -z "${VT_SCREENSHOTS:-}" ] || sleep 60 # so that there is something to see
+	timeout 200 node tests/e2e/dashboard.js "$base" "${VT_SCREENSHOTS:-}" >"$dir/page" 2>&1
+	ok "the page: $(grep -c '^ok' "$dir/page") of its checks pass" "$dir/page"
+	! grep '^not ok' "$dir/page" | sed 's/^/# /' | grep .
+	ok "none of its checks fails"
+else
+	skip "the page" "no chromium and chromedriver here"
+fi
+
+# ---- top --------------------------------------------------------------------------------------------
+screen() { tmux -L "vt$$" capture-pane -p -t top; }
+until_screen() { # until_screen PATTERN: within a while
+	for _ in $(seq 100); do
+		screen | grep -qE -- "$1" && return 0
+		sleep 0.1
+	done
+	screen >"$dir/screen"
+	return 1
+}
+if command -v tmux >/dev/null; then
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 120 -y 34 "stty -a >$dir/before; '$veltair' top --url $base -i 300; echo status=\$?; stty -a >$dir/after; sleep 100"
+	until_screen 'req/s .* in time'
+	ok "top shows requests and their share in time" "$dir/screen"
+	until_screen '^mobilenet' && until_screen '^resnet'
+	ok "top shows the models" "$dir/screen"
+	tmux -L "vt$$" send-keys -t top '>' && until_screen 'IPCv'
+	ok "'>' sorts tenants by the next column" "$dir/screen"
+	tmux -L "vt$$" send-keys -t top r && until_screen 'IPC\^'
+	ok "'r' turns the order round" "$dir/screen"
+	tmux -L "vt$$" send-keys -t top h && until_screen 'scroll tenants'
+	ok "'h' explains" "$dir/screen"
+	tmux -L "vt$$" send-keys -t top h
+	for s in 80x24 40x12; do
+		tmux -L "vt$$" resize-window -t top -x "${s%x*}" -y "${s#*x}"
+		sleep 1
+		screen >"$dir/screen"
+		[ "$(wc -l <"$dir/screen")" -le "${s#*x}" ] && grep -q '^mobilenet' "$dir/screen" && grep -q '^TENANT' "$dir/screen"
+		ok "fits $s" "$dir/screen"
+	done
+	! screen | grep -q $'\e\\[31m'
+	ok "a hostile name does not steer the terminal"
+	tmux -L "vt$$" send-keys -t top q && until_screen 'status=0' && cmp -s "$dir/before" "$dir/after"
+	ok "'q' ends it with status 0 and the terminal as it was" "$dir/screen"
+	tmux -L "vt$$" kill-server
+	sleep 1
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 100 -y 30 "stty -a >$dir/before; '$veltair' top --url $base & p=\$!; sleep 2; kill \$p; wait \$p; stty -a >$dir/after; echo killed; sleep 100"
+	until_screen 'killed' && cmp -s "$dir/before" "$dir/after"
+	ok "SIGTERM leaves the terminal as it was"
+else
+	skip "top in a terminal" "no tmux here"
+fi
+timeout 20 "$veltair" top --url "$base" --batch -n 2 -i 300 >"$dir/batch" 2>&1 && [ "$(grep -c '^veltair top' "$dir/batch")" = 2 ] && ! grep -q $'\e' "$dir/batch"
+ok "top --batch prints plain text" "$dir/batch"
+timeout 20 "$veltair" top --url http://127.0.0.1:1 --batch >"$dir/batch" 2>&1
+[ $? = 1 ] && [ "$(wc -l <"$dir/batch")" = 1 ]
+ok "top says in one line that nobody answers"
+timeout 20 "$veltair" top --url gopher://x >/dev/null 2>"$dir/batch"
+[ $? = 2 ]
+ok "top refuses a URL of another kind"
+
+# ---- a stuck scraper does not delay serving ---------------------------------------------------------
+exec 5<>"/dev/tcp/127.0.0.1/$port" && printf 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n' >&5 # never read
+curl -sf --max-time 5 "$base/v2/models/mobilenet" >/dev/null
+ok "others are answered while a scraper is stuck"
+exec 5>&-
+
+# ---- every expression of dashboard and rules --------------------------------------------------------
+if [ -n "$prom" ]; then
+	for _ in $(seq 40); do
+		node tests/e2e/prometheus.js "http://127.0.0.1:$prom_port" share/monitoring/veltair.dashboard.json \
+			share/monitoring/veltair.rules.yml >"$dir/exprs" 2>&1 && break
+		sleep 1
+	done
+	grep -q ' 0 without data' "$dir/exprs"
+	ok "every expression of the dashboard and the rules returns data: $(tail -n 1 "$dir/exprs")"
+	grep '^bad' "$dir/exprs" | sed 's/^/# /'
+else
+	skip "every expression returns data" "no prometheus here"
+fi
+
+# ---- the trace --------------------------------------------------------------------------------------
+kill "$server"
+wait "$server"
+ok "the server ends with status 0" "$dir/err"
+server=
+# shellcheck disable=SC2016 # JavaScript has dollars of its own
+node -e '
+const t = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+const spans = t.traceEvents.filter((e) => e.ph === "X" && e.cat === "block"), free = {};
+for (const e of spans) {
+	if (e.ts < (free[e.tid] ?? 0) - 0.0015) throw new Error(`core ${e.tid}: spans overlap at ${e.ts}`);
+	free[e.tid] = e.ts + e.dur;
+}
+for (const e of t.traceEvents) if (!e.name || !["X", "C", "M"].includes(e.ph) || !e.args) throw new Error(JSON.stringify(e));
+if (!spans.some((e) => e.name === "mobilenet") || !t.traceEvents.some((e) => e.name === "pressure")) throw new Error("no spans, or no pressure");
+console.log(`${spans.length} blocks, ${t.traceEvents.length} events`);' "$dir/trace.json" >"$dir/check" 2>&1
+ok "the trace: $(tail -n 1 "$dir/check")" "$dir/check"
+[ ! -e "$pins" ]
+ok "nothing is left pinned"
+echo "1..$count"
+exit $((failed > 0))
