@@ -102,7 +102,7 @@ until_screen() { # until_screen PATTERN: within a while
 	return 1
 }
 if command -v tmux >/dev/null; then
-	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 120 -y 34 "stty -a >$dir/before; '$veltair' top --url $base -i 300; echo status=\$?; stty -a >$dir/after; sleep 100"
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 120 -y 34 "stty -g >$dir/before; '$veltair' top --url $base -i 300; echo status=\$?; stty -g >$dir/after; sleep 100"
 	until_screen 'req/s .* in time'
 	ok "top shows requests and their share in time" "$dir/screen"
 	until_screen '^mobilenet' && until_screen '^resnet'
@@ -127,7 +127,7 @@ if command -v tmux >/dev/null; then
 	ok "'q' ends it with status 0 and the terminal as it was" "$dir/screen"
 	tmux -L "vt$$" kill-server
 	sleep 1
-	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 100 -y 30 "stty -a >$dir/before; '$veltair' top --url $base & p=\$!; sleep 2; kill \$p; wait \$p; stty -a >$dir/after; echo killed; sleep 100"
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 100 -y 30 "stty -g >$dir/before; '$veltair' top --url $base & p=\$!; sleep 2; kill \$p; wait \$p; stty -g >$dir/after; echo killed; sleep 100"
 	until_screen 'killed' && cmp -s "$dir/before" "$dir/after"
 	ok "SIGTERM leaves the terminal as it was"
 else
