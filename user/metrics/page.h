@@ -17,7 +17,8 @@ struct vt_page_file {
 
 /* No script, style or request from elsewhere, whatever a name holds. */
 #define VT_PAGE_CSP                                                                                \
-	"default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src data:; "                 \
+	"default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr "                 \
+	"'unsafe-inline'; img-src data:; "                                                         \
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 /** vt_page_find - the file at @path; 0, or -1 if there is none */
