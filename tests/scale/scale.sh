@@ -188,5 +188,17 @@ wait $loader
 no_errors rolling
 ok "rolling SIGTERM restart of all under load: no failed request"
 
+# ---- d) unequal nodes ------------------------------------------------------------------------------
+
+"$veltair" bubble --level 4 --cores 0 --secs 0 >"$dir/bubble" 2>&1 &
+pids+=($!)
+sleep 3
+for how in "roundrobin" "leastconn" "roundrobin agent" "leastconn agent"; do
+	# shellcheck disable=SC2086 # words
+	balance $how
+	load unequal "$secs" "$model"
+	echo "# unequal nodes, $how: share in QoS $(field unequal share), failed $(field unequal failed) at $rate/s; weights $(weight a) $(weight b) $(weight c)"
+done
+
 echo "1..$count"
 [ $failed = 0 ]
