@@ -47,7 +47,7 @@ BEGIN {
 	stats = "127.0.0.1:8404"
 	body_kib = 64
 	conns = 1000
-	balance = "leastconn"
+	balance = "roundrobin"
 	check_ms = 500
 	agent_ms = 250
 }
