@@ -108,6 +108,7 @@ struct rt_block {
 	_Atomic uint32_t layer_now;    /* under way */
 	_Atomic uint32_t n_cores;      /* now */
 	_Atomic uint64_t core_ns_more; /* core time of grants that have changed; wraps */
+	_Atomic uint32_t granted;      /* odd while n_cores and core_ns_more change together */
 	_Atomic uint32_t resized;
 	/* lock */
 	uint32_t at; /* in blocks[] */

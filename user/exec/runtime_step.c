@@ -227,9 +227,12 @@ static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 	const unsigned int was = vt_coreset_count(&v->cores), is = vt_coreset_count(to);
 	const struct vt_model *m = &rt->models[v->model];
 
+	/* The leader may be adding up right now: pairs with granted_core_ns(). */
+	atomic_fetch_add(&b->granted, 1);
 	RT_ADD(b->core_ns_more,
 	       (uint64_t)((int64_t)was - (int64_t)is) * (rt->now_ns - v->start_ns));
 	RT_SET(b->n_cores, is);
+	atomic_fetch_add(&b->granted, 1);
 	RT_SET(b->resized, 1);
 	v->cores = *to;
 	v->flags |= VT_BLOCK_RESIZED;

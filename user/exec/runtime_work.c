@@ -79,6 +79,19 @@ static void run(struct vt_work *work, struct pthreadpool *gang)
 		q->store(q, b->m->engine, b->inst);
 }
 
+/* Cores may join or leave at this very moment: both numbers of the same grant, or again. */
+static uint64_t granted_core_ns(struct rt_block *b, uint64_t ns)
+{
+	uint32_t before;
+	uint64_t sum;
+
+	do {
+		before = atomic_load(&b->granted);
+		sum = ns * RT_GET(b->n_cores) + RT_GET(b->core_ns_more);
+	} while (before % 2 || atomic_load(&b->granted) != before);
+	return sum;
+}
+
 static void account(struct rt_block *b)
 {
 	const uint64_t ns = b->end_ns - b->start_ns;
@@ -88,7 +101,7 @@ static void account(struct rt_block *b)
 		q->start_ns = b->start_ns;
 	q->end_ns = b->end_ns;
 	q->served_ns += ns;
-	q->core_ns += ns * RT_GET(b->n_cores) + RT_GET(b->core_ns_more);
+	q->core_ns += granted_core_ns(b, ns);
 	q->conflicts += b->conflict;
 }
 
