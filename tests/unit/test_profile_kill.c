@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile_fixture.h"
 
+#include <sqlite3.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -141,10 +142,30 @@ static void test_at_once(void **state)
 	}
 }
 
+/* Killed between making the file and making its tables: a writer goes on, a reader finds no store. */
+static void test_no_tables_yet(void **state)
+{
+	struct vt_profile *p = NULL;
+	struct vt_err e = {0};
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(vt_profile_open(&p, path, VT_PROFILE_READ, &here, &e), -EINVAL);
+	e = (struct vt_err){0};
+	assert_int_equal(vt_profile_open(&p, path, VT_PROFILE_WRITE, &here, &e), 0);
+	vt_profile_close(p);
+	assert_int_equal(vt_profile_open(&p, path, VT_PROFILE_READ, &here, &e), 0);
+	vt_profile_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_kill, new_path),
+		cmocka_unit_test_setup(test_no_tables_yet, new_path),
 		cmocka_unit_test_setup(test_at_once, new_path),
 	};
 

@@ -14,6 +14,7 @@ struct vt_profile {
 	sqlite3 *db;
 	char *path;
 	bool writable;
+	bool may_be_new; /* a database without tables is one whose maker was killed at once */
 	struct vt_profile_key key;
 	int64_t key_id;	    /* row of the key; 0: the file has nothing of this machine */
 	int64_t key_before; /* what it was when the transaction began */

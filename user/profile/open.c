@@ -244,7 +244,7 @@ static int open_memory(struct vt_profile *p, unsigned char *bytes, size_t len, s
 	err = vt_schema_check(p->db, p->path, &version, e);
 	if (!err)
 		err = quick_check(p->db, p->path, e);
-	if (!err && !version)
+	if (!err && !version && !p->may_be_new)
 		err = vt_fail(e, -EINVAL, "%s: not a profile store (it has no tables)", p->path);
 	if (!err && version < VT_PROFILE_SCHEMA)
 		err = vt_schema_migrate(p->db, p->path, version, e);
@@ -255,15 +255,17 @@ static int open_memory(struct vt_profile *p, unsigned char *bytes, size_t len, s
 }
 
 static int open_read(struct vt_profile **ret, const char *path, const struct vt_profile_key *key,
-		     struct vt_err *e)
+		     bool may_be_new, struct vt_err *e)
 {
 	unsigned char *bytes = NULL;
 	struct vt_profile *p = NULL;
 	size_t len = 0;
 	int err = new_handle(&p, path, key, e);
 
-	if (!err)
+	if (!err) {
+		p->may_be_new = may_be_new;
 		err = snapshot(path, &bytes, &len, e);
+	}
 	if (!err)
 		err = open_memory(p, bytes, len, e);
 	if (err) {
@@ -366,7 +368,7 @@ static int look_first(const char *path, const struct vt_profile_key *key, struct
 
 	if (!stat(path, &st) && S_ISREG(st.st_mode) && !st.st_size)
 		return 0; /* as mktemp(1) leaves it, or a writer that was killed at once */
-	err = open_read(&p, path, key, e);
+	err = open_read(&p, path, key, true, e);
 	vt_profile_close(p);
 	return err;
 }
@@ -416,7 +418,7 @@ int vt_profile_open(struct vt_profile **ret, const char *path, enum vt_profile_m
 {
 	struct vt_err own = {0};
 	int err = mode == VT_PROFILE_WRITE ? open_write(ret, path, key, &own)
-					   : open_read(ret, path, key, &own);
+					   : open_read(ret, path, key, false, &own);
 
 	return err ? vt_fail(e, err, "%s", own.msg) : 0;
 }
