@@ -55,7 +55,9 @@ struct worker {
 struct vt_pool {
 	struct vt_cpuset cores;
 	struct worker *worker[VT_MAX_CORES];
-	struct vt_pool_timer timer; /* kept by the first worker; set while all sleep or spin */
+	/* Kept by the first worker. Workers run when it is set: they see all of it or nothing. */
+	struct vt_pool_timer kept;
+	const struct vt_pool_timer *_Atomic timer;
 
 	/* vt_pool_each() */
 	int (*each_fn)(void *arg, unsigned int core);
@@ -312,10 +314,10 @@ static void answer_call(struct worker *w)
 /* How long the keeper of the timer may sleep; 0: for ever, or until the timer is set. */
 static uint64_t sleep_ns(struct worker *w)
 {
-	const struct vt_pool_timer *t = &w->pool->timer;
+	const struct vt_pool_timer *t = atomic_load(&w->pool->timer);
 	uint64_t due, now;
 
-	if (!t->due_mono_ns || (int)w->core != vt_cpuset_next(&w->pool->cores, 0))
+	if (!t || (int)w->core != vt_cpuset_next(&w->pool->cores, 0))
 		return 0;
 	due = t->due_mono_ns(t->arg);
 	now = vt_now_mono_ns();
@@ -324,7 +326,7 @@ static uint64_t sleep_ns(struct worker *w)
 
 static void ring(struct worker *w)
 {
-	const struct vt_pool_timer *t = &w->pool->timer;
+	const struct vt_pool_timer *t = atomic_load(&w->pool->timer);
 	uint64_t due = t->due_mono_ns(t->arg);
 
 	if (due && vt_now_mono_ns() >= due)
@@ -439,7 +441,8 @@ int vt_pool_leave(struct vt_pool *p, unsigned int core)
 
 void vt_pool_keep_timer(struct vt_pool *p, const struct vt_pool_timer *t)
 {
-	p->timer = *t;
+	p->kept = *t;
+	atomic_store(&p->timer, &p->kept);
 }
 
 void vt_pool_timer_changed(struct vt_pool *p, struct vt_cpuset *later)
