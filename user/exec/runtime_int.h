@@ -90,7 +90,9 @@ struct rt_block {
 	struct vt_runtime *rt;
 	struct rt_block *next; /* in rt->ended */
 	/* Written under lock before the start, then the leader's until it is in rt->ended. */
-	struct vt_infer *q;
+	struct vt_infer *q; /* the leader's alone: its caller may have it back once over is set */
+	uint64_t id;	    /* of q, as is model: for who holds the lock */
+	uint32_t model;
 	struct rt_model *m;
 	const struct vt_costs *costs;
 	int inst;

@@ -120,8 +120,8 @@ static void show_cores(struct vt_runtime *rt, const struct vt_coreset *cores,
 {
 	for (int c = vt_coreset_next(cores, 0); c >= 0;
 	     c = vt_coreset_next(cores, (unsigned int)c + 1)) {
-		RT_SET(rt->core[c].id, b ? b->q->id : 0);
-		RT_SET(rt->core[c].model, b ? b->q->model : 0);
+		RT_SET(rt->core[c].id, b ? b->id : 0);
+		RT_SET(rt->core[c].model, b ? b->model : 0);
 		RT_SET(rt->core[c].since_ns, rt->now_ns);
 		if (rt->worker && b && b->m->row != UINT32_MAX)
 			vt_monitor_publish(rt->worker[c], b->m->row);
@@ -134,6 +134,8 @@ static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct
 	const unsigned int n = vt_coreset_count(&a->cores);
 
 	b->q = w->q;
+	b->id = w->q->id;
+	b->model = w->q->model;
 	b->m = w->m;
 	b->costs = w->m->costs;
 	b->inst = inst;

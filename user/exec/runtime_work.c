@@ -27,7 +27,7 @@ static void tell_layer(const struct rt_block *b, unsigned int layer, uint64_t *s
 	struct vt_layer_span s = {
 		.start_ns = *since_ns,
 		.end_ns = vt_now_mono_ns(),
-		.model = b->q->model,
+		.model = b->model,
 		.cpu = (uint16_t)rt->topo.cpu[b->core],
 		.layer = (uint16_t)layer,
 		.version = b->version[layer - b->begin],
@@ -109,10 +109,10 @@ static void tell(const struct rt_block *b)
 {
 	const struct vt_runtime_opts *o = &b->rt->o;
 	struct vt_block_event ev = {
-		.id = b->q->id,
+		.id = b->id,
 		.start_ns = b->start_ns,
 		.end_ns = b->end_ns,
-		.model = b->q->model,
+		.model = b->model,
 		.tenant = b->q->tenant,
 		.layer_begin = b->begin,
 		.layer_end = b->ran_to,
