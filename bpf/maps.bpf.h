@@ -57,6 +57,18 @@ struct {
 	__type(value, struct vt_worker);
 } vt_workers __weak SEC(".maps");
 
+/*
+ * The last decisions of the runtime and their reasons, a ring. The runtime stores through mmap, no
+ * system call per decision; programs do not touch it. Pinned for people.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, VT_DECISIONS);
+	__type(key, __u32);
+	__type(value, struct vt_decided);
+} vt_decisions __weak SEC(".maps");
+
 /* Thread id to index in vt_workers. User space writes, programs read. Not pinned: private. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -158,6 +158,40 @@ struct vt_worker {
 	__u64 pad[7];
 };
 
+/* ---- decisions of the runtime ------------------------------------------------------------ */
+
+#define VT_DECISIONS 1024 /* kept; a power of two */
+
+/**
+ * One action the scheduler decided on and why: decision n is element n % VT_DECISIONS of map
+ * vt_decisions. Written by the runtime alone, by plain stores through mmap. Times are
+ * CLOCK_MONOTONIC. Fields that do not apply to an action are 0.
+ */
+struct vt_decided {
+	__u64 seq; /* its number n, from 1; 0: none yet, or being written: read it before and after */
+	__u64 mono_ns;
+	__u64 request;	 /* id */
+	__s64 slack_ns;	 /* to its deadline; negative: late already */
+	__u64 rest_ns;	 /* what is left of it would take, as granted; of a refused one at least */
+	__u64 waited_ns; /* start, shed: since it was ready */
+	char action[8];	 /* "start", "grow", "shrink", "preempt", "shed" */
+	char source[24]; /* what pressure_ppm rests on: "counters+slowdown", "first guess", ... */
+	char model[64];
+	__u32 model_id;
+	__u32 tenant;
+	__u32 pressure_ppm; /* highest of the domains granted; without a grant, of all */
+	__u32 confidence_ppm;
+	__u32 waiting; /* requests that waited when it was decided */
+	__u16 layer_begin;
+	__u16 layer_end;
+	__u16 wanted;	      /* cores demanded */
+	__u16 granted;	      /* cores it has from now on */
+	__u16 free;	      /* cores free before this action */
+	__u16 other_versions; /* layers whose version is not the one fastest alone */
+	__u8 level;	      /* of pressure that demand and versions were chosen for */
+	__u8 pad[15];
+};
+
 /* ---- slots ------------------------------------------------------------------------------- */
 
 /** What a slot counts: element of map vt_slots. Filled before the programs attach. */
@@ -226,6 +260,7 @@ VT_ASSERT_SIZE(struct vt_tenant, 64);
 VT_ASSERT_SIZE(struct vt_row, 192);
 VT_ASSERT_SIZE(struct vt_cpu, 640);
 VT_ASSERT_SIZE(struct vt_worker, 64);
+VT_ASSERT_SIZE(struct vt_decided, 192);
 VT_ASSERT_SIZE(struct vt_slot, 192);
 VT_ASSERT_SIZE(struct vt_meta, 64);
 VT_ASSERT_SIZE(struct vt_event_record, 32);

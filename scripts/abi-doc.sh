@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Print docs/abi.md with the output of every command in it replaced by what this machine answers now.
 #   scripts/abi-doc.sh [PIN_DIR] <docs/abi.md
-# A live `veltair monitor --pin-dir PIN_DIR` must be there. To renew the page:
+# A live `veltair monitor --pin-dir PIN_DIR` must be there (a live `veltair serve` for decisions). To renew the page:
 #   scripts/abi-doc.sh <docs/abi.md >new && mv new docs/abi.md
 dir=${1:-/sys/fs/bpf/veltair}
 inside=

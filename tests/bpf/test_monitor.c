@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/cpuset.h"
+#include "loop/explain.h"
 #include "monitor/monitor.h"
 #include "monitor/names.h"
 #include "tests/bpf/workload.h"
@@ -351,6 +352,79 @@ static int setup(void **state)
 	return 0;
 }
 
+/* ---- decisions --------------------------------------------------------------------------- */
+
+static struct vt_reason reason_of(uint64_t n)
+{
+	return (struct vt_reason){.now_ns = 1000 * n,
+				  .id = n,
+				  .slack_ns = -(int64_t)n,
+				  .model = (uint32_t)n,
+				  .granted = (uint16_t)n,
+				  .kind = VT_START,
+				  .sources = 3};
+}
+
+static void *decide_on(void *arg)
+{
+	for (uint64_t n = VT_DECISIONS + 1; n <= 200000; n++) {
+		struct vt_reason r = reason_of(n);
+
+		vt_monitor_decided(arg, n, &r, "busy");
+	}
+	return NULL;
+}
+
+static void check_order(const struct vt_decided *d, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		assert_true(!i || d[i].seq > d[i - 1].seq);
+		assert_int_equal(d[i].request, d[i].seq);
+		assert_int_equal(d[i].mono_ns, 1000 * d[i].seq);
+		assert_int_equal(d[i].slack_ns, -(int64_t)d[i].seq);
+		assert_int_equal(d[i].model_id, (uint32_t)d[i].seq);
+		assert_int_equal(d[i].granted, (uint16_t)d[i].seq);
+		assert_string_equal(d[i].action, "start");
+		assert_string_equal(d[i].source, "counters+slowdown");
+	}
+}
+
+/* Another process's view of the ring: bounded, in order, never half of one and half of another. */
+static void test_decisions_are_pinned(void **state)
+{
+	static struct vt_decided got[VT_DECISIONS + 1];
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir}), *reader;
+	struct vt_reason r = reason_of(1);
+	struct vt_err e = {0};
+	pthread_t writer;
+
+	assert_int_equal(vt_monitor_attach(pin_dir, &reader, &e), 0);
+	assert_int_equal(vt_monitor_decisions(reader, got, VT_DECISIONS), 0);
+	vt_monitor_decided(m, 1, &r, "evil \033[31m\n<b>\"");
+	assert_int_equal(vt_monitor_decisions(reader, got, VT_DECISIONS), 1);
+	assert_string_equal(got[0].model, "evil ?[31m?<b>\"");
+	check_order(got, 1);
+	for (uint64_t n = 2; n <= VT_DECISIONS; n++) {
+		r = reason_of(n);
+		vt_monitor_decided(m, n, &r, "x");
+	}
+	assert_int_equal(vt_monitor_decisions(reader, got, 3), 3);
+	assert_int_equal(got[0].seq, VT_DECISIONS - 2);
+	assert_int_equal(pthread_create(&writer, NULL, decide_on, m), 0);
+	do {
+		size_t n = vt_monitor_decisions(reader, got, VT_DECISIONS + 1);
+
+		assert_in_range(n, 0, VT_DECISIONS);
+		check_order(got, n);
+		/* The writer may lap every read; it ends, and then all is there. */
+	} while (pthread_tryjoin_np(writer, NULL));
+	assert_int_equal(vt_monitor_decisions(reader, got, VT_DECISIONS + 1), VT_DECISIONS);
+	assert_int_equal(got[VT_DECISIONS - 1].seq, 200000);
+	check_order(got, VT_DECISIONS);
+	vt_monitor_close(reader);
+	vt_monitor_close(m);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -362,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_more_tenants_than_rows),
 		cmocka_unit_test(test_samples_close_slices),
 		cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_decisions_are_pinned),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

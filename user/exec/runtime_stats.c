@@ -79,7 +79,7 @@ static void publish_domains(struct vt_runtime *rt, const struct vt_sample *s)
 	}
 }
 
-static void publish_reason(struct vt_runtime *rt, const struct vt_reason *r)
+static void publish_reason(struct vt_runtime *rt, const struct vt_reason *r, const char *model)
 {
 	uint64_t n = RT_GET(rt->reasons) + 1, word[sizeof(*r) / 8];
 	struct rt_reason *to = &rt->reason[n % VT_RUNTIME_REASONS];
@@ -90,19 +90,36 @@ static void publish_reason(struct vt_runtime *rt, const struct vt_reason *r)
 		RT_SET(to->word[i], word[i]);
 	RT_SET(to->seq, n);
 	RT_SET(rt->reasons, n);
+	if (rt->o.monitor)
+		vt_monitor_decided(rt->o.monitor, n, r, model);
+}
+
+/* What pressure rests on, in any domain: they differ for the first moments only. */
+static uint8_t sources_of(const struct vt_runtime *rt)
+{
+	uint32_t all = 0;
+
+	for (uint32_t d = 0; d < rt->topo.n_domains; d++)
+		all |= RT_GET(rt->domain[d].sources);
+	return (uint8_t)all;
 }
 
 void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
 {
 	struct vt_reason r[16];
+	uint8_t sources;
 	size_t n;
 
 	publish_loop(rt);
 	publish_domains(rt, s);
+	sources = sources_of(rt);
 	n = vt_explain(s, vt_loop_decision(rt->loop), r, sizeof(r) / sizeof(r[0]));
 	for (size_t i = 0; i < n; i++) {
-		r[i].model = RT_GET(rt->model_of[r[i].model]->id);
-		publish_reason(rt, &r[i]);
+		const struct rt_model *m = rt->model_of[r[i].model];
+
+		r[i].model = RT_GET(m->id);
+		r[i].sources = sources;
+		publish_reason(rt, &r[i], m->name);
 	}
 }
 

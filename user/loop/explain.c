@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "pressure/pressure.h"
 #include "sched/plan.h"
 
 /** Where in the view an action's target is: its hint, or a search; -1 if it is not there. */
@@ -146,6 +147,29 @@ static void explain_block(struct vt_reason *r, const struct vt_sample *s, const 
 	r->granted = (uint16_t)vt_coreset_count(&cores);
 	if (b->model < v->n_models && r->granted && b->level < VT_LEVELS)
 		r->rest_ns = rest_ns(&v->models[b->model], b->layer_now, r->granted, b->level);
+}
+
+const char *vt_reason_action(uint8_t kind)
+{
+	static const char *const kinds[] = {[VT_START] = "start",
+					    [VT_GROW] = "grow",
+					    [VT_SHRINK] = "shrink",
+					    [VT_PREEMPT] = "preempt",
+					    [VT_SHED] = "shed"};
+
+	return kind < sizeof(kinds) / sizeof(kinds[0]) && kinds[kind] ? kinds[kind] : "?";
+}
+
+const char *vt_reason_source(uint8_t sources)
+{
+	static const char *const names[] = {
+		[0] = "first guess",
+		[VT_PRESSURE_COUNTERS] = "counters",
+		[VT_PRESSURE_SLOWDOWN] = "slowdown",
+		[VT_PRESSURE_COUNTERS | VT_PRESSURE_SLOWDOWN] = "counters+slowdown",
+	};
+
+	return names[sources & (VT_PRESSURE_COUNTERS | VT_PRESSURE_SLOWDOWN)];
 }
 
 size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct vt_reason *ret,

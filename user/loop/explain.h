@@ -12,7 +12,7 @@
 
 #include "loop/plant.h"
 
-/** One action and its reasons. Fixed layout: pinned for bpftool (docs/abi.md). */
+/** One action and its reasons. For bpftool struct vt_decided shows the same (docs/abi.md). */
 struct vt_reason {
 	uint64_t now_ns;  /* plant's clock */
 	uint64_t id;	  /* of the request */
@@ -31,9 +31,10 @@ struct vt_reason {
 	uint16_t other_versions; /* START: layers whose version is not the one fastest alone */
 	uint8_t kind;		 /* enum vt_action_kind */
 	uint8_t level;
-	uint8_t pad[6];
+	uint8_t sources; /* of the pressure, enum vt_pressure_source: who runs the loop writes it */
+	uint8_t pad[5];
 };
-_Static_assert(sizeof(struct vt_reason) == 80, "fixed layout: pinned for bpftool");
+_Static_assert(sizeof(struct vt_reason) == 80, "copied as words of 64 bits");
 
 /**
  * vt_explain - reasons of the first @len actions of @d; returns their number
@@ -42,5 +43,11 @@ _Static_assert(sizeof(struct vt_reason) == 80, "fixed layout: pinned for bpftool
  */
 size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct vt_reason *ret,
 		  size_t len);
+
+/** vt_reason_action - "start"; static text, "?" for what is no kind of action */
+const char *vt_reason_action(uint8_t kind);
+
+/** vt_reason_source - what a pressure rests on: "counters+slowdown", "first guess"; static text */
+const char *vt_reason_source(uint8_t sources);
 
 #endif

@@ -101,14 +101,11 @@ static void core(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 
 static void decision(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 {
-	static const char *const kinds[] = {"?", "start", "grow", "shrink", "preempt", "shed"};
 	const struct vt_reason *r = &m->reasons[i];
 
 	vt_expo_put(x, "{\"n\":%llu,\"t\":%.9f,\"kind\":\"%s\",\"id\":%llu,",
 		    (unsigned long long)(m->last_reason - (m->n_reasons - 1 - i)),
-		    (double)r->now_ns * 1e-9,
-		    r->kind < sizeof(kinds) / sizeof(kinds[0]) ? kinds[r->kind] : "?",
-		    (unsigned long long)r->id);
+		    (double)r->now_ns * 1e-9, vt_reason_action(r->kind), (unsigned long long)r->id);
 	text(x, "model", m->runtime ? model_name(m, r->model) : NULL);
 	vt_expo_put(x, ",\"layers\":[%u,%u],\"wanted\":%u,\"granted\":%u,\"free\":%u",
 		    r->layer_begin, r->layer_end, r->wanted, r->granted, r->free);
@@ -117,7 +114,8 @@ static void decision(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 		    (double)r->waited_ns / 1e6);
 	vt_expo_put(x, ",\"level\":%u,\"pressure\":%.6f,\"confidence\":%.6f,\"waiting\":%u",
 		    r->level, r->pressure_ppm * 1e-6, r->confidence_ppm * 1e-6, r->waiting);
-	vt_expo_put(x, ",\"other_versions\":%u}", r->other_versions);
+	vt_expo_put(x, ",\"other_versions\":%u,\"source\":\"%s\"}", r->other_versions,
+		    vt_reason_source(r->sources));
 }
 
 static void runtime(struct vt_expo *x, const struct vt_metrics *m)

@@ -26,6 +26,7 @@ static const struct pinned {
 	{"tenants", offsetof(struct vt_bpf, maps.vt_tenants), 0},
 	{"slots", offsetof(struct vt_bpf, maps.vt_slots), 0},
 	{"workers", offsetof(struct vt_bpf, maps.vt_workers), 0},
+	{"decisions", offsetof(struct vt_bpf, maps.vt_decisions), 0},
 	{"prog_switch", 0, offsetof(struct vt_bpf, progs.vt_switch)},
 	{"prog_cut", 0, offsetof(struct vt_bpf, progs.vt_cut)},
 };
@@ -61,7 +62,8 @@ static int map_one(int fd, size_t bytes, bool write, void **ret, size_t *ret_byt
 	return 0;
 }
 
-static int map_all(struct vt_monitor *m, int rows, int cpus, int workers, struct vt_err *e)
+static int map_all(struct vt_monitor *m, int rows, int cpus, int workers, int decisions,
+		   struct vt_err *e)
 {
 	bool own = m->skel;
 	int err;
@@ -74,6 +76,9 @@ static int map_all(struct vt_monitor *m, int rows, int cpus, int workers, struct
 	if (!err)
 		err = map_one(workers, sizeof(struct vt_worker) * VT_WORKERS, own,
 			      (void **)&m->workers, &m->workers_bytes, e);
+	if (!err)
+		err = map_one(decisions, sizeof(struct vt_decided) * VT_DECISIONS, own,
+			      (void **)&m->decisions, &m->decisions_bytes, e);
 	return err;
 }
 
@@ -284,7 +289,8 @@ static int start(struct vt_monitor *m, const struct vt_monitor_opts *o, struct v
 	m->fd_switch = bpf_program__fd(m->skel->progs.vt_switch);
 	if ((err = map_all(m, bpf_map__fd(m->skel->maps.vt_rows),
 			   bpf_map__fd(m->skel->maps.vt_cpus),
-			   bpf_map__fd(m->skel->maps.vt_workers), e)) ||
+			   bpf_map__fd(m->skel->maps.vt_workers),
+			   bpf_map__fd(m->skel->maps.vt_decisions), e)) ||
 	    (err = fill_maps(m, e)) || (err = vt_monitor_hotplug(m, e)) ||
 	    (err = attach_all(m, e)) || (err = first_cuts(m, e)))
 		return err;
@@ -345,6 +351,7 @@ void vt_monitor_close(struct vt_monitor *m)
 	unmap(m->rows, m->rows_bytes);
 	unmap(m->cpus, m->cpus_bytes);
 	unmap(m->workers, m->workers_bytes);
+	unmap(m->decisions, m->decisions_bytes);
 	if (!m->skel && m->fd_tenants > 0) {
 		close(m->fd_tenants);
 		close(m->fd_cut);
@@ -364,6 +371,7 @@ static int attach_maps(struct vt_monitor *m, struct vt_err *e)
 	int meta = vt_pins_get(&m->pins, "meta", e), slots = vt_pins_get(&m->pins, "slots", e);
 	int rows = vt_pins_get(&m->pins, "rows", e), cpus = vt_pins_get(&m->pins, "cpus", e);
 	int workers = vt_pins_get(&m->pins, "workers", e);
+	int decisions = vt_pins_get(&m->pins, "decisions", e);
 	uint32_t i = 0;
 	int err;
 
@@ -378,9 +386,9 @@ static int attach_maps(struct vt_monitor *m, struct vt_err *e)
 			err = vt_fail(e, -errno, "cannot read %s/slots: %s", m->pins.dir,
 				      strerror(errno));
 	if (!err)
-		err = map_all(m, rows, cpus, workers, e);
-	for (size_t k = 0; k < 5; k++) {
-		int fd = (const int[]){meta, slots, rows, cpus, workers}[k];
+		err = map_all(m, rows, cpus, workers, decisions, e);
+	for (size_t k = 0; k < 6; k++) {
+		int fd = (const int[]){meta, slots, rows, cpus, workers, decisions}[k];
 
 		if (fd >= 0)
 			close(fd);

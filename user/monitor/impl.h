@@ -73,7 +73,8 @@ struct vt_monitor {
 	struct vt_row *rows;
 	struct vt_cpu *cpus;
 	struct vt_worker *workers;
-	size_t rows_bytes, cpus_bytes, workers_bytes;
+	struct vt_decided *decisions;
+	size_t rows_bytes, cpus_bytes, workers_bytes, decisions_bytes;
 	/* descriptors: the skeleton's, or ours when attached */
 	int fd_tenants, fd_cut, fd_switch;
 	struct ring_buffer *ring;

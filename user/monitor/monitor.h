@@ -107,6 +107,23 @@ int vt_monitor_cut(struct vt_monitor *m, struct vt_worker *w, uint32_t row);
 /** vt_monitor_cut_cpu - close the slice that runs on @cpu, by interrupt if it is another CPU */
 int vt_monitor_cut_cpu(struct vt_monitor *m, unsigned int cpu);
 
+struct vt_reason;
+
+/**
+ * vt_monitor_decided - show a decision of the runtime in the pinned map `decisions`
+ * @n:     its number, from 1, one more than the last
+ * @model: name; of what steers terminals '?' is left
+ * Plain stores, no system call. By one thread at a time, which need not be the monitor's.
+ */
+void vt_monitor_decided(struct vt_monitor *m, uint64_t n, const struct vt_reason *r,
+			const char *model);
+
+/**
+ * vt_monitor_decisions - the last decisions, oldest first, at most @len and VT_DECISIONS
+ * One that is overwritten meanwhile is left out. Returns how many were written to @ret.
+ */
+size_t vt_monitor_decisions(const struct vt_monitor *m, struct vt_decided *ret, size_t len);
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 /** Sums since the tenant appeared, over all CPUs. */

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/* decisions.c - the runtime's last decisions in a pinned map: written and read by mmap. */
+#include <string.h>
+
+#include "loop/explain.h"
+#include "monitor/impl.h"
+
+static void put_text(char *to, size_t len, const char *from)
+{
+	size_t n = strnlen(from, len - 1);
+
+	memset(to, 0, len);
+	for (size_t i = 0; i < n; i++)
+		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+}
+
+void vt_monitor_decided(struct vt_monitor *m, uint64_t n, const struct vt_reason *r,
+			const char *model)
+{
+	struct vt_decided *to = &m->decisions[n % VT_DECISIONS],
+			  d = {
+				  .mono_ns = r->now_ns,
+				  .request = r->id,
+				  .slack_ns = r->slack_ns,
+				  .rest_ns = r->rest_ns,
+				  .waited_ns = r->waited_ns,
+				  .model_id = r->model,
+				  .tenant = r->tenant,
+				  .pressure_ppm = r->pressure_ppm,
+				  .confidence_ppm = r->confidence_ppm,
+				  .waiting = r->waiting,
+				  .layer_begin = r->layer_begin,
+				  .layer_end = r->layer_end,
+				  .wanted = r->wanted,
+				  .granted = r->granted,
+				  .free = r->free,
+				  .other_versions = r->other_versions,
+				  .level = r->level,
+			  };
+
+	put_text(d.action, sizeof(d.action), vt_reason_action(r->kind));
+	put_text(d.source, sizeof(d.source), vt_reason_source(r->sources));
+	put_text(d.model, sizeof(d.model), model);
+	/* Pairs with read_one(): who finds the same number before and after has read one decision. */
+	__atomic_store_n(&to->seq, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memcpy((char *)to + sizeof(to->seq), (const char *)&d + sizeof(d.seq),
+	       sizeof(d) - sizeof(d.seq));
+	__atomic_store_n(&to->seq, n, __ATOMIC_RELEASE);
+}
+
+static bool read_one(const struct vt_decided *from, struct vt_decided *ret)
+{
+	uint64_t seq = __atomic_load_n(&from->seq, __ATOMIC_ACQUIRE);
+
+	*ret = *from;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	ret->seq = __atomic_load_n(&from->seq, __ATOMIC_RELAXED);
+	/* Another process wrote it: its texts end here whatever it did. */
+	ret->action[sizeof(ret->action) - 1] = '\0';
+	ret->source[sizeof(ret->source) - 1] = '\0';
+	ret->model[sizeof(ret->model) - 1] = '\0';
+	return seq && ret->seq == seq;
+}
+
+size_t vt_monitor_decisions(const struct vt_monitor *m, struct vt_decided *ret, size_t len)
+{
+	uint64_t last = 0, first;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < VT_DECISIONS; i++) {
+		uint64_t seq = __atomic_load_n(&m->decisions[i].seq, __ATOMIC_ACQUIRE);
+
+		last = seq > last ? seq : last;
+	}
+	if (len > VT_DECISIONS)
+		len = VT_DECISIONS;
+	first = last > len ? last - len + 1 : 1;
+	for (uint64_t i = first; i <= last; i++)
+		if (read_one(&m->decisions[i % VT_DECISIONS], &ret[n]) && ret[n].seq == i)
+			n++;
+	return n;
+}
