@@ -62,6 +62,7 @@ bool vt_variant_applies(const struct vt_variant *v, size_t cols, size_t depth);
  * vt_variant_default - a good traversal where nothing has been measured
  * @rows, @cols: extents of the output; @k: products that stay in cache (vt_layer.depth)
  * @weight_bytes: of the whole layer; @l2_bytes: of one core
+ * Up to 16 rows: rows outermost, columns shared out if there are many weights to read.
  * Weights that fit in half of the L2: rows outermost. Otherwise the widest column block whose
  * weights fill at most a quarter of it: the rest is for the rows that pass and for the output.
  */

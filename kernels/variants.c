@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-#define MANY_ROWS 112
+#define MANY_ROWS     112
+#define FEW_ROWS      16
+#define WORTH_SHARING ((size_t)256 << 10) /* 10 us to read; to share a job costs about one */
 
 /* Of variants that cut a layer alike the tuner measures the first. */
 const struct vt_variant vt_variants[] = {
@@ -76,9 +78,11 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 {
 	const struct vt_variant *best = NULL;
 
-	/* Few rows: every weight is used about once, there is nothing to keep. */
-	if (rows <= 16)
-		return vt_variant_find("f32_gemm_mouter");
+	/* Few rows: every weight is used about once, there is nothing to keep; what takes long to
+	 * read is read by all cores, a part of the columns each. */
+	if (rows <= FEW_ROWS)
+		return vt_variant_find(weight_bytes < WORTH_SHARING ? "f32_gemm_mouter"
+								    : "f32_gemm_mouter_fit");
 	/* All weights stay in cache: cut rows, so that a core reads what it wrote in the layer
 	 * before. */
 	if (weight_bytes <= l2_bytes / 2 && rows >= MANY_ROWS)

@@ -227,6 +227,61 @@ static void test_each_worker_sits_on_its_core(void **state)
 	vt_pool_close(p);
 }
 
+/* ---- whose share --------------------------------------------------------------------------- */
+
+struct share_block {
+	struct vt_work block;
+	unsigned int leader;
+	_Atomic int helped_first; /* chunk, of the job that is open; -1: none yet */
+	int wrong;
+};
+
+#define SHARE_CHUNKS 16
+#define SHARE_JOBS   2000
+
+static void share_task(void *ctx, size_t i)
+{
+	struct share_block *s = ctx;
+	int none = -1;
+
+	if ((unsigned int)sched_getcpu() != s->leader) {
+		atomic_compare_exchange_strong(&s->helped_first, &none, (int)i);
+		return;
+	}
+	/* The leader cannot run out of its own share before the helper has begun. */
+	while (atomic_load(&s->helped_first) < 0)
+		sched_yield();
+}
+
+static void share_run(struct vt_work *b, struct pthreadpool *gang)
+{
+	struct share_block *s = (struct share_block *)b;
+
+	for (int j = 0; j < SHARE_JOBS; j++) {
+		atomic_store(&s->helped_first, -1);
+		pthreadpool_parallelize_1d(gang, share_task, s, SHARE_CHUNKS, 0);
+		s->wrong += atomic_load(&s->helped_first) < SHARE_CHUNKS / 2;
+	}
+}
+
+static void share_done(struct vt_work *b)
+{
+}
+
+static void test_a_helper_begins_with_its_own_share(void **state)
+{
+	struct share_block s = {.block = {.run = share_run, .done = share_done}};
+	struct vt_cpuset cores;
+	struct vt_pool *p = open_pool(&cores, 2);
+
+	if (!p)
+		vt_skip("needs two cores");
+	s.leader = (unsigned int)vt_cpuset_next(&cores, 0);
+	assert_int_equal(vt_pool_run(p, &s.block, &cores), 0);
+	assert_int_equal(s.wrong, 0);
+	vt_pool_close(p);
+}
+
 static void test_bad_grants(void **state)
 {
 	struct vt_cpuset cores, none = {0}, absent = {0};
@@ -257,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_done_may_start_the_next_block),
 		cmocka_unit_test(test_sleeping_workers_wake),
 		cmocka_unit_test(test_each_worker_sits_on_its_core),
+		cmocka_unit_test(test_a_helper_begins_with_its_own_share),
 		cmocka_unit_test(test_bad_grants),
 	};
 

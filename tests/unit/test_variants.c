@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "exec/engine.h"
+#include "kernels/variant.h"
 #include "model/zoo.h"
 
 /*
@@ -161,6 +162,31 @@ static void test_same_bits(void **state)
 	vt_pool_close(c.pool);
 }
 
+static void test_defaults(void **state)
+{
+	static const struct {
+		const char *what;
+		size_t rows, cols, k, weight_bytes;
+		const char *want;
+	} row[] = {
+		{"a classifier: columns are shared out", 1, 1000, 1280, 1000 * 1280 * 4,
+		 "f32_gemm_mouter_fit"},
+		{"squeeze and excite: too little to share", 1, 96, 24, 96 * 24 * 4,
+		 "f32_gemm_mouter"},
+		{"weights that stay", 3136, 64, 64, 64 * 64 * 4, "f32_gemm_mouter_fit"},
+		{"weights that do not", 384, 4096, 256, 4096 * 1024 * 4,
+		 "f32_gemm_nouter_nc256_fit"},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(row); i++) {
+		const struct vt_variant *v = vt_variant_default(row[i].rows, row[i].cols, row[i].k,
+								row[i].weight_bytes, 1u << 20);
+
+		if (strcmp(v->name, row[i].want) != 0)
+			fail_msg("%s: %s", row[i].what, v->name);
+	}
+}
+
 static int make_dir(void **state)
 {
 	return mkdtemp(dir) ? 0 : -1;
@@ -174,6 +200,7 @@ static int remove_dir(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_same_bits),
 	};
 
