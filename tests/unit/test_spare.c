@@ -20,25 +20,50 @@ static void the_formula(void **state)
 		uint32_t percent;
 	} table[] = {
 		{"idle", {.cores = 8}, 100},
-		{"half busy", {8, 500000, 0, 0, 0, 0, 0}, 50},
-		{"busy", {8, 1000000, 0, 0, 0, 0, 0}, VT_SPARE_FLOOR},
-		{"heaviest pressure", {8, 0, 1000000, 0, 0, 0, 0}, 50},
-		{"half pressure", {8, 0, 500000, 0, 0, 0, 0}, 75},
-		{"half busy, heaviest pressure", {8, 500000, 1000000, 0, 0, 0, 0}, 25},
-		{"a third of the target used", {8, 0, 0, 0, 0, 10 * MS, 30 * MS}, 100},
-		{"half of the target used", {8, 0, 0, 0, 0, 15 * MS, 30 * MS}, 100},
-		{"three quarters used", {8, 0, 0, 0, 0, 30 * MS, 40 * MS}, 50},
-		{"all used", {8, 0, 0, 0, 0, 30 * MS, 30 * MS}, VT_SPARE_FLOOR},
-		{"more than all", {8, 0, 0, 0, 0, 90 * MS, 30 * MS}, VT_SPARE_FLOOR},
+		{"half busy", {.cores = 8, .busy_ppm = 500000}, 50},
+		{"busy", {.cores = 8, .busy_ppm = 1000000}, VT_SPARE_FLOOR},
+		{"heaviest pressure", {.cores = 8, .pressure_ppm = 1000000}, 50},
+		{"half pressure", {.cores = 8, .pressure_ppm = 500000}, 75},
+		{"half busy, heaviest pressure",
+		 {.cores = 8, .busy_ppm = 500000, .pressure_ppm = 1000000},
+		 25},
+		{"at its plan's pace", {.cores = 8, .pace_ppm = 1000000}, 100},
+		{"faster than its plan", {.cores = 8, .pace_ppm = 1300000}, 100},
+		{"half the pace", {.cores = 8, .pace_ppm = 500000}, 50},
+		{"a neighbour takes half: twice as busy, half the pace",
+		 {.cores = 1, .busy_ppm = 400000, .pace_ppm = 500000},
+		 30},
+		{"hardly any pace", {.cores = 8, .pace_ppm = 1}, VT_SPARE_FLOOR},
+		{"a third of the target used",
+		 {.cores = 8, .service_ns = 10 * MS, .target_ns = 30 * MS},
+		 100},
+		{"half of the target used",
+		 {.cores = 8, .service_ns = 15 * MS, .target_ns = 30 * MS},
+		 100},
+		{"three quarters used",
+		 {.cores = 8, .service_ns = 30 * MS, .target_ns = 40 * MS},
+		 50},
+		{"all used",
+		 {.cores = 8, .service_ns = 30 * MS, .target_ns = 30 * MS},
+		 VT_SPARE_FLOOR},
+		{"more than all",
+		 {.cores = 8, .service_ns = 90 * MS, .target_ns = 30 * MS},
+		 VT_SPARE_FLOOR},
 		/* 40 ms of core time wait for 2 cores: 20 ms, and 10 of service, of 40 */
-		{"a queue", {2, 0, 0, 0, 40 * MS, 10 * MS, 40 * MS}, 50},
-		{"the same queue on 8 cores", {8, 0, 0, 0, 40 * MS, 10 * MS, 40 * MS}, 100},
-		{"a queue, nothing ended", {1, 0, 0, 0, 30 * MS, 0, 40 * MS}, 50},
-		{"a tenth missed", {8, 0, 0, 100000, 0, 0, 0}, 90},
-		{"all missed", {8, 0, 0, 1000000, 0, 0, 0}, VT_SPARE_FLOOR},
-		{"no cores", {0, 0, 0, 0, 30 * MS, 0, 40 * MS}, 50},
+		{"a queue",
+		 {.cores = 2, .backlog_ns = 40 * MS, .service_ns = 10 * MS, .target_ns = 40 * MS},
+		 50},
+		{"the same queue on 8 cores",
+		 {.cores = 8, .backlog_ns = 40 * MS, .service_ns = 10 * MS, .target_ns = 40 * MS},
+		 100},
+		{"a queue, nothing ended",
+		 {.cores = 1, .backlog_ns = 30 * MS, .target_ns = 40 * MS},
+		 50},
+		{"a tenth missed", {.cores = 8, .missed_ppm = 100000}, 90},
+		{"all missed", {.cores = 8, .missed_ppm = 1000000}, VT_SPARE_FLOOR},
+		{"no cores", {.backlog_ns = 30 * MS, .target_ns = 40 * MS}, 50},
 		{"nonsense",
-		 {8, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT64_MAX, 1},
+		 {8, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT64_MAX, 1},
 		 VT_SPARE_FLOOR},
 	};
 
@@ -75,6 +100,8 @@ static void pass(struct vt_runtime_stats *s, uint32_t n)
 	s->model[0].latency_sum_ns += n * 12 * MS;
 	s->model[0].queue_sum_ns += n * 2 * MS;
 	s->model[0].core_sum_ns += n * 10 * MS;
+	s->blocks_took_ns += n * 10 * MS;
+	s->blocks_planned_ns += n * 10 * MS;
 }
 
 static void the_last_second(void **state)
@@ -103,6 +130,45 @@ static void the_last_second(void **state)
 	}
 	assert_int_equal(in.busy_ppm, 0);
 	assert_int_equal(vt_spare_percent(&in), 100);
+}
+
+/* Each row is 100 ms in which blocks of @planned_ms took @took_ms. */
+static void the_pace(void **state)
+{
+	static const struct {
+		const char *what;
+		uint32_t times, planned_ms, took_ms, at_least, at_most; /* percent, after the row */
+	} course[] = {
+		{"no block yet", 3, 0, 0, 100, 100},
+		{"as planned", 10, 40, 40, 100, 100},
+		{"a little faster", 10, 40, 36, 100, 100},
+		{"pressed, after 0.2 s", 2, 40, 80, 65, 80},
+		{"after half a second", 3, 40, 80, 50, 50},
+		{"no block, the last are still in the window", 4, 0, 0, 50, 50},
+		{"none for 0.6 s", 2, 0, 0, 50, 50},
+		{"none for 1.5 s: half forgotten", 9, 0, 0, 75, 75},
+		{"pressed still", 1, 10, 40, 25, 25},
+		{"none for a minute", 600, 0, 0, 99, 100},
+		{"eight times as long", 5, 10, 80, 12, 13},
+		{"well again", 5, 10, 10, 100, 100},
+	};
+	struct vt_runtime_stats *s = fresh(state);
+	struct vt_spare_window w = {0};
+	struct vt_spare in;
+
+	vt_spare_take(&w, s, &in);
+	for (size_t i = 0; i < VT_COUNT(course); i++) {
+		for (uint32_t t = 0; t < course[i].times; t++) {
+			s->now_ns += 100 * MS;
+			s->blocks_planned_ns += course[i].planned_ms * MS;
+			s->blocks_took_ns += course[i].took_ms * MS;
+			vt_spare_take(&w, s, &in);
+		}
+		if (in.pace_ppm < course[i].at_least * 10000 ||
+		    in.pace_ppm > course[i].at_most * 10000)
+			fail_msg("%s: %u ppm, not in %u..%u %%", course[i].what, in.pace_ppm,
+				 course[i].at_least, course[i].at_most);
+	}
 }
 
 static void what_runs_is_busy(void **state)
@@ -209,9 +275,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_formula),	     cmocka_unit_test(the_last_second),
-		cmocka_unit_test(what_runs_is_busy), cmocka_unit_test(waits_misses_and_goes),
-		cmocka_unit_test(follows),	     cmocka_unit_test(does_not_flap),
+		cmocka_unit_test(the_formula),
+		cmocka_unit_test(the_last_second),
+		cmocka_unit_test(the_pace),
+		cmocka_unit_test(what_runs_is_busy),
+		cmocka_unit_test(waits_misses_and_goes),
+		cmocka_unit_test(follows),
+		cmocka_unit_test(does_not_flap),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -213,6 +213,9 @@ struct vt_runtime_stats {
 	uint64_t late_actions;
 	uint64_t decide_ns, decide_max_ns,
 		decide[VT_RUNTIME_BUCKETS]; /* bucket i: < 2^i x 250 ns */
+	/* Of blocks that ran to their end on the cores they began with: what they took, and what the
+	 * plan had said at the pressure known. The quotient is the pace of this machine now. */
+	uint64_t blocks_took_ns, blocks_planned_ns;
 	const char *policy;
 	uint32_t waiting, running, max_requests;
 	uint32_t n_models, n_domains, n_cores;

@@ -6,29 +6,54 @@
  * the newcomer comes before it, and it comes before what is due later, which has been promised its
  * deadline too. Times are the plan's, stretched by what blocks have taken of late.
  */
+#include "base/clock.h"
 #include "exec/runtime_int.h"
 #include "sched/plan.h"
 
-#define STRETCH_KEEP 15u /* of 16: about the last sixteen blocks count */
-#define STRETCH_MIN  500u
-#define STRETCH_MAX  8000u
-#define MOST_OTHERS  32u /* waiting requests that are looked at one by one */
+#define STRETCH_KEEP	15u /* of 16: about the last sixteen blocks count */
+#define STRETCH_MIN	500u
+#define STRETCH_MAX	8000u
+#define STRETCH_HALF_NS (500 * VT_NS_PER_MS)
+#define MOST_OTHERS	32u /* waiting requests that are looked at one by one */
+
+/*
+ * The excess halves while no block ends: otherwise who was so slow that all are refused would never
+ * see a block again, and refuse for ever.
+ */
+static uint32_t stretch_now(const struct vt_runtime *rt)
+{
+	uint64_t halves = rt->now_ns > rt->stretched_ns
+				  ? (rt->now_ns - rt->stretched_ns) / STRETCH_HALF_NS
+				  : 0;
+
+	if (rt->stretch <= 1000)
+		return rt->stretch;
+	return 1000 + (halves < 16 ? (rt->stretch - 1000) >> halves : 0);
+}
 
 void rt_stretch(struct vt_runtime *rt, uint64_t took_ns, uint64_t expected_ns)
 {
+	uint32_t now = stretch_now(rt);
 	uint64_t permille;
 
+	RT_ADD(rt->n.took_ns, took_ns);
+	RT_ADD(rt->n.planned_ns, expected_ns);
+	if (now < rt->stretch) /* what was forgotten stays so */
+		rt->took_ns = rt->expected_ns / 1000 * now;
 	rt->took_ns = rt->took_ns * STRETCH_KEEP / (STRETCH_KEEP + 1) + took_ns;
 	rt->expected_ns = rt->expected_ns * STRETCH_KEEP / (STRETCH_KEEP + 1) + expected_ns;
 	permille = rt->took_ns * 1000 / (rt->expected_ns ? rt->expected_ns : 1);
 	rt->stretch = permille < STRETCH_MIN   ? STRETCH_MIN
 		      : permille > STRETCH_MAX ? STRETCH_MAX
 					       : (uint32_t)permille;
+	rt->stretched_ns = rt->now_ns;
 }
 
 static uint64_t stretched(const struct vt_runtime *rt, uint64_t ns)
 {
-	return ns / 1000 * rt->stretch + ns % 1000 * rt->stretch / 1000;
+	uint64_t permille = stretch_now(rt);
+
+	return ns / 1000 * permille + ns % 1000 * permille / 1000;
 }
 
 /* Wall time of the rest on its best cores, and the part of the machine that takes. */

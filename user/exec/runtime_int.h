@@ -139,6 +139,7 @@ struct rt_reason {
 struct rt_loop_counts {
 	_Atomic uint64_t steps, starts, conflicts, grows, shrinks, preempts, sheds, learned;
 	_Atomic uint64_t late_actions, decide_ns, decide_max_ns, decide[VT_RUNTIME_BUCKETS];
+	_Atomic uint64_t took_ns, planned_ns;
 };
 
 struct vt_runtime {
@@ -183,7 +184,8 @@ struct vt_runtime {
 	struct vt_infer *refused[VT_OUTCOMES]; /* to be answered then, by outcome */
 	_Atomic uint64_t wake_ns;	       /* the policy wants to be asked again; 0: not */
 	uint64_t took_ns, expected_ns;	       /* blocks of late */
-	uint32_t stretch;		       /* of times, permille */
+	uint64_t stretched_ns;		       /* when the last of them ended */
+	uint32_t stretch;		       /* of times, permille, then */
 
 	/* ---- counters: lock ---- */
 	struct vt_look look[2];

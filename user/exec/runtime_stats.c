@@ -140,6 +140,8 @@ static void read_loop(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 	s->late_actions = RT_GET(rt->n.late_actions);
 	s->decide_ns = RT_GET(rt->n.decide_ns);
 	s->decide_max_ns = RT_GET(rt->n.decide_max_ns);
+	s->blocks_took_ns = RT_GET(rt->n.took_ns);
+	s->blocks_planned_ns = RT_GET(rt->n.planned_ns);
 	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
 		s->decide[i] = RT_GET(rt->n.decide[i]);
 	s->waiting = RT_GET(rt->n_queued);

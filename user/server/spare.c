@@ -20,7 +20,8 @@ static double slack(const struct vt_spare *s)
 
 uint32_t vt_spare_percent(const struct vt_spare *s)
 {
-	double spare = bounded(1 - (double)s->busy_ppm / PPM) * slack(s) *
+	double pace = s->pace_ppm ? bounded((double)s->pace_ppm / PPM) : 1;
+	double spare = bounded(1 - (double)s->busy_ppm / PPM) * pace * slack(s) *
 		       bounded(1 - (double)s->pressure_ppm / (2 * PPM)) *
 		       bounded(1 - (double)s->missed_ppm / PPM);
 	uint32_t percent = (uint32_t)(100 * spare + 0.5);
@@ -45,7 +46,8 @@ static uint32_t share(uint64_t part, uint64_t whole)
 
 static void sum_up(const struct vt_runtime_stats *s, struct vt_spare_sums *ret)
 {
-	*ret = (struct vt_spare_sums){.ns = s->now_ns};
+	*ret = (struct vt_spare_sums){
+		.ns = s->now_ns, .took_ns = s->blocks_took_ns, .planned_ns = s->blocks_planned_ns};
 	for (uint32_t i = 0; i < s->n_cores; i++) {
 		const struct vt_runtime_core *c = &s->core[i];
 
@@ -97,14 +99,38 @@ static uint32_t mean_pressure(const struct vt_runtime_stats *s)
 	return cores ? (uint32_t)(sum / cores) : 0;
 }
 
+/*
+ * A plan may be a little too careful, hence at most 1. Without a block the last pace is forgotten by and
+ * by: somebody has to try again.
+ */
+static uint32_t pace(struct vt_spare_window *w, const struct vt_spare_sums *now,
+		     const struct vt_spare_sums *brief)
+{
+	uint64_t took = since(now->took_ns, brief->took_ns), halves;
+	double p = w->pace ? w->pace : 1;
+
+	if (took) {
+		p = (double)since(now->planned_ns, brief->planned_ns) / (double)took;
+		w->pace = p = p > 1 ? 1 : p < 1.0 / PPM ? 1.0 / PPM : p;
+		w->pace_ns = now->ns;
+	}
+	halves = since(now->ns, w->pace_ns) / (VT_SPARE_HALF_MS * 1000000ull);
+	for (; halves && p < 0.999; halves--)
+		p = 1 - (1 - p) / 2;
+	return (uint32_t)(PPM * p);
+}
+
 void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 		   struct vt_spare *ret)
 {
-	struct vt_spare_sums now, *old;
+	struct vt_spare_sums now, *old, *brief;
 	uint64_t done, refused;
 
 	sum_up(s, &now);
 	w->ring[w->next] = now;
+	brief = &w->ring[(w->next + VT_SPARE_SAMPLES -
+			  (w->n < VT_SPARE_BRIEF ? w->n : VT_SPARE_BRIEF)) %
+			 VT_SPARE_SAMPLES];
 	w->next = (w->next + 1) % VT_SPARE_SAMPLES;
 	w->n += w->n < VT_SPARE_SAMPLES;
 	old = &w->ring[w->n < VT_SPARE_SAMPLES ? 0 : w->next];
@@ -115,6 +141,7 @@ void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 		.busy_ppm = share(since(now.busy_ns, old->busy_ns),
 				  since(now.ns, old->ns) * s->n_cores),
 		.pressure_ppm = mean_pressure(s),
+		.pace_ppm = pace(w, &now, brief),
 		.missed_ppm = share(since(now.missed, old->missed), done + refused),
 		.service_ns = done ? since(now.service_ns, old->service_ns) / done : 0,
 		.target_ns = done ? since(now.target_ns, old->target_ns) / done : 0,

@@ -3,9 +3,11 @@
  * spare.h - how much more a node could take within QoS, as a weight in percent. Pure: time is an
  * argument. docs/scale.md says why this formula.
  *
- *	weight = free x slack x calm x kept		each 0 .. 1
+ *	weight = free x pace x slack x calm x kept	each 0 .. 1
  *
  *	free	1 - busy		core time nobody used, of the last second
+ *	pace	plan / time taken	of the blocks of the last half second: a core that somebody
+ *					else uses half of does half as much in the time that is free
  *	slack	min(1, 2 (1 - u))	u = (wait + service) / target: how much of its target a
  *					request that came now would need; all is well up to a half
  *	calm	1 - pressure / 2	what contention will take: under the heaviest a core counts half
@@ -24,12 +26,15 @@
 #define VT_SPARE_FALL_MS 150u /* time constant of falling */
 #define VT_SPARE_SAMPLES 11u  /* of a window: ten intervals */
 #define VT_SPARE_TICK_MS 100u
+#define VT_SPARE_BRIEF	 5u    /* intervals that the pace is taken over */
+#define VT_SPARE_HALF_MS 1000u /* half-life of a slow pace while no block ends */
 
 /** What a weight is made of. */
 struct vt_spare {
 	uint32_t cores;
 	uint32_t busy_ppm;     /* of the time of all cores */
 	uint32_t pressure_ppm; /* mean of the LLC domains, by their cores */
+	uint32_t pace_ppm;     /* what the plan says, of what blocks take; 0: no block yet */
 	uint32_t missed_ppm;   /* late, shed or no room, of all that ended */
 	uint64_t backlog_ns;   /* core time of what waits */
 	uint64_t
@@ -42,13 +47,15 @@ uint32_t vt_spare_percent(const struct vt_spare *s);
 
 /** Sums since the start, of all models. */
 struct vt_spare_sums {
-	uint64_t ns, busy_ns, done, missed, refused, service_ns, target_ns;
+	uint64_t ns, busy_ns, done, missed, refused, service_ns, target_ns, took_ns, planned_ns;
 };
 
 /** The last second. Zeroed by the caller before its first use. */
 struct vt_spare_window {
 	struct vt_spare_sums ring[VT_SPARE_SAMPLES];
 	uint32_t n, next;
+	double pace;	  /* as of the last look with a block, 0: none yet */
+	uint64_t pace_ns; /* that look */
 };
 
 /** vt_spare_take - add a look at the runtime; @ret is what the window says now */
