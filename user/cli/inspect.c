@@ -2,6 +2,7 @@
 /* inspect.c - what a model becomes: its nodes after the graph passes, and what they cost. */
 #include "cli/cli.h"
 #include "cli/cmds.h"
+#include "cli/inspect_decisions.h"
 #include "cli/store.h"
 
 #include <stdio.h>
@@ -22,15 +23,26 @@ struct args {
 	int n_dims;
 	bool raw, summary, json;
 	struct vt_store_view store; /* if the path is a profile store */
+	bool of_decisions;	    /* then the path is a recording */
+	struct vt_decisions_view decisions;
 };
 
-enum { OPT_LAYER = 256, OPT_CSV, OPT_PLOT, OPT_CORES, OPT_MACHINE };
+enum {
+	OPT_LAYER = 256,
+	OPT_CSV,
+	OPT_PLOT,
+	OPT_CORES,
+	OPT_MACHINE,
+	OPT_DECISIONS,
+	OPT_LAST,
+	OPT_PIN
+};
 
 static const struct argp_option options[] = {
 	{"dim", 'd', "NAME=N", 0, "Bind a symbolic dimension; also INPUT:AXIS=N", 0},
 	{"raw", 'r', NULL, 0, "The graph as imported, before any pass", 0},
 	{"summary", 's', NULL, 0, "Count operators instead of listing nodes", 0},
-	{"json", 'j', NULL, 0, "Print the summary, or the store, as JSON", 0},
+	{"json", 'j', NULL, 0, "Print the summary, the store or the decisions as JSON", 0},
 	{NULL, 0, NULL, 0, "Of a profile store:", 1},
 	{"layer", OPT_LAYER, "PATTERN", 0,
 	 "Layers whose signature holds PATTERN, or matches it if it has *, ? or [", 1},
@@ -40,6 +52,14 @@ static const struct argp_option options[] = {
 	{"cores", OPT_CORES, "N", 0, "Of the plot: times on N cores (the count with most levels)",
 	 1},
 	{"machine", OPT_MACHINE, "N", 0, "Times of another machine or build, by its number", 1},
+	{NULL, 0, NULL, 0, "Of the scheduler:", 2},
+	{"decisions", OPT_DECISIONS, NULL, 0,
+	 "The last decisions and their reasons: of the live `veltair serve`, or, with a FILE that "
+	 "its --record wrote, of that run",
+	 2},
+	{"last", OPT_LAST, "N", 0, "So many decisions, at most 1024 [20]", 2},
+	{"pin-dir", OPT_PIN, "DIR", 0,
+	 "Where the live server pinned its maps [" VT_MONITOR_PIN_DIR "]", 2},
 	{0},
 };
 
@@ -54,6 +74,22 @@ static void add_dim(struct argp_state *state, struct args *a, char *arg)
 	}
 	*eq = '\0';
 	a->dims[a->n_dims++] = (struct vt_dim_binding){arg, (int64_t)v};
+}
+
+static void check_decisions(struct argp_state *state, const struct args *a)
+{
+	const struct vt_store_view *s = &a->store;
+
+	if (!a->of_decisions && (a->decisions.last || a->decisions.pin_dir))
+		argp_error(state, "--last and --pin-dir are for --decisions");
+	if (!a->of_decisions)
+		return;
+	if (a->path && a->decisions.pin_dir)
+		argp_error(state, "--decisions of '%s' or of a live server in --pin-dir, not both",
+			   a->path);
+	if (a->n_dims || a->raw || a->summary || s->layer || s->csv || s->plot || s->cores ||
+	    s->machine)
+		argp_error(state, "with --decisions only --json, --last and --pin-dir");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -91,15 +127,27 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (vt_parse_u64(arg, 1, 1000000, &a->store.machine))
 			argp_error(state, "--machine '%s': give a number, from 1", arg);
 		return 0;
+	case OPT_DECISIONS:
+		a->of_decisions = true;
+		return 0;
+	case OPT_LAST:
+		if (vt_parse_u64(arg, 1, VT_DECISIONS, &a->decisions.last))
+			argp_error(state, "--last '%s': give a number from 1 to %u", arg,
+				   VT_DECISIONS);
+		return 0;
+	case OPT_PIN:
+		a->decisions.pin_dir = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 		if (a->path)
 			argp_error(state, "one file, not '%s' as well", arg);
 		a->path = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if (!a->path)
-			argp_error(state,
-				   "which file? give the path of an ONNX model or a profile store");
+		check_decisions(state, a);
+		if (!a->path && !a->of_decisions)
+			argp_error(state, "which file? give the path of an ONNX model or a profile "
+					  "store, or say --decisions");
 		if (a->store.csv + a->store.json + (a->store.plot != NULL) > 1)
 			argp_error(state, "one of --csv, --json and --plot");
 		return 0;
@@ -203,11 +251,13 @@ int vt_cmd_inspect(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "MODEL|STORE",
+		.args_doc = "MODEL|STORE\n--decisions [FILE]",
 		.doc = "Show what MODEL, an ONNX file, becomes: one line per node in the order in "
 		       "which they run, with parameters, what was fused, and where each result "
 		       "lies in memory. Of STORE, a profile store, show the times: by layer, "
-		       "variant and cores at each pressure level."
+		       "variant and cores at each pressure level. With --decisions, show what a "
+		       "server's "
+		       "scheduler decided last, and why."
 		       "\vIn a line, c is a constant, @ an input of the model, % a computed "
 		       "tensor; "
 		       "\"+ %n -> Relu\" at its end are a sum and an activation that the node does "
@@ -220,6 +270,12 @@ int vt_cmd_inspect(int argc, char **argv)
 	int rc = VT_EXIT_OK;
 
 	vt_cmd_parse(&argp, argc, argv, &a);
+	if (a.of_decisions) {
+		a.decisions.path = a.path;
+		a.decisions.json = a.json;
+		a.decisions.last = a.decisions.last ? a.decisions.last : 20;
+		return vt_inspect_decisions(&a.decisions, &e) ? vt_cmd_fail(NAME, &e) : VT_EXIT_OK;
+	}
 	a.store.path = a.path;
 	if (vt_profile_is_store(a.path))
 		return refuse_model_options(&a, &e) ? vt_cmd_fail(NAME, &e)

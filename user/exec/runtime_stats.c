@@ -106,7 +106,7 @@ static uint8_t sources_of(const struct vt_runtime *rt)
 
 void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
 {
-	struct vt_reason r[16];
+	struct vt_reason r[64];
 	uint8_t sources;
 	size_t n;
 

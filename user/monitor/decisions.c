@@ -5,42 +5,56 @@
 #include "loop/explain.h"
 #include "monitor/impl.h"
 
+/* C0, DEL, and C1 as UTF-8 has it: they steer terminals. */
+static bool steers(const char *at)
+{
+	const unsigned char *c = (const unsigned char *)at;
+
+	return c[0] < ' ' || c[0] == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
+}
+
 static void put_text(char *to, size_t len, const char *from)
 {
 	size_t n = strnlen(from, len - 1);
 
 	memset(to, 0, len);
 	for (size_t i = 0; i < n; i++)
-		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+		to[i] = steers(&from[i]) ? '?' : from[i];
+}
+
+void vt_decided_of(struct vt_decided *ret, uint64_t n, const struct vt_reason *r, const char *model)
+{
+	*ret = (struct vt_decided){
+		.seq = n,
+		.mono_ns = r->now_ns,
+		.request = r->id,
+		.slack_ns = r->slack_ns,
+		.rest_ns = r->rest_ns,
+		.waited_ns = r->waited_ns,
+		.model_id = r->model,
+		.tenant = r->tenant,
+		.pressure_ppm = r->pressure_ppm,
+		.confidence_ppm = r->confidence_ppm,
+		.waiting = r->waiting,
+		.layer_begin = r->layer_begin,
+		.layer_end = r->layer_end,
+		.wanted = r->wanted,
+		.granted = r->granted,
+		.free = r->free,
+		.other_versions = r->other_versions,
+		.level = r->level,
+	};
+	put_text(ret->action, sizeof(ret->action), vt_reason_action(r->kind));
+	put_text(ret->source, sizeof(ret->source), vt_reason_source(r->sources));
+	put_text(ret->model, sizeof(ret->model), model);
 }
 
 void vt_monitor_decided(struct vt_monitor *m, uint64_t n, const struct vt_reason *r,
 			const char *model)
 {
-	struct vt_decided *to = &m->decisions[n % VT_DECISIONS],
-			  d = {
-				  .mono_ns = r->now_ns,
-				  .request = r->id,
-				  .slack_ns = r->slack_ns,
-				  .rest_ns = r->rest_ns,
-				  .waited_ns = r->waited_ns,
-				  .model_id = r->model,
-				  .tenant = r->tenant,
-				  .pressure_ppm = r->pressure_ppm,
-				  .confidence_ppm = r->confidence_ppm,
-				  .waiting = r->waiting,
-				  .layer_begin = r->layer_begin,
-				  .layer_end = r->layer_end,
-				  .wanted = r->wanted,
-				  .granted = r->granted,
-				  .free = r->free,
-				  .other_versions = r->other_versions,
-				  .level = r->level,
-			  };
+	struct vt_decided *to = &m->decisions[n % VT_DECISIONS], d;
 
-	put_text(d.action, sizeof(d.action), vt_reason_action(r->kind));
-	put_text(d.source, sizeof(d.source), vt_reason_source(r->sources));
-	put_text(d.model, sizeof(d.model), model);
+	vt_decided_of(&d, n, r, model);
 	/* Pairs with read_one(): who finds the same number before and after has read one decision. */
 	__atomic_store_n(&to->seq, 0, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);

@@ -109,10 +109,13 @@ int vt_monitor_cut_cpu(struct vt_monitor *m, unsigned int cpu);
 
 struct vt_reason;
 
+/** vt_decided_of - decision @n of @model; of what steers terminals in the name '?' is left. Pure */
+void vt_decided_of(struct vt_decided *ret, uint64_t n, const struct vt_reason *r,
+		   const char *model);
+
 /**
  * vt_monitor_decided - show a decision of the runtime in the pinned map `decisions`
- * @n:     its number, from 1, one more than the last
- * @model: name; of what steers terminals '?' is left
+ * @n: its number, from 1, one more than the last
  * Plain stores, no system call. By one thread at a time, which need not be the monitor's.
  */
 void vt_monitor_decided(struct vt_monitor *m, uint64_t n, const struct vt_reason *r,

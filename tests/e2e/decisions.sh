@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `veltair inspect --decisions`: of a live server through its pinned map, and of its recording afterwards:
+# both must say the same, and bpftool too.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+PATH=$PATH:/usr/sbin:/sbin
+dir=$(mktemp -d)
+pins=/sys/fs/bpf/vt-decisions-$$
+server=''
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+	[ -z "$server" ] || kill "$server" 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+count=0 failed=0
+
+ok() { # ok NAME [FILE]: the last command's status decides; FILE says more if it failed
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		[ -z "${2:-}" ] || tail -n 20 "$2" | sed 's/^/# /'
+	fi
+}
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+refuses() { # refuses NAME TEXT ARGS...: one line that says TEXT, exit 2
+	local name=$1 text=$2
+	shift 2
+	timeout 20 "$veltair" inspect "$@" >"$dir/out" 2>"$dir/err"
+	[ $? = 2 ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q -- "$text" "$dir/err"
+	ok "refuses $name" "$dir/err"
+}
+
+"$veltair" zoo --out "$dir/zoo" mobilenet-v2-tiny >/dev/null || exit 1
+"$veltair" serve "$dir/zoo/mobilenet-v2-tiny.onnx=tiny" --qos-ms 200 --listen 127.0.0.1:0 --pin-dir "$pins" \
+	--record "$dir/rec" >"$dir/out" 2>"$dir/log" &
+server=$!
+port=
+for _ in $(seq 600); do
+	port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/log")
+	[ -z "$port" ] || break
+	sleep 0.05
+done
+timeout 60 node tests/e2e/serve.js load "$port" tiny 0.5 2 >/dev/null 2>&1
+ok "a server that has decided" "$dir/log"
+
+if [ -d "$pins" ]; then
+	"$veltair" inspect --decisions --pin-dir "$pins" >"$dir/table" 2>"$dir/err" && [ "$(wc -l <"$dir/table")" = 22 ] &&
+		grep -q "^process $server, last decision" "$dir/table" && grep -Eq ' start +tiny +[0-9]+ +0-[0-9]+ +[0-9]+/[0-9]+ ' "$dir/table"
+	ok "of a live server: 20 decisions in a table" "$dir/table"
+	"$veltair" inspect --decisions --pin-dir "$pins" --json --last 1024 >"$dir/live.json" 2>"$dir/err"
+	ok "of a live server: JSON" "$dir/err"
+	if command -v bpftool >/dev/null; then
+		bpftool -j map dump pinned "$pins/v2/decisions" >"$dir/bpf.json" 2>"$dir/err"
+		# shellcheck disable=SC2016 # JavaScript has dollars of its own
+		node -e '
+const [a, b] = process.argv.slice(1).map((f) => JSON.parse(require("fs").readFileSync(f, "utf8")));
+const ring = new Map(b.map((e) => [e.formatted.value.seq, [e.formatted.key, e.formatted.value]]));
+for (const d of a.decisions) {
+	const [key, v] = ring.get(d.decision);
+	if (key !== d.decision % 1024 || v.action !== d.action || v.model !== d.model || v.request !== d.request ||
+		v.slack_ns !== d.slack_ns || v.granted !== d.granted || v.wanted !== d.wanted || v.source !== d.source)
+		throw new Error(JSON.stringify([d, v]));
+}
+if (a.decisions.length < 50) throw new Error("too few: " + a.decisions.length);' "$dir/live.json" "$dir/bpf.json" 2>"$dir/err"
+		ok "bpftool shows the same fields by name" "$dir/err"
+	else
+		skip "bpftool shows the same fields by name" "no bpftool here"
+	fi
+else
+	skip "of a live server" "$(grep -m 1 'no monitor' "$dir/log")"
+fi
+kill "$server"
+wait "$server"
+server=
+
+"$veltair" inspect --decisions "$dir/rec" >"$dir/table" 2>"$dir/err" && [ "$(wc -l <"$dir/table")" = 22 ] &&
+	grep -q "policy veltair-full, [0-9]* steps, [0-9]* decisions" "$dir/table"
+ok "of a recording: the last 20 in a table" "$dir/table"
+"$veltair" inspect --decisions "$dir/rec" --json --last 1024 >"$dir/rec.json" 2>"$dir/err"
+ok "of a recording: JSON" "$dir/err"
+if [ -s "$dir/live.json" ]; then
+	# What pressure rests on is only known while it runs; all else must be the same.
+	# shellcheck disable=SC2016
+	node -e '
+const [a, b] = process.argv.slice(1).map((f) => JSON.parse(require("fs").readFileSync(f, "utf8")).decisions.map((d) => ({ ...d, source: 0 })));
+const n = Math.min(a.length, b.length);
+if (n < 50) throw new Error("too few: " + n);
+require("assert").deepStrictEqual(b.slice(-n), a.slice(-n));' "$dir/live.json" "$dir/rec.json" 2>"$dir/err"
+	ok "the recording explains what the live map explained" "$dir/err"
+else
+	skip "the recording explains what the live map explained" "no monitor here"
+fi
+
+[ ! -d "$pins" ]
+ok "nothing is left pinned"
+refuses "a directory without a server" "no server to look at" --decisions --pin-dir "$pins"
+refuses "a file that is no recording" "not a trace" --decisions "$dir/zoo/mobilenet-v2-tiny.onnx"
+refuses "a file that is not there" "$dir/none" --decisions "$dir/none"
+head -c 30000 "$dir/rec" >"$dir/cut"
+refuses "a recording that was cut" "$dir/cut: step [0-9]*: last step is cut short" --decisions "$dir/cut"
+refuses "nothing to show" "from 1 to 1024" --decisions --last 0
+refuses "options of a model" "with --decisions only" --decisions --raw
+refuses "a file and a server" "not both" --decisions --pin-dir /x "$dir/rec"
+refuses "--last alone" "for --decisions" --last 3 "$dir/rec"
+echo "1..$count"
+exit $((failed > 0))

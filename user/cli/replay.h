@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * replay.h - decide a recording again: all traces of a file, one after the other.
+ *
+ * `veltair sim --replay` compares, `veltair inspect --decisions` explains.
+ */
+#ifndef VT_CLI_REPLAY_H
+#define VT_CLI_REPLAY_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "loop/trace.h"
+
+/** Whoever wants to see every step. */
+struct vt_replay_user {
+	/**
+	 * step - @s: sample, its pressure filled in; @d: what was recorded; @models: of this trace
+	 * @learned: finished blocks have corrected the pressure
+	 */
+	void (*step)(void *arg, const struct vt_sample *s, const struct vt_decision *d,
+		     const struct vt_model *models, bool learned);
+	void *arg;
+};
+
+struct vt_replay_sum {
+	uint64_t steps, differ;
+	char policy[32]; /* of the last trace */
+};
+
+/**
+ * vt_replay_file - @u: may be NULL
+ * Returns 0; -EBADMSG, naming file and step, if it is no recording or is damaged; as vt_file_read()
+ */
+int vt_replay_file(const char *path, const struct vt_replay_user *u, struct vt_replay_sum *ret,
+		   struct vt_err *e);
+
+#endif
