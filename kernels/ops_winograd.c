@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "kernels/bigmem.h"
 #include "kernels/dw.h"
 #include "kernels/gemm.h"
@@ -19,9 +20,18 @@
 #define NEAR_TILES	  VT_GEMM_MR
 #define FAR_TILES	  (4 * VT_GEMM_MR)
 #define FAR_COLS	  64
-#define MIN_PIXELS	  600 /* 28x28 and 26x26, not 14x14: there, weights are used too seldom */
 #define MAX_CHANNELS	  128 /* the block of transformed inputs stays in L2 */
 #define MIN_CHANNELS	  16
+
+/*
+ * 28x28 and 26x26. With 14x14 each weight is used for 16 tiles only, and there are four times as
+ * many as the direct sum has: that paid on the machine of docs/performance.md whose L2 is 1 MiB (ResNet-50: 6 %),
+ * and did not on the one whose L2 is 2 MiB.
+ */
+#define MIN_PIXELS	  600
+#define MIN_PIXELS_FAST	  190
+#define MAX_CHANNELS_FAST 256
+#define FAST_L2_BELOW	  ((size_t)2 << 20)
 
 struct wino_state {
 	const struct vt_gemm_isa *isa;
@@ -124,11 +134,15 @@ static int pack_weights(struct wino_state *s, const float *w, size_t channels, s
 static bool pays(const struct vt_node *n, const struct vt_tensor *x, const struct vt_tensor *w,
 		 const struct vt_tensor *y)
 {
+	const bool fast = vt_l2_bytes() < FAST_L2_BELOW;
+
 	return x->shape.rank == 4 && n->p.conv.kh == 3 && n->p.conv.kw == 3 && n->p.conv.sh == 1 &&
 	       n->p.conv.sw == 1 && n->p.conv.dh == 1 && n->p.conv.dw == 1 &&
-	       n->p.conv.groups == 1 && y->shape.dim[1] * y->shape.dim[2] >= MIN_PIXELS &&
+	       n->p.conv.groups == 1 &&
+	       y->shape.dim[1] * y->shape.dim[2] >= (fast ? MIN_PIXELS_FAST : MIN_PIXELS) &&
 	       y->shape.dim[1] >= 8 && y->shape.dim[2] >= 8 && w->shape.dim[1] >= MIN_CHANNELS &&
-	       w->shape.dim[1] <= MAX_CHANNELS && w->shape.dim[0] >= VT_GEMM_NR;
+	       w->shape.dim[1] <= (fast ? MAX_CHANNELS_FAST : MAX_CHANNELS) &&
+	       w->shape.dim[0] >= VT_GEMM_NR;
 }
 
 static void choose_blocks(struct wino_state *s, size_t channels, size_t cols)
@@ -202,24 +216,39 @@ struct wino_ctx {
 	const struct vt_wino *d;
 };
 
-/* m[rows x cols] of one term: v * panels. */
-static void term_product(const struct wino_state *s, const float *v, const float *panels, float *m,
+/*
+ * m[rows x cols] of one term: v * panels. A panel of columns passes once, for all rows, in equal
+ * parts of them; meanwhile each part fetches its share of the panel that comes next, be it of the
+ * next term: transformed weights are many, and nothing else in the loop waits for memory.
+ */
+static void term_product(const struct wino_state *s, const float *v, size_t term, float *m,
 			 size_t rows, size_t j, size_t nj)
 {
-	const size_t k = s->proto.channels;
+	const size_t k = s->proto.channels, n = s->proto.cols;
+	const float *panels = s->panels + term * s->panel_floats, *next;
+	const size_t parts = (rows + VT_GEMM_MR - 1) / VT_GEMM_MR,
+		     part = (rows + parts - 1) / parts;
+	const size_t step = (VT_GEMM_NR + parts - 1) / parts;
 
-	for (size_t i = 0; i < rows; i += VT_GEMM_MR)
-		for (size_t jj = 0; jj < nj; jj += VT_GEMM_NR) {
+	for (size_t jj = 0; jj < nj; jj += VT_GEMM_NR) {
+		next = jj + VT_GEMM_NR < nj ? panels + vt_gemm_panel(k, n, 0, j + jj + VT_GEMM_NR)
+		       : term + 1 < VT_WINO_TERMS
+			       ? panels + s->panel_floats + vt_gemm_panel(k, n, 0, j)
+			       : NULL;
+		for (size_t i = 0; i < rows; i += part) {
 			const struct vt_gemm_out o = {.c = m + i * nj + jj,
 						      .ldc = nj,
 						      .bias = zeros,
-						      .after = VT_GEMM_NR};
+						      .after = part * nj,
+						      .next = next ? next + i / part * step * k
+								   : NULL,
+						      .next_step = step};
 
-			s->isa->tile(min_size(VT_GEMM_MR, rows - i), min_size(VT_GEMM_NR, nj - jj),
-				     k, v + i * k, k,
-				     panels + vt_gemm_panel(k, s->proto.cols, 0, j + jj), &o, true,
-				     true);
+			s->isa->tile(min_size(part, rows - i), min_size(VT_GEMM_NR, nj - jj), k,
+				     v + i * k, k, panels + vt_gemm_panel(k, n, 0, j + jj), &o,
+				     true, true);
 		}
+	}
 }
 
 static void wino_task(struct wino_ctx *c, size_t block, size_t col_block)
@@ -231,8 +260,7 @@ static void wino_task(struct wino_ctx *c, size_t block, size_t col_block)
 
 	vt_wino_input(c->d, t0, n, v);
 	for (size_t k = 0; k < VT_WINO_TERMS; k++)
-		term_product(s, v + k * n * s->proto.channels, s->panels + k * s->panel_floats,
-			     m + k * n * nj, n, j, nj);
+		term_product(s, v + k * n * s->proto.channels, k, m + k * n * nj, n, j, nj);
 	vt_wino_output(c->d, t0, n, j, nj, m);
 }
 
