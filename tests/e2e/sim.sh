@@ -82,6 +82,43 @@ refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --record "
 [ ! -e "$dir/x" ]
 ok "a refused recording leaves no file"
 
+# trace ARGUMENT...: of one run; spans of a core are apart, layers lie in them, all add up to what the simulator says it granted
+trace() {
+	sim "$@" --trace "$dir/trace.json" && cp "$dir/err" "$dir/said" || return
+	python3 - "$dir/trace.json" "$dir/said" <<'EOF' 2>"$dir/err"
+import json, re, sys
+t = json.load(open(sys.argv[1]))
+free, last, sums, layers, kinds = {}, {}, 0.0, 0.0, set()
+for e in t["traceEvents"]:
+    assert e["name"] and e["ph"] in "XCM" and e["pid"] == 1 and isinstance(e["args"], dict), e
+    kinds.add(e.get("cat", e["ph"]))
+    if e["ph"] != "X":
+        continue
+    assert e["ts"] >= 0 and e["dur"] >= 0, e
+    core, end = e["tid"], e["ts"] + e["dur"]
+    if e["cat"] == "block":
+        assert e["ts"] >= free.get(core, 0) - 0.0015, ("overlap", e)
+        free[core], last[core] = end, e
+        sums += e["dur"]
+    else:
+        assert end <= free[core] + 0.0015 and e["ts"] >= last[core]["ts"] - 0.0015, ("outside its block", e)
+        layers += e["dur"]
+assert kinds == {"M", "C", "block", "layer"}, kinds
+granted = float(re.search(r"([0-9.]+) s of core time granted, 0 events left out", open(sys.argv[2]).read()).group(1))
+assert t["otherData"]["dropped"] == 0 and abs(sums * 1e-6 / granted - 1) < 0.01, (sums, granted)
+assert len(free) > 1 and 0 < layers <= sums, (layers, sums)
+EOF
+}
+for policy in veltair-full planaria prema fcfs; do
+	trace --rate 300 --requests 150 --mix medium --policy $policy
+	ok "--trace of $policy: no overlap, the sum is what was granted"
+done
+trace --machine vm-2 --rate 30 --requests 200 --policy veltair-full
+ok "--trace on a small machine, which is short of cores"
+refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --trace "$dir/x"
+refuses "not with --replay" --replay "$dir/t" --trace "$dir/x"
+refuses "cannot write the trace" --rate 10 --requests 10 --policy edf --trace "$dir/none/x"
+
 printf '0,mobilenet_v2\n0.001,mobilenet_v2\n0.5,tiny_yolo_v2\n' >"$dir/arrivals"
 sim --arrivals "$dir/arrivals" --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1'
 ok "--arrivals runs a trace"

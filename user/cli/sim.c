@@ -31,6 +31,7 @@ enum {
 	OPT_PLOT,
 	OPT_RECORD,
 	OPT_REPLAY,
+	OPT_TRACE,
 	OPT_NODES,
 	OPT_ROUTER,
 };
@@ -64,6 +65,11 @@ static const struct argp_option options[] = {
 	{"json", OPT_JSON, NULL, 0, "Results as JSON", 4},
 	{"plot", OPT_PLOT, "DIR", 0, "Write plots (PNG, with their data) to DIR", 4},
 	{"record", OPT_RECORD, "FILE", 0, "Record the decisions of one run (one mix, one policy)",
+	 4},
+	{"trace", OPT_TRACE, "FILE", 0,
+	 "Write which block and layer of one run ran on which core when, for Perfetto (one mix, "
+	 "one "
+	 "policy)",
 	 4},
 	{"replay", OPT_REPLAY, "FILE", 0, "Decide a recorded run again and compare, byte for byte",
 	 4},
@@ -104,6 +110,7 @@ static const struct {
 	{OPT_PLOT, offsetof(struct sim_opts, plot_dir)},
 	{OPT_RECORD, offsetof(struct sim_opts, record)},
 	{OPT_REPLAY, offsetof(struct sim_opts, replay)},
+	{OPT_TRACE, offsetof(struct sim_opts, trace)},
 	{OPT_NODES, offsetof(struct sim_opts, nodes)},
 	{OPT_ROUTER, offsetof(struct sim_opts, routers)},
 };
@@ -201,9 +208,11 @@ static const char *check_opts(const struct sim_opts *o)
 {
 	if (o->search && o->rate_hz > 0)
 		return "--search and --rate exclude each other";
-	if (o->search && (o->arrivals || o->record))
-		return "--search makes its own arrivals, and many runs: not with --arrivals or "
-		       "--record";
+	if (o->search && (o->arrivals || o->record || o->trace))
+		return "--search makes its own arrivals, and many runs: not with --arrivals, "
+		       "--record or --trace";
+	if (o->trace && (o->replay || o->nodes))
+		return "--trace is of a run: not with --replay or --nodes";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
 	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay && !o->nodes)
@@ -219,6 +228,8 @@ static int simulate(const struct sim_opts *o, struct vt_err *e)
 
 	if (!rc && o->record)
 		rc = sim_record(s, o->record, e);
+	if (!rc && o->trace)
+		rc = sim_chrome(s, o->trace, e);
 	if (!rc)
 		rc = sim_work(s, r, e);
 	if (!rc && o->plot_dir)

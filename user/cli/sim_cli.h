@@ -6,6 +6,7 @@
  *   sim_report.c  tables and JSON
  *   sim_plot.c    pictures
  *   sim_trace.c   record and replay
+ *   sim_chrome.c  what ran on which core when, for Perfetto
  *   sim_fleet.c   many nodes behind a router
  */
 #ifndef VT_CLI_SIM_CLI_H
@@ -26,7 +27,7 @@
 /** What the user asked for. */
 struct sim_opts {
 	const char *machine, *mixes, *policies, *profiles, *tables, *arrivals;
-	const char *plot_dir, *record, *replay;
+	const char *plot_dir, *record, *replay, *trace;
 	const char *nodes, *routers; /* of a fleet; lists */
 	double rate_hz;		     /* 0: not given */
 	bool search, bound, json, no_shed, blind;
@@ -70,6 +71,7 @@ struct sim_run {
 	double core_ms;	    /* granted core-time per request served */
 	double blocks;	    /* per request served */
 	double decide_us, decide_max_us;
+	double busy_core_ns; /* granted, of the whole run */
 	double blocks_per_s; /* simulated block completions per second of host time */
 };
 
@@ -109,6 +111,8 @@ struct sim_recording {
 	int (*started)(void *self, const struct vt_loop_cfg *cfg, const struct vt_model *models,
 		       uint32_t n_models);
 	int (*stepped)(void *self, const struct vt_sample *s, const struct vt_decision *d);
+	/* as in vt_sim_cfg; may be NULL */
+	void (*layer)(void *self, uint64_t id, uint16_t layer, uint64_t end_ns);
 	void *self;
 };
 
@@ -124,6 +128,8 @@ int sim_draw(const char *dir, const char *name, struct vt_err *e);
 /** sim_fleet - all of `veltair sim --nodes` */
 int sim_fleet(const struct sim_opts *o, struct vt_err *e);
 int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e);
+/** sim_chrome - run the first policy on the first mix again, write its trace to @path */
+int sim_chrome(const struct sim_setup *s, const char *path, struct vt_err *e);
 int sim_replay(const char *path, bool json, struct vt_err *e);
 
 #endif

@@ -72,7 +72,9 @@ int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e)
 	rc = vt_outfile_open(&r.file, path, 0, e);
 	if (rc)
 		return rc;
-	rc = sim_run_recorded(s, &run, &(struct sim_recording){started, stepped, &r}, e);
+	rc = sim_run_recorded(
+		s, &run,
+		&(struct sim_recording){.started = started, .stepped = stepped, .self = &r}, e);
 	if (!rc)
 		rc = vt_outfile_commit(&r.file, e);
 	if (rc)

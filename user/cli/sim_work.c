@@ -142,6 +142,7 @@ static int run_policy(const struct sim_opts *o, const struct sim_mix *m,
 		.served_self = &t,
 		.started = rec ? rec->started : NULL,
 		.stepped = rec ? rec->stepped : NULL,
+		.layer = rec ? rec->layer : NULL,
 		.recorder = rec ? rec->self : NULL,
 	};
 	struct vt_sim_result r = {0};
@@ -155,6 +156,7 @@ static int run_policy(const struct sim_opts *o, const struct sim_mix *m,
 		rc = vt_sim_run(&cfg, &r, e);
 	if (!rc) {
 		fill_run(m, &r, &t, ret);
+		ret->busy_core_ns = r.busy_core_ns;
 		ret->blocks_per_s = (double)r.blocks * 1e9 / (double)(vt_now_mono_ns() - host);
 	}
 	tally_fini(&t);

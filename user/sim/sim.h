@@ -48,6 +48,9 @@ struct vt_sim_cfg {
 	int (*started)(void *recorder, const struct vt_loop_cfg *cfg, const struct vt_model *models,
 		       uint32_t n_models);
 	int (*stepped)(void *recorder, const struct vt_sample *s, const struct vt_decision *d);
+	/** layer - of request @id has ended at @end_ns, but the last of its block: that ends with
+	 * it. Told late, before the next step is; may be NULL */
+	void (*layer)(void *recorder, uint64_t id, uint16_t layer, uint64_t end_ns);
 	void *recorder;
 	/** latencies of served requests, in order of completion; may be NULL */
 	void (*served)(void *self, uint32_t tenant, uint64_t latency_ns, bool on_time);

@@ -171,11 +171,22 @@ static void count_traffic(struct vt_sim *s, const struct run *r, double part)
 	}
 }
 
+/** The layer under way has ended: when, by even progress since @seen_ns, when it was at @done. */
+static void tell_layer(const struct vt_sim *s, const struct vt_block *b, const struct run *r,
+		       double seen_ns, double done)
+{
+	double end_ns = seen_ns + (r->layer_end - done) * r->now_ns;
+
+	end_ns = fmax(seen_ns, fmin(end_ns, (double)s->now_ns));
+	s->cfg->layer(s->cfg->recorder, b->id, b->layer_now, (uint64_t)end_ns);
+}
+
 void vt_sim_catch_up(struct vt_sim *s, uint32_t b)
 {
 	struct vt_block *blk = &s->blocks[b];
 	struct run *r = &s->runs[b];
-	double dt = (double)s->now_ns - r->seen_ns, part;
+	const double seen_ns = r->seen_ns, done = r->done;
+	double dt = (double)s->now_ns - seen_ns, part;
 
 	if (dt <= 0)
 		return;
@@ -186,6 +197,8 @@ void vt_sim_catch_up(struct vt_sim *s, uint32_t b)
 	if (!s->cfg->blind)
 		count_traffic(s, r, part);
 	while (r->done >= r->layer_end && blk->layer_now + 1 < r->stop) {
+		if (s->cfg->layer)
+			tell_layer(s, blk, r, seen_ns, done);
 		blk->layer_now++;
 		r->first = 1;
 		r->layer_end += layer_part(s, blk, r);
