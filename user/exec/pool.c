@@ -1,106 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+/* pool.c - workers: what they are given, and their life. */
 #include "exec/pool.h"
 
-#include <linux/futex.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-
-#define CACHE_LINE 64
-#define NOBODY	   (-1)
-#define MAX_SHARES 64
-
-/* The open job of a leader: sequence number above, chunks left to claim below. */
-#define TICKET(seq, left) ((uint64_t)(seq) << 32 | (left))
-#define LEFT(ticket)	  ((uint32_t)(ticket))
-
-struct worker {
-	struct pthreadpool gang; /* first: gang.run gets the worker back from it */
-
-	/* Written by the leader, read by helpers. One ticket per share of the open job's chunks. */
-	struct {
-		_Alignas(CACHE_LINE) _Atomic uint64_t v;
-	} ticket[MAX_SHARES];
-	_Alignas(CACHE_LINE) _Atomic uint32_t shares; /* in use */
-	const struct vt_job
-		*_Atomic job; /* published before ticket, valid while a claimed chunk is not done */
-	uint32_t seq;	      /* leader only */
-	_Alignas(CACHE_LINE) _Atomic uint32_t done; /* chunks finished of the open job */
-	_Atomic uint32_t sleepers;		    /* helpers asleep on opened */
-	_Atomic uint32_t opened;		    /* futex: counts jobs opened */
-
-	/* Written by whoever gives the worker something to do. */
-	_Alignas(CACHE_LINE) _Atomic uint32_t wake; /* futex: counts changes of what follows */
-	_Atomic uint32_t asleep;
-	struct vt_work *_Atomic work; /* to lead */
-	_Atomic int helps;	      /* core whose worker it helps, or NOBODY */
-	_Atomic int call;	      /* vt_pool_each() wants this worker */
-	_Atomic int stop;
-	_Atomic uint32_t rank; /* which share of its leader's jobs it starts with */
-
-	/* The worker's own. */
-	_Alignas(CACHE_LINE) _Atomic uint64_t busy_ns;
-	struct vt_pool *pool;
-	unsigned int core;
-	pthread_t thread;
-	bool started;
-};
-
-struct vt_pool {
-	struct vt_cpuset cores;
-	struct worker *worker[VT_MAX_CORES];
-	/* Kept by the first worker. Workers run when it is set: they see all of it or nothing. */
-	struct vt_pool_timer kept;
-	const struct vt_pool_timer *_Atomic timer;
-
-	/* vt_pool_each() */
-	int (*each_fn)(void *arg, unsigned int core);
-	void *each_arg;
-	_Atomic int each_err;
-	_Atomic uint32_t each_left;
-};
-
-/* ---- waiting ------------------------------------------------------------------------------ */
-
-/* @timeout_ns: 0: none */
-static void futex_wait(_Atomic uint32_t *at, uint32_t expected, uint64_t timeout_ns)
-{
-	struct timespec t = {.tv_sec = (time_t)(timeout_ns / VT_NS_PER_S),
-			     .tv_nsec = (long)(timeout_ns % VT_NS_PER_S)};
-
-	syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, timeout_ns ? &t : NULL, NULL, 0);
-}
-
-static void futex_wake(_Atomic uint32_t *at, int n)
-{
-	syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
-}
-
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
-/* Spins look at the clock only now and then. */
-static bool spin_over(unsigned int *turns, uint64_t *until_mono_ns)
-{
-	relax();
-	if (++*turns % 64)
-		return false;
-	if (!*until_mono_ns)
-		*until_mono_ns = vt_now_mono_ns() + VT_POOL_SPIN_NS;
-	return vt_now_mono_ns() >= *until_mono_ns;
-}
+#include "exec/pool_int.h"
 
 /*
  * Tell a worker that work, helps, call or stop has changed. Pairs with wait_for_work(). A system
@@ -114,158 +21,24 @@ static void rouse(struct worker *w, struct vt_cpuset *later)
 	if (later)
 		vt_cpuset_add(later, w->core);
 	else
-		futex_wake(&w->wake, 1);
+		pool_futex_wake(&w->wake, 1);
 }
 
 void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later)
 {
 	for (int c = vt_cpuset_next(later, 0); c >= 0;
 	     c = vt_cpuset_next(later, (unsigned int)c + 1))
-		futex_wake(&p->worker[c]->wake, 1);
-}
-
-/* ---- jobs --------------------------------------------------------------------------------- */
-
-/*
- * A job's chunks are dealt out in shares, one per core of the grant, each a run of neighbours: the
- * core that wrote the upper half of an image reads the upper half. Who is through with its own
- * share helps with others.
- */
-static uint32_t share_start(uint32_t n, uint32_t shares, uint32_t i)
-{
-	return (uint32_t)((uint64_t)n * i / shares);
-}
-
-/* Claim one chunk of share @i of @l's open job, if there is one left. */
-static bool claim_of(struct worker *l, uint32_t i, uint32_t *chunk, const struct vt_job **job)
-{
-	uint64_t t = atomic_load_explicit(&l->ticket[i].v, memory_order_acquire);
-
-	while (LEFT(t)) {
-		if (!atomic_compare_exchange_weak_explicit(
-			    &l->ticket[i].v, &t, t - 1, memory_order_acq_rel, memory_order_acquire))
-			continue;
-		/* Our chunk is not done, so this is still the job that the ticket spoke of. */
-		*job = atomic_load_explicit(&l->job, memory_order_relaxed);
-		*chunk = share_start((uint32_t)(*job)->n_chunks, (*job)->shares, i + 1) - LEFT(t);
-		return true;
-	}
-	return false;
-}
-
-/* From one's own share while it has any, else from the share that was helped last, or the next. */
-static bool claim(struct worker *l, uint32_t own, uint32_t *helped, uint32_t *chunk,
-		  const struct vt_job **job)
-{
-	const uint32_t shares = atomic_load_explicit(&l->shares, memory_order_relaxed);
-
-	if (!shares)
-		return false;
-	if (claim_of(l, own % shares, chunk, job))
-		return true;
-	for (uint32_t tried = 0; tried < shares; tried++, ++*helped)
-		if (claim_of(l, *helped % shares, chunk, job))
-			return true;
-	return false;
-}
-
-/* Every share, then opened: who looks at opened first sees its own share whole. */
-static void open_job(struct worker *w, struct vt_job *job)
-{
-	const uint32_t n = (uint32_t)job->n_chunks;
-
-	w->seq++;
-	atomic_store_explicit(&w->done, 0, memory_order_relaxed);
-	atomic_store_explicit(&w->job, job, memory_order_relaxed);
-	atomic_store_explicit(&w->shares, job->shares, memory_order_relaxed);
-	for (uint32_t i = 0; i < job->shares; i++) /* pairs with claim_of() */
-		atomic_store_explicit(&w->ticket[i].v,
-				      TICKET(w->seq, share_start(n, job->shares, i + 1) -
-							     share_start(n, job->shares, i)),
-				      memory_order_release);
-	atomic_fetch_add(&w->opened, 1);
-	if (atomic_load(&w->sleepers))
-		futex_wake(&w->opened, INT32_MAX);
-}
-
-/* The leader's side of one pthreadpool_parallelize_*() call. */
-static void lead_job(struct pthreadpool *gang, const struct vt_job *const_job)
-{
-	struct worker *w = (struct worker *)gang;
-	struct vt_job job = *const_job;
-	const struct vt_job *mine;
-	uint32_t chunk, helped = 1, left = (uint32_t)job.n_chunks;
-	unsigned int turns = 0;
-
-	job.shares = gang->cores < MAX_SHARES ? gang->cores : MAX_SHARES;
-	open_job(w, &job);
-	for (; claim(w, 0, &helped, &chunk, &mine); left--)
-		vt_job_run_chunk(mine, chunk);
-	/* Pairs with the release in help(): what helpers wrote is seen after this. */
-	while (atomic_load_explicit(&w->done, memory_order_acquire) != left) {
-		relax();
-		if (++turns % 4096 == 0)
-			sched_yield(); /* a helper may have lost its CPU to somebody else */
-	}
-}
-
-/* Told once, at the end: until then the job cannot be over, and the line stays with its leader. */
-static void help(struct worker *w, struct worker *leader)
-{
-	const struct vt_job *job;
-	uint32_t chunk, done = 0, own = atomic_load_explicit(&w->rank, memory_order_relaxed);
-	uint32_t helped = own + 1;
-
-	while (atomic_load_explicit(&w->helps, memory_order_acquire) == (int)leader->core &&
-	       claim(leader, own, &helped, &chunk, &job)) {
-		vt_job_run_chunk(job, chunk);
-		done++;
-	}
-	if (done)
-		atomic_fetch_add_explicit(&leader->done, done, memory_order_release);
-}
-
-/* Stay with a leader until told otherwise. */
-static void be_helper(struct worker *w, int core)
-{
-	struct worker *leader = w->pool->worker[core];
-	uint32_t opened, seen = atomic_load(&leader->opened) - 1; /* the job that is open now */
-	uint64_t until = 0, t0;
-	unsigned int turns = 0;
-
-	while (atomic_load_explicit(&w->helps, memory_order_acquire) == core) {
-		opened = atomic_load(&leader->opened);
-		if (opened != seen) {
-			seen = opened;
-			t0 = vt_now_mono_ns();
-			help(w, leader);
-			atomic_fetch_add_explicit(&w->busy_ns, vt_now_mono_ns() - t0,
-						  memory_order_relaxed);
-			turns = 0;
-			until = 0;
-			continue;
-		}
-		if (!spin_over(&turns, &until))
-			continue;
-		/* Sleep. The leader looks at sleepers after it counted opened, the kernel at opened
-		 * after that. */
-		atomic_fetch_add(&leader->sleepers, 1);
-		if (atomic_load(&w->helps) == core)
-			futex_wait(&leader->opened, seen, 0);
-		atomic_fetch_sub(&leader->sleepers, 1);
-		turns = 0;
-		until = 0;
-	}
+		pool_futex_wake(&p->worker[c]->wake, 1);
 }
 
 /* ---- work --------------------------------------------------------------------------------- */
 
-/* It may be asleep, waiting for its old leader's next job. Pairs with be_helper(). */
+/* It may be asleep, waiting for its old leader's next job. Pairs with pool_be_helper(). */
 static void call_back(struct worker *leader)
 {
 	atomic_fetch_add(&leader->opened, 1);
 	if (atomic_load(&leader->sleepers))
-		futex_wake(&leader->opened, INT32_MAX);
+		pool_futex_wake(&leader->opened, INT32_MAX);
 }
 
 static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
@@ -315,7 +88,7 @@ static void answer_call(struct worker *w)
 	if (err)
 		atomic_compare_exchange_strong(&p->each_err, &none, err);
 	if (atomic_fetch_sub(&p->each_left, 1) == 1)
-		futex_wake(&p->each_left, 1);
+		pool_futex_wake(&p->each_left, 1);
 }
 
 /* How long the keeper of the timer may sleep; 0: for ever, or until the timer is set. */
@@ -351,13 +124,13 @@ static void wait_for_work(struct worker *w)
 		    atomic_load(&w->helps) != NOBODY || atomic_load(&w->call) ||
 		    atomic_load(&w->stop))
 			return;
-		if (!spin_over(&turns, &until))
+		if (!pool_spin_over(&turns, &until))
 			continue;
 		/* Sleep, unless something has changed since seen; pairs with rouse(). */
 		atomic_store(&w->asleep, 1);
 		timeout = sleep_ns(w);
 		if (atomic_load(&w->wake) == seen)
-			futex_wait(&w->wake, seen, timeout);
+			pool_futex_wait(&w->wake, seen, timeout);
 		atomic_store(&w->asleep, 0);
 		if (timeout)
 			ring(w);
@@ -382,7 +155,7 @@ static void *worker_main(void *arg)
 			lead(w, b);
 		core = atomic_load(&w->helps);
 		if (core != NOBODY)
-			be_helper(w, core);
+			pool_be_helper(w, core);
 	}
 	vt_scratch_release();
 	return NULL;
@@ -488,7 +261,7 @@ static void waited_done(struct vt_work *b)
 	w->user->end_mono_ns = b->end_mono_ns;
 	/* The waiter's stack may go as soon as over is set: wake through the address only. */
 	atomic_store(&w->over, 1);
-	futex_wake(&w->over, 1);
+	pool_futex_wake(&w->over, 1);
 }
 
 int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant)
@@ -499,7 +272,7 @@ int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *gr
 	if (err)
 		return err;
 	while (!atomic_load(&w.over))
-		futex_wait(&w.over, 0, 0);
+		pool_futex_wait(&w.over, 0, 0);
 	b->pool = p;
 	b->leader = w.work.leader;
 	return 0;
@@ -519,7 +292,7 @@ int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), voi
 		rouse(p->worker[c], NULL);
 	}
 	while ((left = atomic_load(&p->each_left)))
-		futex_wait(&p->each_left, left, 0);
+		pool_futex_wait(&p->each_left, left, 0);
 	return atomic_load(&p->each_err);
 }
 
@@ -616,7 +389,8 @@ int vt_pool_open(struct vt_pool **ret, const struct vt_cpuset *cores, struct vt_
 			break;
 		}
 		memset(w, 0, sizeof(*w));
-		w->gang = (struct pthreadpool){.run = lead_job, .cores = 1, .report_threads = 1};
+		w->gang =
+			(struct pthreadpool){.run = pool_lead_job, .cores = 1, .report_threads = 1};
 		w->pool = p;
 		w->core = (unsigned int)c;
 		atomic_store(&w->helps, NOBODY);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pool_int.h - what the parts of the pool share: workers, and how they wait. */
+#ifndef VT_EXEC_POOL_INT_H
+#define VT_EXEC_POOL_INT_H
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "exec/pool.h"
+
+#define CACHE_LINE 64
+#define NOBODY	   (-1)
+#define MAX_SHARES 64
+
+/* The open job of a leader: sequence number above, chunks left to claim below. */
+#define TICKET(seq, left) ((uint64_t)(seq) << 32 | (left))
+#define LEFT(ticket)	  ((uint32_t)(ticket))
+
+struct worker {
+	struct pthreadpool gang; /* first: gang.run gets the worker back from it */
+
+	/* Written by the leader, read by helpers. One ticket per share of the open job's chunks. */
+	struct {
+		_Alignas(CACHE_LINE) _Atomic uint64_t v;
+	} ticket[MAX_SHARES];
+	_Alignas(CACHE_LINE) _Atomic uint32_t shares; /* in use */
+	const struct vt_job
+		*_Atomic job; /* published before ticket, valid while a claimed chunk is not done */
+	uint32_t seq;	      /* leader only */
+	_Alignas(CACHE_LINE) _Atomic uint32_t done; /* chunks finished of the open job */
+	_Atomic uint32_t sleepers;		    /* helpers asleep on opened */
+	_Atomic uint32_t opened;		    /* futex: counts jobs opened */
+
+	/* Written by whoever gives the worker something to do. */
+	_Alignas(CACHE_LINE) _Atomic uint32_t wake; /* futex: counts changes of what follows */
+	_Atomic uint32_t asleep;
+	struct vt_work *_Atomic work; /* to lead */
+	_Atomic int helps;	      /* core whose worker it helps, or NOBODY */
+	_Atomic int call;	      /* vt_pool_each() wants this worker */
+	_Atomic int stop;
+	_Atomic uint32_t rank; /* which share of its leader's jobs it starts with */
+
+	/* The worker's own. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t busy_ns;
+	struct vt_pool *pool;
+	unsigned int core;
+	pthread_t thread;
+	bool started;
+};
+
+struct vt_pool {
+	struct vt_cpuset cores;
+	struct worker *worker[VT_MAX_CORES];
+	/* Kept by the first worker. Workers run when it is set: they see all of it or nothing. */
+	struct vt_pool_timer kept;
+	const struct vt_pool_timer *_Atomic timer;
+
+	/* vt_pool_each() */
+	int (*each_fn)(void *arg, unsigned int core);
+	void *each_arg;
+	_Atomic int each_err;
+	_Atomic uint32_t each_left;
+};
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+/* @timeout_ns: 0: none */
+static inline void pool_futex_wait(_Atomic uint32_t *at, uint32_t expected, uint64_t timeout_ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(timeout_ns / VT_NS_PER_S),
+			     .tv_nsec = (long)(timeout_ns % VT_NS_PER_S)};
+
+	syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, expected, timeout_ns ? &t : NULL, NULL, 0);
+}
+
+static inline void pool_futex_wake(_Atomic uint32_t *at, int n)
+{
+	syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/** pool_spin_over - one turn of a spin; true when it has lasted VT_POOL_SPIN_NS */
+static inline bool pool_spin_over(unsigned int *turns, uint64_t *until_mono_ns)
+{
+	relax();
+	if (++*turns % 64)
+		return false;
+	if (!*until_mono_ns)
+		*until_mono_ns = vt_now_mono_ns() + VT_POOL_SPIN_NS;
+	return vt_now_mono_ns() >= *until_mono_ns;
+}
+
+/** pool_lead_job - gang.run of every worker: the leader's side of one pthreadpool_parallelize_*() */
+void pool_lead_job(struct pthreadpool *gang, const struct vt_job *job);
+
+/** pool_be_helper - stay with the leader on @core until w->helps says otherwise */
+void pool_be_helper(struct worker *w, int core);
+
+#endif
