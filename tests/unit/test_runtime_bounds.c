@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Who comes in and who does not: queues, deadlines, models that go, bad ones. */
+#include "runtime_fixture.h"
+
+#include <pthread.h>
+
+/* ---- bounds ---------------------------------------------------------------------------------- */
+
+/* Inside a borrow nothing runs: what is submitted stays where it is. */
+struct borrowed {
+	struct three *t;
+	struct fx_request r[16];
+	struct fx_load l;
+	uint32_t n;
+	int then;
+};
+
+static int submit_all(void *arg, struct vt_pool *pool)
+{
+	struct borrowed *b = arg;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		fx_submit(b->t->rt, &b->r[i], &b->t->f[i % 3], &b->l, i);
+	assert_true(vt_runtime_wanted(b->t->rt));
+	if (b->then) {
+		assert_int_equal(vt_runtime_cancel(b->t->rt, b->r[1].q.id), 0);
+		assert_int_equal(vt_runtime_cancel(b->t->rt, b->r[1].q.id), -ENOENT);
+	}
+	return 5;
+}
+
+static void test_queues_are_bounded(void **state)
+{
+	static const struct {
+		uint32_t total, n, full;
+	} rows[] = {{1024, 12, 0}, {6, 12, 6}, {1, 4, 3}};
+
+	for (size_t i = 0; i < VT_COUNT(rows); i++) {
+		struct vt_runtime_opts o = {.record_fd = -1, .max_requests = rows[i].total};
+		struct three t;
+		struct borrowed b = {.t = &t, .n = rows[i].n};
+
+		open_three(&t, &o, 50000, 10000000000ull, 1);
+		assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
+		fx_wait(&b.l, b.n);
+		settle(t.rt);
+		assert_int_equal(atomic_load(&b.l.how[VT_QUEUE_FULL]), rows[i].full);
+		assert_int_equal(atomic_load(&b.l.how[VT_DONE]), b.n - rows[i].full);
+		assert_int_equal(atomic_load(&b.l.wrong), 0);
+		check_stats(t.rt, &b.l, b.n);
+		close_three(&t);
+	}
+}
+
+static void test_a_waiting_request_can_be_cancelled(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1};
+	struct three t;
+	struct borrowed b = {.t = &t, .n = 3, .then = 1};
+
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
+	fx_wait(&b.l, 3);
+	settle(t.rt);
+	assert_int_equal(b.r[1].how, VT_CANCELLED);
+	assert_int_equal(atomic_load(&b.l.how[VT_DONE]), 2);
+	check_stats(t.rt, &b.l, 3);
+	close_three(&t);
+}
+
+static void test_who_is_refused(void **state)
+{
+	static const struct {
+		const char *policy;
+		uint64_t layer_ns, qos_ns;
+		bool no_shed, admit;
+		enum vt_outcome how;
+	} rows[] = {
+		{"veltair-full", 1000000000, 1000000, false, false, VT_REFUSED},
+		{"veltair-full", 1000000000, 1000000, true, false, VT_DONE},
+		{"veltair-full", 1000000000, 1000000, true, true, VT_DONE},
+		{"fcfs", 1000000000, 1000000, false, false, VT_DONE},
+		{"fcfs", 1000000000, 1000000, false, true, VT_REFUSED},
+		{"fcfs", 1000, 10000000000ull, false, true, VT_DONE},
+		{"prema", 1000000000, 1000000, false, true, VT_REFUSED},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(rows); i++) {
+		struct vt_runtime_opts o = {.policy = vt_policy_find(rows[i].policy),
+					    .no_shed = rows[i].no_shed,
+					    .admit = rows[i].admit,
+					    .record_fd = -1};
+		struct fx_load l = {0};
+		struct fx_request r;
+		struct three t;
+
+		open_three(&t, &o, rows[i].layer_ns, rows[i].qos_ns, 1);
+		for (uint32_t k = 0; k < 5; k++) {
+			fx_submit(t.rt, &r, &t.f[k % 3], &l, k);
+			fx_wait(&l, k + 1);
+			assert_int_equal(r.how, rows[i].how);
+		}
+		settle(t.rt);
+		check_stats(t.rt, &l, 5);
+		close_three(&t);
+	}
+}
+
+/* A burst of ten seconds' work: as many are let in as fit, and one that is due first is not. */
+static void test_admission_counts_what_is_before(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1, .admit = true};
+	struct three t;
+	struct borrowed b = {.t = &t, .n = 12};
+
+	/* About 0.6 s each by its (invented) times, due in two: three or so of twelve. */
+	open_three(&t, &o, 10000000, 2000000000ull, 1);
+	assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
+	fx_wait(&b.l, 12);
+	settle(t.rt);
+	assert_in_range(atomic_load(&b.l.how[VT_REFUSED]), 1, 11);
+	assert_int_equal(atomic_load(&b.l.how[VT_REFUSED]) + atomic_load(&b.l.how[VT_DONE]), 12);
+	check_stats(t.rt, &b.l, 12);
+	close_three(&t);
+}
+
+static void test_unknown_gone_and_draining(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1};
+	struct fx_model stranger = {.id = 12345};
+	struct fx_load l = {0};
+	struct fx_request r;
+	struct three t;
+	uint32_t id;
+
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	fx_submit(t.rt, &r, &stranger, &l, 0);
+	assert_int_equal(r.how, VT_NO_MODEL);
+	assert_int_equal(vt_runtime_find(t.rt, fx_names[1], NULL, &id), 0);
+	assert_int_equal(id, t.f[1].id);
+	assert_non_null(vt_runtime_engine(t.rt, id));
+	assert_int_equal(vt_runtime_del(t.rt, id), 0);
+	assert_int_equal(vt_runtime_del(t.rt, id), -ENOENT);
+	assert_null(vt_runtime_engine(t.rt, id));
+	assert_int_equal(vt_runtime_find(t.rt, fx_names[1], "", &id), -ENOENT);
+	fx_submit(t.rt, &r, &t.f[1], &l, 0);
+	assert_int_equal(r.how, VT_NO_MODEL);
+	fx_submit(t.rt, &r, &t.f[0], &l, 0);
+	fx_wait(&l, 3);
+	assert_int_equal(r.how, VT_DONE);
+	vt_runtime_drain(t.rt);
+	fx_submit(t.rt, &r, &t.f[0], &l, 0);
+	assert_int_equal(r.how, VT_STOPPING);
+	close_three(&t);
+}
+
+static void test_bad_models(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1};
+	struct vt_served s = {.engine = fx_load(fx_names[0], 1)};
+	struct vt_err e = {0};
+	struct three t;
+	uint32_t id;
+
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	s.costs = fx_costs(s.engine, fx_names[0], 1000, 1000);
+	snprintf(s.name, sizeof(s.name), "%s", fx_names[0]);
+	assert_int_equal(vt_runtime_add(t.rt, &s, &id, &e), -EEXIST);
+	assert_non_null(strstr(e.msg, "served already"));
+	e = (struct vt_err){0};
+	s.engine = fx_load(fx_names[0], 1);
+	s.costs = fx_costs(s.engine, fx_names[0], 1000, 1000);
+	s.costs.model.n_layers--;
+	snprintf(s.version, sizeof(s.version), "2");
+	assert_int_equal(vt_runtime_add(t.rt, &s, &id, &e), -EINVAL);
+	e = (struct vt_err){0};
+	s.engine = fx_load(fx_names[0], 1);
+	s.costs = fx_costs(s.engine, fx_names[0], 1000, 0);
+	assert_int_equal(vt_runtime_add(t.rt, &s, &id, &e), -EINVAL);
+	close_three(&t);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_queues_are_bounded),
+		cmocka_unit_test(test_a_waiting_request_can_be_cancelled),
+		cmocka_unit_test(test_who_is_refused),
+		cmocka_unit_test(test_admission_counts_what_is_before),
+		cmocka_unit_test(test_unknown_gone_and_draining),
+		cmocka_unit_test(test_bad_models),
+	};
+
+	return cmocka_run_group_tests(tests, fx_setup, fx_teardown);
+}
