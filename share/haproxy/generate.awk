@@ -45,7 +45,7 @@ function once(what) {
 BEGIN {
 	listen = "127.0.0.1:8000"
 	stats = "127.0.0.1:8404"
-	body_kib = 64
+	body_kib = 704
 	conns = 1000
 	balance = "roundrobin"
 	check_ms = 500
@@ -187,7 +187,8 @@ function head(    file) {
 	print "    log /dev/log local0"
 	print "    no-memory-trimming"
 	print "    # A request can be sent again only while all of it is held: " body_kib " KiB, two such buffers a"
-	print "    # connection at most. Larger ones pass, and are sent once."
+	print "    # connection at most. Larger ones pass, and are sent once. Start HAProxy 2.6 with -dMglobal,no-poison"
+	print "    # (Debian: EXTRAOPTS in /etc/default/haproxy), or each buffer is got from the system and given back."
 	print "    tune.bufsize " body_kib * 1024
 	print ""
 	print "defaults"
@@ -203,6 +204,8 @@ function head(    file) {
 	print "    # refused (503), lost with its node, or no answer. 504 is not: whoever was slow will be again."
 	print "    retries 3"
 	print "    option redispatch 1"
+	print "    # All of a request is here before any of it leaves; of one in parts nothing would be kept."
+	print "    option http-buffer-request"
 	print "    default-server inter " check_ms "ms fastinter 100ms downinter " check_ms "ms fall 2 rise 1"
 	print ""
 }

@@ -87,7 +87,7 @@ balance() {
 		echo "model tiny on all"
 	} >"$dir/fleet"
 	"$generate" -o "$dir/haproxy.cfg" "$dir/fleet" || return 1
-	"$haproxy" -f "$dir/haproxy.cfg" >"$dir/err.haproxy" 2>&1 &
+	"$haproxy" -dMglobal,no-poison -f "$dir/haproxy.cfg" >"$dir/err.haproxy" 2>&1 &
 	proxy=$!
 	for _ in $(seq 100); do
 		shares && [ "$(wc -w <<<"$shares")" = 3 ] && return 0
@@ -125,12 +125,14 @@ watch() {
 	done >"$1"
 }
 
-# load NAME SECS MODEL [QOS_MS]: Poisson requests through the balancer, result in NAME.json
+# load NAME SECS MODEL:QOS_MS...: Poisson requests through the balancer, result in NAME.json
 load() {
-	"$veltair" bench --url "http://$front:8000" --model "$3:${4:-$qos}" --rate "${rate:?}" --secs "$2" --rounds 1 \
-		--seed "${seed:-7}" --json >"$dir/$1.json" 2>"$dir/err.load"
+	local name=$1 secs=$2
+	shift 2
+	"$veltair" bench --url "http://$front:8000" "${@/#/--model=}" --rate "${rate:?}" --secs "$secs" --rounds 1 \
+		--seed "${seed:-7}" --json >"$dir/$name.json" 2>"$dir/err.load"
 }
 
-field() { # field NAME KEY: the number of that key, of the only row and slice
-	tr -d '\n' <"$dir/$1.json" | sed -n "s/.*\"rows\"[^]]*\"$2\": *\([0-9.e+-]*\).*/\1/p"
+field() { # field NAME KEY: the first number of that key in the only row
+	sed -n '/"rows"/,$p' "$dir/$1.json" | sed -n "s/.*\"$2\": *\([0-9.e+-]*\).*/\1/p" | head -n 1
 }

@@ -425,6 +425,7 @@ static void reload(struct serving *s)
 		return;
 	}
 	say_what_stays(s, &r->c);
+	vt_serve_move_agent(&s->agent, &s->agent_at, &s->c.agent, &r->c.agent, &s->log);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(vt_now_mono_ns() / 1000));
 	if (!vt_loader_post(s->loader, reload_models, r)) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "server/agent.h"
 #include "server/config.h"
 
 /** What the command line says. Flags stand over the file, which is read again at a SIGHUP. */
@@ -30,5 +31,14 @@ int vt_serve_give(const char *user, const char *path, struct vt_err *e);
  * Before any other thread exists. -ENOENT: no such user; -EPERM
  */
 int vt_serve_become(const char *user, bool monitor, struct vt_err *e);
+
+/**
+ * vt_serve_move_agent - from where it is @now to where it is @wanted (host NULL: nowhere), and say so
+ * @agent, @at and @now change together, or stay if the new address cannot be had; @wanted then, and the
+ * old one otherwise, is in @wanted for its owner to free. The thread that ticks the agent.
+ */
+void vt_serve_move_agent(struct vt_agent **agent, struct vt_listener *at,
+			 struct vt_config_listen *now, struct vt_config_listen *wanted,
+			 const struct vt_log *log);
 
 #endif

@@ -1,0 +1,203 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `veltair serve --agent` as a balancer meets it: what is said in each state, rude peers beside requests that are
+# served, addresses that cannot be had, and an address that changes at SIGHUP.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=$PWD/${VELTAIR:-build/release/veltair}
+dir=$(mktemp -d)
+pid=
+trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+count=0 failed=0
+port=$((21000 + $$ % 9000)) other=$((30000 + $$ % 9000))
+
+ok() {
+	local status=$?
+	count=$((count + 1))
+	[ $status = 0 ] && echo "ok $count - $1" && return
+	failed=$((failed + 1))
+	echo "not ok $count - $1"
+	tail -n 10 "$dir/err" | sed 's/^/# /'
+}
+
+"$veltair" zoo --tiny --out "$dir" mobilenet-v2 >/dev/null 2>"$dir/err" || {
+	echo "1..0 # SKIP cannot write a model"
+	exit 0
+}
+tiny=$dir/mobilenet-v2-tiny.onnx
+
+told() { # told [PORT]: into $line, what the agent says; nothing if nobody is there
+	line=
+	{ exec 9<>"/dev/tcp/127.0.0.1/${1:-$port}"; } 2>/dev/null || return 1
+	read -r -t 20 line <&9
+	exec 9>&-
+}
+
+# tells PATTERN [PORT]: within a while
+tells() {
+	for _ in $(seq 600); do
+		told "${2:-}"
+		# shellcheck disable=SC2254 # a pattern
+		case $line in $1) return 0 ;; esac
+		sleep 0.05
+	done
+	return 1
+}
+
+said() {
+	for _ in $(seq 600); do
+		grep -qF -- "$1" "$dir/err" && return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+# start ARGUMENT...: in the background; sets pid and http
+start() {
+	: >"$dir/err"
+	"$veltair" serve --monitor off --listen 127.0.0.1:0 "$@" 2>"$dir/err" &
+	pid=$!
+}
+
+ready() {
+	said 'ready: ' && http=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/err") && [ -n "$http" ]
+}
+
+ends() { # ends STATUS: after a SIGTERM
+	local status
+	kill -TERM $pid
+	wait $pid
+	status=$?
+	pid=
+	[ $status = "$1" ]
+}
+
+# refuses WHAT TEXT ADDRESS
+refuses() {
+	timeout 60 "$veltair" serve --monitor off --listen 127.0.0.1:0 "$tiny" --agent "$3" >"$dir/out" 2>"$dir/err"
+	[ $? = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$2" "$dir/err"
+	ok "refuses $1: exit 2, one line"
+}
+
+refuses "an address without a port" "is no address" 127.0.0.1
+refuses "a port that is none" "is no address" 127.0.0.1:80x
+refuses "a port past the last" "is no address" 127.0.0.1:99999
+refuses "no address at all" "is no address" ""
+refuses "a Unix socket" "HAProxy asks over TCP" "unix:$dir/s"
+refuses "a host that nobody knows" "no-such-host.invalid" no-such-host.invalid:8001
+
+# ---- while models load ---------------------------------------------------------------------------
+# The times of two hundred models take a while.
+models=()
+for i in $(seq 200); do models+=("$tiny=m$i"); done
+start "${models[@]}" --agent 127.0.0.1:$port
+tells 'down*' && [ "$line" = "down #loading models" ] && ! grep -q 'ready: ' "$dir/err"
+ok "while models load: down"
+kill -9 $pid && wait $pid 2>/dev/null
+pid=
+
+# ---- ready, and what is sent to it ----------------------------------------------------------------
+start "$tiny=tiny" --agent 127.0.0.1:$port
+ready && tells 'up ready *' && [[ $line =~ ^up\ ready\ ([0-9]+)%$ ]] && [ "${BASH_REMATCH[1]}" -ge 5 ] && [ "${BASH_REMATCH[1]}" -le 100 ]
+ok "ready: up, with a weight from 5 to 100 %"
+
+infer() { # one request; its status
+	curl -s -o "$dir/body" -w '%{http_code}' --max-time 20 "http://127.0.0.1:$http/v2/models/tiny/infer" -d "@$dir/request.json"
+}
+shape=$(curl -s --max-time 20 "http://127.0.0.1:$http/v2/models/tiny" | sed -n 's/.*"inputs":\[{"name":"\([^"]*\)"[^[]*"shape":\(\[[^]]*\]\).*/\1 \2/p')
+read -r input dims <<<"$shape"
+dims=${dims/-1/1}
+awk -v name="$input" -v dims="$dims" 'BEGIN {
+	n = split(substr(dims, 2, length(dims) - 2), d, ",")
+	all = 1
+	for (i = 1; i <= n; i++)
+		all *= d[i]
+	printf "{\"inputs\":[{\"name\":\"%s\",\"datatype\":\"FP32\",\"shape\":%s,\"data\":[0", name, dims
+	for (i = 1; i < all; i++)
+		printf ",0"
+	printf "]}],\"parameters\":{\"deadline_ms\":20000}}"
+}' >"$dir/request.json"
+[ "$(infer)" = 200 ]
+ok "(a request)"
+
+for text in $'GET / HTTP/1.1\r\nHost: x\r\n\r\n' $'\x16\x03\x01\x02' $'up 100%\ndrain\n'; do
+	exec 9<>"/dev/tcp/127.0.0.1/$port"
+	printf '%s' "$text" >&9
+	read -r -t 20 line <&9
+	exec 9>&-
+	[[ $line = "up ready "* ]] || break
+done
+[[ $line = "up ready "* ]]
+ok "garbage: answered as anybody"
+
+# Three hundred that never close, two thousand that come and go, and one that sends on and on.
+(
+	for i in $(seq 10 309); do eval "exec $i<>/dev/tcp/127.0.0.1/$port" || exit 1; done
+	sleep 60
+) 2>"$dir/slow" &
+slow=$!
+(for _ in $(seq 2000); do told; done; echo "$line" >"$dir/last") &
+many=$!
+(cat /dev/zero >"/dev/tcp/127.0.0.1/$port") 2>/dev/null &
+sends=$!
+good=0
+for _ in $(seq 30); do [ "$(infer)" = 200 ] && good=$((good + 1)); done
+wait $many
+kill $slow $sends 2>/dev/null
+wait $slow $sends 2>/dev/null
+[ $good = 30 ] && ! grep -q . "$dir/slow"
+ok "300 slow peers, 2000 calls and one that never stops: 30 of 30 requests are answered"
+[[ $(cat "$dir/last") = "up ready "* ]]
+ok "and so are those who ask how it feels"
+
+# ---- SIGTERM ---------------------------------------------------------------------------------------
+# One client has sent half of a request: the server waits for the rest, and says drain meanwhile.
+exec 7<>"/dev/tcp/127.0.0.1/$http"
+len=$(wc -c <"$dir/request.json")
+printf 'POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %s\r\n\r\n' "$len" >&7
+head -c 100 "$dir/request.json" >&7
+sleep 0.5
+kill -TERM $pid
+tells drain
+ok "SIGTERM with a request under way: drain"
+tail -c +101 "$dir/request.json" >&7
+read -r -t 20 status <&7
+exec 7>&-
+wait $pid && [[ $status = *" 200 "* || $status = *" 503 "* ]]
+ok "what was under way is answered (${status%$'\r'}), exit 0"
+pid=
+
+# ---- SIGHUP ----------------------------------------------------------------------------------------
+config() { # config AGENT-LINE
+	printf 'models:\n  - {path: %s, name: tiny}\nmonitor: off\n%s\n' "$tiny" "$1" >"$dir/c.yaml"
+}
+config "agent: 127.0.0.1:$port"
+start --config "$dir/c.yaml"
+ready && tells 'up ready *'
+ok "the agent of a file"
+config "agent: 127.0.0.1:$other"
+kill -HUP $pid && said "the agent is on 127.0.0.1:$other now" && tells 'up ready *' $other && ! told $port
+ok "SIGHUP with another address: it is there, and not where it was"
+config "agent: 203.0.113.77:$port" # of a range that nobody has
+kill -HUP $pid && said "reload: agent: cannot listen on 203.0.113.77:$port" && grep -q "it stays on 127.0.0.1:$other" "$dir/err" &&
+	tells 'up ready *' $other
+ok "SIGHUP with an address that cannot be had: said, and it stays"
+config ""
+kill -HUP $pid && said "there is no agent any more" && ! told $other
+ok "SIGHUP without it: none"
+config "agent: 127.0.0.1:$port"
+kill -HUP $pid && said "the agent is on 127.0.0.1:$port now" && tells 'up ready *'
+ok "SIGHUP with one again"
+ends 0
+ok "SIGTERM: exit 0"
+
+start "$tiny=tiny" --agent 127.0.0.1:$port
+ready
+first=$pid
+"$veltair" serve --monitor off --listen 127.0.0.1:0 "$tiny" --agent "127.0.0.1:$port" >"$dir/out" 2>"$dir/err2"
+[ $? = 1 ] && [ "$(wc -l <"$dir/err2")" = 1 ] && grep -q "another process has it" "$dir/err2"
+ok "an address that another process has: exit 1, one line"
+kill -TERM $first
+wait $first
+pid=
+echo "1..$count"
+[ $failed = 0 ]
