@@ -87,6 +87,9 @@ step "BPF programs under other kernels"
 make -s build/release/tests/vm/veltair-vm
 prove --timer --exec scripts/tap.sh scripts/check-vm.sh :: build/release/tests/vm/veltair-vm
 
+step "HAProxy before three nodes: one pressed, one killed, all restarted in turn"
+SHORT=1 prove --timer --exec scripts/tap.sh tests/scale/scale.sh
+
 step "page faults per tenant, 20 runs of each size; 100 starts and kill -9s of the monitor"
 VT_EXACT_RUNS=20 VT_KILL_RUNS=100 prove --timer --exec scripts/tap.sh build/release/tests/bpf/test_exact \
 	build/release/tests/bpf/test_monitor
