@@ -154,6 +154,8 @@ refuses "no mix is called 'middling'" --mix middling --rate 10
 refuses "no policy is called 'best'" --policy best --rate 10
 printf '%s\n' 'resnet50,3x,1,1,0-4' >"$dir/fleet.mix"
 refuses "is past the last node" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10
+printf '%s\n' 'resnet50,3x,1,1,60%-50%' >"$dir/fleet.mix"
+refuses "is no part of a fleet" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10
 printf '%s\n' 'resnet50,0x,1' >"$dir/zero.mix"
 refuses "must be in 1x..1000000x" --mix "$dir/zero.mix" --rate 10
 refuses "is not a number in 1..4096" --nodes 0 --policy edf --rate 10

@@ -35,6 +35,31 @@ int vt_router_find(const char *name)
 	return -ENOENT;
 }
 
+/** `30%-60%`: the nodes that lie in that part of the fleet, touched ones too, so never none. */
+static const char *add_part(char *text, char *dash, uint32_t n_nodes, uint8_t *mask, uint32_t *n)
+{
+	char *end[2] = {text, dash};
+	double at[2];
+
+	for (int i = 0; i < 2; i++) {
+		size_t len = strlen(end[i]);
+
+		if (!len || end[i][len - 1] != '%')
+			return "is no part of a fleet like 30%-60%";
+		end[i][len - 1] = '\0';
+		if (vt_text_f64(end[i], &at[i]) || at[i] < 0 || at[i] > 100)
+			return "is no part of a fleet like 30%-60%";
+	}
+	if (at[0] >= at[1])
+		return "is no part of a fleet like 30%-60%";
+	for (uint32_t i = (uint32_t)(at[0] / 100 * n_nodes);
+	     i < n_nodes && i < at[1] / 100 * n_nodes; i++) {
+		*n += !mask[i]; /* two parts may touch the same node */
+		mask[i] = 1;
+	}
+	return NULL;
+}
+
 /** One range `first-last` or `node` to the mask; NULL or what is wrong. */
 static const char *add_range(char *text, uint32_t n_nodes, uint8_t *mask, uint32_t *n)
 {
@@ -43,6 +68,8 @@ static const char *add_range(char *text, uint32_t n_nodes, uint8_t *mask, uint32
 
 	if (dash)
 		*dash++ = '\0';
+	if (dash && strchr(text, '%'))
+		return add_part(text, dash, n_nodes, mask, n);
 	if (vt_text_u64(text, &first) || vt_text_u64(dash ? dash : text, &last) || last < first)
 		return "is no node or range of nodes";
 	if (last >= n_nodes)

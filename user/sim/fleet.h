@@ -29,7 +29,8 @@ struct vt_backend {
 };
 
 /**
- * vt_backend_parse - nodes from text like `0-9 12 20-29`; `*` or an empty text: all of them
+ * vt_backend_parse - nodes from text like `0-9 12 20-29`, or `90%-100% 0%-20%` of them, whatever their
+ * number; `*` or an empty text: all
  * @n_nodes: of the fleet
  * Returns 0; -EINVAL with what is wrong: no number, a node twice or past the last, none at all;
  * -ENOMEM.
