@@ -17,6 +17,7 @@
 #   make bench-tenants  many models beside a process of ONNX Runtime each: BENCH="--pairs light --serve"
 #   make bench-sim      blocks per second of the simulator
 #   make bench-runtime  the live plant: its own cost per request, requests in QoS; needs ZOO=DIR of models
+#   make bench-scrape   what /metrics of 200 models costs
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
 #   make deps           only install what is needed (Debian packages; needs root if some are missing)
@@ -216,6 +217,10 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 bench-http: $(O)/tests/bench/bench_http all
 	@[ -f $(BUILD)/zoo/mobilenet-v2.onnx ] || $(O)/veltair zoo --out $(BUILD)/zoo mobilenet-v2
 	$< $(or $(HTTP),$(BUILD)/zoo/mobilenet-v2.onnx 300)
+# Bytes and milliseconds of /metrics: make bench-scrape SCRAPE="200 100" (models, scrapes)
+.PHONY: bench-scrape
+bench-scrape: all
+	tests/bench/scrape.sh $(SCRAPE)
 bench-sched: $(O)/tests/bench/bench_sched
 	$<
 # What choosing versions by pressure is worth; profiles first if the store lacks something.
@@ -292,6 +297,8 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(O)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -D -m 644 share/examples/serve.yaml $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
+	install -d $(DESTDIR)$(PREFIX)/share/veltair/monitoring
+	install -m 644 $(monitoring-y) $(DESTDIR)$(PREFIX)/share/veltair/monitoring
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' share/systemd/veltair.service.in \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
@@ -300,7 +307,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/veltair $(DESTDIR)$(PREFIX)/share/man/man1/veltair.1 \
 		$(DESTDIR)$(PREFIX)/share/man/man1/veltair-*.1 \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/veltair
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/veltair $(DESTDIR)$(PREFIX)/share/veltair
 
 # ONNX Runtime, the reference and the peer: from npm, outside the source tree, no package's scripts run.
 # Where it cannot be had, the tests that need it say so and are skipped.

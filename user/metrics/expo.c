@@ -46,37 +46,69 @@ static bool make_room(struct vt_expo *x, size_t more)
 
 void vt_expo_put(struct vt_expo *x, const char *fmt, ...)
 {
+	size_t left = x->room - x->len;
 	va_list ap, again;
 	int n;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(x->buf ? x->buf + x->len : NULL, left, fmt, ap);
 	va_end(ap);
 	if (n >= 0 && make_room(x, (size_t)n + 1)) {
-		vsnprintf(x->buf + x->len, (size_t)n + 1, fmt, again);
+		if ((size_t)n >= left)
+			vsnprintf(x->buf + x->len, (size_t)n + 1, fmt, again);
 		x->len += (size_t)n;
 	}
 	va_end(again);
+}
+
+/* A scrape is mostly these: thousands of lines, ten pieces each, and printf() is ten times as slow. */
+static void put_bytes(struct vt_expo *x, const char *s, size_t len)
+{
+	if (!make_room(x, len + 1))
+		return;
+	memcpy(x->buf + x->len, s, len);
+	x->len += len;
+	x->buf[x->len] = '\0';
+}
+
+static void put_text(struct vt_expo *x, const char *s)
+{
+	put_bytes(x, s, strlen(s));
+}
+
+/* Means itself in either format. */
+static bool plain(char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
 }
 
 /* @len bytes of @value at most; what would not be text is replaced. */
 static void put_escaped(struct vt_expo *x, const char *value, size_t len,
 			void (*special)(struct vt_expo *x, char c))
 {
-	size_t n, used = 0;
+	const char *s = value;
 
-	for (const char *s = value; *s; s += n ? n : 1) {
+	while (len && *s) {
+		size_t run = 0, n;
+
+		while (run < len && plain(s[run]))
+			run++;
+		put_bytes(x, s, run);
+		s += run;
+		len -= run;
 		n = vt_utf8_len(s);
-		used += n ? n : 1;
-		if (used > len)
+		n = n ? n : 1;
+		if (!*s || n > len)
 			break;
 		if (n > 1)
-			vt_expo_put(x, "%.*s", (int)n, s);
-		else if (!n || *s == 0x7f)
-			vt_expo_put(x, "?");
+			put_bytes(x, s, n);
+		else if ((unsigned char)*s >= 0x7f)
+			put_bytes(x, "?", 1);
 		else
 			special(x, *s);
+		s += n;
+		len -= n;
 	}
 }
 
@@ -112,7 +144,8 @@ void vt_expo_json(struct vt_expo *x, const char *value)
 
 static void put_name(struct vt_expo *x, const struct vt_family *f)
 {
-	vt_expo_put(x, "veltair_%s", f->name);
+	put_text(x, "veltair_");
+	put_text(x, f->name);
 }
 
 /* Families without a sample are not mentioned, so the head waits for the first one. */
@@ -135,21 +168,38 @@ static void put_labels(struct vt_expo *x, const struct vt_label *l, size_t n, co
 {
 	if (!n && !le)
 		return;
-	vt_expo_put(x, "{");
+	put_text(x, "{");
 	for (size_t i = 0; i < n; i++) {
-		vt_expo_put(x, "%s%s=\"", i ? "," : "", l[i].name);
+		put_text(x, i ? "," : "");
+		put_text(x, l[i].name);
+		put_text(x, "=\"");
 		put_escaped(x, l[i].value, VT_LABEL_MAX, prometheus_char);
-		vt_expo_put(x, "\"");
+		put_text(x, "\"");
 	}
-	if (le)
-		vt_expo_put(x, "%sle=\"%s\"", n ? "," : "", le);
-	vt_expo_put(x, "}");
+	if (le) {
+		put_text(x, n ? ",le=\"" : "le=\"");
+		put_text(x, le);
+		put_text(x, "\"");
+	}
+	put_text(x, "}");
+}
+
+static void put_whole(struct vt_expo *x, uint64_t v)
+{
+	char buf[24], *at = buf + sizeof(buf);
+
+	*--at = '\n';
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	*--at = ' ';
+	put_bytes(x, at, (size_t)(buf + sizeof(buf) - at));
 }
 
 static void put_number(struct vt_expo *x, double v)
 {
-	if (v == floor(v) && fabs(v) < 9e15)
-		vt_expo_put(x, " %.0f\n", v);
+	if (v >= 0 && v < 9e15 && v == floor(v))
+		put_whole(x, (uint64_t)v);
 	else
 		vt_expo_put(x, " %.12g\n", v);
 }
@@ -161,9 +211,22 @@ void vt_expo_sample(struct vt_expo *x, const struct vt_family *f, const char *su
 		return;
 	head(x, f);
 	put_name(x, f);
-	vt_expo_put(x, "%s%s", types[f->type].suffix, suffix);
+	put_text(x, types[f->type].suffix);
+	put_text(x, suffix);
 	put_labels(x, l, n_labels, NULL);
 	put_number(x, value);
+}
+
+/* Models share their bounds: each is printed once. */
+static const char *bound_text(struct vt_expo *x, size_t i, double bound)
+{
+	struct vt_expo_bound *b = &x->bound[i % VT_EXPO_BOUNDS];
+
+	if (!b->text[0] || b->of != bound) {
+		b->of = bound;
+		snprintf(b->text, sizeof(b->text), "%.6g", bound);
+	}
+	return b->text;
 }
 
 void vt_expo_histogram(struct vt_expo *x, const struct vt_family *f, const struct vt_label *l,
@@ -171,15 +234,13 @@ void vt_expo_histogram(struct vt_expo *x, const struct vt_family *f, const struc
 		       double sum)
 {
 	uint64_t count = 0;
-	char le[32];
 
 	head(x, f);
 	for (size_t i = 0; i < n; i++) {
 		count += bucket[i];
-		snprintf(le, sizeof(le), "%.6g", i + 1 < n ? bound[i] : INFINITY);
 		put_name(x, f);
-		vt_expo_put(x, "_bucket");
-		put_labels(x, l, n_labels, i + 1 < n ? le : "+Inf");
+		put_text(x, "_bucket");
+		put_labels(x, l, n_labels, i + 1 < n ? bound_text(x, i, bound[i]) : "+Inf");
 		put_number(x, (double)count);
 	}
 	vt_expo_sample(x, f, "_sum", l, n_labels, sum);

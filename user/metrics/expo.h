@@ -37,6 +37,14 @@ struct vt_label {
 	const char *name, *value;
 };
 
+#define VT_EXPO_BOUNDS 32u
+
+/** Of a histogram's bucket, as text. */
+struct vt_expo_bound {
+	double of;
+	char text[24];
+};
+
 /** A growing text. Start from {0} and set openmetrics; free buf at the end. */
 struct vt_expo {
 	char *buf;
@@ -44,9 +52,10 @@ struct vt_expo {
 	bool openmetrics;
 	bool failed; /* out of memory or above VT_EXPO_MAX: buf is not to be sent */
 	bool headed; /* HELP and TYPE of the present family are written */
+	struct vt_expo_bound bound[VT_EXPO_BOUNDS]; /* private */
 };
 
-#define VT_EXPO_MAX ((size_t)2 << 20) /* a scrape never grows above this */
+#define VT_EXPO_MAX ((size_t)4 << 20) /* never more; 256 models and 200 tenants take half of it */
 
 /** vt_expo_put - add text as printf() would */
 void vt_expo_put(struct vt_expo *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

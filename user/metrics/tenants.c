@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "metrics/utf8.h"
+
 static void add(struct vt_total *to, const struct vt_total *from)
 {
 	to->run_ns += from->run_ns;
@@ -37,16 +39,70 @@ static struct vt_tenant_series *series_of(struct vt_tenant_table *t, uint64_t ke
 	return NULL;
 }
 
+/* Text that any format can hold as it is, cut at the front: of a path, the end tells them apart. */
+static void put_name(char *to, size_t len, const char *from)
+{
+	size_t all = strlen(from), n = 0;
+
+	if (all >= len) {
+		from += all - (len - 4);
+		while (((unsigned char)*from & 0xc0) == 0x80) /* inside a character */
+			from++;
+		memcpy(to, "...", n = 3);
+	}
+	while (*from) {
+		size_t one = vt_utf8_len(from);
+
+		if (one)
+			memcpy(to + n, from, one);
+		else
+			to[n] = '?';
+		one = one ? one : 1;
+		n += one;
+		from += one;
+	}
+	to[n] = '\0';
+}
+
+static bool name_taken(const struct vt_tenant_table *t, const struct vt_tenant_series *s)
+{
+	for (uint32_t i = 1; i < t->n; i++)
+		if (&t->series[i] != s && t->series[i].kind == s->kind &&
+		    !strcmp(t->series[i].name, s->name))
+			return true;
+	return false;
+}
+
+/* Two series of one name would be refused by Prometheus, both of them: the later gets its number. */
+static void make_unique(const struct vt_tenant_table *t, struct vt_tenant_series *s)
+{
+	char number[24];
+	size_t at = strlen(s->name), len;
+
+	if (!name_taken(t, s))
+		return;
+	len = (size_t)snprintf(number, sizeof(number), "~%llx",
+			       (unsigned long long)(s->key & VT_KEY_ID_MASK));
+	if (at > sizeof(s->name) - 1 - len)
+		at = sizeof(s->name) - 1 - len;
+	while (at && ((unsigned char)s->name[at] & 0xc0) == 0x80)
+		at--;
+	memcpy(s->name + at, number, len + 1);
+}
+
 static struct vt_tenant_series *add_series(struct vt_tenant_table *t, struct vt_monitor *m,
 					   uint64_t key, struct vt_names *names)
 {
 	struct vt_tenant_series *s;
+	char name[1024];
 
 	if (t->n > VT_TENANT_LABELS)
 		return NULL;
 	s = &t->series[t->n++];
 	*s = (struct vt_tenant_series){.key = key, .kind = vt_tenant_kind_name(key)};
-	vt_tenant_name(m, names, key, s->name, sizeof(s->name));
+	vt_tenant_name(m, names, key, name, sizeof(name));
+	put_name(s->name, sizeof(s->name), name);
+	make_unique(t, s);
 	return s;
 }
 
@@ -67,6 +123,55 @@ static void retire(struct vt_tenant_table *t)
 	t->n = n;
 }
 
+static bool may_have_label(const struct vt_total *total)
+{
+	return vt_key_kind(total->tenant) >= VT_KIND_TENANT;
+}
+
+static bool counts(const struct vt_total *total)
+{
+	return total->tenant && vt_key_kind(total->tenant) != VT_KIND_IDLE;
+}
+
+static void keep_up(uint64_t *now, uint64_t *last, uint64_t *held)
+{
+	*now += *held;
+	if (*now < *last) {
+		*held += *last - *now;
+		*now = *last;
+	}
+	*last = *now;
+}
+
+/*
+ * Who gets a label late takes along what was counted as "(other)" before. A counter that falls looks
+ * like a restart and makes rates of nonsense, so "(other)" keeps that part.
+ */
+static void never_back(struct vt_tenant_table *t, struct vt_total *now)
+{
+	keep_up(&now->run_ns, &t->shown.run_ns, &t->held.run_ns);
+	keep_up(&now->slices, &t->shown.slices, &t->held.slices);
+	for (unsigned int i = 0; i < VT_SLOTS; i++) {
+		keep_up(&now->count[i], &t->shown.count[i], &t->held.count[i]);
+		keep_up(&now->lost_ns[i], &t->shown.lost_ns[i], &t->held.lost_ns[i]);
+	}
+}
+
+static void update_labelled(struct vt_tenant_table *t, const struct vt_snapshot *s)
+{
+	for (uint32_t i = 1; i < t->n; i++)
+		t->series[i].seen = false;
+	for (uint32_t r = 0; r < s->rows; r++) {
+		struct vt_tenant_series *one =
+			may_have_label(&s->total[r]) ? series_of(t, s->total[r].tenant) : NULL;
+
+		if (one) {
+			one->total = s->total[r];
+			one->seen = true;
+		}
+	}
+}
+
 void vt_tenant_table_update(struct vt_tenant_table *t, struct vt_monitor *m,
 			    const struct vt_snapshot *s, struct vt_names *names)
 {
@@ -75,26 +180,21 @@ void vt_tenant_table_update(struct vt_tenant_table *t, struct vt_monitor *m,
 	if (!t->n)
 		t->n = 1;
 	*other = (struct vt_tenant_series){.name = "(other)", .kind = "other"};
-	for (uint32_t i = 1; i < t->n; i++)
-		t->series[i].seen = false;
+	update_labelled(t, s);
+	retire(t);
 	for (uint32_t r = 0; r < s->rows; r++) {
 		const struct vt_total *total = &s->total[r];
 		struct vt_tenant_series *one = NULL;
-		enum vt_tenant_kind kind = vt_key_kind(total->tenant);
 
-		if (!total->tenant || kind == VT_KIND_IDLE)
+		if (!counts(total) || (may_have_label(total) && series_of(t, total->tenant)))
 			continue;
-		if (kind >= VT_KIND_TENANT)
-			one = series_of(t, total->tenant);
-		if (!one && kind >= VT_KIND_TENANT)
+		if (may_have_label(total))
 			one = add_series(t, m, total->tenant, names);
-		if (one) {
+		if (one)
 			one->total = *total;
-			one->seen = true;
-		} else {
+		else
 			add(&other->total, total);
-		}
 	}
-	retire(t);
 	take_away(&other->total, &t->retired);
+	never_back(t, &other->total);
 }

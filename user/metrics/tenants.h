@@ -5,7 +5,7 @@
  * The first VT_TENANT_LABELS tenants seen have one as long as they live; all others are summed as
  * "(other)", so thousands of tenants cost bounded memory and bounded label values. Sums never go
  * back: what a labelled tenant had counted when it ended stays out of "(other)", where the kernel
- * side puts it (row "(gone)").
+ * side puts it (row "(gone)"), and what one had counted before it got a label stays in it.
  */
 #ifndef VT_METRICS_TENANTS_H
 #define VT_METRICS_TENANTS_H
@@ -16,8 +16,8 @@
 #define VT_TENANT_LABELS 200u
 
 struct vt_tenant_series {
-	uint64_t key; /* 0: "(other)" */
-	char name[96];
+	uint64_t key;  /* 0: "(other)" */
+	char name[96]; /* UTF-8, no control characters, no other of its kind has it; a path's end */
 	const char *kind; /* static */
 	struct vt_total total;
 	bool seen; /* in the last snapshot */
@@ -27,6 +27,8 @@ struct vt_tenant_table {
 	uint32_t n; /* series[0] is "(other)" once there is one to sum */
 	struct vt_tenant_series series[VT_TENANT_LABELS + 1];
 	struct vt_total retired; /* of labelled tenants that ended */
+	struct vt_total shown,
+		held; /* "(other)" at the last look; more of it than is counted now */
 };
 
 /** vt_tenant_table_update - take in a snapshot of @m; @names may be NULL: cgroups by number */

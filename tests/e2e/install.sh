@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `make install` into a DESTDIR: what is to be there is there and sound, `make uninstall` leaves nothing.
+cd "$(dirname "$0")/../.." || exit 1
+PATH=$PATH:/usr/sbin:/sbin
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+count=0 failed=0
+
+ok() { # ok NAME [FILE]: the last command's status decides; FILE says more if it failed
+	local status=$?
+	count=$((count + 1))
+	if [ $status = 0 ]; then
+		echo "ok $count - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $1"
+		[ -z "${2:-}" ] || tail -n 20 "$2" | sed 's/^/# /'
+	fi
+}
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+command -v help2man >/dev/null || {
+	echo "1..0 # SKIP no help2man here"
+	exit 0
+}
+env -u MAKEFLAGS -u MAKELEVEL make -s install DESTDIR="$dir" PREFIX=/usr >"$dir.log" 2>&1
+ok "make install" "$dir.log"
+rm -f "$dir.log"
+share=$dir/usr/share/veltair/monitoring
+"$dir/usr/bin/veltair" --version >/dev/null
+ok "the program"
+[ -s "$dir/usr/share/man/man1/veltair-inspect.1" ] && [ -s "$dir/usr/lib/systemd/system/veltair.service" ] && [ -s "$dir/usr/share/doc/veltair/serve.yaml" ]
+ok "man pages, unit, example"
+for f in prometheus.yml veltair.rules.yml veltair.dashboard.json; do
+	cmp -s "share/monitoring/$f" "$share/$f"
+	ok "$f"
+done
+node -e 'const d = JSON.parse(require("fs").readFileSync(process.argv[1])); if (!d.panels.length || !d.title) process.exit(1)' "$share/veltair.dashboard.json"
+ok "the dashboard is JSON with panels and a title"
+if command -v promtool >/dev/null; then
+	promtool check config "$share/prometheus.yml" >"$dir/lint" 2>&1 && grep -q '[1-9][0-9]* rules found' "$dir/lint"
+	ok "promtool takes the configuration, and finds the rules beside it" "$dir/lint"
+	rm -f "$dir/lint"
+else
+	skip "promtool takes the configuration" "no promtool here"
+fi
+env -u MAKEFLAGS -u MAKELEVEL make -s uninstall DESTDIR="$dir" PREFIX=/usr >/dev/null 2>&1
+[ -z "$(find "$dir" -type f)" ]
+ok "make uninstall leaves no file"
+echo "1..$count"
+exit $((failed > 0))

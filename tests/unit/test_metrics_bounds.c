@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_metrics_bounds.c - thousands of tenants with hostile names, and as many models as there may
+ * be: /metrics stays bounded, and what Prometheus takes.
+ */
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "metrics/metrics.h"
+#include "metrics/utf8.h"
+#include "monitor/impl.h" /* a monitor without a kernel: two slots, no map to ask */
+
+#define TENANTS 3000u
+#define ROUNDS	5u
+
+/* Cgroups are named by their directories, and known by inode: a tree of ours is as good. */
+static char root[] = "/tmp/vt-bounds-XXXXXX";
+static uint64_t inode[TENANTS];
+
+static const char *const hostile[] = {
+	"quo\"te-%u",
+	"back\\slash-%u",
+	"new\nline-%u",
+	"<script>alert(%u)<!script>",
+	"\x1b[2J\x1b]0;title\x07-%u",
+	"bad\xff\xfe-%u",
+	"} 1\nveltair_fake{x=\"%u\"} 1\n# EOF\n",
+	"cut \xf0\x9f\x98-%u",
+	"{a=\"b\",c=\"%u\"}",
+	/* The same for all but the last digits, and far above any label's length. */
+	"kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-"
+	"kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-"
+	"kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-%u",
+};
+
+static int make_tree(void **state)
+{
+	char path[600], name[400];
+	struct stat st;
+
+	if (!mkdtemp(root))
+		return -1;
+	for (uint32_t i = 0; i < TENANTS; i++) {
+		/* Every hundredth differs from the one before in a byte that no label can hold. */
+		snprintf(name, sizeof(name), hostile[i % VT_COUNT(hostile)], i);
+		if (i % 100 == 1)
+			snprintf(name, sizeof(name), "twin-%u\x80", i);
+		else if (i % 100 == 2)
+			snprintf(name, sizeof(name), "twin-%u\x81", i - 1);
+		snprintf(path, sizeof(path), "%s/%s", root, name);
+		if (mkdir(path, 0700) || stat(path, &st))
+			return -1;
+		inode[i] = st.st_ino;
+	}
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	return remove(path);
+}
+
+static int remove_tree(void **state)
+{
+	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- what any scraper needs ----------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* UTF-8 without control characters, a value at the end of each line, no series twice. */
+static size_t check_text(char *text)
+{
+	char **line = calloc(100000, sizeof(*line)), *save = NULL;
+	size_t n = 0;
+
+	for (const char *c = text; *c;) {
+		size_t len = vt_utf8_len(c);
+
+		assert_true(len > 0 && (*c == '\n' || (unsigned char)*c >= 0x20) && *c != 0x7f);
+		c += len;
+	}
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		char *end = strrchr(l, ' '), *rest;
+
+		if (*l == '#')
+			continue;
+		assert_memory_equal(l, "veltair_", 8);
+		assert_int_not_equal(strncmp(l, "veltair_fake", 12), 0);
+		assert_non_null(end);
+		strtod(end + 1, &rest);
+		assert_int_equal(*rest, '\0');
+		*end = '\0';
+		line[n++] = l;
+		assert_true(n < 100000);
+	}
+	qsort(line, n, sizeof(*line), by_text);
+	for (size_t i = 1; i < n; i++)
+		if (!strcmp(line[i - 1], line[i]))
+			fail_msg("twice: %s", line[i]);
+	free(line);
+	return n;
+}
+
+static void check_promtool(const struct vt_expo *x)
+{
+	FILE *p;
+
+	if (system("command -v promtool >/dev/null 2>&1")) {
+		print_message("# promtool is not installed\n");
+		return;
+	}
+	p = popen("promtool check metrics", "w");
+	assert_non_null(p);
+	fwrite(x->buf, 1, x->len, p);
+	assert_int_equal(pclose(p), 0);
+}
+
+static size_t check(const struct vt_metrics *m)
+{
+	size_t n = 0;
+
+	for (int openmetrics = 0; openmetrics < 2; openmetrics++) {
+		struct vt_expo x = {.openmetrics = openmetrics};
+
+		vt_metrics_text(&x, m);
+		assert_false(x.failed);
+		assert_in_range(x.len, 1, VT_EXPO_MAX);
+		assert_in_range(x.room, x.len, 2 * VT_EXPO_MAX);
+		if (!openmetrics)
+			check_promtool(&x);
+		n = x.len;
+		check_text(x.buf);
+		free(x.buf);
+	}
+	return n;
+}
+
+/* ---- tenants -------------------------------------------------------------------------------- */
+
+static struct vt_monitor *no_kernel(void)
+{
+	struct vt_monitor *m = calloc(1, sizeof(*m));
+
+	m->fd_tenants = -1;
+	m->meta = (struct vt_meta){.abi = VT_ABI_VERSION, .slots = 2};
+	m->slot[0] = (struct vt_slot){
+		.role = "llc_misses", .event = "x", .cls = "hw", .role_id = VT_ROLE_LLC_MISSES};
+	m->slot[1] = (struct vt_slot){
+		.role = "cycles", .event = "msr/tsc/", .cls = "sw", .role_id = VT_ROLE_CYCLES};
+	return m;
+}
+
+/* What is shown, what ended included; less what those with a label had counted without one. */
+static uint64_t sum_ns(const struct vt_tenant_table *t)
+{
+	uint64_t sum = t->retired.run_ns - t->held.run_ns;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		sum += t->series[i].total.run_ns;
+	return sum;
+}
+
+/* Each round another window of @n of the tenants lives; what ended is in row (gone). */
+static uint64_t snapshot(struct vt_snapshot *s, uint32_t round, uint32_t n)
+{
+	uint64_t gone = 0, all = 0;
+
+	s->rows = 1;
+	for (uint32_t i = 0; i < TENANTS; i++) {
+		uint64_t ns = 1000 + i;
+
+		all += i < round * 500 + n ? ns : 0;
+		if (i < round * 500)
+			gone += ns;
+		else if (i < round * 500 + n)
+			s->total[s->rows++] =
+				(struct vt_total){.tenant = VT_KEY(VT_KIND_CGROUP, inode[i]),
+						  .run_ns = ns,
+						  .slices = 1,
+						  .count = {i, i}};
+	}
+	s->total[0] =
+		(struct vt_total){.tenant = VT_KEY(VT_KIND_GONE, 0), .run_ns = gone, .slices = 1};
+	return all;
+}
+
+static void test_thousands_of_tenants(void **state)
+{
+	struct vt_tenant_table *t = calloc(1, sizeof(*t));
+	struct vt_snapshot s = {.total = calloc(TENANTS + 1, sizeof(*s.total))};
+	struct vt_names *names = vt_names_new(root);
+	struct vt_losses loss = {0};
+	struct vt_monitor *mon = no_kernel();
+	struct vt_metrics m = {.monitor = mon, .tenants = t, .losses = &loss, .line_bytes = 64};
+	size_t most = 0;
+
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		uint64_t all = snapshot(&s, round, 1000), before = t->series[0].total.run_ns;
+		size_t len;
+
+		vt_tenant_table_update(t, mon, &s, names);
+		assert_int_equal(t->n, VT_TENANT_LABELS + 1);
+		assert_int_equal(sum_ns(t), all);
+		assert_true(t->series[0].total.run_ns >= before);
+		len = check(&m);
+		most = len > most ? len : most;
+	}
+	print_message("# 1000 of %u tenants at a time: at most %zu bytes\n", TENANTS, most);
+	vt_names_free(names);
+	free(mon);
+	free(s.total);
+	free(t);
+}
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+/* Names as long as can be, all requests in every bucket. */
+static void fill_models(struct vt_runtime_stats *s)
+{
+	s->policy = "veltair-full";
+	s->n_domains = 32;
+	s->n_cores = VT_SCHED_MAX_CORES;
+	for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++) {
+		struct vt_runtime_model *mo = &s->model[i];
+
+		mo->id = i;
+		memset(mo->name, 'a' + (int)(i % 26), sizeof(mo->name) - 1);
+		snprintf(mo->name + 50, sizeof(mo->name) - 50, "%u", i);
+		snprintf(mo->version, sizeof(mo->version), "%015u", i);
+		mo->qos_ns = 1234567 + i;
+		mo->requests = 1000000000000ull + i;
+		for (unsigned int b = 0; b < VT_RUNTIME_BUCKETS; b++)
+			mo->latency[b] = 100000000000ull;
+		mo->latency_sum_ns = mo->queue_sum_ns = mo->core_sum_ns = 1234567890123456ull;
+	}
+	for (uint32_t c = 0; c < s->n_cores; c++)
+		s->core[c] = (struct vt_runtime_core){.cpu = c, .busy_ns = 1234567890123ull};
+	for (uint32_t d = 0; d < s->n_domains; d++)
+		s->domain[d] = (struct vt_runtime_domain){123456, 654321, 3, (uint16_t)(8 * d), 8};
+}
+
+static void test_as_many_models_and_tenants_as_there_may_be(void **state)
+{
+	static const uint32_t n_models[] = {200, VT_RUNTIME_MODELS};
+	struct vt_runtime_stats *stats = calloc(1, sizeof(*stats));
+	struct vt_tenant_table *t = calloc(1, sizeof(*t));
+	struct vt_snapshot s = {.total = calloc(TENANTS + 1, sizeof(*s.total))};
+	struct vt_names *names = vt_names_new(root);
+	struct vt_losses loss = {0};
+	struct vt_monitor *mon = no_kernel();
+	struct vt_metrics m = {
+		.runtime = stats, .monitor = mon, .tenants = t, .losses = &loss, .line_bytes = 64};
+
+	snapshot(&s, 0, 1000);
+	vt_tenant_table_update(t, mon, &s, names);
+	fill_models(stats);
+	for (size_t i = 0; i < VT_COUNT(n_models); i++) {
+		size_t len;
+
+		stats->n_models = n_models[i];
+		len = check(&m);
+		print_message("# %u models, %u tenants: %zu bytes\n", n_models[i], t->n, len);
+		assert_true(n_models[i] > 200 || len <= 2u << 20);
+	}
+	vt_names_free(names);
+	free(mon);
+	free(s.total);
+	free(t);
+	free(stats);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_thousands_of_tenants),
+		cmocka_unit_test(test_as_many_models_and_tenants_as_there_may_be),
+	};
+
+	return cmocka_run_group_tests_name("metrics_bounds", tests, make_tree, remove_tree);
+}
