@@ -251,6 +251,20 @@ ok "and is profiled while nothing runs"
 start "$dir/add.onnx" --qos-ms 20000 --profiles "$dir/p.db" --listen 127.0.0.1:0 && said "alone (profiled)" && ends TERM 0
 ok "the next start takes its times from the store"
 
+# ---- refusals are counted -------------------------------------------------------------------------
+hopeless() { # status of a request that has a nanosecond
+	curl -sS -o "$dir/body" -w '%{http_code}' --max-time 20 "http://127.0.0.1:$port/v2/models/add/infer" -d '{"inputs":[
+		{"name":"a","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]},
+		{"name":"b","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]}],"parameters":{"deadline_ms":0.000001}}' 2>>"$dir/err"
+}
+start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0
+[ "$(hopeless)$(hopeless)$(hopeless)" = 503503503 ] && add | grep -q outputs &&
+	curl -sS "http://127.0.0.1:$port/metrics" >"$dir/metrics" &&
+	grep -q 'veltair_requests_refused_total{model="add",version="1",reason="deadline"} 3' "$dir/metrics" &&
+	curl -sS "http://127.0.0.1:$port/v2/models/add/stats" | grep -q '"fail": *{"count": *3'
+ok "what is refused on arrival is in the metrics and the statistics"
+ends TERM 0
+
 # ---- kill -9 -------------------------------------------------------------------------------------
 bad=0
 for _ in $(seq $kills); do

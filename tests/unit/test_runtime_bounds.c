@@ -154,6 +154,31 @@ static void test_unknown_gone_and_draining(void **state)
 	close_three(&t);
 }
 
+static void test_a_server_may_refuse_by_itself(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1};
+	struct vt_runtime_stats *s = calloc(1, sizeof(*s));
+	struct three t;
+
+	assert_non_null(s);
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	vt_runtime_refused(t.rt, t.f[2].id);
+	vt_runtime_refused(t.rt, t.f[2].id);
+	vt_runtime_refused(t.rt, 12345); /* nobody's */
+	assert_int_equal(vt_runtime_del(t.rt, t.f[0].id), 0);
+	vt_runtime_refused(t.rt, t.f[0].id); /* gone */
+	vt_runtime_stats(t.rt, s);
+	assert_int_equal(s->n_models, 2);
+	for (uint32_t i = 0; i < s->n_models; i++) {
+		uint64_t n = s->model[i].id == t.f[2].id ? 2 : 0;
+
+		assert_int_equal(s->model[i].requests, n);
+		assert_int_equal(s->model[i].ended[VT_REFUSED], n);
+	}
+	free(s);
+	close_three(&t);
+}
+
 static void test_bad_models(void **state)
 {
 	struct vt_runtime_opts o = {.record_fd = -1};
@@ -188,6 +213,7 @@ int main(void)
 		cmocka_unit_test(test_who_is_refused),
 		cmocka_unit_test(test_admission_counts_what_is_before),
 		cmocka_unit_test(test_unknown_gone_and_draining),
+		cmocka_unit_test(test_a_server_may_refuse_by_itself),
 		cmocka_unit_test(test_bad_models),
 	};
 

@@ -30,7 +30,6 @@ struct vt_loaded {
 	/* Learnt from every request: what one takes of the whole machine, and how long it runs. */
 	_Atomic uint64_t work_ns, own_ns;
 	uint64_t first_own_ns;	  /* own_ns before anything was learnt */
-	_Atomic uint64_t refused; /* on arrival: the runtime never saw them */
 	size_t weights_bytes, arena_bytes;
 	uint8_t costs_source; /* enum vt_costs_source; the loader's */
 	bool hopeless;	      /* profiling it failed; the loader's */

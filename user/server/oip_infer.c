@@ -225,7 +225,7 @@ static bool admit(struct call *c)
 		return true;
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
-	atomic_fetch_add(&m->refused, 1);
+	vt_runtime_refused(c->o->runtime, m->id);
 	refuse(c, VT_REFUSED);
 	return false;
 }

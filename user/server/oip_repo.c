@@ -121,7 +121,7 @@ void oip_unload(struct vt_http_req *r, void *arg)
 /** What the runtime does not know of a model. */
 struct seen {
 	uint32_t id;
-	uint64_t last_ms, refused;
+	uint64_t last_ms;
 };
 
 static bool look(void *arg, const struct vt_model_entry *e)
@@ -131,7 +131,6 @@ static bool look(void *arg, const struct vt_model_entry *e)
 	if (!e->now || e->now->id != s->id)
 		return true;
 	s->last_ms = e->now->last_ms;
-	s->refused = e->now->refused;
 	return false;
 }
 
@@ -142,7 +141,7 @@ static json_t *duration(uint64_t count, uint64_t ns)
 
 static json_t *model_stats(const struct vt_runtime_model *m, const struct seen *seen)
 {
-	uint64_t ok = m->ended[VT_DONE], fail = seen->refused;
+	uint64_t ok = m->ended[VT_DONE], fail = 0;
 	uint64_t busy =
 		m->latency_sum_ns > m->queue_sum_ns ? m->latency_sum_ns - m->queue_sum_ns : 0;
 
