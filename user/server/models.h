@@ -29,7 +29,7 @@ struct vt_loaded {
 	uint64_t qos_ns; /* the target of requests that bring none */
 	/* Learnt from every request: what one takes of the whole machine, and how long it runs. */
 	_Atomic uint64_t work_ns, own_ns;
-	uint64_t first_own_ns;	  /* own_ns before anything was learnt */
+	uint64_t first_own_ns; /* own_ns before anything was learnt */
 	size_t weights_bytes, arena_bytes;
 	uint8_t costs_source; /* enum vt_costs_source; the loader's */
 	bool hopeless;	      /* profiling it failed; the loader's */
