@@ -48,5 +48,34 @@ deployment|port: http|port: htp
 monitoring|interval: 10s|interval: often
 kserve|kserve-container|container
 EOF
+# The Prometheus adapter's rules: filled in as it does, they compute what the HPA asks for.
+hpa=share/kubernetes/overlays/deployment/hpa.yaml
+adapter() { # adapter RULES HPA: into $dir/adapter.yml, or the faults
+	node tests/e2e/adapter.js $modules "$1" "$2" docs/metrics.md >"$dir/adapter.yml" 2>"$dir/out" && return
+	cat "$dir/adapter.yml" >>"$dir/out"
+	return 1
+}
+adapter share/monitoring/prometheus-adapter.yaml $hpa
+result $? "the adapter's rules have its fields, name our metrics, and offer what the HPA asks for"
+if command -v promtool >/dev/null; then
+	promtool test rules "$dir/adapter.yml" >"$dir/out" 2>&1
+	result $? "promtool computes both metrics from them"
+else
+	count=$((count + 1))
+	echo "ok $count - promtool computes both metrics from them # SKIP no promtool: install prometheus"
+fi
+while IFS='|' read -r file from to; do
+	for f in share/monitoring/prometheus-adapter.yaml $hpa; do
+		if [ "${f##*/}" = "$file" ]; then sed "s/$from/$to/" "$f"; else cat "$f"; fi >"$dir/bad.${f##*/}"
+	done
+	! adapter "$dir/bad.prometheus-adapter.yaml" "$dir/bad.hpa.yaml"
+	result $? "sees '$to' in $file"
+done <<'EOF'
+prometheus-adapter.yaml|metricsQuery:|metricQuery:
+prometheus-adapter.yaml|veltair_requests_late_total|veltair_request_late_total
+prometheus-adapter.yaml|<<.GroupBy>>|<<.GroupedBy>>
+prometheus-adapter.yaml|{resource: pod}|{resourc: pod}
+hpa.yaml|veltair_cores_busy_ratio|veltair_core_busy_ratio
+EOF
 echo "1..$count"
 exit $((failed > 0))

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Each capability and mount that share/kubernetes grants: what is lost without it, on this machine, by dropping
-# it. With both capabilities and the mount, `--monitor on` starts; without any one of them it says what it lacks.
+# it. With both capabilities and the mount, `--monitor on` starts; without any one of them it says what it lacks. The
+# mounts of configuration, models and state: with the container's arguments and configuration, on a read-only root.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
@@ -76,5 +77,72 @@ ok "uid 10001 with nothing at all: serves without the monitor, and says so"
 serves off unshare -m sh -c 'mount -o remount,bind,ro / && exec "$@"' sh setpriv --reuid=10001 --regid=10001 \
 	--clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs
 ok "a read-only root: serves"
+
+# ---- config, models, state: the container's arguments, the ConfigMap's file -------------------------
+# contained WITHOUT COMMAND...: becomes it, in a mount namespace whose root is read-only, with the mounts of the manifest but the one
+# WITHOUT; the folders under /var are there for this, as an image would have them.
+at=/var/tmp/vt-priv-$$
+trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir" "$pins" "$at"' EXIT
+mkdir -p "$at/etc" "$at/models" "$at/state" "$dir/config" "$dir/state"
+chmod 755 "$at" "$at"/* "$dir/config"
+chown 10001:10001 "$dir/state"
+cp "$dir/mobilenet-v2-tiny.onnx" "$dir/mobilenet-v2.onnx"
+sed -e "s|/models/|$at/models/|; s|/var/lib/veltair/|$at/state/|; s|0.0.0.0:8000|127.0.0.1:0|; /resnet-50/,+1d" \
+	share/kubernetes/base/veltair.yaml >"$dir/config/veltair.yaml"
+chmod 644 "$dir/config/veltair.yaml"
+contained() {
+	# shellcheck disable=SC2016 # of the inner shell
+	exec unshare -m sh -c 'set -e
+		at=$1 from=$2 without=$3
+		shift 3
+		[ $without = config ] || mount --bind -o ro "$from/config" "$at/etc"
+		[ $without = models ] || mount --bind -o ro "$from" "$at/models"
+		[ $without = state ] || mount --bind "$from/state" "$at/state"
+		mount -o remount,bind,ro /
+		exec setpriv --reuid=10001 --regid=10001 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs "$@"' \
+		sh "$at" "$dir" "$@"
+}
+
+# runs WITHOUT TEXT: serves, and says TEXT sooner or later; ends at SIGTERM
+runs() {
+	local status
+	: >"$dir/err"
+	contained "$1" "$veltair" serve --config "$at/etc/veltair.yaml" --monitor off 2>"$dir/err" &
+	pid=$!
+	for _ in $(seq 1200); do
+		grep -q -- "$2" "$dir/err" && break
+		kill -0 $pid 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -TERM $pid 2>/dev/null
+	wait $pid
+	status=$?
+	pid=
+	[ $status = 0 ] && grep -q 'ready: ' "$dir/err" && grep -q -- "$2" "$dir/err"
+}
+
+# stops WITHOUT TEXT: exit 2, one line
+stops() {
+	local status
+	(contained "$1" timeout 60 "$veltair" serve --config "$at/etc/veltair.yaml" --monitor off 2>"$dir/err")
+	status=$?
+	[ $status = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q -- "$2" "$dir/err"
+}
+
+if runs nothing "profiled mobilenet-v2" && [ -s "$dir/state/profiles.db" ]; then
+	true
+	ok "with the three mounts of the manifest, uid 10001: serves, and keeps a profile in state"
+	stops config "$at/etc/veltair.yaml"
+	ok "without the mount of config: exit 2, names the file"
+	stops models "$at/models/mobilenet-v2.onnx"
+	ok "without the mount of models: exit 2, names the model"
+	runs state "stays on its first times: $at/state/profiles.db"
+	ok "without the mount of state: serves, and says that it keeps no profile"
+	runs nothing "alone (profiled)"
+	ok "and what state kept is there at the next start"
+else
+	false
+	ok "with the three mounts of the manifest, uid 10001: serves, and keeps a profile in state"
+fi
 echo "1..$count"
 [ $failed = 0 ]

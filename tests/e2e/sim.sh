@@ -154,6 +154,16 @@ refuses "no mix is called 'middling'" --mix middling --rate 10
 refuses "no policy is called 'best'" --policy best --rate 10
 printf '%s\n' 'resnet50,3x,1,1,0-4' >"$dir/fleet.mix"
 refuses "is past the last node" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10
+share/mixes/fleet.sh 20 3 >"$dir/fleet.mix" 2>"$dir/err" && [ "$(grep -c , "$dir/fleet.mix")" = 20 ] &&
+	"$veltair" sim --nodes 3,9 --mix "$dir/fleet.mix" --machine 3990x,epyc-2x64 --policy veltair-full --rate 300 --requests 40 \
+		--router round-robin,least-conn,weighted --json >"$dir/out" 2>"$dir/err" && [ "$(grep -c '"in_qos"' "$dir/out")" = 6 ]
+ok "a generated mix on fleets of two sizes behind three routers"
+for bad in 0 1025 x "1 2 3"; do
+	# shellcheck disable=SC2086 # words
+	share/mixes/fleet.sh $bad >"$dir/out" 2>"$dir/err"
+	[ $? = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && [ ! -s "$dir/out" ]
+	ok "fleet.sh refuses '$bad'"
+done
 printf '%s\n' 'resnet50,3x,1,1,60%-50%' >"$dir/fleet.mix"
 refuses "is no part of a fleet" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10
 printf '%s\n' 'resnet50,0x,1' >"$dir/zero.mix"

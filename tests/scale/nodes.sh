@@ -7,7 +7,8 @@ generate=$PWD/share/haproxy/generate.sh
 haproxy=$(command -v haproxy || ls /usr/sbin/haproxy 2>/dev/null)
 id=vts$$
 dir=$(mktemp -d)
-stats=127.0.0.1:$((20000 + $$ % 20000))
+names=(a b c)  # of the nodes that are used
+port=8000      # of the next HAProxy; its stats are found at $stats
 pids=()
 proxy=
 declare -A pid_of addr core_of=([a]=0 [b]=1 [c]=1)
@@ -21,7 +22,7 @@ none() {
 clean() {
 	for p in "${pids[@]}" "${pid_of[@]}" $proxy; do kill -9 "$p" 2>/dev/null; done
 	wait 2>/dev/null
-	for n in a b c; do ip netns del "$id-$n" 2>/dev/null; done
+	for n in "${names[@]}"; do ip netns del "$id-$n" 2>/dev/null; done
 	ip link del "$id" 2>/dev/null
 	rm -rf "$dir"
 }
@@ -39,9 +40,9 @@ nodes() {
 	ip link add "$id" type bridge 2>"$dir/why" || none "no bridge here: $(head -n 1 "$dir/why")"
 	ip addr add "$net.254/24" dev "$id" && ip link set "$id" up
 	front=$net.254
-	for n in a b c; do
+	for n in "${names[@]}"; do
 		i=$((i + 1))
-		[ $n = a ] || ip netns add "$id-$n"
+		[ "$n" = a ] || ip netns add "$id-$n"
 		ip link add "$id$n" type veth peer name eth0 netns "$id-$n"
 		ip link set "$id$n" master "$id" up
 		ip -n "$id-$n" addr add "$net.$i/24" dev eth0
@@ -73,16 +74,18 @@ up() { # up NAME: until it is ready
 	return 1
 }
 
-# balance HOW [agent]: HAProxy with this fleet, anew, once it has found all nodes
+# balance HOW [agent]: HAProxy with this fleet, in place of the one before, once it has found all nodes; into $at
+# where it listens
 balance() {
 	local n
 	[ -z "$proxy" ] || { kill "$proxy" && wait "$proxy" 2>/dev/null; }
+	at=$front:$port stats=127.0.0.1:$((20000 + $$ % 20000 + port - 8000))
 	{
-		echo "listen $front:8000"
+		echo "listen $at"
 		echo "stats $stats"
 		echo "balance $1"
 		[ -z "${body_kib:-}" ] || echo "body_kib $body_kib"
-		for n in a b c; do echo "node $n ${addr[$n]}:8000 weight=100 ${2:+agent=8001}"; done
+		for n in "${names[@]}"; do echo "node $n ${addr[$n]}:8000 weight=100 ${2:+agent=8001}"; done
 		echo "model $model on all"
 		echo "model tiny on all"
 	} >"$dir/fleet"
@@ -90,7 +93,7 @@ balance() {
 	"$haproxy" -dMglobal,no-poison -f "$dir/haproxy.cfg" >"$dir/err.haproxy" 2>&1 &
 	proxy=$!
 	for _ in $(seq 100); do
-		shares && [ "$(wc -w <<<"$shares")" = 3 ] && return 0
+		shares && [ "$(wc -w <<<"$shares")" = ${#names[@]} ] && return 0
 		sleep 0.1
 	done
 	return 1
@@ -105,7 +108,7 @@ shares() {
 	printf 'GET /;csv HTTP/1.0\r\n\r\n' >&9
 	read -r -N 65536 -t 2 text <&9
 	exec 9>&-
-	for n in a b c; do
+	for n in "${names[@]}"; do
 		[[ $text =~ "model.$model,$n,"([^,]*,){15}(UP[^,]*|no check),([0-9]+) ]] && shares+="$n=${BASH_REMATCH[3]} "
 	done
 }
@@ -129,7 +132,7 @@ watch() {
 load() {
 	local name=$1 secs=$2
 	shift 2
-	"$veltair" bench --url "http://$front:8000" "${@/#/--model=}" --rate "${rate:?}" --secs "$secs" --rounds 1 \
+	"$veltair" bench --url "http://$at" "${@/#/--model=}" --rate "${rate:?}" --secs "$secs" --rounds 1 \
 		--seed "${seed:-7}" --json >"$dir/$name.json" 2>"$dir/err.load"
 }
 

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "sim/heap.h"
 
-#define AGENT_NS     1000000000ull
+#define AGENT_NS     250000000ull /* as share/haproxy/generate.sh has HAProxy ask */
 #define NODE_WAITING 512u
 #define WEIGHT_ONE   256.0 /* of the fastest node, idle: HAProxy's scale */
 #define WEIGHT_LEAST 8.0   /* so that a node is asked again soon after it was full */

@@ -48,7 +48,7 @@ struct vt_fleet_cfg {
 	const struct vt_policy *policy;
 	enum vt_router router;
 	bool no_shed;
-	uint64_t agent_ns; /* how often nodes tell their weight; 0: a second */
+	uint64_t agent_ns; /* how often nodes tell their weight; 0: 250 ms */
 	bool (*next)(void *self, struct vt_sim_arrival *ret);
 	void *next_self;
 	uint64_t warmup; /* requests that the result leaves out */
