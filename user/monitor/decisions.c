@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* decisions.c - the runtime's last decisions in a pinned map: written and read by mmap. */
+#include <stddef.h>
 #include <string.h>
 
 #include "loop/explain.h"
@@ -49,26 +50,39 @@ void vt_decided_of(struct vt_decided *ret, uint64_t n, const struct vt_reason *r
 	put_text(ret->model, sizeof(ret->model), model);
 }
 
+#define WORDS (sizeof(struct vt_decided) / sizeof(vt_decided_word))
+
+/* A decision as words that may be read while they are written. The first is its number. */
+typedef uint64_t __attribute__((may_alias)) vt_decided_word;
+
+_Static_assert(sizeof(struct vt_decided) % sizeof(vt_decided_word) == 0 &&
+		       offsetof(struct vt_decided, seq) == 0,
+	       "a decision is whole words, its number first");
+
+static vt_decided_word *word_of(struct vt_decided *d, size_t i)
+{
+	return (vt_decided_word *)d + i;
+}
+
 void vt_monitor_decided(struct vt_monitor *m, uint64_t n, const struct vt_reason *r,
 			const char *model)
 {
 	struct vt_decided *to = &m->decisions[n % VT_DECISIONS], d;
 
 	vt_decided_of(&d, n, r, model);
-	/* Pairs with read_one(): who finds the same number before and after has read one decision. */
 	__atomic_store_n(&to->seq, 0, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	memcpy((char *)to + sizeof(to->seq), (const char *)&d + sizeof(d.seq),
-	       sizeof(d) - sizeof(d.seq));
+	for (size_t i = 1; i < WORDS; i++) /* after the zero: pairs with read_one() */
+		__atomic_store_n(word_of(to, i), *word_of(&d, i), __ATOMIC_RELEASE);
 	__atomic_store_n(&to->seq, n, __ATOMIC_RELEASE);
 }
 
-static bool read_one(const struct vt_decided *from, struct vt_decided *ret)
+/* Who finds the same number before and after the words has read one decision. */
+static bool read_one(struct vt_decided *from, struct vt_decided *ret)
 {
 	uint64_t seq = __atomic_load_n(&from->seq, __ATOMIC_ACQUIRE);
 
-	*ret = *from;
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	for (size_t i = 1; i < WORDS; i++)
+		*word_of(ret, i) = __atomic_load_n(word_of(from, i), __ATOMIC_ACQUIRE);
 	ret->seq = __atomic_load_n(&from->seq, __ATOMIC_RELAXED);
 	/* Another process wrote it: its texts end here whatever it did. */
 	ret->action[sizeof(ret->action) - 1] = '\0';
