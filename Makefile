@@ -17,6 +17,7 @@
 #   make bench-tenants  many models beside a process of ONNX Runtime each: BENCH="--pairs light --serve"
 #   make bench-sim      blocks per second of the simulator
 #   make bench-runtime  the live plant: its own cost per request, requests in QoS; needs ZOO=DIR of models
+#   make bench-observed metrics, page, trace and monitor on and off in turns; needs ZOO=DIR of models
 #   make bench-scrape   what /metrics of 200 models costs
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
@@ -217,6 +218,10 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 bench-http: $(O)/tests/bench/bench_http all
 	@[ -f $(BUILD)/zoo/mobilenet-v2.onnx ] || $(O)/veltair zoo --out $(BUILD)/zoo mobilenet-v2
 	$< $(or $(HTTP),$(BUILD)/zoo/mobilenet-v2.onnx 300)
+# What being looked at costs, of throughput: make bench-observed OBSERVED="-r 10 -w t"
+.PHONY: bench-observed
+bench-observed: $(O)/tests/bench/bench_observed
+	$< $(OBSERVED) $(ZOO)
 # Bytes and milliseconds of /metrics: make bench-scrape SCRAPE="200 100" (models, scrapes)
 .PHONY: bench-scrape
 bench-scrape: all

@@ -8,6 +8,11 @@
 
 #include "metrics/expo.h"
 
+#define TOUCHED (1u << 20) /* events, 64 MiB */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
 enum kind { NOTHING, BLOCK, LAYER, COUNT };
 
 struct event {
@@ -51,6 +56,14 @@ int vt_chrome_new(struct vt_chrome **ret, size_t max_events, struct vt_err *e)
 		free(c);
 		return vt_fail(e, -ENOMEM, "no memory for a trace of %zu events", max_events);
 	}
+	/*
+	 * A worker that touches a new page waits for the kernel, in a guest several microseconds: the
+	 * first part is there before, all of it with the default size. An old kernel says EINVAL.
+	 */
+	madvise(mem,
+		max_events < TOUCHED ? max_events * sizeof(struct event)
+				     : TOUCHED * sizeof(struct event),
+		MADV_POPULATE_WRITE);
 	c->room = max_events;
 	c->event = mem;
 	*ret = c;

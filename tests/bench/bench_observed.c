@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What being looked at costs: the same requests with nobody looking and with everything on, in turns.
+ *
+ *	bench_observed ZOO_DIR [-m MODELS] [-r PAIRS] [-s SECONDS] [-w PARTS] [-c CHAINS]
+ *
+ * PARTS: m the monitor, with decisions in its pinned map; t a trace of every block and layer; g
+ * /metrics and the dashboard's state gathered once a second each, as a scraper and a page do. All
+ * by default (without root: tg).
+ *
+ * A slice opens its own runtime (and monitor), loads the models, warms up, and counts what chains of
+ * requests that go from model to model get done: closed loop, the machine is never idle. Of a pair
+ * of slices now one goes first, now the other. Times of layers are measured once, so that all slices
+ * plan alike. Beside requests a second: CPU time of this process for each, which other work on the
+ * machine disturbs less. A pair in which this process did not have the cores is printed, not counted.
+ */
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "exec/runtime.h"
+#include "metrics/chrome.h"
+#include "metrics/gather.h"
+
+#define MAX	    8u
+#define MAX_PAIRS   256u
+#define MAX_CHAINS  16u
+#define EVENTS	    500000u /* as `veltair serve` has room for */
+#define UNDISTURBED 0.95
+#define WARM_NS	    (300 * VT_NS_PER_MS)
+
+struct opts {
+	const char *zoo, *models[MAX], *parts;
+	unsigned int n_models, pairs, chains;
+	double secs;
+};
+
+struct chain {
+	struct vt_infer q;
+	struct slice *s;
+	uint32_t next;
+};
+
+struct slice {
+	const struct opts *o;
+	bool on[128]; /* by letter of the parts */
+	struct vt_runtime *rt;
+	struct vt_monitor *monitor, *watched;
+	struct vt_chrome *chrome;
+	struct vt_gather *gather;
+	pthread_t watcher;
+	struct vt_snapshot look;
+	uint32_t id[MAX];
+	struct chain chain[MAX_CHAINS];
+	_Atomic uint64_t done;
+	_Atomic bool stop, quit;
+	_Atomic uint32_t running;
+	uint64_t looks, bytes;
+};
+
+/* Of the first slice; all others plan with the same. */
+static struct vt_costs measured[MAX];
+
+static void die(const struct vt_err *e)
+{
+	fprintf(stderr, "bench_observed: %s\n", e->msg);
+	exit(1);
+}
+
+/* ---- who looks ------------------------------------------------------------------------------ */
+
+static void on_core(void *arg, const struct vt_core_span *s)
+{
+	vt_chrome_block(arg, &(struct vt_chrome_block){.start_ns = s->start_ns,
+						       .end_ns = s->end_ns,
+						       .id = s->id,
+						       .model = s->model,
+						       .core = s->cpu,
+						       .layer_begin = s->layer_begin,
+						       .layer_end = s->layer_end,
+						       .wanted = s->wanted,
+						       .granted = s->granted,
+						       .other_versions = s->other_versions,
+						       .level = s->level,
+						       .leads = s->leads});
+}
+
+static void on_layer(void *arg, const struct vt_layer_span *s)
+{
+	vt_chrome_layer(arg, s->cpu, s->model, s->layer, s->version, s->start_ns, s->end_ns);
+}
+
+static void look(struct slice *s)
+{
+	char *text = NULL, *json = NULL;
+	size_t len = 0;
+
+	if (!vt_gather_text(s->gather, false, &text, &len))
+		s->bytes += len;
+	vt_sleep_until_mono_ns(vt_now_mono_ns() + 500 * VT_NS_PER_MS);
+	if (!vt_gather_json(s->gather, &json, &len))
+		s->bytes += len;
+	free(text);
+	free(json);
+	s->looks++;
+	if (!s->monitor) /* the server's chores */
+		return;
+	vt_monitor_events(s->monitor, NULL, NULL);
+	if (!vt_monitor_read(s->monitor, UINT64_MAX, &s->look))
+		vt_monitor_tend(s->monitor, &s->look, NULL);
+}
+
+static void *watch(void *arg)
+{
+	struct slice *s = arg;
+	uint64_t next = vt_now_mono_ns();
+
+	while (!atomic_load(&s->quit)) {
+		look(s);
+		next += VT_NS_PER_S;
+		while (!atomic_load(&s->quit) && vt_now_mono_ns() < next)
+			vt_sleep_until_mono_ns(vt_now_mono_ns() + 50 * VT_NS_PER_MS);
+	}
+	return NULL;
+}
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+struct measuring {
+	struct vt_engine *eng;
+	struct vt_costs costs;
+	const char *name;
+	unsigned int runs;
+	struct vt_err e;
+};
+
+static int measure(void *arg, struct vt_pool *pool)
+{
+	const unsigned int cores = vt_cpuset_count(vt_pool_cores(pool));
+	const uint16_t points[] = {1, (uint16_t)cores};
+	struct measuring *m = arg;
+	int err = vt_pool_reserve(pool, m->eng->scratch_bytes);
+
+	return err ? err
+		   : vt_costs_measured(&m->costs, m->eng, pool, m->name, 0, points,
+				       cores > 1 ? 2 : 1, m->runs, &m->e);
+}
+
+static void add_model(struct slice *s, unsigned int i)
+{
+	struct vt_costs *first = &measured[i];
+	struct measuring m = {.name = s->o->models[i], .runs = first->model.ns ? 1 : 15};
+	struct vt_engine_opts eo = {.instances = 2};
+	struct vt_served v = {.max_queue = 64};
+	size_t n;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s.onnx", s->o->zoo, m.name);
+	if (vt_engine_load(&m.eng, path, &eo, &m.e) || vt_runtime_borrow(s->rt, measure, &m))
+		die(&m.e);
+	v.costs = m.costs;
+	n = (size_t)v.costs.model.n_layers * v.costs.model.n_versions * VT_LEVELS *
+	    v.costs.model.n_points * sizeof(*v.costs.model.ns);
+	if (!first->model.ns) {
+		*first = m.costs;
+		first->model.ns = malloc(n);
+		if (!first->model.ns)
+			exit(1);
+		memcpy((void *)first->model.ns, v.costs.model.ns, n);
+	}
+	memcpy((void *)v.costs.model.ns, first->model.ns, n);
+	v.costs.model.qos_ns = VT_NS_PER_S;
+	v.engine = m.eng;
+	snprintf(v.name, sizeof(v.name), "%s", m.name);
+	if (vt_runtime_add(s->rt, &v, &s->id[i], &m.e))
+		die(&m.e);
+}
+
+/* ---- one slice ------------------------------------------------------------------------------ */
+
+static void submit(struct chain *c)
+{
+	c->q.model = c->s->id[c->next++ % c->s->o->n_models];
+	c->q.tenant = 0;
+	c->q.priority = 0;
+	c->q.deadline_ns = vt_now_mono_ns() + 10 * VT_NS_PER_S;
+	vt_runtime_submit(c->s->rt, &c->q);
+}
+
+static void over(struct vt_infer *q, enum vt_outcome how)
+{
+	struct chain *c = q->user;
+
+	if (how != VT_DONE) {
+		fprintf(stderr, "bench_observed: a request ended with %d\n", (int)how);
+		exit(1);
+	}
+	atomic_fetch_add(&c->s->done, 1);
+	if (atomic_load(&c->s->stop))
+		atomic_fetch_sub(&c->s->running, 1);
+	else
+		submit(c);
+}
+
+static void open_slice(struct slice *s)
+{
+	char pins[64];
+	struct vt_runtime_opts ro = {.record_fd = -1, .no_shed = true};
+	struct vt_monitor_opts mo = {.pin_dir = pins, .group = VT_BY_TENANT};
+	struct vt_gather_opts go = {.monitor_absent = "not in this slice"};
+	struct vt_err e = {0};
+
+	snprintf(pins, sizeof(pins), "/sys/fs/bpf/vt-observed-%d", (int)getpid());
+	if (s->on['m'] &&
+	    (vt_monitor_open(&mo, &s->monitor, &e) || vt_monitor_attach(pins, &s->watched, &e)))
+		die(&e);
+	if (s->on['t']) {
+		if (vt_chrome_new(&s->chrome, EVENTS, &e))
+			die(&e);
+		ro.core = on_core;
+		ro.layer = on_layer;
+		ro.arg = s->chrome;
+	}
+	ro.monitor = s->monitor;
+	if (vt_runtime_open(&s->rt, &ro, &e))
+		die(&e);
+	for (unsigned int i = 0; i < s->o->n_models; i++)
+		add_model(s, i);
+	go.runtime = s->rt;
+	go.monitor = s->watched;
+	if (s->on['g'] &&
+	    (vt_gather_new(&s->gather, &go, &e) || pthread_create(&s->watcher, NULL, watch, s)))
+		die(&e);
+}
+
+static void close_slice(struct slice *s)
+{
+	atomic_store(&s->quit, true);
+	if (s->gather)
+		pthread_join(s->watcher, NULL);
+	vt_gather_free(s->gather);
+	vt_runtime_close(s->rt);
+	vt_snapshot_fini(&s->look);
+	vt_monitor_close(s->watched);
+	vt_monitor_close(s->monitor);
+	vt_chrome_free(s->chrome);
+}
+
+struct figure {
+	double per_s, cpu_ms;
+	double share; /* of the cores' time that was ours */
+};
+
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static struct figure run(const struct opts *o, const char *parts, uint64_t *bytes)
+{
+	struct slice *s = calloc(1, sizeof(*s));
+	uint64_t t0, n0, t1, n1;
+	double cpu0, cpu1;
+
+	if (!s)
+		exit(1);
+	s->o = o;
+	for (; *parts; parts++)
+		s->on[*parts & 127] = true;
+	open_slice(s);
+	atomic_store(&s->running, o->chains);
+	for (unsigned int i = 0; i < o->chains; i++) {
+		s->chain[i] = (struct chain){.s = s, .next = i, .q = {.done = over}};
+		s->chain[i].q.user = &s->chain[i];
+		submit(&s->chain[i]);
+	}
+	vt_sleep_until_mono_ns(vt_now_mono_ns() + WARM_NS);
+	t0 = vt_now_mono_ns();
+	cpu0 = cpu_s();
+	n0 = atomic_load(&s->done);
+	vt_sleep_until_mono_ns(t0 + (uint64_t)(o->secs * 1e9));
+	t1 = vt_now_mono_ns();
+	cpu1 = cpu_s();
+	n1 = atomic_load(&s->done);
+	atomic_store(&s->stop, true);
+	while (atomic_load(&s->running))
+		vt_sleep_until_mono_ns(vt_now_mono_ns() + VT_NS_PER_MS);
+	close_slice(s);
+	*bytes += s->bytes;
+	free(s);
+	return (struct figure){(double)(n1 - n0) * 1e9 / (double)(t1 - t0),
+			       (cpu1 - cpu0) * 1e3 / (double)(n1 - n0 ? n1 - n0 : 1),
+			       (cpu1 - cpu0) * 1e9 / (double)(t1 - t0) /
+				       (double)sysconf(_SC_NPROCESSORS_ONLN)};
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void parse(struct opts *o, int argc, char **argv)
+{
+	static char models[] = "mobilenet-v2,efficientnet-b0";
+	char *list = models;
+	int c;
+
+	*o = (struct opts){.pairs = 20, .chains = 4, .secs = 2, .parts = geteuid() ? "tg" : "mtg"};
+	while ((c = getopt(argc, argv, "m:r:s:w:c:")) != -1) {
+		if (c == 'm')
+			list = optarg;
+		else if (c == 'r')
+			o->pairs = (unsigned int)strtoul(optarg, NULL, 10);
+		else if (c == 's')
+			o->secs = strtod(optarg, NULL);
+		else if (c == 'w')
+			o->parts = optarg;
+		else if (c == 'c')
+			o->chains = (unsigned int)strtoul(optarg, NULL, 10);
+		else
+			exit(2);
+	}
+	for (char *m = strtok(list, ","); m && o->n_models < MAX; m = strtok(NULL, ","))
+		o->models[o->n_models++] = m;
+	if (optind >= argc || !o->n_models || !o->pairs || o->pairs > MAX_PAIRS || !o->chains ||
+	    o->chains > MAX_CHAINS || !(o->secs > 0)) {
+		fprintf(stderr,
+			"bench_observed: which directory holds the zoo? 1 to %u pairs, 1 to "
+			"%u chains\n",
+			MAX_PAIRS, MAX_CHAINS);
+		exit(2);
+	}
+	o->zoo = argv[optind];
+}
+
+static double mean_of(const double *x, unsigned int n)
+{
+	double sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += x[i];
+	return sum / n;
+}
+
+/* Half the width of the mean's 95 % interval. */
+static double spread(const double *x, unsigned int n)
+{
+	double mean = mean_of(x, n), var = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		var += (x[i] - mean) * (x[i] - mean);
+	return n > 1 ? 1.96 * sqrt(var / (n - 1) / n) : 0;
+}
+
+/* @x is sorted by it. */
+static void print(const char *what, double *x, unsigned int n)
+{
+	qsort(x, n, sizeof(*x), by_value);
+	printf("%s on / off: median %.4f, quartiles %.4f .. %.4f, mean %.4f +- %.4f\n", what,
+	       x[n / 2], x[n / 4], x[3 * n / 4], mean_of(x, n), spread(x, n));
+}
+
+int main(int argc, char **argv)
+{
+	double rate[MAX_PAIRS], cpu[MAX_PAIRS];
+	unsigned int n = 0, disturbed = 0;
+	uint64_t bytes = 0;
+	struct opts o;
+
+	parse(&o, argc, argv);
+	run(&o, "", &bytes); /* times of layers; not counted */
+	for (unsigned int i = 0; i < o.pairs; i++) {
+		struct figure f[2]; /* off, on */
+
+		for (unsigned int k = 0; k < 2; k++) {
+			bool on = (i + k) % 2;
+
+			f[on] = run(&o, on ? o.parts : "", &bytes);
+		}
+		printf("pair %u: off %.1f/s %.3f ms of CPU, on %.1f/s %.3f ms; %.3f and %.3f of "
+		       "the "
+		       "cores\n",
+		       i + 1, f[0].per_s, f[0].cpu_ms, f[1].per_s, f[1].cpu_ms, f[0].share,
+		       f[1].share);
+		fflush(stdout);
+		if (fmin(f[0].share, f[1].share) < UNDISTURBED) {
+			disturbed++;
+			continue;
+		}
+		rate[n] = f[1].per_s / f[0].per_s;
+		cpu[n++] = f[1].cpu_ms / f[0].cpu_ms;
+	}
+	printf("parts %s, %u pairs of %.1f s and %u in which others had more than %.0f %% of the "
+	       "cores, %llu bytes looked at\n",
+	       o.parts, n, o.secs, disturbed, 100 * (1 - UNDISTURBED), (unsigned long long)bytes);
+	if (!n)
+		return 1;
+	print("requests a second", rate, n);
+	print("CPU time for each", cpu, n);
+	return 0;
+}
