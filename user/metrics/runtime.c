@@ -230,20 +230,25 @@ static void http_requests(struct vt_expo *x, const struct vt_metrics *m, const s
 	for (unsigned int i = 2; m->http && i < 6; i++) {
 		const struct vt_label l[] = {{"code", cls[i]}};
 
-		vt_expo_sample(x, f, "", l, 1, (double)m->http->requests[i]);
+		vt_expo_sample(x, f, "", l, 1,
+			       (double)__atomic_load_n(&m->http->requests[i], __ATOMIC_RELAXED));
 	}
 }
 
 static void http_u64(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
 {
 	if (m->http)
-		put_one(x, f, (double)*(const uint64_t *)((const char *)m->http + f->off));
+		put_one(x, f,
+			(double)__atomic_load_n((const uint64_t *)((const char *)m->http + f->off),
+						__ATOMIC_RELAXED));
 }
 
 static void http_u32(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
 {
 	if (m->http)
-		put_one(x, f, *(const uint32_t *)((const char *)m->http + f->off));
+		put_one(x, f,
+			__atomic_load_n((const uint32_t *)((const char *)m->http + f->off),
+					__ATOMIC_RELAXED));
 }
 
 /* ---- the table ---------------------------------------------------------------------------- */

@@ -162,7 +162,8 @@ static bool in_use(const struct vt_monitor *m, uint32_t row)
 		if (!m->cpus[c].worker && __atomic_load_n(&m->cpus[c].row, __ATOMIC_RELAXED) == row)
 			return true;
 	for (unsigned int w = 0; w < VT_WORKERS; w++)
-		if (m->workers[w].tid && m->workers[w].row == row)
+		if (m->workers[w].tid &&
+		    __atomic_load_n(&m->workers[w].row, __ATOMIC_RELAXED) == row)
 			return true;
 	return false;
 }

@@ -24,12 +24,13 @@ enum vt_model_state { VT_MODEL_UNLOADED, VT_MODEL_LOADING, VT_MODEL_READY, VT_MO
 struct vt_loaded {
 	char name[64], version[16];
 	struct vt_io io;
-	uint32_t id;	 /* of the runtime */
-	uint32_t cores;	 /* of the runtime */
-	uint64_t qos_ns; /* the target of requests that bring none */
+	uint32_t id;	/* of the runtime */
+	uint32_t cores; /* of the runtime */
+	_Atomic uint64_t
+		qos_ns; /* the target of requests that bring none; a profile may change it */
 	/* Learnt from every request: what one takes of the whole machine, and how long it runs. */
 	_Atomic uint64_t work_ns, own_ns;
-	uint64_t first_own_ns; /* own_ns before anything was learnt */
+	_Atomic uint64_t first_own_ns; /* own_ns before anything was learnt, or by the profile */
 	size_t weights_bytes, arena_bytes;
 	uint8_t costs_source; /* enum vt_costs_source; the loader's */
 	bool hopeless;	      /* profiling it failed; the loader's */
