@@ -65,19 +65,19 @@ wait $loader
 kill $watcher
 wait $bubble
 # What is clearly below: ten points below all that the undisturbed node has been given.
-at=$(awk -v from="$pressed" -v below=$((low - 10)) '$1 >= from && match($0, /a=[0-9]+/) &&
+fell_ms=$(awk -v from="$pressed" -v below=$((low - 10)) '$1 >= from && match($0, /a=[0-9]+/) &&
 	substr($0, RSTART + 2, RLENGTH - 2) + 0 <= below { print $1 - from; exit }' "$dir/pressed.weights")
 read -r least _ < <(of_a "$dir/pressed.weights" "$pressed" "$((pressed + secs * 1000))")
-echo "# pressed: share in QoS $(field pressed share) at $rate/s; weight of node a below $((low - 9)) after ${at:-no} ms, $least at least"
+echo "# pressed: share in QoS $(field pressed share) at $rate/s; weight of node a below $((low - 9)) after ${fell_ms:-no} ms, $least at least"
 [ -z "${KEEP:-}" ] || cp "$dir"/*.weights "$dir"/*.json "$KEEP"
 if [ "$low" -lt 50 ]; then
 	count=$((count + 1))
 	echo "ok $count - the bubble at level 4 on the core of node a # SKIP others keep this machine busy: weight of a down to $low undisturbed"
 elif [ -n "${SHORT:-}" ]; then
-	[ -n "$at" ]
+	[ -n "$fell_ms" ]
 	ok "the bubble at level 4 on the core of node a: its weight falls below all it was"
 else
-	[ -n "$at" ] && [ "$at" -le 1000 ]
+	[ -n "$fell_ms" ] && [ "$fell_ms" -le 1000 ]
 	ok "the bubble at level 4 on the core of node a: within a second its weight is ten points below all it was"
 	awk -v calm="$(field calm share)" -v pressed="$(field pressed share)" 'BEGIN { exit !(pressed >= 0.95 * calm) }'
 	ok "and requests in QoS stay at 95 % of the undisturbed share or more"
