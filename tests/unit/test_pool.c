@@ -231,7 +231,9 @@ static void test_each_worker_sits_on_its_core(void **state)
 
 struct share_block {
 	struct vt_work block;
-	unsigned int leader;
+	struct vt_pool *pool;
+	unsigned int leader, other;
+	int rejoins;		  /* of a leader that begins alone */
 	_Atomic int helped_first; /* chunk, of the job that is open; -1: none yet */
 	int wrong;
 };
@@ -257,6 +259,12 @@ static void share_run(struct vt_work *b, struct pthreadpool *gang)
 {
 	struct share_block *s = (struct share_block *)b;
 
+	for (int j = 0; j < s->rejoins; j++) {
+		assert_int_equal(vt_pool_join(s->pool, s->leader, s->other), 0);
+		gang->cores = 2;
+		if (j < s->rejoins - 1)
+			assert_int_equal(vt_pool_leave(s->pool, s->other), 0);
+	}
 	for (int j = 0; j < SHARE_JOBS; j++) {
 		atomic_store(&s->helped_first, -1);
 		pthreadpool_parallelize_1d(gang, share_task, s, SHARE_CHUNKS, 0);
@@ -271,13 +279,20 @@ static void share_done(struct vt_work *b)
 static void test_a_helper_begins_with_its_own_share(void **state)
 {
 	struct share_block s = {.block = {.run = share_run, .done = share_done}};
-	struct vt_cpuset cores;
+	struct vt_cpuset cores, alone = {0};
 	struct vt_pool *p = open_pool(&cores, 2);
 
 	if (!p)
 		vt_skip("needs two cores");
 	s.leader = (unsigned int)vt_cpuset_next(&cores, 0);
 	assert_int_equal(vt_pool_run(p, &s.block, &cores), 0);
+	assert_int_equal(s.wrong, 0);
+	/* Nor does it matter how often it came and went. */
+	s.pool = p;
+	s.other = (unsigned int)vt_cpuset_next(&cores, s.leader + 1);
+	vt_cpuset_add(&alone, s.leader);
+	for (s.rejoins = 1; s.rejoins <= 4; s.rejoins++)
+		assert_int_equal(vt_pool_run(p, &s.block, &alone), 0);
 	assert_int_equal(s.wrong, 0);
 	vt_pool_close(p);
 }

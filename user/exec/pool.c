@@ -46,8 +46,10 @@ static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
 	int was = atomic_exchange(&w->helps, core);
 
 	rouse(w, later);
-	if (was != NOBODY && was != core)
-		call_back(w->pool->worker[was]);
+	if (was == NOBODY || was == core)
+		return;
+	atomic_fetch_sub_explicit(&w->pool->worker[was]->gang_size, 1, memory_order_relaxed);
+	call_back(w->pool->worker[was]);
 }
 
 /* The end of a leader's work: whoever still helps it is free, unless told otherwise meanwhile. */
@@ -184,6 +186,7 @@ int vt_pool_start_later(struct vt_pool *p, struct vt_work *b, unsigned int leade
 		atomic_store_explicit(&p->worker[c]->rank, rank++, memory_order_relaxed);
 		set_helps(p->worker[c], (int)leader, later);
 	}
+	atomic_store_explicit(&l->gang_size, rank, memory_order_relaxed);
 	atomic_store_explicit(&l->work, b, memory_order_release);
 	rouse(l, later);
 	return 0;
@@ -199,15 +202,12 @@ int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *
 int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core,
 		       struct vt_cpuset *later)
 {
-	uint32_t rank = 1;
+	uint32_t rank;
 
 	if (leader >= VT_MAX_CORES || core >= VT_MAX_CORES || leader == core ||
 	    !p->worker[leader] || !p->worker[core])
 		return -EINVAL;
-	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
-	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1))
-		rank += atomic_load_explicit(&p->worker[c]->helps, memory_order_relaxed) ==
-			(int)leader;
+	rank = atomic_fetch_add_explicit(&p->worker[leader]->gang_size, 1, memory_order_relaxed);
 	atomic_store_explicit(&p->worker[core]->rank, rank, memory_order_relaxed);
 	set_helps(p->worker[core], (int)leader, later);
 	return 0;
