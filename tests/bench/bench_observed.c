@@ -24,7 +24,7 @@
 
 #include "base/clock.h"
 #include "exec/runtime.h"
-#include "metrics/chrome.h"
+#include "metrics/chrome_live.h"
 #include "metrics/gather.h"
 
 #define MAX	    8u
@@ -76,23 +76,12 @@ static void die(const struct vt_err *e)
 
 static void on_core(void *arg, const struct vt_core_span *s)
 {
-	vt_chrome_block(arg, &(struct vt_chrome_block){.start_ns = s->start_ns,
-						       .end_ns = s->end_ns,
-						       .id = s->id,
-						       .model = s->model,
-						       .core = s->cpu,
-						       .layer_begin = s->layer_begin,
-						       .layer_end = s->layer_end,
-						       .wanted = s->wanted,
-						       .granted = s->granted,
-						       .other_versions = s->other_versions,
-						       .level = s->level,
-						       .leads = s->leads});
+	vt_chrome_core_span(arg, s);
 }
 
 static void on_layer(void *arg, const struct vt_layer_span *s)
 {
-	vt_chrome_layer(arg, s->cpu, s->model, s->layer, s->version, s->start_ns, s->end_ns);
+	vt_chrome_layer_span(arg, s);
 }
 
 static void look(struct slice *s)

@@ -2,30 +2,19 @@
 /* Traces of the live plant: spans never overlap on a core, and add up to the core time granted. */
 #include <jansson.h>
 
-#include "metrics/chrome.h"
+#include "metrics/chrome_live.h"
 #include "runtime_fixture.h"
 
 #define REQUESTS 120u
 
 static void on_core(void *arg, const struct vt_core_span *s)
 {
-	vt_chrome_block(arg, &(struct vt_chrome_block){.start_ns = s->start_ns,
-						       .end_ns = s->end_ns,
-						       .id = s->id,
-						       .model = s->model,
-						       .core = s->cpu,
-						       .layer_begin = s->layer_begin,
-						       .layer_end = s->layer_end,
-						       .wanted = s->wanted,
-						       .granted = s->granted,
-						       .other_versions = s->other_versions,
-						       .level = s->level,
-						       .leads = s->leads});
+	vt_chrome_core_span(arg, s);
 }
 
 static void on_layer(void *arg, const struct vt_layer_span *s)
 {
-	vt_chrome_layer(arg, s->cpu, s->model, s->layer, s->version, s->start_ns, s->end_ns);
+	vt_chrome_layer_span(arg, s);
 }
 
 /* All requests at once: blocks start, grow and preempt each other. Returns their core time. */

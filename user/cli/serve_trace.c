@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "metrics/chrome.h"
+#include "metrics/chrome_live.h"
 
 #define NAMES 1024u /* models of one life of the server that a trace can name */
 
@@ -25,25 +25,14 @@ static void on_core(void *arg, const struct vt_core_span *s)
 {
 	struct vt_serve_trace *w = arg;
 
-	vt_chrome_block(w->chrome, &(struct vt_chrome_block){.start_ns = s->start_ns,
-							     .end_ns = s->end_ns,
-							     .id = s->id,
-							     .model = s->model,
-							     .core = s->cpu,
-							     .layer_begin = s->layer_begin,
-							     .layer_end = s->layer_end,
-							     .wanted = s->wanted,
-							     .granted = s->granted,
-							     .other_versions = s->other_versions,
-							     .level = s->level,
-							     .leads = s->leads});
+	vt_chrome_core_span(w->chrome, s);
 }
 
 static void on_layer(void *arg, const struct vt_layer_span *s)
 {
 	struct vt_serve_trace *w = arg;
 
-	vt_chrome_layer(w->chrome, s->cpu, s->model, s->layer, s->version, s->start_ns, s->end_ns);
+	vt_chrome_layer_span(w->chrome, s);
 }
 
 static const char *model_name(void *arg, uint32_t model)
