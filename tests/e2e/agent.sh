@@ -7,17 +7,8 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 port=$((21000 + $$ % 9000)) other=$((30000 + $$ % 9000))
-
-ok() {
-	local status=$?
-	count=$((count + 1))
-	[ $status = 0 ] && echo "ok $count - $1" && return
-	failed=$((failed + 1))
-	echo "not ok $count - $1"
-	tail -n 10 "$dir/err" | sed 's/^/# /'
-}
 
 "$veltair" zoo --tiny --out "$dir" mobilenet-v2 >/dev/null 2>"$dir/err" || {
 	echo "1..0 # SKIP cannot write a model"

@@ -6,24 +6,7 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$dir"' EXIT
-count=0 failed=0
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		tail -n 20 "$dir/err" | sed 's/^/# /'
-	fi
-}
-
-skip() { # skip NAME REASON
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
+. tests/e2e/lib.sh
 
 bench() {
 	"$veltair" bench "$@" >"$dir/out" 2>"$dir/err"

@@ -15,23 +15,8 @@ cleanup() {
 	rm -rf "$dir"
 }
 trap cleanup EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 
-ok() { # ok NAME [FILE]: the last command's status decides; FILE says more if it failed
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		[ -z "${2:-}" ] || tail -n 20 "$2" | sed 's/^/# /'
-	fi
-}
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
 refuses() { # refuses NAME TEXT ARGS...: one line that says TEXT, exit 2
 	local name=$1 text=$2
 	shift 2

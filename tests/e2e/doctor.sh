@@ -5,20 +5,8 @@ cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 : >"$dir/err"
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
 
 # put PATH TEXT: a file of the tree, the folders above it made
 put() {

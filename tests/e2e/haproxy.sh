@@ -6,17 +6,8 @@ cd "$(dirname "$0")/../.." || exit 1
 generate=share/haproxy/generate.sh
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 haproxy=$(command -v haproxy || ls /usr/sbin/haproxy 2>/dev/null)
-
-ok() {
-	local status=$?
-	count=$((count + 1))
-	[ $status = 0 ] || failed=$((failed + 1))
-	[ $status = 0 ] && echo "ok $count - $1" && return
-	echo "not ok $count - $1"
-	sed 's/^/# /' "$dir/err" | tail -n 20
-}
 
 # sound WHAT FILE
 sound() {

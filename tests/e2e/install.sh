@@ -5,23 +5,7 @@ cd "$(dirname "$0")/../.." || exit 1
 PATH=$PATH:/usr/sbin:/sbin
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
-
-ok() { # ok NAME [FILE]: the last command's status decides; FILE says more if it failed
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		[ -z "${2:-}" ] || tail -n 20 "$2" | sed 's/^/# /'
-	fi
-}
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
+. tests/e2e/lib.sh
 
 command -v help2man >/dev/null || {
 	echo "1..0 # SKIP no help2man here"

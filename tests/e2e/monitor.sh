@@ -8,19 +8,7 @@ dir=$(mktemp -d)
 pins=/sys/fs/bpf/vt-e2e-$$
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-count=0 failed=0
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
+. tests/e2e/lib.sh
 
 monitor() {
 	timeout 30 "$veltair" monitor "$@" >"$dir/out" 2>"$dir/err"

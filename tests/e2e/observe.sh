@@ -17,23 +17,7 @@ cleanup() {
 	rm -rf "$dir"
 }
 trap cleanup EXIT
-count=0 failed=0
-
-ok() { # ok NAME [FILE]: the last command's status decides; FILE says more if it failed
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		[ -z "${2:-}" ] || tail -n 20 "$2" | sed 's/^/# /'
-	fi
-}
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
+. tests/e2e/lib.sh
 
 # ---- a server under load; one name is hostile ----------------------------------------------------
 "$veltair" zoo --out "$dir/zoo" mobilenet-v2-tiny resnet-50-tiny >/dev/null || exit 1

@@ -8,21 +8,12 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 pins=/sys/fs/bpf/vt-priv-$$
 pid=
-count=0 failed=0
+. tests/e2e/lib.sh
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir" "$pins"' EXIT
 
 none() {
 	echo "1..0 # SKIP $1"
 	exit 0
-}
-
-ok() {
-	local status=$?
-	count=$((count + 1))
-	[ $status = 0 ] && echo "ok $count - $1" && return
-	failed=$((failed + 1))
-	echo "not ok $count - $1"
-	tail -n 5 "$dir/err" | sed 's/^/# /'
 }
 
 [ "$(id -u)" = 0 ] || none "capabilities are dropped from root's"

@@ -7,20 +7,8 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 writer=$(dirname "$veltair")/tests/e2e/onnx_write
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 kills=${VT_KILL_RUNS:-8}
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
 
 [ -x "$writer" ] || {
 	echo "1..0 # SKIP $writer is not built"

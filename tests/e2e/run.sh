@@ -6,21 +6,9 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 writer=$(dirname "$veltair")/tests/e2e/onnx_write
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 # What any refusal may take, as address space in KiB: libraries, a stack per core, a file of a few KiB.
 limit=$((400000 + 20000 * $(nproc)))
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
 
 [ -x "$writer" ] || {
 	echo "1..0 # SKIP $writer is not built"

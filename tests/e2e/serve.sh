@@ -10,25 +10,8 @@ dir=$(mktemp -d)
 pins=/sys/fs/bpf/vt-serve-$$
 pid=
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-count=0 failed=0
+. tests/e2e/lib.sh
 if [ -n "${VT_LONG:-}" ]; then kills=20 soak=${VT_SOAK:-600}; else kills=3 soak=5; fi
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		tail -n 20 "$dir/err" | sed 's/^/# /'
-	fi
-}
-
-skip() { # skip NAME REASON
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
 
 [ -x "$writer" ] || {
 	echo "1..0 # SKIP $writer is not built"

@@ -6,19 +6,7 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 unset VELTAIR_ASPLOS22_DATA
-count=0 failed=0
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
+. tests/e2e/lib.sh
 
 sim() {
 	"$veltair" sim "$@" >"$dir/out" 2>"$dir/err"

@@ -7,24 +7,7 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 writer=$(dirname "$veltair")/tests/e2e/store_write
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
-
-skip() { # skip NAME REASON
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
+. tests/e2e/lib.sh
 
 [ -x "$writer" ] || {
 	echo "1..0 # SKIP $writer is not built"

@@ -5,19 +5,7 @@ cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 trap 'umount "$dir/small" 2>/dev/null; rm -rf "$dir"' EXIT
-count=0 failed=0
-
-ok() { # ok NAME: the last command's status decides
-	local status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/err"
-	fi
-}
+. tests/e2e/lib.sh
 
 # says STATUS TEXT ARGUMENT...: that exit status, one line on stderr with TEXT, nothing on stdout
 says() {
