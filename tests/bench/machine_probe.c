@@ -261,6 +261,94 @@ static double overlap(const v8 *buf)
 	return log(2) / log(fmax(1.01, best_ns(read_once, &both) / ((alone + mem) / 2)));
 }
 
+/* ---- between two cores ---------------------------------------------------------------------- */
+
+#define SHARED_BYTES (512u << 10) /* stays in an L2 */
+
+static struct {
+	v8 *buf;
+	_Atomic uint32_t turn; /* 0: this core's, 1: read, 2: write, 3: nothing, 4: the end */
+} pair;
+
+static void read_shared(void)
+{
+	sink = read_loop(pair.buf, SHARED_BYTES / sizeof(v8));
+}
+
+static void write_shared(void)
+{
+	for (size_t i = 0; i < SHARED_BYTES / sizeof(v8); i++)
+		pair.buf[i] = (v8){1};
+	__asm__ volatile("" ::: "memory");
+}
+
+static void *other_core(void *arg)
+{
+	uint32_t turn;
+
+	vt_cpuset_pin_self(1);
+	while ((turn = atomic_load(&pair.turn)) != 4) {
+		if (turn == 1)
+			read_shared();
+		else if (turn == 2)
+			write_shared();
+		else if (!turn)
+			continue;
+		atomic_store(&pair.turn, 0);
+	}
+	return NULL;
+}
+
+static void let_other(uint32_t turn)
+{
+	atomic_store(&pair.turn, turn);
+	while (atomic_load(&pair.turn))
+		__builtin_ia32_pause();
+}
+
+/* Bytes a nanosecond of @mine after the other core did @others; 0: after this core wrote. */
+static double after(uint32_t others, void (*mine)(void))
+{
+	double best = 1e300;
+
+	for (int r = 0; r < 5 * REPEAT; r++) {
+		double ns;
+
+		write_shared();
+		if (others)
+			let_other(others);
+		ns = (double)vt_now_mono_ns();
+		mine();
+		ns = (double)vt_now_mono_ns() - ns;
+		best = ns < best ? ns : best;
+	}
+	return SHARED_BYTES / best;
+}
+
+static void between_cores(v8 *buf)
+{
+	enum { TRIPS = 100000 };
+	pthread_t t;
+	double ns;
+
+	pair.buf = buf;
+	if (pthread_create(&t, NULL, other_core, NULL))
+		return;
+	ns = (double)vt_now_mono_ns();
+	for (int i = 0; i < TRIPS; i++)
+		let_other(3);
+	printf("# a word to another core and back: %.0f ns\n",
+	       ((double)vt_now_mono_ns() - ns) / TRIPS);
+	printf("# reading what this core wrote %.1f, what another wrote %.1f GB/s\n",
+	       after(0, read_shared), after(2, read_shared));
+	printf("# writing over what this core wrote %.1f, another wrote %.1f, another has read "
+	       "%.1f "
+	       "GB/s\n",
+	       after(0, write_shared), after(2, write_shared), after(1, write_shared));
+	atomic_store(&pair.turn, 4);
+	pthread_join(t, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	long cores = argc > 1 ? atol(argv[1]) : sysconf(_SC_NPROCESSORS_ONLN);
@@ -291,6 +379,7 @@ int main(int argc, char **argv)
 		       with_team(helper, fork_once, helpers));
 		printf("# waking and joining sleeping helpers on %u cores: %.0f ns\n", helpers + 1,
 		       with_team(sleeper, wake_once, helpers));
+		between_cores(buf);
 	}
 	free(buf);
 	return 0;
