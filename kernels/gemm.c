@@ -214,12 +214,33 @@ static void fetch_ahead(struct vt_gemm_out *o, const struct cell *c, size_t i, s
 	}
 }
 
-/* Rows [i, i + rows) at @a x the panel of column @jj. */
-static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t i, size_t rows,
+/*
+ * The tile that follows rows [i, i + rows) of the panel of column @jj; @block: first row of the block they are in.
+ * None behind the last of the cell: what lies there may be another core's.
+ */
+static void note_next_tile(struct vt_gemm_out *o, const struct cell *c, size_t block, size_t i,
+			   size_t rows, size_t end, size_t jj)
+{
+	const ptrdiff_t ldc = (ptrdiff_t)c->op->ldc;
+
+	if (i + rows < end) {
+		o->after = (ptrdiff_t)rows * ldc;
+		o->after_rows = min_size(VT_GEMM_MR, end - i - rows);
+	} else if (jj + VT_GEMM_NR < c->j + c->nj) {
+		o->after = VT_GEMM_NR - (ptrdiff_t)(i - block) * ldc;
+		o->after_rows = min_size(VT_GEMM_MR, end - block);
+	} else if (end < c->i + c->mi) {
+		o->after = (ptrdiff_t)rows * ldc - (ptrdiff_t)(jj - c->j);
+		o->after_rows = min_size(VT_GEMM_MR, c->i + c->mi - end);
+	}
+}
+
+/* Rows [i, end) at @a, at most one tile of them, x the panel of column @jj; @block: see above. */
+static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t block, size_t i,
 		      size_t end, size_t jj)
 {
 	const struct vt_gemm_op *op = c->op;
-	const size_t k = op->src.k, at = i * op->ldc + jj;
+	const size_t k = op->src.k, at = i * op->ldc + jj, rows = min_size(VT_GEMM_MR, end - i);
 	struct vt_gemm_out o = {
 		.c = op->c + at,
 		.ldc = op->ldc,
@@ -228,9 +249,9 @@ static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t i
 		.clamp = op->lo > -INFINITY || op->hi < INFINITY,
 		.lo = op->lo,
 		.hi = op->hi,
-		.after = c->block == VT_GEMM_MR ? VT_GEMM_NR : VT_GEMM_MR * op->ldc,
 	};
 
+	note_next_tile(&o, c, block, i, rows, end, jj);
 	fetch_ahead(&o, c, i, end, jj);
 	op->isa->tile(rows, min_size(VT_GEMM_NR, c->j + c->nj - jj), c->kc, a, lda,
 		      op->panels + vt_gemm_panel(k, op->cols, c->k0, jj), &o, c->k0 == 0,
@@ -249,13 +270,13 @@ static void gemm_rows(const struct cell *c, size_t i, size_t end)
 
 			if (c->in_place) {
 				gemm_tile(c, op->src.x + ii * op->src.ldx + op->src.c0 + c->k0,
-					  op->src.ldx, ii, rows, end, jj);
+					  op->src.ldx, i, ii, end, jj);
 				continue;
 			}
 			if (jj == c->j)
 				op->isa->gather(a, c->lda, &op->src, ii, rows, c->k0,
 						c->k0 + c->kc);
-			gemm_tile(c, a, c->lda, ii, rows, end, jj);
+			gemm_tile(c, a, c->lda, i, ii, end, jj);
 		}
 	if (c->k0 + c->kc < op->src.k || op->act == VT_NONE)
 		return;

@@ -45,7 +45,9 @@ struct vt_gemm_out {
 	const float *residual; /* same layout as c, or NULL; added once, at the end */
 	bool clamp;	       /* to [lo, hi], at the end */
 	float lo, hi;
-	size_t after; /* elements from c to the tile that comes next; it is fetched; 0: none */
+	/* Elements from c to the tile that comes next, whose lines are fetched to be written; 0: none. */
+	ptrdiff_t after;
+	size_t after_rows; /* of that tile; 0: as many as this one has */
 	/*
 	 * Meanwhile bring into L2, one per product, next, next + next_step, ... and after next_run
 	 * of them (0: never) go next_jump further; NULL: nothing.

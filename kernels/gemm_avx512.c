@@ -31,6 +31,41 @@
 		     : l13)
 
 /*
+ * The next tile's rows are far apart: no hardware prefetcher sees them coming. Lines that another core has read must be
+ * taken from it before they can be written, which takes longer than the stores can wait.
+ */
+static inline __attribute__((always_inline)) void fetch_rows(const float *c, const float *residual,
+							     size_t ldc, size_t mr)
+{
+#pragma GCC unroll 14
+	for (size_t r = 0; r < mr; r++) {
+		__builtin_prefetch(c + r * ldc, 1);
+		__builtin_prefetch(c + r * ldc + 16, 1);
+		if (residual) {
+			_mm_prefetch((const char *)(residual + r * ldc), _MM_HINT_T0);
+			_mm_prefetch((const char *)(residual + r * ldc + 16), _MM_HINT_T0);
+		}
+	}
+}
+
+static inline __attribute__((always_inline)) void fetch_next_tile(const struct vt_gemm_out *o,
+								  size_t mr, bool last)
+{
+	const float *c = o->c + o->after;
+	const float *residual = last && o->residual ? o->residual + o->after : NULL;
+
+	if (!o->after_rows || o->after_rows == mr) {
+		if (residual)
+			fetch_rows(c, residual, o->ldc, mr);
+		else
+			fetch_rows(c, NULL, o->ldc, mr);
+		return;
+	}
+	for (size_t r = 0; r < o->after_rows; r++)
+		fetch_rows(c + r * o->ldc, residual ? residual + r * o->ldc : NULL, o->ldc, 1);
+}
+
+/*
  * One tile. @mr and @wide are constants in every caller, so that the loops over rows unroll and the
  * accumulators live in registers.
  */
@@ -66,14 +101,8 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
 		}
 	}
-	/* The next tile's rows are far apart: no hardware prefetcher sees them coming. */
-	if (wide && kc >= PREFETCH_C_KC && o->after) {
-#pragma GCC unroll 14
-		for (size_t r = 0; r < mr; r++) {
-			_mm_prefetch((const char *)(c + o->after + r * ldc), _MM_HINT_T0);
-			_mm_prefetch((const char *)(c + o->after + r * ldc + 16), _MM_HINT_T0);
-		}
-	}
+	if (wide && kc >= PREFETCH_C_KC && o->after)
+		fetch_next_tile(o, mr, last);
 	for (size_t left = kc, n; left; left -= n) {
 		n = o->next_run && o->next_run < left ? o->next_run : left;
 		for (size_t k = n; k; k--) {
