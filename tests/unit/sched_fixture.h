@@ -278,8 +278,30 @@ static inline const char *fx_check_start(const struct vt_view *v, const struct v
 	return NULL;
 }
 
-static inline const char *fx_check_running(const struct vt_view *v, const struct vt_action *a,
-					   struct vt_coreset *free_)
+/* Versions of layers that have not begun, each one that the layer has; or none at all. */
+static inline const char *fx_check_recode(const struct vt_view *v, const struct vt_decision *d,
+					  const struct vt_action *a, const struct vt_block *b)
+{
+	const struct vt_model *m = &v->models[b->model];
+
+	if (a->layer_begin == a->layer_end)
+		return NULL;
+	if (a->layer_begin <= b->layer_now || a->layer_begin > a->layer_end ||
+	    a->layer_end > b->layer_end || a->level >= VT_LEVELS)
+		return "versions for layers that have begun, or of another block";
+	if (a->version_at + (uint32_t)(a->layer_end - a->layer_begin) > d->n_versions)
+		return "too few versions for a running block";
+	for (unsigned int l = a->layer_begin; l < a->layer_end; l++) {
+		uint8_t ver = d->versions[a->version_at + l - a->layer_begin];
+
+		if (ver >= m->n_versions || !vt_model_ns(m, l, ver, 0, 0))
+			return "a version for a running block that the layer does not have";
+	}
+	return NULL;
+}
+
+static inline const char *fx_check_running(const struct vt_view *v, const struct vt_decision *d,
+					   const struct vt_action *a, struct vt_coreset *free_)
 {
 	const struct vt_block *b;
 
@@ -291,12 +313,12 @@ static inline const char *fx_check_running(const struct vt_view *v, const struct
 		if (vt_coreset_empty(&a->cores) || !vt_coreset_within(&a->cores, free_))
 			return "GROW by cores that are not free";
 		vt_coreset_sub(free_, &a->cores);
-		return NULL;
+		return fx_check_recode(v, d, a, b);
 	case VT_SHRINK:
 		if (vt_coreset_empty(&a->cores) || !vt_coreset_within(&a->cores, &b->cores) ||
 		    vt_coreset_count(&a->cores) >= vt_coreset_count(&b->cores))
 			return "SHRINK by cores that the block does not have or cannot spare";
-		return NULL;
+		return fx_check_recode(v, d, a, b);
 	case VT_PREEMPT:
 		return b->flags & VT_BLOCK_STOPPING ? "PREEMPT of a block that stops" : NULL;
 	default:
@@ -321,7 +343,7 @@ static inline const char *fx_check(const struct vt_view *v, const struct vt_deci
 		if (a->kind == VT_START)
 			err = fx_check_start(v, d, a, &free_, started);
 		else if (a->kind != VT_SHED)
-			err = fx_check_running(v, a, &free_);
+			err = fx_check_running(v, d, a, &free_);
 		else if (a->index >= v->n_requests || v->requests[a->index].id != a->id ||
 			 started[a->index]++)
 			err = "SHED of a request that does not wait";

@@ -203,10 +203,10 @@ static void layer_demand_at_5_ms(void **state)
 
 /* ---- the laws of the simulated 3990X against what was measured on one ---------------------- */
 
-static struct vt_shape shape_of(const char *line)
+static struct vt_layer_shape shape_of(const char *line)
 {
 	unsigned int h, w, ci, co, kh, kw, ph, pw, sh, sw, g;
-	struct vt_shape s = {.kind = VT_SHAPE_GEMM};
+	struct vt_layer_shape s = {.kind = VT_SHAPE_GEMM};
 
 	if (sscanf(line, "CONV,%u-%u-%u-%u-%u-%u-%u-%u-%u-%u-%u", &h, &w, &ci, &co, &kh, &kw, &ph,
 		   &pw, &sh, &sw, &g) != 11)
@@ -222,7 +222,7 @@ static struct vt_shape shape_of(const char *line)
 	return s;
 }
 
-static double law_ns(const struct vt_machine *m, const struct vt_shape *s, uint32_t cores)
+static double law_ns(const struct vt_machine *m, const struct vt_layer_shape *s, uint32_t cores)
 {
 	struct vt_place p = vt_place_compact(m, cores, 1);
 	struct vt_code codes[VT_CODES_MAX];
@@ -251,7 +251,7 @@ static void laws_predict_the_tables(void **state)
 		uint32_t layer = 0;
 
 		for (char *line; (line = strsep(&rest, "\n"));) {
-			struct vt_shape s = shape_of(line);
+			struct vt_layer_shape s = shape_of(line);
 
 			/* 8 to 56 cores; 64 is all_cores_ppm, taken from these very tables. */
 			for (uint32_t p = 0; s.rows && p < 7; p++, n++) {

@@ -219,11 +219,17 @@ static void chaos_decide(void *state, const struct vt_view *v, struct vt_decisio
 	vt_turn_begin(&t, v, ret, 0);
 	for (uint32_t b = 0; b < t.n_blocks; b++) {
 		uint64_t dice = (v->now_ns / 1000 + v->blocks[b].id) % 7;
+		/* Other code for the layers to come each time, whatever the level. */
+		const struct vt_regrant g = {.block = b,
+					     .cores = 1,
+					     .wanted = 2,
+					     .code = VT_PLAN_ADAPTIVE,
+					     .level = (uint8_t)(v->now_ns / 7000 % VT_LEVELS)};
 
 		if (dice < 2 && t.n_free)
-			vt_turn_grow(&t, b, 1, 2);
+			vt_turn_grow(&t, &g);
 		else if (dice < 4)
-			vt_turn_shrink(&t, b, 1);
+			vt_turn_shrink(&t, &g);
 		else if (dice < 5)
 			vt_turn_preempt(&t, b);
 	}

@@ -213,7 +213,7 @@ static void laws_keep_to_the_limits(void **state)
 
 		assert_int_equal(vt_net_make("efficientnet_b0", &net, NULL), 0);
 		for (uint32_t l = 0; l < net.n_layers; l++) {
-			const struct vt_shape *s = &net.layers[l];
+			const struct vt_layer_shape *s = &net.layers[l];
 			uint32_t n = vt_law_codes(&m, s, codes, VT_CODES_MAX);
 
 			assert_in_range(n, 1, VT_CODES_MAX);

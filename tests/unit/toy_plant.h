@@ -222,7 +222,7 @@ static inline void toy_start(struct toy *t, const struct vt_action *a, const uin
 	t->view.blocks[b].end_ns = t->now + t->run[b].left_ns;
 }
 
-static inline void toy_resize(struct toy *t, const struct vt_action *a)
+static inline void toy_resize(struct toy *t, const struct vt_action *a, const uint8_t *versions)
 {
 	struct vt_block *k = &t->view.blocks[a->index];
 	struct toy_block *r = &t->run[a->index];
@@ -237,6 +237,8 @@ static inline void toy_resize(struct toy *t, const struct vt_action *a)
 		vt_coreset_or(&t->view.v.free, &a->cores);
 	}
 	k->flags |= VT_BLOCK_RESIZED;
+	for (uint32_t l = a->layer_begin; l < a->layer_end; l++)
+		r->versions[l - k->layer_begin] = versions[a->version_at + l - a->layer_begin];
 	is = toy_block_ns(t, a->index, k->layer_begin, k->layer_end);
 	r->left_ns = (uint64_t)((double)left * (double)is / (double)was) + 1;
 	r->seen_ns = t->now;
@@ -277,7 +279,7 @@ static inline int toy_apply(void *self, const struct vt_sample *s, const struct 
 		if (a->kind == VT_START)
 			toy_start(t, a, d->versions);
 		else if (a->kind == VT_GROW || a->kind == VT_SHRINK)
-			toy_resize(t, a);
+			toy_resize(t, a, d->versions);
 		else if (a->kind == VT_PREEMPT)
 			toy_preempt(t, a);
 		if (a->kind == VT_SHED)

@@ -157,6 +157,17 @@ static void on_shrink(struct writer *w, struct held *h, const struct vt_coreset 
 	}
 }
 
+/** Another grant may bring other code for the layers that have not begun. */
+static void recode(struct held *h, const struct vt_decision *d, const struct vt_action *a)
+{
+	h->other_versions = 0;
+	for (uint32_t l = a->layer_begin; l < a->layer_end; l++)
+		h->version[l - h->layer_begin] = d->versions[a->version_at + l - a->layer_begin];
+	for (uint32_t l = h->layer_begin; l < h->layer_end; l++)
+		h->other_versions =
+			(uint16_t)(h->other_versions + (h->version[l - h->layer_begin] != 0));
+}
+
 static void on_action(struct writer *w, const struct vt_sample *s, const struct vt_decision *d,
 		      const struct vt_action *a)
 {
@@ -167,6 +178,8 @@ static void on_action(struct writer *w, const struct vt_sample *s, const struct 
 		return;
 	}
 	h = a->kind == VT_GROW || a->kind == VT_SHRINK ? find(w, a->id) : NULL;
+	if (h)
+		recode(h, d, a);
 	if (h && a->kind == VT_GROW)
 		join(w, h, &a->cores, s->view.now_ns);
 	else if (h)

@@ -116,7 +116,12 @@ struct rt_block {
 	uint32_t at; /* in blocks[] */
 	bool running;
 	bool outdated; /* costs or models changed while it ran: the loop does not hear of its end */
-	uint8_t version[VT_MAX_LAYERS]; /* of layers begin, begin + 1, ... */
+	/*
+	 * Of layers begin, begin + 1, ...: the versions to run, which another grant may change under the
+	 * lock by atomic stores, and, the leader's until the end, those that ran.
+	 */
+	uint8_t to_run[VT_MAX_LAYERS];
+	uint8_t version[VT_MAX_LAYERS];
 };
 
 /** What runs on a core, for stats. */

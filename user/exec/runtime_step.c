@@ -153,7 +153,7 @@ static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct
 	RT_SET(b->n_cores, n);
 	RT_SET(b->core_ns_more, 0);
 	RT_SET(b->resized, 0);
-	memcpy(b->version, versions, (size_t)(a->layer_end - a->layer_begin));
+	memcpy(b->to_run, versions, (size_t)(a->layer_end - a->layer_begin));
 	RT_ADD(w->m->blocks, 1);
 	RT_ADD(w->m->conflicts, b->conflict);
 	RT_ADD(w->m->wanted_cores, a->wanted);
@@ -222,9 +222,23 @@ static bool shed(struct vt_runtime *rt, const struct vt_action *a, const struct 
 	return true;
 }
 
+/*
+ * Other code for the layers that have not begun. The leader reads a layer's version as it begins it,
+ * so a layer that begins at this very moment runs either: both compute the same bits.
+ */
+static void recode(struct rt_block *b, const struct vt_action *a, const struct vt_decision *d)
+{
+	for (uint32_t l = a->layer_begin; l < a->layer_end; l++)
+		if (l > RT_GET(b->layer_now))
+			__atomic_store_n(&b->to_run[l - b->begin],
+					 d->versions[a->version_at + l - a->layer_begin],
+					 __ATOMIC_RELAXED);
+}
+
 /* Cores have joined or left: the time of what is left, and the core time so far. */
 static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v,
-		   const struct vt_coreset *to)
+		   const struct vt_coreset *to, const struct vt_action *a,
+		   const struct vt_decision *d)
 {
 	const unsigned int was = vt_coreset_count(&v->cores), is = vt_coreset_count(to);
 	const struct vt_model *m = &rt->models[v->model];
@@ -238,9 +252,10 @@ static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 	RT_SET(b->resized, 1);
 	v->cores = *to;
 	v->flags |= VT_BLOCK_RESIZED;
+	recode(b, a, d);
 	if (v->layer_now < v->layer_end && v->layer_end <= m->n_layers && !b->outdated)
 		v->end_ns = rt->now_ns + vt_model_block_ns(m, v->layer_now, v->layer_end,
-							   b->version + (v->layer_now - b->begin),
+							   b->to_run + (v->layer_now - b->begin),
 							   is, v->level);
 }
 
@@ -254,7 +269,7 @@ static bool grow(struct vt_runtime *rt, const struct vt_action *a, const struct 
 		return false;
 	vt_coreset_or(&to, &a->cores);
 	vt_coreset_sub(&rt->free, &a->cores);
-	resize(rt, b, v, &to);
+	resize(rt, b, v, &to, a, d);
 	v->wanted = a->wanted;
 	show_cores(rt, &a->cores, b);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
@@ -276,7 +291,7 @@ static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struc
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0 && rt->o.core;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
 		rt_tell_core(rt, b, (uint32_t)c, rt->now_ns);
-	resize(rt, b, v, &to);
+	resize(rt, b, v, &to, a, d);
 	show_cores(rt, &a->cores, NULL);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))

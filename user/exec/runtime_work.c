@@ -48,9 +48,12 @@ static void run_layers(struct rt_block *b, struct pthreadpool *gang)
 	do {
 		struct vt_step *s = &eng->steps[i];
 		const struct vt_variant *v = NULL;
+		/* Pairs with recode() in runtime_step.c. */
+		uint8_t version = __atomic_load_n(&b->to_run[i - b->begin], __ATOMIC_RELAXED);
 
 		if (variants)
-			v = variants[(size_t)i * width + b->version[i - b->begin]];
+			v = variants[(size_t)i * width + version];
+		b->version[i - b->begin] = version;
 		atomic_store_explicit(&b->layer_now, i, memory_order_relaxed);
 		gang->variant = v ? v : s->variant;
 		gang->cores = RT_GET(b->n_cores);
@@ -147,7 +150,7 @@ void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core
 	};
 
 	for (unsigned int i = 0; i < (unsigned int)(end - b->begin); i++)
-		s.other_versions += b->version[i] != 0;
+		s.other_versions += b->to_run[i] != 0;
 	if (s.start_ns < s.end_ns)
 		rt->o.core(rt->o.arg, &s);
 }

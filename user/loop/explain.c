@@ -121,7 +121,8 @@ static void explain_request(struct vt_reason *r, const struct vt_sample *s,
 		r->rest_ns = a->expect_ns + rest_ns(m, a->layer_end, r->granted, a->level);
 }
 
-static void explain_block(struct vt_reason *r, const struct vt_sample *s, const struct vt_action *a)
+static void explain_block(struct vt_reason *r, const struct vt_sample *s,
+			  const struct vt_decision *d, const struct vt_action *a)
 {
 	const struct vt_view *v = &s->view;
 	const struct vt_block *b;
@@ -142,11 +143,12 @@ static void explain_block(struct vt_reason *r, const struct vt_sample *s, const 
 	r->tenant = b->tenant;
 	r->layer_begin = b->layer_now;
 	r->layer_end = b->layer_end;
-	r->level = b->level;
+	r->level = a->layer_end > a->layer_begin ? a->level : b->level;
+	r->other_versions = (uint16_t)other_versions(d, a);
 	r->wanted = a->kind == VT_GROW ? a->wanted : b->wanted;
 	r->granted = (uint16_t)vt_coreset_count(&cores);
-	if (b->model < v->n_models && r->granted && b->level < VT_LEVELS)
-		r->rest_ns = rest_ns(&v->models[b->model], b->layer_now, r->granted, b->level);
+	if (b->model < v->n_models && r->granted && r->level < VT_LEVELS)
+		r->rest_ns = rest_ns(&v->models[b->model], b->layer_now, r->granted, r->level);
 }
 
 const char *vt_reason_action(uint8_t kind)
@@ -192,7 +194,7 @@ size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct
 		if (a->kind == VT_START || a->kind == VT_SHED)
 			explain_request(r, s, d, a);
 		else
-			explain_block(r, s, a);
+			explain_block(r, s, d, a);
 		if (a->kind == VT_START || a->kind == VT_GROW)
 			free -= taken < free ? taken : free;
 	}

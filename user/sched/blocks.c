@@ -10,28 +10,23 @@
  *      least core-time. Few fast servers beat many slow ones: the same work is done, and who
  *      waits, waits less.
  *   3. Share. The line takes from all cores of the machine, whoever holds them now: first what each
- *      needs, then what it demands.
+ *      needs, then what it demands. The first that cannot have its need may begin with half of it,
+ *      if waiting would make it late and the ends of those ahead of it come soon enough.
  *   4. Spare cores. What nobody demands is lent at one price: the highest price of latency at which
  *      everybody's plan still fits the machine. A loan costs core-time that would have been idle.
  *   5. Taking back. If who waits is due cores that others hold beyond their share, these shrink; a
- *      block whose share is nothing stops at its next layer.
+ *      block whose share is nothing stops at its next layer. Layers of a block that have not begun
+ *      get the code for its new count.
  *
  * Plans are looked up in order and only until the cores are spoken for: with a thousand waiting that
  * is some ten requests, not a thousand.
  */
 #include "sched/blocks.h"
 
-/* Part of the slack kept for what the profile does not know, ppm. */
-#define MARGIN_PPM 50000u
 /* A block this near its end is left alone: cores that join or leave would hardly matter. */
 #define WORTH_NS 100000u
 /* Requests looked at beyond one for each free core: those that running blocks shrink for. */
 #define BEYOND_FREE 16u
-
-static unsigned int above(unsigned int a, unsigned int b)
-{
-	return a > b ? a - b : 0;
-}
 
 /* ---- 1. order --------------------------------------------------------------------------- */
 
@@ -45,9 +40,12 @@ static bool settled(const struct vt_blocks *c, const struct vt_block *b, const s
 static void rank_blocks(struct vt_blocks *c)
 {
 	vt_rank_init(&c->s->busy, VT_RANK_MAX);
+	c->next_end = UINT64_MAX;
 	for (uint32_t i = 0; i < c->t.n_blocks; i++) {
 		const struct vt_block *b = &c->t.view->blocks[i];
 
+		if (b->end_ns < c->next_end)
+			c->next_end = b->end_ns;
 		if (!settled(c, b, vt_turn_model(&c->t, b->model)))
 			vt_rank_put(&c->s->busy, b->deadline_ns, i);
 	}
@@ -84,13 +82,6 @@ static void rank(struct vt_blocks *c)
 
 /* ---- 2. demand -------------------------------------------------------------------------- */
 
-static uint64_t margin(const struct vt_blocks *c, uint64_t slack_ns)
-{
-	uint32_t ppm = c->s->cfg.margin_ppm ? c->s->cfg.margin_ppm : MARGIN_PPM;
-
-	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
-}
-
 /* Time the rest takes at urgency @u, less what is done of the layer under way, microseconds. */
 static uint32_t rest_us(const struct vt_blocks *c, const struct vt_claim *x,
 			const struct vt_plan_row *row, unsigned int u)
@@ -107,7 +98,7 @@ static uint32_t rest_us(const struct vt_blocks *c, const struct vt_claim *x,
 /* The cheapest plan that ends in time, without the margin if need be; VT_URGENCIES if none does. */
 static unsigned int needed(const struct vt_blocks *c, const struct vt_claim *x, uint64_t slack)
 {
-	uint64_t within = margin(c, slack) / 1000;
+	uint64_t within = vt_blocks_margin(c, slack) / 1000;
 	unsigned int lo = 0, hi = VT_URGENCIES;
 
 	while (lo < hi) {
@@ -147,16 +138,20 @@ static bool claim_of(const struct vt_blocks *c, uint32_t index, struct vt_claim 
 	return true;
 }
 
-static void demand(struct vt_blocks *c, struct vt_claim *x, uint64_t deadline)
+/* Fills in need and demand; returns the urgency that it needs. */
+static unsigned int demand(struct vt_blocks *c, struct vt_claim *x, uint64_t deadline)
 {
-	unsigned int u = needed(c, x, vt_turn_slack(&c->t, deadline));
+	unsigned int u;
 
+	x->slack = vt_turn_slack(&c->t, deadline);
+	u = needed(c, x, x->slack);
 	x->on_time = u < VT_URGENCIES;
 	u = x->on_time ? u : 0;
 	x->urgency = u > x->row->nearly_free ? (uint8_t)u : x->row->nearly_free;
 	x->need = x->plan->points[x->row->point[u]];
 	x->want = x->plan->points[x->row->point[x->urgency]];
 	x->want = x->want > x->need ? x->want : x->need;
+	return u;
 }
 
 /* Part of the layer under way that is done, as the block's expected end tells. */
@@ -173,18 +168,54 @@ static uint32_t done_ppm(const struct vt_blocks *c, const struct vt_claim *x,
 	return all - left < layer ? (uint32_t)((all - left) * VT_PPM / layer) : VT_PPM;
 }
 
+/* Time that layers [layer, end) of a running block take on a point, less what is done. */
+static uint64_t block_ns(const struct vt_blocks *c, const struct vt_claim *x, unsigned int point,
+			 unsigned int end)
+{
+	uint64_t layer = vt_plan_ns(x->plan, c->tr->code, c->level, point, x->layer, x->layer + 1u);
+
+	return vt_plan_ns(x->plan, c->tr->code, c->level, point, x->layer, end) -
+	       layer * x->done_ppm / VT_PPM;
+}
+
+/*
+ * The plan may go on with another count before this block ends. If no block ends before that, nobody
+ * decides there again: the block needs as many cores as will do until its end.
+ */
+static void need_to_end(const struct vt_blocks *c, struct vt_claim *x, unsigned int u,
+			const struct vt_block *b)
+{
+	const struct vt_plan *p = x->plan;
+	unsigned int point = x->row->point[u];
+	unsigned int cut = vt_plan_cells(p, c->tr->code, c->grain, c->level, x->layer)[u].end;
+	uint64_t within = vt_blocks_margin(c, x->slack), after = 0;
+
+	if (cut >= b->layer_end || c->t.view->now_ns + block_ns(c, x, point, cut) >= c->next_end)
+		return;
+	if (b->layer_end < p->n_layers)
+		after = 1000ull *
+			vt_plan_row(p, c->tr->code, c->grain, c->level, b->layer_end)->rest_us[u];
+	while (point < p->fastest[x->layer] && block_ns(c, x, point, b->layer_end) + after > within)
+		point++;
+	x->need = p->points[point];
+	x->want = x->want > x->need ? x->want : x->need;
+}
+
 static void add_block(struct vt_blocks *c, uint32_t index)
 {
 	const struct vt_block *b = &c->t.view->blocks[index];
 	const struct vt_model *m = &c->t.view->models[b->model];
 	struct vt_claim x = {.index = index | VT_IS_BLOCK, .plan = m->plan};
+	unsigned int u;
 
 	x.row = vt_plan_row(m->plan, c->tr->code, c->grain, c->level, b->layer_now);
 	x.held = (uint16_t)vt_coreset_count(&b->cores);
 	x.layer = b->layer_now;
 	x.done_ppm = done_ppm(c, &x, b);
 	c->cores += x.held;
-	demand(c, &x, b->deadline_ns);
+	u = demand(c, &x, b->deadline_ns);
+	if (x.on_time)
+		need_to_end(c, &x, u, b);
 	add(c, &x);
 }
 
@@ -230,82 +261,6 @@ static void line_up_late(struct vt_blocks *c)
 	}
 }
 
-/* ---- 3., 4. share and spare -------------------------------------------------------------- */
-
-/*
- * First what each needs to be in time, then what it demands; in order of the line. A request that
- * cannot have its need waits, and who needs less goes first: begun in vain is the dearest work.
- */
-static void share(struct vt_blocks *c)
-{
-	unsigned int left = c->cores;
-
-	for (uint32_t k = 0; k < c->line.n; k++) {
-		struct vt_claim *x = &c->line.at[k];
-
-		x->share = x->need < left ? x->need : (uint16_t)left;
-		if (!x->held && x->share < x->need)
-			x->share = 0;
-		left -= x->share;
-	}
-	for (uint32_t k = 0; k < c->line.n && left; k++) {
-		struct vt_claim *x = &c->line.at[k];
-		unsigned int more = above(x->want, x->share);
-
-		if (!x->held && !x->share)
-			continue;
-		more = more < left ? more : left;
-		x->share = (uint16_t)(x->share + more);
-		left -= more;
-	}
-	c->spare = left;
-}
-
-static unsigned int cores_at(const struct vt_claim *x, unsigned int u)
-{
-	unsigned int n = x->plan->points[x->row->point[u > x->urgency ? u : x->urgency]];
-
-	return n > x->want ? n : x->want;
-}
-
-static unsigned int sum_at(const struct vt_blocks *c, unsigned int u)
-{
-	unsigned int sum = 0;
-
-	for (uint32_t k = 0; k < c->line.n; k++)
-		if (c->line.at[k].share)
-			sum += cores_at(&c->line.at[k], u);
-	return sum;
-}
-
-/* The highest price at which all plans fit, then one step more for as many as can have it. */
-static void lend(struct vt_blocks *c)
-{
-	unsigned int lo = 0, hi = VT_URGENCIES - 1;
-
-	if (!c->spare || !c->line.n)
-		return;
-	while (lo < hi) {
-		unsigned int mid = (lo + hi + 1) / 2;
-
-		if (sum_at(c, mid) <= c->cores)
-			lo = mid;
-		else
-			hi = mid - 1;
-	}
-	for (unsigned int u = lo; u < VT_URGENCIES && u < lo + 2; u++)
-		for (uint32_t k = 0; k < c->line.n; k++) {
-			struct vt_claim *x = &c->line.at[k];
-			unsigned int n = cores_at(x, u);
-
-			if (!x->share || n <= x->share || n - x->share > c->spare)
-				continue;
-			c->spare -= n - x->share;
-			x->share = (uint16_t)n;
-			x->urgency = (uint8_t)(u > x->urgency ? u : x->urgency);
-		}
-}
-
 /* ---- 5. starts, growth, taking back ------------------------------------------------------- */
 
 static void start(struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
@@ -342,7 +297,7 @@ static unsigned int grant(struct vt_blocks *c)
 
 	for (uint32_t k = 0; k < c->line.n; k++) {
 		struct vt_claim *x = &c->line.at[k];
-		unsigned int more = above(x->share, x->held),
+		unsigned int more = vt_above(x->share, x->held),
 			     due = x->want < x->share ? x->want : x->share;
 		unsigned int got = more < c->t.n_free ? more : c->t.n_free;
 
@@ -352,7 +307,13 @@ static unsigned int grant(struct vt_blocks *c)
 			if (more * 4 < x->held || !worth(c, x, more))
 				continue;
 			if (got)
-				vt_turn_grow(&c->t, x->index & ~VT_IS_BLOCK, got, x->share);
+				vt_turn_grow(&c->t, &(struct vt_regrant){
+							    .block = x->index & ~VT_IS_BLOCK,
+							    .cores = (uint16_t)got,
+							    .wanted = x->share,
+							    .code = c->tr->code,
+							    .level = (uint8_t)c->level,
+						    });
 		} else if (got >= due) {
 			start(c, x, got);
 		} else {
@@ -364,7 +325,7 @@ static unsigned int grant(struct vt_blocks *c)
 		else if ((got + x->held) * 2 < x->share)
 			lack += x->share - got - x->held;
 	}
-	return above(lack, c->t.n_free);
+	return vt_above(lack, c->t.n_free);
 }
 
 /* From the end of the line: what is held beyond the share, and at last the block itself. */
@@ -372,7 +333,7 @@ static void take_back(struct vt_blocks *c, const struct vt_line *p, unsigned int
 {
 	for (uint32_t k = p->n; k-- > 0 && *lack;) {
 		const struct vt_claim *x = &p->at[k];
-		unsigned int over = above(x->held, x->share), n;
+		unsigned int over = vt_above(x->held, x->share), n;
 
 		if (!(x->index & VT_IS_BLOCK) || !over)
 			continue;
@@ -382,7 +343,12 @@ static void take_back(struct vt_blocks *c, const struct vt_line *p, unsigned int
 			n--;
 		}
 		if (n)
-			vt_turn_shrink(&c->t, x->index & ~VT_IS_BLOCK, n);
+			vt_turn_shrink(&c->t, &(struct vt_regrant){
+						      .block = x->index & ~VT_IS_BLOCK,
+						      .cores = (uint16_t)n,
+						      .code = c->tr->code,
+						      .level = (uint8_t)c->level,
+					      });
 		*lack -= n;
 	}
 }
@@ -431,8 +397,8 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	line_up(&c);
 	if (!s->cfg.shed)
 		line_up_late(&c);
-	share(&c);
-	lend(&c);
+	vt_blocks_share(&c);
+	vt_blocks_lend(&c);
 	lack = grant(&c);
 	take_back(&c, &c.late, &lack);
 	take_back(&c, &c.line, &lack);

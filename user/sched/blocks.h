@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blocks.h - one decision of the block policies in the making. Internal to blocks.c. Pure. */
+/* blocks.h - one decision of the block policies in the making. Internal to blocks*.c. Pure. */
 #ifndef VT_SCHED_BLOCKS_H
 #define VT_SCHED_BLOCKS_H
 
@@ -19,7 +19,9 @@ struct vt_claim {
 	uint16_t share;	   /* cores it is due */
 	uint16_t layer;	   /* under way, or next */
 	uint32_t done_ppm; /* of it */
-	uint8_t urgency;
+	uint64_t slack;	   /* until its deadline, ns */
+	uint64_t end;	   /* from now, if it keeps its share, ns; only with one */
+	uint8_t urgency;   /* of the demand */
 	bool on_time;
 };
 
@@ -36,7 +38,22 @@ struct vt_blocks {
 	enum vt_grain grain;
 	unsigned int cores; /* free, or held by blocks in the line */
 	unsigned int spare;
+	uint64_t next_end; /* of the block that ends first */
 	struct vt_line line, late;
 };
+
+static inline unsigned int vt_above(unsigned int a, unsigned int b)
+{
+	return a > b ? a - b : 0;
+}
+
+/** vt_blocks_margin - what is left of a slack without the part kept for surprises, ns */
+uint64_t vt_blocks_margin(const struct vt_blocks *c, uint64_t slack_ns);
+
+/** vt_blocks_share - deal out c->cores: needs, then demands, in the order of the line */
+void vt_blocks_share(struct vt_blocks *c);
+
+/** vt_blocks_lend - and what is spare then, at one price */
+void vt_blocks_lend(struct vt_blocks *c);
 
 #endif

@@ -19,9 +19,14 @@ enum vt_action_kind {
 	 * The block is a conflict if count(cores) < wanted.
 	 */
 	VT_START = 1,
-	VT_GROW,    /* running block of `id`: `cores` (free) join at the next chunk boundary */
-	VT_SHRINK,  /* running block of `id`: `cores` (part of it, not all) leave at the next
-		       chunk boundary; they are free in the view after that */
+	/*
+	 * Running block of `id`: `cores` (free) join, or (part of it, not all) leave at the next chunk
+	 * boundary; those that leave are free in the view after that. versions[version_at + i] is the
+	 * code of layer layer_begin + i from now on; a layer that has begun by then keeps its own.
+	 * layer_begin == layer_end: all keep theirs.
+	 */
+	VT_GROW,
+	VT_SHRINK,
 	VT_PREEMPT, /* running block of `id` stops at its next layer boundary, its request waits
 		       again with the progress made */
 	VT_SHED,    /* waiting request `id` is refused: answer it with an error, forget it */
@@ -36,7 +41,7 @@ struct vt_action {
 	uint16_t layer_begin, layer_end;
 	uint16_t wanted; /* START: cores the block demands; GROW: its new total demand */
 	uint8_t kind;	 /* enum vt_action_kind */
-	uint8_t level;	 /* START: the level that versions and demand were chosen for */
+	uint8_t level;	 /* the level that versions and demand were chosen for */
 	uint64_t pad;
 };
 _Static_assert(sizeof(struct vt_action) == 72, "no hidden padding: compared by memcmp");

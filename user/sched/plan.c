@@ -84,36 +84,22 @@ size_t vt_plan_size(const struct vt_model *m, uint32_t needs)
 }
 
 /*
- * The version that loses least around a core count: on half of it, the count itself (twice), half
- * more and twice it, for a grant may change while the block runs. The one that is fastest alone is
- * kept unless another beats it by HARDLY_PERCENT.
+ * The fastest version on just this core count: another grant brings other versions. The one that is
+ * fastest alone is kept unless another beats it by HARDLY_PERCENT.
  */
-#define HARDLY_PERCENT 4u
-
-static uint64_t relative_ppm(const struct vt_model *m, unsigned int layer, unsigned int v,
-			     unsigned int level, unsigned int point)
-{
-	uint64_t solo = vt_model_ns(m, layer, 0, level, point);
-
-	return vt_model_ns(m, layer, v, level, point) * VT_PPM / solo;
-}
+#define HARDLY_PERCENT 1u
 
 static uint8_t best_version(const struct vt_model *m, unsigned int layer, unsigned int level,
-			    const unsigned int near[4])
+			    unsigned int point)
 {
-	uint64_t least = 5ull * VT_PPM * 100 / (100 + HARDLY_PERCENT);
+	uint64_t least = vt_model_ns(m, layer, 0, level, point) * 100 / (100 + HARDLY_PERCENT);
 	unsigned int best = 0;
 
 	for (unsigned int v = 1; v < m->n_versions; v++) {
-		uint64_t sum;
+		uint64_t ns = vt_model_ns(m, layer, v, level, point);
 
-		if (!vt_model_ns(m, layer, v, level, near[1]))
-			continue;
-		sum = relative_ppm(m, layer, v, level, near[1]);
-		for (unsigned int i = 0; i < 4; i++)
-			sum += relative_ppm(m, layer, v, level, near[i]);
-		if (sum < least) {
-			least = sum;
+		if (ns && ns < least) {
+			least = ns;
 			best = v;
 		}
 	}
@@ -122,19 +108,12 @@ static uint8_t best_version(const struct vt_model *m, unsigned int layer, unsign
 
 static void fill_best(const struct vt_model *m, const struct layout *o)
 {
-	unsigned int n = o->plan->n_points;
 	uint8_t *b = o->best;
 
 	for (unsigned int s = 0; s < VT_LEVELS; s++)
-		for (unsigned int p = 0; p < n; p++) {
-			unsigned int c = m->points[p];
-			const unsigned int near[4] = {vt_plan_point(o->plan, c / 2), p,
-						      vt_plan_point(o->plan, c * 3 / 2),
-						      vt_plan_point(o->plan, c * 2)};
-
+		for (unsigned int p = 0; p < o->plan->n_points; p++)
 			for (unsigned int l = 0; l < m->n_layers; l++)
-				*b++ = best_version(m, l, s, near);
-		}
+				*b++ = best_version(m, l, s, p);
 }
 
 static void fill_rest(const struct vt_model *m, const struct layout *o, unsigned int code)

@@ -177,9 +177,7 @@ bool vt_turn_start(struct vt_turn *t, const struct vt_start *s)
 	a->layer_end = s->end;
 	a->wanted = s->wanted;
 	point = vt_plan_point(plan, s->cores);
-	/* Code for the cores it demands, not fewer: a block that starts short of them grows. */
-	put_versions(t, a, plan, vt_plan_point(plan, s->wanted > s->cores ? s->wanted : s->cores),
-		     s->code);
+	put_versions(t, a, plan, point, s->code);
 	a->expect_ns = vt_plan_ns(plan, s->code, a->level, point, r->next_layer, s->end);
 	if (s->cores < plan->points[0])
 		a->expect_ns = a->expect_ns * plan->points[0] / s->cores;
@@ -202,38 +200,58 @@ static unsigned int domain_of(const struct vt_turn *t, const struct vt_coreset *
 	return best;
 }
 
-bool vt_turn_grow(struct vt_turn *t, uint32_t block, unsigned int cores, unsigned int wanted)
+/* Code for the grant that the block has from now on, for its layers that have not begun. */
+static void put_rest(struct vt_turn *t, struct vt_action *a, const struct vt_block *b,
+		     const struct vt_regrant *g, unsigned int cores)
 {
-	const struct vt_block *b = &t->view->blocks[block];
+	const struct vt_model *m = vt_turn_model(t, b->model);
+	uint32_t from = b->layer_now + 1u;
+
+	if (g->code != VT_PLAN_ADAPTIVE || !m || b->layer_end <= from ||
+	    b->layer_end > m->n_layers ||
+	    (uint32_t)b->layer_end - from > t->ret->cap_versions - t->ret->n_versions)
+		return;
+	a->level = g->level;
+	a->layer_begin = (uint16_t)from;
+	a->layer_end = b->layer_end;
+	put_versions(t, a, m->plan, vt_plan_point(m->plan, cores), g->code);
+}
+
+bool vt_turn_grow(struct vt_turn *t, const struct vt_regrant *g)
+{
+	const struct vt_block *b = &t->view->blocks[g->block];
 	struct vt_action *a;
 
-	if (!cores || cores > t->n_free)
+	if (!g->cores || g->cores > t->n_free)
 		return false;
-	a = new_action(t, VT_GROW, b->id, block);
+	a = new_action(t, VT_GROW, b->id, g->block);
 	if (!a)
 		return false;
-	a->cores = place(t, cores, domain_of(t, &b->cores));
-	a->wanted = (uint16_t)wanted;
+	a->cores = place(t, g->cores, domain_of(t, &b->cores));
+	a->wanted = g->wanted;
+	put_rest(t, a, b, g, vt_coreset_count(&b->cores) + g->cores);
 	return true;
 }
 
-bool vt_turn_shrink(struct vt_turn *t, uint32_t block, unsigned int cores)
+bool vt_turn_shrink(struct vt_turn *t, const struct vt_regrant *g)
 {
-	const struct vt_block *b = &t->view->blocks[block];
+	const struct vt_block *b = &t->view->blocks[g->block];
 	int core = vt_coreset_next(&b->cores, 0);
+	unsigned int held = vt_coreset_count(&b->cores);
 	struct vt_action *a;
 
-	if (!cores || cores >= vt_coreset_count(&b->cores))
+	if (!g->cores || g->cores >= held)
 		return false;
-	a = new_action(t, VT_SHRINK, b->id, block);
+	a = new_action(t, VT_SHRINK, b->id, g->block);
 	if (!a)
 		return false;
 	/* The lowest stays: it leads the block. */
-	for (; cores && core >= 0; cores--) {
+	for (unsigned int n = g->cores; n && core >= 0; n--) {
 		core = vt_coreset_next(&b->cores, (unsigned int)core + 1);
 		if (core >= 0)
 			vt_coreset_add(&a->cores, (unsigned int)core);
 	}
+	put_rest(t, a, b, g, held - g->cores);
 	return true;
 }
 

@@ -75,11 +75,20 @@ struct vt_start {
 /** vt_turn_start - place and write a START; false (nothing written) if it does not fit */
 bool vt_turn_start(struct vt_turn *t, const struct vt_start *s);
 
-/** vt_turn_grow - @cores of the free ones join view.blocks[@block] */
-bool vt_turn_grow(struct vt_turn *t, uint32_t block, unsigned int cores, unsigned int wanted);
+/** Another grant for view.blocks[@block]; its layers that have not begun get the code for it. */
+struct vt_regrant {
+	uint32_t block;
+	uint16_t cores;	 /* that join or leave */
+	uint16_t wanted; /* grow: its new total demand */
+	uint8_t code;	 /* enum vt_plan_code; VT_PLAN_SOLO: all layers keep theirs */
+	uint8_t level;	 /* that the code is for */
+};
 
-/** vt_turn_shrink - @cores of view.blocks[@block] leave it; at least one stays */
-bool vt_turn_shrink(struct vt_turn *t, uint32_t block, unsigned int cores);
+/** vt_turn_grow - some of the free cores join the block */
+bool vt_turn_grow(struct vt_turn *t, const struct vt_regrant *g);
+
+/** vt_turn_shrink - some of its cores leave the block; at least one stays */
+bool vt_turn_shrink(struct vt_turn *t, const struct vt_regrant *g);
 
 bool vt_turn_preempt(struct vt_turn *t, uint32_t block);
 bool vt_turn_shed(struct vt_turn *t, uint32_t request);

@@ -24,7 +24,7 @@ struct vt_cell {
 };
 
 /** A distinct layer: layers of equal shape share one. */
-struct vt_row {
+struct vt_bank_row {
 	struct vt_cell *cells; /* [n_versions][n_points][VT_SHARES] */
 	float flops;
 	float in_bytes; /* activations that move when the request changes its cores */
@@ -32,7 +32,7 @@ struct vt_row {
 
 struct vt_bank_model {
 	uint32_t n_rows;
-	struct vt_row *rows;
+	struct vt_bank_row *rows;
 	uint32_t *row_of;  /* [n_layers] */
 	char (*names)[24]; /* [n_layers] */
 	/* Memory behind the struct vt_model. */

@@ -18,8 +18,8 @@ int vt_bank_new_model(struct vt_bank *b, const char *name, uint64_t qos_ns,
  * vt_bank_level_ns - what a profile would measure of @s as @c on @cores
  * Beside the bubble of @level, and slowed by its own traffic.
  */
-double vt_bank_level_ns(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
-			uint32_t cores, uint32_t level);
+double vt_bank_level_ns(const struct vt_bank *b, const struct vt_layer_shape *s,
+			const struct vt_code *c, uint32_t cores, uint32_t level);
 
 /** vt_bank_drop_last - undo vt_bank_new_model() */
 void vt_bank_drop_last(struct vt_bank *b);

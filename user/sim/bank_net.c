@@ -59,8 +59,8 @@ static uint32_t make_probes(uint32_t cores, uint32_t *ret)
 }
 
 /** Beside a bubble, and as if its own traffic did not count: good enough to compare candidates. */
-static double trial_ns(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
-		       uint32_t cores, uint32_t level)
+static double trial_ns(const struct vt_bank *b, const struct vt_layer_shape *s,
+		       const struct vt_code *c, uint32_t cores, uint32_t level)
 {
 	double share = vt_law_llc_share(&b->machine, cores, (double)level / (VT_LEVELS - 1));
 	struct vt_place p = vt_place_compact(&b->machine, cores, share);
@@ -69,8 +69,8 @@ static double trial_ns(const struct vt_bank *b, const struct vt_shape *s, const 
 	return vt_law_ns(&b->machine, &n, b->level_stretch[level]);
 }
 
-static void try_code(const struct vt_bank *b, const struct vt_shape *s, const uint32_t *probes,
-		     uint32_t n_probes, struct trial *t)
+static void try_code(const struct vt_bank *b, const struct vt_layer_shape *s,
+		     const uint32_t *probes, uint32_t n_probes, struct trial *t)
 {
 	t->log_alone = 0;
 	for (uint32_t l = 0; l < VT_LEVELS; l++) {
@@ -150,11 +150,12 @@ static void keep_versions(const struct trial *t, uint32_t n_trials, uint32_t n, 
 	}
 }
 
-static bool same_shape(const struct vt_shape *a, const struct vt_shape *b)
+static bool same_shape(const struct vt_layer_shape *a, const struct vt_layer_shape *b)
 {
-	return a->kind == b->kind && a->rows == b->rows && a->cols == b->cols &&
-	       a->depth == b->depth && a->halo == b->halo && a->in_bytes == b->in_bytes &&
-	       a->out_bytes == b->out_bytes && a->weight_bytes == b->weight_bytes;
+	return a->kind == b->kind && a->groups == b->groups && a->rows == b->rows &&
+	       a->cols == b->cols && a->depth == b->depth && a->halo == b->halo &&
+	       a->in_bytes == b->in_bytes && a->out_bytes == b->out_bytes &&
+	       a->weight_bytes == b->weight_bytes;
 }
 
 /** Versions of every distinct layer; row_of[layer] names its pick. Returns the picks' count. */
@@ -165,7 +166,7 @@ static uint32_t pick_all(const struct vt_bank *b, const struct vt_net *net, stru
 	uint32_t probes[PROBES], n_probes = make_probes(b->machine.cores, probes), n = 0;
 
 	for (uint32_t l = 0; l < net->n_layers; l++) {
-		const struct vt_shape *s = &net->layers[l];
+		const struct vt_layer_shape *s = &net->layers[l];
 		uint32_t r = 0, n_codes;
 
 		while (r < n && !same_shape(s, &net->layers[picks[r].layer]))
@@ -184,8 +185,8 @@ static uint32_t pick_all(const struct vt_bank *b, const struct vt_net *net, stru
 	return n;
 }
 
-static void fill_cell(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
-		      uint32_t cores, double share, struct vt_cell *ret)
+static void fill_cell(const struct vt_bank *b, const struct vt_layer_shape *s,
+		      const struct vt_code *c, uint32_t cores, double share, struct vt_cell *ret)
 {
 	struct vt_place p = vt_place_compact(&b->machine, cores, share);
 	struct vt_need n = vt_law_need(&b->machine, s, c, &p);
@@ -196,8 +197,8 @@ static void fill_cell(const struct vt_bank *b, const struct vt_shape *s, const s
 	ret->llc_bytes = (float)n.llc_bytes;
 }
 
-double vt_bank_level_ns(const struct vt_bank *b, const struct vt_shape *s, const struct vt_code *c,
-			uint32_t cores, uint32_t level)
+double vt_bank_level_ns(const struct vt_bank *b, const struct vt_layer_shape *s,
+			const struct vt_code *c, uint32_t cores, uint32_t level)
 {
 	double bubble = (double)level / (VT_LEVELS - 1), ask[VT_STRETCHES], part;
 	const struct vt_machine *m = &b->machine;
@@ -213,8 +214,9 @@ double vt_bank_level_ns(const struct vt_bank *b, const struct vt_shape *s, const
 	return (double)cell.ns[step] + (double)(cell.ns[step + 1] - cell.ns[step]) * part;
 }
 
-static void fill_row(const struct vt_bank *b, const struct vt_model *m, const struct vt_shape *s,
-		     const struct pick *pick, struct vt_row *row)
+static void fill_row(const struct vt_bank *b, const struct vt_model *m,
+		     const struct vt_layer_shape *s, const struct pick *pick,
+		     struct vt_bank_row *row)
 {
 	row->flops = (float)vt_shape_flops(s);
 	row->in_bytes = (float)s->in_bytes;
@@ -228,7 +230,7 @@ static void fill_row(const struct vt_bank *b, const struct vt_model *m, const st
 }
 
 static void fill_times(const struct vt_bank *b, const struct vt_model *m, struct vt_bank_model *bm,
-		       const struct vt_shape *s, const struct pick *pick, uint32_t layer)
+		       const struct vt_layer_shape *s, const struct pick *pick, uint32_t layer)
 {
 	uint32_t first = pick->layer, per_version = VT_LEVELS * m->n_points;
 	size_t from = (size_t)first * m->n_versions, to = (size_t)layer * m->n_versions;

@@ -53,33 +53,38 @@ struct grid {
 	double rows, cols, chunks; /* chunks along each axis, and in all */
 	double row_bytes;	   /* input of one chunk, halo included */
 	double col_bytes;	   /* weights of one chunk */
+	double groups, spanned;	   /* products side by side; those that a chunk's rows belong to */
 };
 
-static struct grid make_grid(const struct vt_shape *s, const struct vt_code *c)
+static struct grid make_grid(const struct vt_layer_shape *s, const struct vt_code *c)
 {
 	double part = fmin(1, (double)c->rows / s->rows);
 	struct grid g = {.rows = ceil_div(s->rows, c->rows), .cols = ceil_div(s->cols, c->cols)};
 
 	g.chunks = g.rows * g.cols;
+	g.groups = fmax(1, s->groups);
 	g.row_bytes = fmin(s->in_bytes, s->in_bytes * part + s->halo * s->in_row_bytes);
-	g.col_bytes = s->weight_bytes * fmin(1, (double)c->cols / s->cols);
+	/* Rows of one product meet its weights alone. */
+	g.spanned = fmax(1, ceil(g.groups * part));
+	g.col_bytes = s->weight_bytes * fmin(1, (double)c->cols / s->cols) * g.spanned / g.groups;
 	if (s->kind != VT_SHAPE_GEMM) /* channels are independent: a column block reads its own */
 		g.row_bytes *= fmin(1, (double)c->cols / s->cols);
 	return g;
 }
 
 /** Bytes that enter L2s. Weights larger than the L2 come again for every microkernel row block. */
-static double llc_traffic(const struct vt_machine *m, const struct vt_shape *s,
+static double llc_traffic(const struct vt_machine *m, const struct vt_layer_shape *s,
 			  const struct vt_code *c, const struct grid *g)
 {
-	double rows = fmin(c->rows, s->rows);
-	double again = g->col_bytes > m->l2_bytes / 2 ? ceil_div(rows, m->tile_rows) : 1;
+	double rows = fmin(c->rows, s->rows) / g->spanned;
+	double again =
+		g->col_bytes / g->spanned > m->l2_bytes / 2 ? ceil_div(rows, m->tile_rows) : 1;
 
 	return g->chunks * (g->col_bytes * again + g->row_bytes) + s->out_bytes;
 }
 
-static double dram_traffic(const struct vt_shape *s, const struct vt_code *c, const struct grid *g,
-			   const struct vt_place *p)
+static double dram_traffic(const struct vt_layer_shape *s, const struct vt_code *c,
+			   const struct grid *g, const struct vt_place *p)
 {
 	double core = (double)p->cores / p->domains, llc = p->llc_bytes, d = p->domains, both;
 	struct operand w = {s->weight_bytes, g->col_bytes, 1, 1};
@@ -91,8 +96,8 @@ static double dram_traffic(const struct vt_shape *s, const struct vt_code *c, co
 		return w.bytes + both * missing(both / d, llc);
 	if (c->axis == VT_AXIS_ROWS) {
 		d = fmin(d, g->rows);
-		w.copies = d;
-		w.passes = ceil_div(g->rows, d);
+		w.copies = fmax(1, d / g->groups);
+		w.passes = ceil_div(g->rows, fmax(d, g->groups));
 		in.passes = g->cols;
 		return dram_bytes(&w, w.piece_bytes + core * in.piece_bytes, llc) +
 		       dram_bytes(&in, in.bytes / d + w.piece_bytes, llc) * missing(both / d, llc) +
@@ -101,7 +106,7 @@ static double dram_traffic(const struct vt_shape *s, const struct vt_code *c, co
 	d = fmin(d, g->cols);
 	in.copies = d;
 	in.passes = ceil_div(g->cols, d);
-	w.passes = g->rows;
+	w.passes = ceil_div(g->rows, g->groups);
 	/* Every domain but the one that made a part of the input fetches that part from afar. */
 	return dram_bytes(&w, w.bytes / d + in.piece_bytes, llc) +
 	       dram_bytes(&in, in.piece_bytes + core * w.piece_bytes, llc) *
@@ -109,7 +114,7 @@ static double dram_traffic(const struct vt_shape *s, const struct vt_code *c, co
 	       s->out_bytes * missing(both / d, llc);
 }
 
-static double compute_ns(const struct vt_machine *m, const struct vt_shape *s,
+static double compute_ns(const struct vt_machine *m, const struct vt_layer_shape *s,
 			 const struct vt_code *c, const struct grid *g, uint32_t cores)
 {
 	double rows = fmin(c->rows, s->rows), cols = fmin(c->cols, s->cols);
@@ -122,7 +127,7 @@ static double compute_ns(const struct vt_machine *m, const struct vt_shape *s,
 	return ceil_div(g->chunks, cores) * work / rate;
 }
 
-struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_shape *s,
+struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_layer_shape *s,
 			   const struct vt_code *code, const struct vt_place *place)
 {
 	struct grid g = make_grid(s, code);
@@ -174,8 +179,8 @@ static uint32_t sizes(uint32_t extent, uint32_t tile, uint32_t *ret, uint32_t ma
 	return n;
 }
 
-uint32_t vt_law_codes(const struct vt_machine *m, const struct vt_shape *s, struct vt_code *ret,
-		      uint32_t max)
+uint32_t vt_law_codes(const struct vt_machine *m, const struct vt_layer_shape *s,
+		      struct vt_code *ret, uint32_t max)
 {
 	uint32_t rows[36], cols[20], n = 0;
 	uint32_t nr = sizes(s->rows, s->kind == VT_SHAPE_GEMM ? m->tile_rows : 1, rows, 36);

@@ -44,7 +44,7 @@ struct vt_place {
 struct vt_place vt_place_compact(const struct vt_machine *m, uint32_t cores, double share);
 
 /** vt_law_need - what @s needs as @code on @place */
-struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_shape *s,
+struct vt_need vt_law_need(const struct vt_machine *m, const struct vt_layer_shape *s,
 			   const struct vt_code *code, const struct vt_place *place);
 
 /** vt_law_ns - time when memory latency is @stretch >= 1 times that of an idle machine */
@@ -56,8 +56,8 @@ double vt_law_ns(const struct vt_machine *m, const struct vt_need *need, double 
  * Returns their count, at least 1.
  */
 #define VT_CODES_MAX 1536u
-uint32_t vt_law_codes(const struct vt_machine *m, const struct vt_shape *s, struct vt_code *ret,
-		      uint32_t max);
+uint32_t vt_law_codes(const struct vt_machine *m, const struct vt_layer_shape *s,
+		      struct vt_code *ret, uint32_t max);
 
 /** vt_law_llc_share - part of the LLC a grant keeps beside a bubble of @intensity (0..1) */
 double vt_law_llc_share(const struct vt_machine *m, uint32_t cores, double intensity);

@@ -14,13 +14,13 @@ struct flow {
 	int failed;
 };
 
-static struct vt_shape *add(struct flow *f, const char *fmt, va_list ap)
+static struct vt_layer_shape *add(struct flow *f, const char *fmt, va_list ap)
 {
 	struct vt_net *n = f->net;
 
 	if (n->n_layers == f->cap) {
 		uint32_t cap = f->cap ? 2 * f->cap : 64;
-		struct vt_shape *more = realloc(n->layers, cap * sizeof(*more));
+		struct vt_layer_shape *more = realloc(n->layers, cap * sizeof(*more));
 
 		if (!more) {
 			f->failed = 1;
@@ -29,7 +29,7 @@ static struct vt_shape *add(struct flow *f, const char *fmt, va_list ap)
 		n->layers = more;
 		f->cap = cap;
 	}
-	n->layers[n->n_layers] = (struct vt_shape){.kind = VT_SHAPE_GEMM};
+	n->layers[n->n_layers] = (struct vt_layer_shape){.kind = VT_SHAPE_GEMM, .groups = 1};
 	vsnprintf(n->layers[n->n_layers].name, sizeof(n->layers->name), fmt, ap);
 	return &n->layers[n->n_layers++];
 }
@@ -44,7 +44,7 @@ __attribute__((format(printf, 3, 4))) static void conv(struct flow *f, struct co
 						       const char *fmt, ...)
 {
 	uint32_t oh = (f->h + c.stride - 1) / c.stride, ow = (f->w + c.stride - 1) / c.stride;
-	struct vt_shape *s;
+	struct vt_layer_shape *s;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -73,7 +73,7 @@ __attribute__((format(printf, 3, 4))) static void conv(struct flow *f, struct co
 __attribute__((format(printf, 5, 6))) static void stream(struct flow *f, uint32_t h, uint32_t w,
 							 uint32_t depth, const char *fmt, ...)
 {
-	struct vt_shape *s;
+	struct vt_layer_shape *s;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -319,8 +319,10 @@ static void attention(struct flow *f, uint32_t heads, uint32_t tokens, uint32_t 
 {
 	start(f, heads, tokens, inner);
 	conv(f, (struct conv){cols, 1, 1, 0}, "l%u.%s", i, name);
-	if (!f->failed)
-		f->net->layers[f->net->n_layers - 1].weight_bytes *= heads;
+	if (f->failed)
+		return;
+	f->net->layers[f->net->n_layers - 1].weight_bytes *= heads;
+	f->net->layers[f->net->n_layers - 1].groups = heads;
 }
 
 static void bert_large(struct flow *f)

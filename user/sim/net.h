@@ -18,14 +18,15 @@ enum vt_shape_kind {
 	VT_SHAPE_STREAM,    /* pooling, softmax, normalisation: touches each byte once */
 };
 
-/** One layer as rows x depth times depth x cols, f32, batch 1. */
-struct vt_shape {
+/** One layer as rows x depth times depth x cols (per group), f32, batch 1. */
+struct vt_layer_shape {
 	char name[24];
 	uint8_t kind;
-	uint32_t rows;	/* output pixels or tokens (times heads) */
-	uint32_t cols;	/* output channels */
-	uint32_t depth; /* multiply-adds per output element */
-	uint32_t halo;	/* input rows that neighbouring row blocks share: kernel height - stride */
+	uint32_t rows;	 /* output pixels or tokens (times heads) */
+	uint32_t cols;	 /* output channels */
+	uint32_t depth;	 /* multiply-adds per output element */
+	uint32_t halo;	 /* input rows that neighbouring row blocks share: kernel height - stride */
+	uint32_t groups; /* products side by side, each of its rows and part of the weights; 0: 1 */
 	double in_bytes, out_bytes, weight_bytes;
 	double in_row_bytes; /* one input row; halo is counted in these */
 };
@@ -33,7 +34,7 @@ struct vt_shape {
 struct vt_net {
 	const char *name;
 	uint64_t qos_ns; /* the paper's target */
-	struct vt_shape *layers;
+	struct vt_layer_shape *layers;
 	uint32_t n_layers;
 };
 
@@ -47,7 +48,7 @@ void vt_net_fini(struct vt_net *n);
 const char *vt_net_name(unsigned int i);
 
 /** vt_shape_flops - floating-point operations, a multiply-add counting two */
-static inline double vt_shape_flops(const struct vt_shape *s)
+static inline double vt_shape_flops(const struct vt_layer_shape *s)
 {
 	return 2.0 * s->rows * s->cols * s->depth;
 }

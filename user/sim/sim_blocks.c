@@ -270,7 +270,19 @@ void vt_sim_begin(struct vt_sim *s, const uint8_t *versions, double overhead_ns)
 	reshare_neighbours(s, b);
 }
 
-void vt_sim_regrant(struct vt_sim *s, uint32_t b, const struct vt_coreset *to, double overhead_ns)
+/** Other code for the layers that have not begun; the one under way keeps its own. */
+static void recode(struct vt_sim *s, const struct vt_block *b, const struct run *r,
+		   const struct vt_action *a, const struct vt_decision *d)
+{
+	uint8_t *to = s->versions + (size_t)r->slot * s->max_layers;
+
+	for (uint32_t l = b->layer_now + 1u; l < a->layer_end; l++)
+		if (l >= a->layer_begin)
+			to[l - b->layer_begin] = d->versions[a->version_at + l - a->layer_begin];
+}
+
+void vt_sim_regrant(struct vt_sim *s, uint32_t b, const struct vt_coreset *to, double overhead_ns,
+		    const struct vt_action *a, const struct vt_decision *d)
 {
 	struct run *r = &s->runs[b];
 
@@ -281,6 +293,7 @@ void vt_sim_regrant(struct vt_sim *s, uint32_t b, const struct vt_coreset *to, d
 	reshare_neighbours(s, b);
 	s->blocks[b].cores = *to;
 	s->blocks[b].flags |= VT_BLOCK_RESIZED;
+	recode(s, &s->blocks[b], r, a, d);
 	take_cores(s, b);
 	r->share = cache_share(s, r);
 	r->overhead += overhead_ns;

@@ -90,8 +90,9 @@ void vt_sim_begin(struct vt_sim *s, const uint8_t *versions, double overhead_ns)
 /** vt_sim_catch_up - account for block @b up to now */
 void vt_sim_catch_up(struct vt_sim *s, uint32_t b);
 
-/** vt_sim_regrant - give block @b the cores @to */
-void vt_sim_regrant(struct vt_sim *s, uint32_t b, const struct vt_coreset *to, double overhead_ns);
+/** vt_sim_regrant - give block @b the cores @to, and its layers to come the code @a says of @d */
+void vt_sim_regrant(struct vt_sim *s, uint32_t b, const struct vt_coreset *to, double overhead_ns,
+		    const struct vt_action *a, const struct vt_decision *d);
 
 /** vt_sim_stop - end block @b at the end of the layer it is in */
 void vt_sim_stop(struct vt_sim *s, uint32_t b);

@@ -99,6 +99,18 @@ static bool versions_exist(const struct vt_model *m, const struct vt_action *a, 
 	return true;
 }
 
+/** Versions for a running block: none, or of its layers to come, each one that the layer has. */
+static bool versions_fit(const struct vt_sim *s, const struct vt_block *b,
+			 const struct vt_action *a, const struct vt_decision *d)
+{
+	if (a->layer_begin == a->layer_end)
+		return true;
+	return a->layer_begin > b->layer_now && a->layer_begin < a->layer_end &&
+	       a->layer_end <= b->layer_end &&
+	       (uint64_t)a->version_at + a->layer_end - a->layer_begin <= d->n_versions &&
+	       versions_exist(&s->bank->sched[b->model], a, d->versions + a->version_at);
+}
+
 static const char *start_fault(const struct vt_sim *s, uint32_t w, const struct vt_action *a,
 			       const struct vt_decision *d)
 {
@@ -163,8 +175,10 @@ static int grow(struct vt_sim *s, uint32_t b, const struct vt_action *a,
 
 	if (vt_coreset_empty(&a->cores) || !vt_coreset_within(&a->cores, &s->free))
 		return bad(s, a, "grows by cores that are not free");
+	if (!versions_fit(s, &s->blocks[b], a, d))
+		return bad(s, a, "is given a version that its layer does not have");
 	vt_coreset_or(&to, &a->cores);
-	vt_sim_regrant(s, b, &to, m->wake_ns + m->wake_core_ns * vt_coreset_count(&a->cores));
+	vt_sim_regrant(s, b, &to, m->wake_ns + m->wake_core_ns * vt_coreset_count(&a->cores), a, d);
 	return 0;
 }
 
@@ -178,7 +192,9 @@ static int shrink(struct vt_sim *s, uint32_t b, const struct vt_action *a,
 	vt_coreset_sub(&to, &a->cores);
 	if (vt_coreset_empty(&to))
 		return bad(s, a, "gives back its last core");
-	vt_sim_regrant(s, b, &to, 0);
+	if (!versions_fit(s, &s->blocks[b], a, d))
+		return bad(s, a, "is given a version that its layer does not have");
+	vt_sim_regrant(s, b, &to, 0, a, d);
 	s->again = true;
 	return 0;
 }
