@@ -27,6 +27,8 @@
  * computes. */
 #define MIN_ROWS 28
 #define MIN_COLS 32
+/* A part of the rows that a core has for itself: two tiles of our own kernel, the second half full at least. */
+#define MIN_PART 22
 
 static size_t div_up(size_t a, size_t b)
 {
@@ -107,6 +109,19 @@ static void cut_chunks(size_t rows, size_t cols, size_t others, size_t want,
 	}
 }
 
+/* A part of the rows for each core, as far as there are enough; columns for the rest of the chunks. */
+static void cut_split(size_t rows, size_t cols, size_t others, unsigned int cores, size_t want,
+		      size_t *mc, size_t *nc)
+{
+	size_t parts = div_up(cores, others);
+
+	while (parts > 1 && rows / parts < MIN_PART)
+		parts = div_up(parts, 2);
+	*mc = div_up(rows, parts);
+	while (others * parts * div_up(cols, *nc) < want && *nc >= 2 * MIN_COLS)
+		*nc = div_up(*nc / 2, MIN_COLS) * MIN_COLS;
+}
+
 static size_t wanted_chunks(const struct vt_variant *v, unsigned int cores)
 {
 	const size_t per_core = v && v->chunks ? v->chunks : VT_CHUNKS_PER_CORE;
@@ -117,22 +132,26 @@ static size_t wanted_chunks(const struct vt_variant *v, unsigned int cores)
 void vt_tile_cut(const struct vt_variant *v, size_t rows, size_t cols, size_t others,
 		 unsigned int cores, size_t *mc, size_t *nc)
 {
+	const size_t want = cores > 1 ? wanted_chunks(v, cores) : CHUNKS_ALONE;
+
 	*nc = v->nc ? min_size(v->nc, cols) : cols;
 	*mc = v->mc ? v->mc : rows;
-	if (!v->mc)
-		cut_chunks(rows, cols, others, cores > 1 ? wanted_chunks(v, cores) : CHUNKS_ALONE,
-			   v, mc, nc);
+	if (v->split && cores > 1)
+		cut_split(rows, cols, others, cores, want, mc, nc);
+	else if (!v->mc)
+		cut_chunks(rows, cols, others, want, v, mc, nc);
 }
 
 /* A matrix nest: the last two dims are rows and columns, and the layer's variant says how to walk
  * them. */
-static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsigned int cores)
+static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsigned int cores,
+			  bool whole_cells)
 {
 	const int row = job->n_dims - 2, col = job->n_dims - 1;
 	const size_t mr = job->step[row];
 	size_t others = 1, mc, nc;
 
-	if (v->cols_outer) {
+	if (vt_variant_cols_outer(v, cores)) {
 		job->order[row] = col;
 		job->order[col] = row;
 	}
@@ -143,7 +162,8 @@ static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsign
 	if (!v->nc)
 		nc = min_size(nc, job->step[col]);
 	job->step[col] = job->cell[col] = nc;
-	job->cell[row] = div_up(mc, mr) * mr;
+	/* Who is given whole cells steps through them himself: halves of 49 rows need not be 28 and 21. */
+	job->cell[row] = whole_cells && v->split ? mc : div_up(mc, mr) * mr;
 }
 
 static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)
@@ -160,7 +180,7 @@ static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)
 		job->cell[d] = job->step[d];
 	}
 	if (matrix)
-		apply_variant(job, g->variant, g->cores);
+		apply_variant(job, g->variant, g->cores, whole_cells);
 	if (whole_cells)
 		job->step[0] = job->cell[0];
 	job->n_cells = 1;

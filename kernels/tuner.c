@@ -22,7 +22,7 @@ static struct cut cut_of(const struct vt_variant *v, const struct vt_layer *l, u
 	struct cut c = {0};
 
 	vt_tile_cut(v, l->rows, l->cols, 1, cores, &c.mc, &c.nc);
-	c.cols_outer = v->cols_outer && c.mc < l->rows && c.nc < l->cols;
+	c.cols_outer = vt_variant_cols_outer(v, cores) && c.mc < l->rows && c.nc < l->cols;
 	return c;
 }
 

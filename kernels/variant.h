@@ -11,6 +11,7 @@
  *	f32_gemm_nouter_nc128_fit      the same, but columns are cut too where that leaves squarer chunks
  *	f32_gemm_nouter_nc128_fit_c2   the same with 2 chunks per core instead of 8: larger chunks,
  *	                               fewer reads of the same weights, less to share
+ *	f32_gemm_nouter_nc128_split_c2 on one core as fit; on several each has a part of the rows
  *	any_c32                        no matrix: order and blocks mean nothing; 32 chunks per core
  *
  * All variants of a layer read one packed copy of its weights and give the same bits, so a step can
@@ -41,9 +42,17 @@ struct vt_variant {
 	uint32_t nc;	 /* columns per block, a multiple of 16; 0: all */
 	uint32_t mc;	 /* rows per chunk; 0: as few chunks as the cores need to balance */
 	bool fit;	 /* nc is a bound: to get enough chunks, halve the longer side of a chunk */
+	bool split; /* on several cores each first gets a part of the rows, walked in blocks of columns:
+			    where cores share no cache, what a core reads it has written. Alone: fit */
 	uint32_t chunks; /* per core; 0: VT_CHUNKS_PER_CORE */
 	enum vt_variant_kind kind;
 };
+
+/** vt_variant_cols_outer - is the outer loop on @cores over columns? */
+static inline bool vt_variant_cols_outer(const struct vt_variant *v, unsigned int cores)
+{
+	return v->cols_outer && !(v->split && cores > 1);
+}
 
 /** vt_variants - all there are, ends with name == NULL */
 extern const struct vt_variant vt_variants[];
@@ -64,7 +73,8 @@ bool vt_variant_applies(const struct vt_variant *v, size_t cols, size_t depth);
  * @weight_bytes: of the whole layer; @l2_bytes: of one core
  * Up to 16 rows: rows outermost, columns shared out if there are many weights to read.
  * Weights that fit in half of the L2: rows outermost. Otherwise the widest column block whose
- * weights fill at most a quarter of it: the rest is for the rows that pass and for the output.
+ * weights fill at most a quarter of it: the rest is for the rows that pass and for the output; in a
+ * small L2 the cores get parts of the rows first, unless weights are many and rows few.
  */
 const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t weight_bytes,
 					    size_t l2_bytes);

@@ -5,6 +5,8 @@
 
 #define MANY_ROWS     112
 #define FEW_ROWS      16
+#define MANY_WEIGHTS  ((size_t)128 << 10) /* bytes a row */
+#define LARGE_L2      ((size_t)2 << 20)
 #define WORTH_SHARING ((size_t)256 << 10) /* 10 us to read; to share a job costs about one */
 
 /* Of variants that cut a layer alike the tuner measures the first. */
@@ -47,6 +49,41 @@ const struct vt_variant vt_variants[] = {
 	 .nc = 128,
 	 .fit = true,
 	 .chunks = 2},
+	{.name = "f32_gemm_nouter_split_c2",
+	 .cols_outer = true,
+	 .fit = true,
+	 .split = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc2048_split_c2",
+	 .cols_outer = true,
+	 .nc = 2048,
+	 .fit = true,
+	 .split = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc1024_split_c2",
+	 .cols_outer = true,
+	 .nc = 1024,
+	 .fit = true,
+	 .split = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc512_split_c2",
+	 .cols_outer = true,
+	 .nc = 512,
+	 .fit = true,
+	 .split = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc256_split_c2",
+	 .cols_outer = true,
+	 .nc = 256,
+	 .fit = true,
+	 .split = true,
+	 .chunks = 2},
+	{.name = "f32_gemm_nouter_nc128_split_c2",
+	 .cols_outer = true,
+	 .nc = 128,
+	 .fit = true,
+	 .split = true,
+	 .chunks = 2},
 	{.name = "any_c2", .chunks = 2, .kind = VT_VARIANT_ANY},
 	{.name = "any_c8", .chunks = 8, .kind = VT_VARIANT_ANY},
 	{.name = "any_c32", .chunks = 32, .kind = VT_VARIANT_ANY},
@@ -77,6 +114,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 					    size_t l2_bytes)
 {
 	const struct vt_variant *best = NULL;
+	bool split;
 
 	/* Few rows: every weight is used about once, there is nothing to keep; what takes long to
 	 * read is read by all cores, a part of the columns each. */
@@ -87,10 +125,17 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	 * before. */
 	if (weight_bytes <= l2_bytes / 2 && rows >= MANY_ROWS)
 		return vt_variant_find("f32_gemm_mouter_fit");
+	/*
+	 * Beyond that either cut makes cores share something. By rows each reads all weights; by columns each
+	 * reads what the others wrote, and what it writes next lies where the others have read. The first
+	 * is cheaper unless weights are read for few rows. Measured on the machine whose L2 is 1 MiB and
+	 * whose cores share no cache; the other, with 2 MiB, keeps what was measured there.
+	 */
+	split = l2_bytes < LARGE_L2 && rows >= 3 * FEW_ROWS && weight_bytes / rows <= MANY_WEIGHTS;
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		size_t nc = v->nc ? v->nc : cols;
 
-		if (!v->fit || !v->cols_outer || v->chunks)
+		if (!v->fit || !v->cols_outer || v->split != split || (v->chunks && !split))
 			continue;
 		best = v;
 		if (nc * k * sizeof(float) <= l2_bytes / 4)

@@ -214,7 +214,9 @@ static void test_variant_names_tell_all(void **state)
 
 		if (v->nc)
 			n += snprintf(want + n, sizeof(want) - (size_t)n, "_nc%u", v->nc);
-		if (v->fit)
+		if (v->split)
+			n += snprintf(want + n, sizeof(want) - (size_t)n, "_split");
+		else if (v->fit)
 			n += snprintf(want + n, sizeof(want) - (size_t)n, "_fit");
 		if (v->mc)
 			n += snprintf(want + n, sizeof(want) - (size_t)n, "_mc%u", v->mc);

@@ -166,21 +166,29 @@ static void test_defaults(void **state)
 {
 	static const struct {
 		const char *what;
-		size_t rows, cols, k, weight_bytes;
+		size_t rows, cols, k, weight_bytes, l2_kib;
 		const char *want;
 	} row[] = {
-		{"a classifier: columns are shared out", 1, 1000, 1280, 1000 * 1280 * 4,
+		{"a classifier: columns are shared out", 1, 1000, 1280, 1000 * 1280 * 4, 1024,
 		 "f32_gemm_mouter_fit"},
-		{"squeeze and excite: too little to share", 1, 96, 24, 96 * 24 * 4,
+		{"squeeze and excite: too little to share", 1, 96, 24, 96 * 24 * 4, 1024,
 		 "f32_gemm_mouter"},
-		{"weights that stay", 3136, 64, 64, 64 * 64 * 4, "f32_gemm_mouter_fit"},
-		{"weights that do not", 384, 4096, 256, 4096 * 1024 * 4,
-		 "f32_gemm_nouter_nc256_fit"},
+		{"weights that stay", 3136, 64, 64, 64 * 64 * 4, 1024, "f32_gemm_mouter_fit"},
+		{"weights that do not", 384, 4096, 256, 4096 * 1024 * 4, 2048,
+		 "f32_gemm_nouter_nc512_fit"},
+		{"the same in a small L2: rows are shared out", 384, 4096, 64, 4096 * 1024 * 4,
+		 1024, "f32_gemm_nouter_nc1024_split_c2"},
+		{"all columns in a block", 196, 256, 64, 256 * 1024 * 4, 1024,
+		 "f32_gemm_nouter_split_c2"},
+		{"too many weights for the rows", 49, 512, 64, 512 * 4608 * 4, 1024,
+		 "f32_gemm_nouter_fit"},
+		{"too few rows", 40, 512, 64, 512 * 1024 * 4, 1024, "f32_gemm_nouter_fit"},
 	};
 
 	for (size_t i = 0; i < VT_COUNT(row); i++) {
-		const struct vt_variant *v = vt_variant_default(row[i].rows, row[i].cols, row[i].k,
-								row[i].weight_bytes, 1u << 20);
+		const struct vt_variant *v =
+			vt_variant_default(row[i].rows, row[i].cols, row[i].k, row[i].weight_bytes,
+					   row[i].l2_kib << 10);
 
 		if (strcmp(v->name, row[i].want) != 0)
 			fail_msg("%s: %s", row[i].what, v->name);
