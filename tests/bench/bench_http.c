@@ -3,7 +3,8 @@
  * bench_http.c - what HTTP adds to one inference: bench_http MODEL.onnx [REQUESTS]
  *
  * The same model in the same runtime, asked in process and over a kept connection, in turns. Binary
- * tensors both ways, one request at a time.
+ * tensors both ways, one request at a time. Beside it what a socket costs without any HTTP: a thread that
+ * reads the same number of bytes in one recv() after another, asks in process, and writes the tensor back.
  */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -17,6 +18,8 @@
 #include "base/clock.h"
 #include "server/http.h"
 #include "server/oip.h"
+
+#define WAYS 5 /* in which a request is made */
 
 static const struct vt_log quiet = {"bench_http", VT_LOG_WARN, 2};
 
@@ -32,7 +35,8 @@ struct bench {
 	struct vt_loaded *m;
 	char *input, *output, *request;
 	size_t request_len;
-	int fd[2];
+	int fd[2], bare[2][2]; /* bare: the client's and the thread's end */
+	pthread_t bare_thread[2];
 };
 
 static void must(int err, const struct vt_err *e)
@@ -48,6 +52,7 @@ static void must(int err, const struct vt_err *e)
 struct direct {
 	struct vt_infer q;
 	struct bench *b;
+	char *input, *output;
 	pthread_mutex_t lock;
 	pthread_cond_t over;
 	bool done;
@@ -55,17 +60,18 @@ struct direct {
 
 static void load(struct vt_infer *q, const struct vt_engine *eng, int inst)
 {
-	struct bench *b = ((struct direct *)q)->b;
+	const struct direct *d = (struct direct *)q;
+	const struct vt_io_tensor *t = &d->b->m->io.in[0];
 
-	memcpy(vt_engine_tensor(eng, inst, b->m->io.in[0].tensor), b->input, b->m->io.in[0].bytes);
+	memcpy(vt_engine_tensor(eng, inst, t->tensor), d->input, t->bytes);
 }
 
 static void store(struct vt_infer *q, const struct vt_engine *eng, int inst)
 {
-	struct bench *b = ((struct direct *)q)->b;
+	const struct direct *d = (struct direct *)q;
+	const struct vt_io_tensor *t = &d->b->m->io.out[0];
 
-	memcpy(b->output, vt_engine_tensor(eng, inst, b->m->io.out[0].tensor),
-	       b->m->io.out[0].bytes);
+	memcpy(d->output, vt_engine_tensor(eng, inst, t->tensor), t->bytes);
 }
 
 static void done(struct vt_infer *q, enum vt_outcome how)
@@ -78,10 +84,12 @@ static void done(struct vt_infer *q, enum vt_outcome how)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void ask_directly(struct bench *b)
+static void ask_with(struct bench *b, char *input, char *output)
 {
 	struct direct d = {.q = {.model = b->m->id, .load = load, .store = store, .done = done},
 			   .b = b,
+			   .input = input,
+			   .output = output,
 			   .lock = PTHREAD_MUTEX_INITIALIZER,
 			   .over = PTHREAD_COND_INITIALIZER};
 
@@ -90,6 +98,90 @@ static void ask_directly(struct bench *b)
 	while (!d.done)
 		pthread_cond_wait(&d.over, &d.lock);
 	pthread_mutex_unlock(&d.lock);
+}
+
+/* ---- over a socket, without HTTP ---------------------------------------------------------------- */
+
+/* false: the other side has closed */
+static bool receive(int fd, char *to, size_t len)
+{
+	for (size_t got = 0; got < len;) {
+		ssize_t n = recv(fd, to + got, len - got, 0);
+
+		if (n <= 0)
+			return false;
+		got += (size_t)n;
+	}
+	return true;
+}
+
+static void transmit(int fd, const char *from, size_t len)
+{
+	for (size_t sent = 0; sent < len;) {
+		ssize_t n = send(fd, from + sent, len - sent, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			exit(1);
+		sent += (size_t)n;
+	}
+}
+
+struct bare {
+	struct bench *b;
+	int fd;
+};
+
+static void *serve_bare(void *arg)
+{
+	struct bare *s = arg;
+	const struct vt_io *io = &s->b->m->io;
+	char *input = malloc(io->in[0].bytes), *output = malloc(io->out[0].bytes);
+
+	while (input && output && receive(s->fd, input, io->in[0].bytes)) {
+		ask_with(s->b, input, output);
+		transmit(s->fd, output, io->out[0].bytes);
+	}
+	free(input);
+	free(output);
+	close(s->fd);
+	free(s);
+	return NULL;
+}
+
+static void ask_bare(struct bench *b, int fd)
+{
+	transmit(fd, b->input, b->m->io.in[0].bytes);
+	if (!receive(fd, b->output, b->m->io.out[0].bytes))
+		exit(1);
+}
+
+/* Two connected sockets, TCP or Unix. */
+static void connect_bare(struct bench *b, int k)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t len = sizeof(in);
+	struct bare *s = malloc(sizeof(*s));
+	int l, err = k;
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (k) {
+		err = socketpair(AF_UNIX, SOCK_STREAM, 0, b->bare[k]);
+	} else {
+		l = socket(AF_INET, SOCK_STREAM, 0);
+		b->bare[k][0] = socket(AF_INET, SOCK_STREAM, 0);
+		err = bind(l, (struct sockaddr *)&in, len) || listen(l, 1) ||
+		      getsockname(l, (struct sockaddr *)&in, &len) ||
+		      connect(b->bare[k][0], (struct sockaddr *)&in, len);
+		b->bare[k][1] = accept(l, NULL, NULL);
+		close(l);
+	}
+	if (err || !s) {
+		perror("bench_http: socket");
+		exit(1);
+	}
+	*s = (struct bare){b, b->bare[k][1]};
+	if (pthread_create(&b->bare_thread[k], NULL, serve_bare, s))
+		exit(1);
 }
 
 /* ---- over HTTP ---------------------------------------------------------------------------------- */
@@ -120,16 +212,10 @@ static void make_request(struct bench *b)
 static void ask_http(struct bench *b, int fd)
 {
 	static char answer[1 << 22];
-	size_t sent = 0, got = 0, want = 0;
+	size_t got = 0, want = 0;
 	const char *body;
 
-	while (sent < b->request_len) {
-		ssize_t n = send(fd, b->request + sent, b->request_len - sent, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			exit(1);
-		sent += (size_t)n;
-	}
+	transmit(fd, b->request, b->request_len);
 	while (!want || got < want) {
 		ssize_t n = recv(fd, answer + got, sizeof(answer) - 1 - got, 0);
 
@@ -210,6 +296,8 @@ static void start(struct bench *b, const char *path)
 	b->input = calloc(1, b->m->io.in[0].bytes);
 	b->output = calloc(1, b->m->io.out_bytes);
 	make_request(b);
+	connect_bare(b, 0);
+	connect_bare(b, 1);
 }
 
 static int by_value(const void *a, const void *b)
@@ -228,7 +316,7 @@ static void print(const char *what, const double *times, int n, const double *be
 		return;
 	memcpy(v, times, (size_t)n * sizeof(*v));
 	qsort(v, (size_t)n, sizeof(*v), by_value);
-	printf("%-12s p50 %.3f ms  p95 %.3f  p99 %.3f  best %.3f", what, v[n / 2], v[n * 95 / 100],
+	printf("%-13s p50 %.3f ms  p95 %.3f  p99 %.3f  best %.3f", what, v[n / 2], v[n * 95 / 100],
 	       v[n * 99 / 100], v[0]);
 	if (beside) { /* the machine drifts: neighbours are compared, then the middle is taken */
 		for (int i = 0; i < n; i++)
@@ -241,43 +329,60 @@ static void print(const char *what, const double *times, int n, const double *be
 	free(v);
 }
 
+static const char *const what[WAYS] = {"in process", "TCP", "Unix socket", "TCP, no HTTP",
+				       "Unix, no HTTP"};
+
+static void ask(struct bench *b, int way)
+{
+	if (!way)
+		ask_with(b, b->input, b->output);
+	else if (way < 3)
+		ask_http(b, b->fd[way - 1]);
+	else
+		ask_bare(b, b->bare[way - 3][0]);
+}
+
+static void stop(struct bench *b)
+{
+	vt_models_put(b->m);
+	for (int i = 0; i < 2; i++) {
+		close(b->fd[i]);
+		close(b->bare[i][0]);
+		pthread_join(b->bare_thread[i], NULL);
+	}
+	vt_http_stop(b->http);
+	vt_models_free(b->models);
+	vt_runtime_close(b->rt);
+	vt_admission_fini(&b->oip.admission);
+	vt_listener_close(&b->l[0]);
+	vt_listener_close(&b->l[1]);
+}
+
 int main(int argc, char **argv)
 {
 	static struct bench b;
 	int n = argc > 2 ? atoi(argv[2]) : 300;
-	double *v[3];
+	double *v[WAYS];
 
 	if (argc < 2 || n < 10) {
 		fprintf(stderr, "usage: bench_http MODEL.onnx [REQUESTS]\n");
 		return 2;
 	}
 	start(&b, argv[1]);
-	for (int k = 0; k < 3; k++)
+	for (int k = 0; k < WAYS; k++)
 		v[k] = calloc((size_t)n, sizeof(**v));
 	for (int i = -20; i < n; i++) /* the first twenty are not counted */
-		for (int k = 0; k < 3; k++) {
+		for (int k = 0; k < WAYS; k++) {
 			uint64_t t0 = vt_now_mono_ns();
 
-			if (k)
-				ask_http(&b, b.fd[k - 1]);
-			else
-				ask_directly(&b);
+			ask(&b, k);
 			if (i >= 0)
 				v[k][i] = (double)(vt_now_mono_ns() - t0) / 1e6;
 		}
 	printf("%s: input %zu bytes, output %zu, %d requests each, in turns\n", argv[1],
 	       b.m->io.in[0].bytes, b.m->io.out[0].bytes, n);
-	print("in process", v[0], n, NULL);
-	print("TCP", v[1], n, v[0]);
-	print("Unix socket", v[2], n, v[0]);
-	vt_models_put(b.m);
-	close(b.fd[0]);
-	close(b.fd[1]);
-	vt_http_stop(b.http);
-	vt_models_free(b.models);
-	vt_runtime_close(b.rt);
-	vt_admission_fini(&b.oip.admission);
-	vt_listener_close(&b.l[0]);
-	vt_listener_close(&b.l[1]);
+	for (int k = 0; k < WAYS; k++)
+		print(what[k], v[k], n, k ? v[0] : NULL);
+	stop(&b);
 	return 0;
 }
