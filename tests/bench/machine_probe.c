@@ -349,6 +349,32 @@ static void between_cores(v8 *buf)
 	pthread_join(t, NULL);
 }
 
+/* ---- time that is missing ----------------------------------------------------------------------- */
+
+/*
+ * How often this core is taken away from a program that only reads the clock: by interrupts, by other programs, and
+ * in a virtual machine by its host. Nothing that takes t can have a tail below these gaps if more than its share of
+ * runs, t x gaps per second, meets one.
+ */
+static void taken_away(void)
+{
+	const uint64_t end = vt_now_mono_ns() + 2 * VT_NS_PER_S;
+	uint64_t last = vt_now_mono_ns(), n[2] = {0}, lost = 0, now;
+
+	for (; last < end; last = now) {
+		now = vt_now_mono_ns();
+		if (now - last < 1000)
+			continue;
+		lost += now - last;
+		n[0] += now - last >= 5000;
+		n[1] += now - last >= 20000;
+	}
+	printf("# taken away for 5 us or more %.0f times a second, for 20 us or more %.0f, in all "
+	       "%.1f %% of the "
+	       "time\n",
+	       (double)n[0] / 2, (double)n[1] / 2, (double)lost / (2e-2 * (double)VT_NS_PER_S));
+}
+
 int main(int argc, char **argv)
 {
 	long cores = argc > 1 ? atol(argv[1]) : sysconf(_SC_NPROCESSORS_ONLN);
@@ -381,6 +407,7 @@ int main(int argc, char **argv)
 		       with_team(sleeper, wake_once, helpers));
 		between_cores(buf);
 	}
+	taken_away();
 	free(buf);
 	return 0;
 }

@@ -27,13 +27,20 @@ static void rouse(struct worker *w, struct vt_cpuset *later)
 void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later)
 {
 	for (int c = vt_cpuset_next(later, 0); c >= 0;
-	     c = vt_cpuset_next(later, (unsigned int)c + 1))
-		pool_futex_wake(&p->worker[c]->wake, 1);
+	     c = vt_cpuset_next(later, (unsigned int)c + 1)) {
+		struct worker *w = p->worker[c];
+		int at = atomic_load(&w->sleeps_at);
+
+		if (at != NOBODY)
+			pool_futex_wake(&p->worker[at]->opened, INT32_MAX);
+		if (atomic_load(&w->asleep))
+			pool_futex_wake(&w->wake, 1);
+	}
 }
 
 /* ---- work --------------------------------------------------------------------------------- */
 
-/* It may be asleep, waiting for its old leader's next job. Pairs with pool_be_helper(). */
+/* Helpers may be asleep, waiting for their old leader's next job. Pairs with pool_be_helper(). */
 static void call_back(struct worker *leader)
 {
 	atomic_fetch_add(&leader->opened, 1);
@@ -44,12 +51,20 @@ static void call_back(struct worker *leader)
 static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
 {
 	int was = atomic_exchange(&w->helps, core);
+	struct worker *leader;
 
 	rouse(w, later);
 	if (was == NOBODY || was == core)
 		return;
-	atomic_fetch_sub_explicit(&w->pool->worker[was]->gang_size, 1, memory_order_relaxed);
-	call_back(w->pool->worker[was]);
+	leader = w->pool->worker[was];
+	atomic_fetch_sub_explicit(&leader->gang_size, 1, memory_order_relaxed);
+	if (!later) {
+		call_back(leader);
+		return;
+	}
+	atomic_fetch_add(&leader->opened, 1);
+	if (atomic_load(&w->sleeps_at) != NOBODY)
+		vt_cpuset_add(later, w->core);
 }
 
 /* The end of a leader's work: whoever still helps it is free, unless told otherwise meanwhile. */
@@ -218,12 +233,17 @@ int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core)
 	return vt_pool_join_later(p, leader, core, NULL);
 }
 
-int vt_pool_leave(struct vt_pool *p, unsigned int core)
+int vt_pool_leave_later(struct vt_pool *p, unsigned int core, struct vt_cpuset *later)
 {
 	if (core >= VT_MAX_CORES || !p->worker[core])
 		return -EINVAL;
-	set_helps(p->worker[core], NOBODY, NULL);
+	set_helps(p->worker[core], NOBODY, later);
 	return 0;
+}
+
+int vt_pool_leave(struct vt_pool *p, unsigned int core)
+{
+	return vt_pool_leave_later(p, core, NULL);
 }
 
 void vt_pool_keep_timer(struct vt_pool *p, const struct vt_pool_timer *t)
@@ -394,6 +414,7 @@ int vt_pool_open(struct vt_pool **ret, const struct vt_cpuset *cores, struct vt_
 		w->pool = p;
 		w->core = (unsigned int)c;
 		atomic_store(&w->helps, NOBODY);
+		atomic_store(&w->sleeps_at, NOBODY);
 		p->worker[c] = w;
 		err = start_worker(w);
 		if (err)

@@ -87,6 +87,7 @@ int vt_pool_start_later(struct vt_pool *p, struct vt_work *b, unsigned int leade
 			const struct vt_cpuset *grant, struct vt_cpuset *later);
 int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core,
 		       struct vt_cpuset *later);
+int vt_pool_leave_later(struct vt_pool *p, unsigned int core, struct vt_cpuset *later);
 /** vt_pool_wake - wake the workers in @later; a worker that is awake by now does not mind */
 void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later);
 

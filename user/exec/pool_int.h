@@ -40,6 +40,7 @@ struct worker {
 	_Atomic uint32_t asleep;
 	struct vt_work *_Atomic work; /* to lead */
 	_Atomic int helps;	      /* core whose worker it helps, or NOBODY */
+	_Atomic int sleeps_at;	      /* core on whose opened it sleeps as a helper, or NOBODY */
 	_Atomic int call;	      /* vt_pool_each() wants this worker */
 	_Atomic int stop;
 	_Atomic uint32_t rank;	    /* which share of its leader's jobs it starts with */

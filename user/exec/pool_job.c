@@ -129,8 +129,10 @@ void pool_be_helper(struct worker *w, int core)
 		/* Sleep. The leader looks at sleepers after it counted opened, the kernel at opened
 		 * after that. */
 		atomic_fetch_add(&leader->sleepers, 1);
+		atomic_store(&w->sleeps_at, core);
 		if (atomic_load(&w->helps) == core)
 			pool_futex_wait(&leader->opened, seen, 0);
+		atomic_store(&w->sleeps_at, NOBODY);
 		atomic_fetch_sub(&leader->sleepers, 1);
 		turns = 0;
 		until = 0;

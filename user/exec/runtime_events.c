@@ -135,7 +135,7 @@ static void free_cores(struct vt_runtime *rt, const struct rt_block *b, const st
 	for (int c = vt_coreset_next(&v->cores, 0); c >= 0;
 	     c = vt_coreset_next(&v->cores, (unsigned int)c + 1)) {
 		if (RT_GET(b->resized) && (uint32_t)c != b->core)
-			vt_pool_leave(rt->pool, rt->topo.cpu[c]);
+			vt_pool_leave_later(rt->pool, rt->topo.cpu[c], &rt->wake);
 		if (rt->o.core)
 			rt_tell_core(rt, b, (uint32_t)c, b->end_ns);
 		RT_SET(rt->core[c].id, 0);
