@@ -105,10 +105,11 @@ struct rt_block {
 	uint16_t ran_to; /* layers [begin, ran_to) were run */
 	bool finished;	 /* the request: q is the caller's again */
 	/* Between the leader and who holds the lock. */
-	_Atomic uint32_t stop;	       /* at the next layer boundary */
-	_Atomic uint32_t over;	       /* its layers are through */
-	_Atomic uint32_t layer_now;    /* under way */
-	_Atomic uint32_t n_cores;      /* now */
+	_Atomic uint32_t stop;	    /* at the next layer boundary */
+	_Atomic uint32_t over;	    /* its layers are through */
+	_Atomic uint32_t layer_now; /* under way */
+	_Atomic uint32_t n_cores;   /* now */
+	_Atomic uint64_t begun_ns;  /* start_ns once it runs: after its worker woke; 0: not yet */
 	_Atomic uint64_t core_ns_more; /* core time of grants that have changed; wraps */
 	_Atomic uint32_t granted;      /* odd while n_cores and core_ns_more change together */
 	_Atomic uint32_t resized;

@@ -7,10 +7,15 @@
  * finds this one or the next try succeeds. Pushes, tries and that look are sequentially consistent.
  */
 #include <sched.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "exec/runtime_int.h"
+
+#define FETCH_FIRST 4u	  /* of what there may be hundreds of */
+#define FETCH_LOOP  5120u /* its head, and that of the policy's state */
+#define FETCH_PLAN  128u
 
 /* ---- the lock ----------------------------------------------------------------------------- */
 
@@ -152,6 +157,7 @@ static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct
 	RT_SET(b->layer_now, a->layer_begin);
 	RT_SET(b->n_cores, n);
 	RT_SET(b->core_ns_more, 0);
+	RT_SET(b->begun_ns, 0);
 	RT_SET(b->resized, 0);
 	memcpy(b->to_run, versions, (size_t)(a->layer_end - a->layer_begin));
 	RT_ADD(w->m->blocks, 1);
@@ -242,11 +248,13 @@ static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 {
 	const unsigned int was = vt_coreset_count(&v->cores), is = vt_coreset_count(to);
 	const struct vt_model *m = &rt->models[v->model];
+	const uint64_t begun_ns = RT_GET(b->begun_ns);
 
 	/* The leader may be adding up right now: pairs with granted_core_ns(). */
 	atomic_fetch_add(&b->granted, 1);
-	RT_ADD(b->core_ns_more,
-	       (uint64_t)((int64_t)was - (int64_t)is) * (rt->now_ns - v->start_ns));
+	if (begun_ns && begun_ns < rt->now_ns) /* else the change holds from its beginning on */
+		RT_ADD(b->core_ns_more,
+		       (uint64_t)((int64_t)was - (int64_t)is) * (rt->now_ns - begun_ns));
 	RT_SET(b->n_cores, is);
 	atomic_fetch_add(&b->granted, 1);
 	RT_SET(b->resized, 1);
@@ -295,7 +303,7 @@ static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struc
 	show_cores(rt, &a->cores, NULL);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
-		vt_pool_leave(rt->pool, rt->topo.cpu[c]);
+		vt_pool_leave_later(rt->pool, rt->topo.cpu[c], &rt->wake);
 	vt_coreset_or(&rt->free, &a->cores);
 	rt->again = true;
 	return true;
@@ -382,11 +390,44 @@ static void step(struct vt_runtime *rt)
 	RT_SET(rt->n_queued, rt->n_waiting);
 }
 
+static void fetch(const void *from, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += 64)
+		__builtin_prefetch((const char *)from + i);
+}
+
+/*
+ * Layers have streamed megabytes through the caches since the last decision, and the next one walks
+ * through some hundred lines: ask for them all at once, rather than wait for one after the other.
+ */
+static void fetch_ahead(const struct vt_runtime *rt)
+{
+	const uint32_t models = rt->n_models < FETCH_FIRST ? rt->n_models : FETCH_FIRST;
+	const uint32_t blocks = rt->n_blocks < FETCH_FIRST ? rt->n_blocks : FETCH_FIRST;
+
+	fetch(&rt->arrived,
+	      offsetof(struct vt_runtime, counts) - offsetof(struct vt_runtime, arrived));
+	fetch(&rt->n, sizeof(rt->n) + FETCH_FIRST * sizeof(rt->core[0]));
+	fetch(rt->loop, rt->loop ? FETCH_LOOP : 0);
+	fetch(rt->models, models * sizeof(*rt->models));
+	fetch(rt->waiting, FETCH_FIRST * sizeof(*rt->waiting));
+	fetch(rt->wait, FETCH_FIRST * sizeof(*rt->wait));
+	fetch(rt->blocks, blocks * sizeof(*rt->blocks));
+	for (uint32_t i = 0; i < blocks; i++)
+		fetch(rt->block_of[i], offsetof(struct rt_block, version));
+	for (uint32_t i = 0; i < models; i++) {
+		fetch(&rt->model_of[i]->costs,
+		      sizeof(struct rt_model) - offsetof(struct rt_model, costs));
+		fetch(rt->model_of[i]->planned.plan, FETCH_PLAN);
+	}
+}
+
 void rt_kick(struct vt_runtime *rt)
 {
 	do {
 		if (!try_lock(rt))
 			return;
+		fetch_ahead(rt);
 		while (pending(rt) || (rt->again && !atomic_load(&rt->lent)))
 			step(rt);
 		rt_unlock(rt);

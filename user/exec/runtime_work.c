@@ -73,6 +73,7 @@ static void run(struct vt_work *work, struct pthreadpool *gang)
 	if (b->begin == 0 && q->load)
 		q->load(q, b->m->engine, b->inst);
 	b->start_ns = vt_now_mono_ns();
+	RT_SET(b->begun_ns, b->start_ns);
 	run_layers(b, gang);
 	b->end_ns = vt_now_mono_ns();
 	/* From here on cores that join or leave come too late. Pairs with rt_late(). */
@@ -132,12 +133,13 @@ static void tell(const struct rt_block *b)
 void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core, uint64_t end_ns)
 {
 	const bool over = atomic_load(&b->over);
-	const uint16_t end =
-		over ? b->ran_to : b->end; /* ran_to, start_ns: the leader's until then */
-	const uint64_t since = RT_GET(rt->core[core].since_ns);
+	const uint16_t end = over ? b->ran_to : b->end; /* ran_to: the leader's until then */
+	const uint64_t since = RT_GET(rt->core[core].since_ns), begun = RT_GET(b->begun_ns);
 	struct vt_core_span s = {
 		.id = RT_GET(rt->core[core].id),
-		.start_ns = over && since < b->start_ns ? b->start_ns : since,
+		.start_ns = !begun	    ? end_ns
+			    : since < begun ? begun
+					    : since,
 		.end_ns = end_ns,
 		.model = RT_GET(rt->core[core].model),
 		.cpu = (uint16_t)rt->topo.cpu[core],
