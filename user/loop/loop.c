@@ -87,7 +87,9 @@ struct vt_loop *vt_loop_init(void *mem, size_t len, const struct vt_loop_cfg *cf
 
 static uint32_t ppm_of(uint32_t part, uint32_t all)
 {
-	return part < all ? (uint32_t)((uint64_t)part * VT_PPM / all) : all ? VT_PPM : 0;
+	if (part >= all)
+		return all ? VT_PPM : 0;
+	return part ? (uint32_t)((uint64_t)part * VT_PPM / all) : 0;
 }
 
 static void observe(struct vt_loop *l)
@@ -128,9 +130,8 @@ static int felt(const struct vt_sample *s, const struct vt_done *k, uint32_t *pp
 	    k->layer_begin >= k->layer_end || k->layer_end > v->models[k->model].n_layers)
 		return -1;
 	versions = s->done_versions ? s->done_versions + k->version_at : NULL;
-	for (unsigned int level = 0; level < VT_LEVELS; level++)
-		ns[level] = vt_model_block_ns(&v->models[k->model], k->layer_begin, k->layer_end,
-					      versions, vt_coreset_count(&k->cores), level);
+	vt_model_block_levels(&v->models[k->model], k->layer_begin, k->layer_end, versions,
+			      vt_coreset_count(&k->cores), ns);
 	return vt_pressure_invert(ns, k->end_ns - k->start_ns, ppm, weight);
 }
 
@@ -146,25 +147,23 @@ static void learn(struct vt_loop *l)
 		if (felt(s, k, &ppm, &weight))
 			continue;
 		l->stats.learned++;
-		for (uint32_t d = 0; d < v->n_domains; d++) {
-			struct vt_coreset dom =
-				vt_coreset_range(v->domains[d].first, v->domains[d].n_cores);
-
-			if (vt_coreset_meets(&dom, &k->cores))
+		for (uint32_t d = 0; d < v->n_domains; d++)
+			if (vt_coreset_count_range(&k->cores, v->domains[d].first,
+						   v->domains[d].n_cores))
 				vt_pressure_learn(&l->pressure, d, ppm, weight, v->now_ns);
-		}
 	}
 }
 
 static void write_pressure(struct vt_loop *l)
 {
 	struct vt_view *v = &l->sample.view;
+	uint32_t sure = vt_pressure_confidence(&l->pressure, v->now_ns);
+	uint32_t ppm[VT_PRESSURE_DOMAINS];
 
+	vt_pressure_all(&l->pressure, v->now_ns, ppm);
 	for (uint32_t d = 0; d < v->n_domains; d++) {
-		struct vt_pressure_estimate e = vt_pressure_get(&l->pressure, d, v->now_ns);
-
-		v->domains[d].pressure_ppm = e.ppm;
-		v->domains[d].confidence_ppm = e.confidence_ppm;
+		v->domains[d].pressure_ppm = d < l->pressure.n_domains ? ppm[d] : 0;
+		v->domains[d].confidence_ppm = sure;
 	}
 }
 

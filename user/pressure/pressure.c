@@ -100,7 +100,7 @@ void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *ob
 	raise_to(&p->miss_all_max, &p->miss_all_scale, p->miss_all);
 }
 
-static void features(const struct vt_pressure *p, uint32_t d, double x[N])
+static inline void features(const struct vt_pressure *p, uint32_t d, double x[N])
 {
 	double still = p->domain[d].still;
 
@@ -111,7 +111,7 @@ static void features(const struct vt_pressure *p, uint32_t d, double x[N])
 	x[4] = p->domain[d].busy;
 }
 
-static double dot(const double a[N], const double b[N])
+static inline double dot(const double a[N], const double b[N])
 {
 	double s = 0;
 
@@ -123,16 +123,19 @@ static double dot(const double a[N], const double b[N])
 /* One step of recursive least squares; a weight below 1 means a noisier measurement. */
 static void correct(struct vt_pressure *p, const double x[N], double err, double weight)
 {
-	double k[N], denom = NOISE / weight;
+	double k[N], inverse = NOISE / weight;
 
 	for (unsigned int i = 0; i < N; i++)
 		k[i] = dot(p->p[i], x);
-	denom += dot(k, x);
+	inverse = 1 / (inverse + dot(k, x));
 	for (unsigned int i = 0; i < N; i++)
-		p->w[i] += k[i] / denom * err;
+		p->w[i] += k[i] * inverse * err;
+	/* Symmetric: one half is worked out. */
 	for (unsigned int i = 0; i < N; i++)
-		for (unsigned int j = 0; j < N; j++)
-			p->p[i][j] = (p->p[i][j] - k[i] * k[j] / denom) / FORGET;
+		for (unsigned int j = 0; j <= i; j++) {
+			p->p[i][j] = (p->p[i][j] - k[i] * k[j] * inverse) * (1 / FORGET);
+			p->p[j][i] = p->p[i][j];
+		}
 	/* A feature that never moves would let forgetting blow its variance up. */
 	for (unsigned int i = 0; i < N; i++)
 		if (p->p[i][i] > PRIOR_VARIANCE)
@@ -192,24 +195,44 @@ void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm
 		p->learned++;
 }
 
+static uint32_t ppm_of(const struct vt_pressure *p, uint32_t domain, uint64_t now_ns)
+{
+	double x[N];
+
+	features(p, domain, x);
+	return (uint32_t)(clamp01(dot(p->w, x) + drift(p, domain, now_ns)) * VT_PPM);
+}
+
+void vt_pressure_all(const struct vt_pressure *p, uint64_t now_ns, uint32_t *ret)
+{
+	for (uint32_t d = 0; d < p->n_domains; d++)
+		ret[d] = ppm_of(p, d, now_ns);
+}
+
+uint32_t vt_pressure_confidence(const struct vt_pressure *p, uint64_t now_ns)
+{
+	double age, trust;
+
+	if (!p->learned)
+		return 0;
+	age = age_of(p->checked_ns, now_ns);
+	trust = (double)p->fresh_ns / ((double)p->fresh_ns + age);
+	return (uint32_t)(clamp01(1 - p->error) * trust * VT_PPM);
+}
+
 struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_t domain,
 					    uint64_t now_ns)
 {
 	struct vt_pressure_estimate e = {0};
-	double x[N], age, trust;
 
 	if (domain >= p->n_domains)
 		return e;
-	features(p, domain, x);
-	e.ppm = (uint32_t)(clamp01(dot(p->w, x) + drift(p, domain, now_ns)) * VT_PPM);
+	e.ppm = ppm_of(p, domain, now_ns);
+	e.confidence_ppm = vt_pressure_confidence(p, now_ns);
 	if (p->domain[domain].counted)
 		e.sources |= VT_PRESSURE_COUNTERS;
-	if (!p->learned)
-		return e;
-	e.sources |= VT_PRESSURE_SLOWDOWN;
-	age = age_of(p->checked_ns, now_ns);
-	trust = (double)p->fresh_ns / ((double)p->fresh_ns + age);
-	e.confidence_ppm = (uint32_t)(clamp01(1 - p->error) * trust * VT_PPM);
+	if (p->learned)
+		e.sources |= VT_PRESSURE_SLOWDOWN;
 	return e;
 }
 

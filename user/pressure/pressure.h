@@ -84,7 +84,13 @@ void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *ob
 void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
 		       uint32_t weight_ppm, uint64_t now_ns);
 
-/** vt_pressure_get - what a newcomer to @domain would feel */
+/** vt_pressure_all - what a newcomer to each domain would feel, ppm; @ret: [n_domains] */
+void vt_pressure_all(const struct vt_pressure *p, uint64_t now_ns, uint32_t *ret);
+
+/** vt_pressure_confidence - of every estimate at @now_ns */
+uint32_t vt_pressure_confidence(const struct vt_pressure *p, uint64_t now_ns);
+
+/** vt_pressure_get - both, and where they come from: what a newcomer to @domain would feel */
 struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_t domain,
 					    uint64_t now_ns);
 

@@ -47,11 +47,15 @@ static uint64_t next_end(const struct vt_blocks *c, uint32_t k, uint64_t from, u
  * have ended, and in time if it begins now and takes what they leave? What is done by their ends is
  * a part of the whole, whatever the count.
  */
-static bool catches_up(const struct vt_blocks *c, uint32_t k, unsigned int cores)
+static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 {
 	const struct vt_claim *x = &c->line.at[k];
 	uint64_t within = vt_blocks_margin(c, x->slack), now = 0, left_ppm = VT_PPM;
 	bool waits = true;
+
+	for (uint32_t i = 0; i < k; i++)
+		if (c->line.at[i].share)
+			c->line.at[i].end = rest_on(c, &c->line.at[i], c->line.at[i].share);
 
 	for (unsigned int i = 0; i < ENDS_AHEAD; i++) {
 		unsigned int more;
@@ -92,8 +96,6 @@ void vt_blocks_share(struct vt_blocks *c)
 				x->share = 0;
 			first_short = false;
 		}
-		if (x->share)
-			x->end = rest_on(c, x, x->share);
 		left -= x->share;
 	}
 	for (uint32_t k = 0; k < c->line.n && left; k++) {

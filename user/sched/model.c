@@ -81,24 +81,49 @@ int vt_model_check(const struct vt_model *m, struct vt_model_fault *fault)
 
 int vt_model_point(const struct vt_model *m, unsigned int cores)
 {
-	int p = (int)m->n_points - 1;
+	/* Counts ascend from 1 or more, so the i-th is above i: no need to look beyond. */
+	int p = (int)(cores < m->n_points ? cores : m->n_points) - 1;
 
 	while (p >= 0 && m->points[p] > cores)
 		p--;
 	return p;
 }
 
+/* Below the first measured count, time grows as the cores lack. */
+static uint64_t scaled(const struct vt_model *m, uint64_t sum, unsigned int cores, bool below)
+{
+	if (!below)
+		return sum;
+	/* sum <= 5 h of ns and points[0] <= 256: no overflow */
+	return cores ? sum * m->points[0] / cores : UINT64_MAX / 2;
+}
+
 uint64_t vt_model_block_ns(const struct vt_model *m, unsigned int begin, unsigned int end,
 			   const uint8_t *versions, unsigned int cores, unsigned int level)
 {
 	int p = vt_model_point(m, cores);
-	unsigned int point = p < 0 ? 0 : (unsigned int)p;
 	uint64_t sum = 0;
 
 	for (unsigned int l = begin; l < end; l++)
-		sum += vt_model_ns(m, l, versions ? versions[l - begin] : 0, level, point);
-	if (p >= 0)
-		return sum;
-	/* sum <= 5 h of ns and points[0] <= 256: no overflow */
-	return cores ? sum * m->points[0] / cores : UINT64_MAX / 2;
+		sum += vt_model_ns(m, l, versions ? versions[l - begin] : 0, level,
+				   p < 0 ? 0 : (unsigned int)p);
+	return scaled(m, sum, cores, p < 0);
+}
+
+void vt_model_block_levels(const struct vt_model *m, unsigned int begin, unsigned int end,
+			   const uint8_t *versions, unsigned int cores, uint64_t ret[VT_LEVELS])
+{
+	int p = vt_model_point(m, cores);
+	uint64_t sum[VT_LEVELS] = {0};
+
+	for (unsigned int l = begin; l < end; l++) {
+		const uint64_t *ns = m->ns + (p < 0 ? 0 : p);
+
+		ns += ((size_t)l * m->n_versions + (versions ? versions[l - begin] : 0)) *
+		      VT_LEVELS * m->n_points;
+		for (unsigned int s = 0; s < VT_LEVELS; s++)
+			sum[s] += ns[(size_t)s * m->n_points];
+	}
+	for (unsigned int s = 0; s < VT_LEVELS; s++)
+		ret[s] = scaled(m, sum[s], cores, p < 0);
 }

@@ -86,4 +86,8 @@ int vt_model_point(const struct vt_model *m, unsigned int cores);
 uint64_t vt_model_block_ns(const struct vt_model *m, unsigned int begin, unsigned int end,
 			   const uint8_t *versions, unsigned int cores, unsigned int level);
 
+/** vt_model_block_levels - vt_model_block_ns() of every level, in one pass */
+void vt_model_block_levels(const struct vt_model *m, unsigned int begin, unsigned int end,
+			   const uint8_t *versions, unsigned int cores, uint64_t ret[VT_LEVELS]);
+
 #endif

@@ -259,9 +259,10 @@ int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void 
 
 unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
 {
-	unsigned int i = 0;
+	/* The i-th of ascending counts is above i: no need to look beyond. */
+	unsigned int i = cores < p->n_points ? cores : p->n_points;
 
-	while (i + 1 < p->n_points && p->points[i + 1] <= cores)
-		i++;
-	return i;
+	while (i > 1 && p->points[i - 1] > cores)
+		i--;
+	return i ? i - 1 : 0;
 }

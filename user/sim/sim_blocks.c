@@ -50,15 +50,6 @@ static void add_demand(struct vt_sim *s, const struct run *r, double sign)
 	}
 }
 
-static uint32_t cores_in(const struct vt_coreset *cores, const struct vt_coreset *domain)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < VT_CORESET_WORDS; i++)
-		n += (uint32_t)__builtin_popcountll(cores->w[i] & domain->w[i]);
-	return n;
-}
-
 static void set_domains(struct vt_sim *s, const struct vt_coreset *cores, struct run *r)
 {
 	int core = vt_coreset_next(cores, 0);
@@ -69,7 +60,8 @@ static void set_domains(struct vt_sim *s, const struct vt_coreset *cores, struct
 	for (uint32_t i = first_node(s, r) * s->node_domains; i < d; i++)
 		r->in_domain[i] = 0;
 	for (left = r->n_cores; left; d++) {
-		r->in_domain[d] = (uint16_t)cores_in(cores, &s->mask[d]);
+		r->in_domain[d] = (uint16_t)vt_coreset_count_range(cores, d * s->domain_cores,
+								   s->domain_cores);
 		left -= r->in_domain[d];
 	}
 	r->dom_last = (uint16_t)(d - 1);
