@@ -59,7 +59,7 @@ else
 fi
 
 bench --model "$a:1000" --rate 20 --secs 1 --rounds 1 --json --aggressor 'while :; do :; done' --aggressor-period 0.2 &&
-	json 'd["rows"][0]["slices"][0]["offered"] == 20' && ! pgrep -g "$$" -f 'while :' >/dev/null
+	json 'd["rows"][0]["slices"][0]["offered"] == 20 and d["rows"][0]["pressure_follows"]["switches"] >= 2' && ! pgrep -g "$$" -f 'while :' >/dev/null
 ok "an aggressor beside it, and gone afterwards"
 
 # ---- peers ----

@@ -23,6 +23,7 @@
 #include "base/cpuset.h"
 #include "load/crossing.h"
 #include "load/drive.h"
+#include "load/follow.h"
 #include "load/tally.h"
 #include "sched/model.h"
 #include "sched/policy.h"
@@ -165,6 +166,8 @@ void bench_noise_close(struct bench_noise *n); /* accepts NULL */
 int bench_rounds(struct bench *b, struct vt_err *e);
 /** bench_decide_ns - percentile @p of the decisions of @c, an upper bound; 0 if there were none */
 double bench_decide_ns(const struct bench_counts *c, double p);
+/** bench_follow - how soon the pressure of @r follows what comes and goes beside it; see vt_follow() */
+int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_follow *ret);
 
 /* bench_report.c */
 void bench_report_table(struct bench *b);

@@ -94,6 +94,27 @@ static void print_row(const struct bench *b, struct bench_row *r)
 	putchar('\n');
 }
 
+/** Where something came and went: what pressure made of it. */
+static void print_follows(const struct bench *b)
+{
+	struct vt_follow f;
+
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		const struct bench_row *r = &b->row[i];
+
+		if (bench_follow(b, r, &f))
+			continue;
+		printf("%s: pressure %.1f %% without, %.1f %% with what came and went beside it; "
+		       "halfway in %.0f ms "
+		       "in the median of %u switches, %.0f at most",
+		       r->name, 100 * f.off, 100 * f.on, 1e3 * f.median_s, f.switches,
+		       1e3 * f.worst_s);
+		if (f.never)
+			printf(", never after %u of them", f.never);
+		putchar('\n');
+	}
+}
+
 /** Say what makes the numbers worth less. */
 static void print_warnings(const struct bench *b)
 {
@@ -134,6 +155,7 @@ void bench_report_table(struct bench *b)
 	       "eff %", "vers%", "pres%", "dec us");
 	for (uint32_t i = 0; i < b->n_rows; i++)
 		print_row(b, &b->row[i]);
+	print_follows(b);
 	print_warnings(b);
 }
 
@@ -185,6 +207,18 @@ static json_t *slices_json(const struct bench *b, struct bench_row *r)
 	return list;
 }
 
+static void add_follow(const struct bench *b, const struct bench_row *r, json_t *j)
+{
+	struct vt_follow f;
+
+	if (!bench_follow(b, r, &f))
+		json_object_set_new(j, "pressure_follows",
+				    json_pack("{s:f s:f s:f s:f s:i s:i}", "off", f.off, "on", f.on,
+					      "median_ms", 1e3 * f.median_s, "worst_ms",
+					      1e3 * f.worst_s, "switches", (int)f.switches, "never",
+					      (int)f.never));
+}
+
 static json_t *row_json(const struct bench *b, struct bench_row *r)
 {
 	struct vt_tally *t = &r->all;
@@ -213,6 +247,7 @@ static json_t *row_json(const struct bench *b, struct bench_row *r)
 		json_object_set_new(j, "layer_runs_by_version", versions);
 		json_object_set_new(j, "decide_p99_us",
 				    json_real(bench_decide_ns(&r->counts, 0.99) / 1e3));
+		add_follow(b, r, j);
 	}
 	return j;
 }

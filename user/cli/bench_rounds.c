@@ -9,7 +9,8 @@
 #include "cli/cli.h"
 
 #define SAMPLE_NS  (50 * VT_NS_PER_MS)
-#define FIRST_RATE 0.7 /* of the queueing limit */
+#define FINE_NS	   (10 * VT_NS_PER_MS) /* something comes and goes: how soon is it noticed? */
+#define FIRST_RATE 0.7		       /* of the queueing limit */
 #define NEAR	   1.1 /* slices at rates within this factor of the answer describe it */
 
 /** What a tick of the generator needs. */
@@ -119,7 +120,7 @@ static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, doubl
 				   .n_tenants = b->o->n_models,
 				   .tick = tick,
 				   .arg = &w,
-				   .tick_ns = SAMPLE_NS,
+				   .tick_ns = b->o->aggressor_period_s > 0 ? FINE_NS : SAMPLE_NS,
 				   .stop = &b->stop};
 	struct vt_drive d = {0};
 	int rc = r->prepare ? r->prepare(r, e) : 0;
@@ -264,6 +265,25 @@ double bench_decide_ns(const struct bench_counts *c, double p)
 			return 250.0 * (double)(1ull << i);
 	}
 	return 0;
+}
+
+int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_follow *ret)
+{
+	struct vt_follow_point *p = calloc(b->n_samples + 1u, sizeof(*p));
+	const uint32_t row = (uint32_t)(r - b->row);
+	size_t n = 0;
+	int rc;
+
+	if (!p)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < b->n_samples; i++)
+		if (b->sample[i].row == row)
+			p[n++] = (struct vt_follow_point){b->sample[i].at_s,
+							  (float)b->sample[i].pressure_ppm / VT_PPM,
+							  b->sample[i].noise};
+	rc = n ? vt_follow(p, n, ret) : -ENODATA;
+	free(p);
+	return rc;
 }
 
 /* ---- rounds ------------------------------------------------------------------------------- */

@@ -120,17 +120,31 @@ static uint32_t pace(struct vt_spare_window *w, const struct vt_spare_sums *now,
 	return (uint32_t)(PPM * p);
 }
 
+/* The latest look since which blocks have taken enough time to tell the pace by. */
+static const struct vt_spare_sums *enough(const struct vt_spare_window *w,
+					  const struct vt_spare_sums *now)
+{
+	const uint32_t most = w->n < VT_SPARE_BRIEF ? w->n : VT_SPARE_BRIEF;
+	const struct vt_spare_sums *s = now;
+
+	for (uint32_t k = 1; k <= most; k++) {
+		s = &w->ring[(w->next + VT_SPARE_SAMPLES - k) % VT_SPARE_SAMPLES];
+		if (since(now->took_ns, s->took_ns) >= VT_SPARE_ENOUGH_MS * 1000000ull)
+			break;
+	}
+	return s;
+}
+
 void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 		   struct vt_spare *ret)
 {
-	struct vt_spare_sums now, *old, *brief;
+	const struct vt_spare_sums *brief;
+	struct vt_spare_sums now, *old;
 	uint64_t done, refused;
 
 	sum_up(s, &now);
 	w->ring[w->next] = now;
-	brief = &w->ring[(w->next + VT_SPARE_SAMPLES -
-			  (w->n < VT_SPARE_BRIEF ? w->n : VT_SPARE_BRIEF)) %
-			 VT_SPARE_SAMPLES];
+	brief = enough(w, &now);
 	w->next = (w->next + 1) % VT_SPARE_SAMPLES;
 	w->n += w->n < VT_SPARE_SAMPLES;
 	old = &w->ring[w->n < VT_SPARE_SAMPLES ? 0 : w->next];

@@ -6,7 +6,7 @@
  *	weight = free x pace x slack x calm x kept	each 0 .. 1
  *
  *	free	1 - busy		core time nobody used, of the last second
- *	pace	plan / time taken	of the blocks of the last half second: a core that somebody
+ *	pace	plan / time taken	of the last blocks, 20 ms of them or half a second: a core that somebody
  *					else uses half of does half as much in the time that is free
  *	slack	min(1, 2 (1 - u))	u = (wait + service) / target: how much of its target a
  *					request that came now would need; all is well up to a half
@@ -20,14 +20,15 @@
 
 #include "exec/runtime.h"
 
-#define VT_SPARE_FLOOR	 5u /* percent: a node that gets nothing never shows that it is well again */
-#define VT_SPARE_STEP	 5u   /* percent: a weight that moved less stays as it was told */
-#define VT_SPARE_RISE	 10u  /* percent a second at most */
-#define VT_SPARE_FALL_MS 150u /* time constant of falling */
-#define VT_SPARE_SAMPLES 11u  /* of a window: ten intervals */
-#define VT_SPARE_TICK_MS 100u
-#define VT_SPARE_BRIEF	 5u    /* intervals that the pace is taken over */
-#define VT_SPARE_HALF_MS 1000u /* half-life of a slow pace while no block ends */
+#define VT_SPARE_FLOOR	   5u /* percent: a node that gets nothing never shows that it is well again */
+#define VT_SPARE_STEP	   5u	/* percent: a weight that moved less stays as it was told */
+#define VT_SPARE_RISE	   10u	/* percent a second at most */
+#define VT_SPARE_FALL_MS   150u /* time constant of falling */
+#define VT_SPARE_SAMPLES   11u	/* of a window: ten intervals */
+#define VT_SPARE_TICK_MS   100u
+#define VT_SPARE_BRIEF	   5u	 /* intervals that the pace is taken over, at most */
+#define VT_SPARE_ENOUGH_MS 20u	 /* of blocks: the pace needs no more intervals than these took */
+#define VT_SPARE_HALF_MS   1000u /* half-life of a slow pace while no block ends */
 
 /** What a weight is made of. */
 struct vt_spare {
