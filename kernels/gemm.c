@@ -251,7 +251,8 @@ static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t b
 		.hi = op->hi,
 	};
 
-	note_next_tile(&o, c, block, i, rows, end, jj);
+	if (c->k0)
+		note_next_tile(&o, c, block, i, rows, end, jj);
 	fetch_ahead(&o, c, i, end, jj);
 	op->isa->tile(rows, min_size(VT_GEMM_NR, c->j + c->nj - jj), c->kc, a, lda,
 		      op->panels + vt_gemm_panel(k, op->cols, c->k0, jj), &o, c->k0 == 0,

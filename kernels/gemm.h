@@ -45,7 +45,7 @@ struct vt_gemm_out {
 	const float *residual; /* same layout as c, or NULL; added once, at the end */
 	bool clamp;	       /* to [lo, hi], at the end */
 	float lo, hi;
-	/* Elements from c to the tile that comes next, whose lines are fetched to be written; 0: none. */
+	/* Where partial sums are read: elements from c to the tile that comes next, whose lines are fetched; 0: none. */
 	ptrdiff_t after;
 	size_t after_rows; /* of that tile; 0: as many as this one has */
 	/*

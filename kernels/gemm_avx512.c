@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #define PREFETCH_FLOATS 256 /* eight k ahead in the panel */
-#define PREFETCH_C_KC	64  /* shorter tiles are over before the prefetch is */
+#define PREFETCH_C_K	64  /* so many k before the end of a tile; a shorter one is over too soon */
 
 /*
  * Rows of the left operand lie lda apart. Seven odd multiples of lda in registers reach 14 rows
@@ -31,38 +31,33 @@
 		     : l13)
 
 /*
- * The next tile's rows are far apart: no hardware prefetcher sees them coming. Lines that another core has read must be
- * taken from it before they can be written, which takes longer than the stores can wait.
+ * Rows of a tile are far apart: no hardware prefetcher sees them coming. Lines that another core has read must be taken
+ * from it before they can be written, which takes longer than stores can wait. Fetched much earlier than they are
+ * stored, they would have left the first level again by then.
  */
-static inline __attribute__((always_inline)) void fetch_rows(const float *c, const float *residual,
-							     size_t ldc, size_t mr)
+static inline __attribute__((always_inline)) void fetch_rows(const struct vt_gemm_out *o, size_t mr,
+							     const float *residual)
 {
 #pragma GCC unroll 14
 	for (size_t r = 0; r < mr; r++) {
-		__builtin_prefetch(c + r * ldc, 1);
-		__builtin_prefetch(c + r * ldc + 16, 1);
+		__builtin_prefetch(o->c + r * o->ldc, 1);
+		__builtin_prefetch(o->c + r * o->ldc + 16, 1);
 		if (residual) {
-			_mm_prefetch((const char *)(residual + r * ldc), _MM_HINT_T0);
-			_mm_prefetch((const char *)(residual + r * ldc + 16), _MM_HINT_T0);
+			_mm_prefetch((const char *)(residual + r * o->ldc), _MM_HINT_T0);
+			_mm_prefetch((const char *)(residual + r * o->ldc + 16), _MM_HINT_T0);
 		}
 	}
 }
 
-static inline __attribute__((always_inline)) void fetch_next_tile(const struct vt_gemm_out *o,
-								  size_t mr, bool last)
+/* Partial sums of the next tile, which are read before anything else of it. */
+static void fetch_next_tile(const struct vt_gemm_out *o, size_t mr)
 {
 	const float *c = o->c + o->after;
-	const float *residual = last && o->residual ? o->residual + o->after : NULL;
 
-	if (!o->after_rows || o->after_rows == mr) {
-		if (residual)
-			fetch_rows(c, residual, o->ldc, mr);
-		else
-			fetch_rows(c, NULL, o->ldc, mr);
-		return;
+	for (size_t r = o->after_rows ? o->after_rows : mr; r; r--, c += o->ldc) {
+		__builtin_prefetch(c, 1);
+		__builtin_prefetch(c + 16, 1);
 	}
-	for (size_t r = 0; r < o->after_rows; r++)
-		fetch_rows(c + r * o->ldc, residual ? residual + r * o->ldc : NULL, o->ldc, 1);
 }
 
 /*
@@ -85,6 +80,7 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	const size_t ldc = o->ldc;
 	const float *next = o->next ? o->next : b; /* b: a prefetch that costs nothing */
 	const size_t next_step = o->next ? o->next_step : 0;
+	size_t run = o->next_run ? o->next_run : SIZE_MAX;
 
 	if (first) {
 		const __m512 i0 = _mm512_loadu_ps(o->bias), i1 = _mm512_loadu_ps(o->bias + 16);
@@ -101,10 +97,18 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
 		}
 	}
-	if (wide && kc >= PREFETCH_C_KC && o->after)
-		fetch_next_tile(o, mr, last);
+	if (!first && o->after)
+		fetch_next_tile(o, mr);
 	for (size_t left = kc, n; left; left -= n) {
-		n = o->next_run && o->next_run < left ? o->next_run : left;
+		n = run < left ? run : left;
+		if (left > PREFETCH_C_K && n > left - PREFETCH_C_K) {
+			n = left - PREFETCH_C_K;
+		} else if (wide && left <= PREFETCH_C_K && kc >= PREFETCH_C_K) {
+			if (last && o->residual)
+				fetch_rows(o, mr, o->residual);
+			else
+				fetch_rows(o, mr, NULL);
+		}
 		for (size_t k = n; k; k--) {
 			const __m512 b0 = _mm512_load_ps(b);
 			const __m512 b1 = wide ? _mm512_load_ps(b + 16) : b0;
@@ -129,7 +133,11 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 			}
 			a++;
 		}
-		next += o->next_jump;
+		run -= n;
+		if (!run) {
+			next += o->next_jump;
+			run = o->next_run;
+		}
 	}
 	if (last && o->residual) {
 		const float *res = o->residual;

@@ -239,7 +239,6 @@ static void term_product(const struct wino_state *s, const float *v, size_t term
 			const struct vt_gemm_out o = {.c = m + i * nj + jj,
 						      .ldc = nj,
 						      .bias = zeros,
-						      .after = part * nj,
 						      .next = next ? next + i / part * step * k
 								   : NULL,
 						      .next_step = step};
