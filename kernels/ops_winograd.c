@@ -12,13 +12,14 @@
 #include "kernels/winograd.h"
 
 /*
- * A unit is a block of tiles by a block of columns. While the transformed weights fit beside it in
- * L2, few tiles a unit give the cores more to share; beyond, more tiles a unit use each weight more
- * often.
+ * A block of tiles is transformed once for all blocks of columns that a unit has. While the transformed
+ * weights fit beside it in L2, few tiles a block give the cores more to share; beyond, more tiles use each
+ * weight more often, as long as their transforms leave half of L2 to the rest.
  */
 #define NEAR_WEIGHT_BYTES ((size_t)768 << 10)
 #define NEAR_TILES	  VT_GEMM_MR
 #define FAR_TILES	  (4 * VT_GEMM_MR)
+#define FAR_TILES_LEAST	  (2 * VT_GEMM_MR)
 #define FAR_COLS	  64
 #define MAX_CHANNELS	  128 /* the block of transformed inputs stays in L2 */
 #define MIN_CHANNELS	  16
@@ -148,9 +149,15 @@ static bool pays(const struct vt_node *n, const struct vt_tensor *x, const struc
 static void choose_blocks(struct wino_state *s, size_t channels, size_t cols)
 {
 	const bool near = VT_WINO_TERMS * channels * cols * sizeof(float) <= NEAR_WEIGHT_BYTES;
+	size_t fit = vt_l2_bytes() / 2 / (VT_WINO_TERMS * channels * sizeof(float)), blocks;
 
-	s->block_tiles = near ? NEAR_TILES : FAR_TILES;
 	s->block_cols = near ? cols : min_size(cols, FAR_COLS);
+	s->block_tiles = NEAR_TILES;
+	if (near)
+		return;
+	fit = fit < FAR_TILES_LEAST ? FAR_TILES_LEAST : min_size(fit, FAR_TILES);
+	blocks = (s->tiles + fit - 1) / fit; /* of about one size */
+	s->block_tiles = (s->tiles + blocks - 1) / blocks;
 }
 
 static int wino_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
@@ -214,6 +221,7 @@ static int wino_bind(struct vt_layer *l, int inst, const struct vt_binding *b)
 struct wino_ctx {
 	const struct wino_state *s;
 	const struct vt_wino *d;
+	size_t cols; /* of a unit: whole blocks */
 };
 
 /*
@@ -250,27 +258,35 @@ static void term_product(const struct wino_state *s, const float *v, size_t term
 	}
 }
 
-static void wino_task(struct wino_ctx *c, size_t block, size_t col_block)
+static void wino_task(struct wino_ctx *c, size_t block, size_t part)
 {
 	const struct wino_state *s = c->s;
 	const size_t t0 = block * s->block_tiles, n = min_size(s->block_tiles, s->tiles - t0);
-	const size_t j = col_block * s->block_cols, nj = min_size(s->block_cols, s->proto.cols - j);
+	const size_t end = min_size((part + 1) * c->cols, s->proto.cols);
 	float *v = vt_scratch(), *m = v + VT_WINO_TERMS * n * s->proto.channels;
 
 	vt_wino_input(c->d, t0, n, v);
-	for (size_t k = 0; k < VT_WINO_TERMS; k++)
-		term_product(s, v + k * n * s->proto.channels, k, m + k * n * nj, n, j, nj);
-	vt_wino_output(c->d, t0, n, j, nj, m);
+	for (size_t j = part * c->cols; j < end; j += s->block_cols) {
+		const size_t nj = min_size(s->block_cols, end - j);
+
+		for (size_t k = 0; k < VT_WINO_TERMS; k++)
+			term_product(s, v + k * n * s->proto.channels, k, m + k * n * nj, n, j, nj);
+		vt_wino_output(c->d, t0, n, j, nj, m);
+	}
 }
 
+/* Blocks of tiles are shared out; columns only where there are too few of them for the cores. */
 static void wino_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 {
 	struct wino_state *s = l->state;
-	struct wino_ctx c = {s, &s->inst[inst]};
+	struct wino_ctx c = {s, &s->inst[inst], 0};
+	const size_t blocks = (s->tiles + s->block_tiles - 1) / s->block_tiles;
+	const size_t col_blocks = (s->proto.cols + s->block_cols - 1) / s->block_cols;
+	const size_t parts = min_size(col_blocks, (vt_gang_cores(gang) + blocks - 1) / blocks);
 
-	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)wino_task, &c,
-				   (s->tiles + s->block_tiles - 1) / s->block_tiles,
-				   (s->proto.cols + s->block_cols - 1) / s->block_cols, 0);
+	c.cols = (col_blocks + parts - 1) / parts * s->block_cols;
+	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)wino_task, &c, blocks,
+				   (s->proto.cols + c.cols - 1) / c.cols, 0);
 }
 
 const struct vt_kernel vt_conv2d_wino_f32 = {"vt_conv2d_wino_f32", wino_create, wino_bind, wino_run,
