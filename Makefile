@@ -17,6 +17,7 @@
 #   make bench-tenants  many models beside a process of ONNX Runtime each: BENCH="--pairs light --serve"
 #   make bench-sim      blocks per second of the simulator
 #   make bench-runtime  the live plant: its own cost per request, requests in QoS; needs ZOO=DIR of models
+#   make bench-validity the same arrivals live and simulated; needs ZOO=DIR of models, root for -R
 #   make bench-observed metrics, page, trace and monitor on and off in turns; needs ZOO=DIR of models
 #   make bench-scrape   what /metrics of 200 models costs
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
@@ -249,6 +250,12 @@ bench-sim: $(O)/tests/bench/bench_sim
 ZOO ?= $(BUILD)/zoo
 bench-runtime: $(O)/tests/bench/bench_runtime
 	$< $(RUNTIME) $(ZOO)
+.PHONY: bench-validity
+# make bench-validity MACHINE=share/machines/vm-2-zen5.machine VALIDITY="-m resnet-50,googlenet -s 9"
+MACHINE  ?= share/machines/vm-2-zen5.machine
+VALIDITY ?= -R
+bench-validity: $(O)/tests/bench/bench_validity
+	$< $(VALIDITY) $(MACHINE) $(ZOO)
 
 bench:
 	$(MAKE) bench-gemm

@@ -4,7 +4,7 @@
  * times of layers: once on this machine's cores, once on the simulated machine.
  *
  *	bench_validity MACHINE ZOO_DIR [-m MODELS] [-p POLICY] [-l LOAD] [-q QOS] [-s SECONDS] [-r ROUNDS]
- *		       [-P STORE] [-o FILE]
+ *		       [-P STORE] [-o FILE] [-R]
  *
  * Each round measures the layers anew (or takes them from a profile store), tells the runtime,
  * drives it with Poisson arrivals at LOAD of the capacity of the whole machine, and simulates
@@ -13,8 +13,11 @@
  * the profile itself was off while the requests ran, on one core and on more.
  *
  * -o: the arrivals of the last round, for `veltair sim --arrivals`.
+ * -R: with real-time priority, so that what else runs here does not count (root). The generator comes
+ *     before the workers: a request is due when it is due.
  */
 #include <math.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +27,7 @@
 #include "base/clock.h"
 #include "exec/runtime.h"
 #include "load/drive.h"
+#include "sched/turn.h"
 #include "sim/machine.h"
 #include "sim/sim.h"
 
@@ -35,6 +39,7 @@ struct opts {
 	const char *models[MAX];
 	double load, qos, secs;
 	unsigned int n_models, rounds;
+	bool real_time;
 };
 
 /** Latencies of one model, of one side. */
@@ -279,6 +284,98 @@ static void run_live(struct bench *b, uint64_t seed)
 	}
 }
 
+/* ---- side by side -------------------------------------------------------------------------- */
+
+#define AT_ONCE 4u /* requests of each model in a turn */
+#define BESIDE	(4u * AT_ONCE)
+
+static size_t one_core_size(const struct vt_policy_cfg *cfg)
+{
+	return 64;
+}
+
+static int one_core_init(const struct vt_policy *p, void *state, const struct vt_policy_cfg *cfg)
+{
+	return 0;
+}
+
+/* Whole models, first come first served, a core each. */
+static void one_core_decide(void *state, const struct vt_view *v, struct vt_decision *ret)
+{
+	struct vt_turn t;
+
+	vt_turn_begin(&t, v, ret, 0);
+	for (uint32_t i = 0; i < v->n_requests && t.n_free; i++)
+		if (vt_turn_ready(&t, &v->requests[i]))
+			vt_turn_start(&t, &(struct vt_start){
+						  .request = i,
+						  .end = v->models[v->requests[i].model].n_layers,
+						  .wanted = 1,
+						  .cores = 1});
+}
+
+static const struct vt_policy one_core = {.name = "one-core",
+					  .summary = "",
+					  .state_size = one_core_size,
+					  .init = one_core_init,
+					  .decide = one_core_decide};
+
+static void answered(struct vt_infer *q, enum vt_outcome how)
+{
+}
+
+static int by_value(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Times of each model on one core, @at .. of @ms: one at a time, or the other core full of them. */
+static void one_core_ms(struct bench *b, bool beside, unsigned int at, float (*ms)[BESIDE])
+{
+	static struct vt_infer q[MAX * AT_ONCE];
+	const unsigned int n = b->o.n_models;
+
+	for (unsigned int k = 0; k < n * AT_ONCE; k++) {
+		q[k] = (struct vt_infer){
+			.model = b->id[k % n], .deadline_ns = UINT64_MAX / 2, .done = answered};
+		vt_runtime_submit(b->rt, &q[k]);
+		while (!beside && !vt_runtime_idle(b->rt))
+			vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
+	}
+	while (!vt_runtime_idle(b->rt))
+		vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
+	for (unsigned int k = 0; k < n * AT_ONCE; k++)
+		ms[k % n][at + k / n] = (float)((double)q[k].served_ns / 1e6);
+}
+
+/*
+ * What a busy neighbour costs on this machine, this minute: the simulated one gets the same. In turns,
+ * the first of which only warms up.
+ */
+static void measure_beside(struct bench *b)
+{
+	static float alone[MAX][BESIDE], beside[MAX][BESIDE];
+	double sum = 0;
+
+	if (vt_runtime_policy(b->rt, &one_core, true))
+		die(&(struct vt_err){.msg = "cannot change the policy"});
+	one_core_ms(b, true, 0, beside);
+	for (unsigned int at = 0; at < BESIDE; at += AT_ONCE) {
+		one_core_ms(b, false, at, alone);
+		one_core_ms(b, true, at, beside);
+	}
+	for (unsigned int i = 0; i < b->o.n_models; i++) {
+		qsort(alone[i], BESIDE, sizeof(alone[i][0]), by_value);
+		qsort(beside[i], BESIDE, sizeof(beside[i][0]), by_value);
+		sum += (double)beside[i][BESIDE / 2] / (double)alone[i][BESIDE / 2] - 1;
+	}
+	b->machine.beside_ppm = fmax(0, sum / b->o.n_models) * 1e6;
+	if (vt_runtime_policy(b->rt, b->policy, false))
+		die(&(struct vt_err){.msg = "cannot change the policy"});
+}
+
 /* ---- simulated ----------------------------------------------------------------------------- */
 
 static void add_samples(struct vt_bank *bank, const struct vt_model *m)
@@ -363,13 +460,6 @@ static void run_sim(struct bench *b)
 
 /* ---- both ---------------------------------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double quantile(struct side *s, double q)
 {
 	qsort(s->ms, s->n, sizeof(*s->ms), by_value);
@@ -411,7 +501,9 @@ static void report(struct bench *b, unsigned int round)
 		merge(&b->all_sim[i], &b->sim[i]);
 		b->live[i].n = b->sim[i].n = b->live[i].refused = b->sim[i].refused = 0;
 	}
-	printf("%-6s pace of blocks on one core %.3f, on more %.3f\n", what,
+	printf("%-6s a busy neighbour costs %.1f %%; pace of blocks on one core %.3f, on more "
+	       "%.3f\n",
+	       what, b->machine.beside_ppm / 1e4,
 	       (double)b->pace[0].took_ns / (double)b->pace[0].said_ns,
 	       (double)b->pace[1].took_ns / (double)b->pace[1].said_ns);
 	for (unsigned int i = 0; i < 2; i++)
@@ -445,7 +537,7 @@ static unsigned int split(char *list, const char **to)
 static void usage(void)
 {
 	fprintf(stderr, "bench_validity: say MACHINE ZOO_DIR [-m MODELS] [-p POLICY] [-l LOAD] [-q "
-			"QOS] [-s SECONDS] [-r ROUNDS] [-P STORE] [-o FILE]\n");
+			"QOS] [-s SECONDS] [-r ROUNDS] [-P STORE] [-o FILE] [-R]\n");
 	exit(2);
 }
 
@@ -457,7 +549,7 @@ static void parse(struct opts *o, int argc, char **argv)
 	*o = (struct opts){
 		.policy = "veltair-full", .load = 0.5, .qos = 3, .secs = 10, .rounds = 3};
 	o->n_models = split(models, o->models);
-	while ((c = getopt(argc, argv, "m:p:l:q:s:r:P:o:")) != -1)
+	while ((c = getopt(argc, argv, "m:p:l:q:s:r:P:o:R")) != -1)
 		switch (c) {
 		case 'm':
 			o->n_models = split(optarg, o->models);
@@ -483,6 +575,9 @@ static void parse(struct opts *o, int argc, char **argv)
 		case 'o':
 			o->out = optarg;
 			break;
+		case 'R':
+			o->real_time = true;
+			break;
 		default:
 			usage();
 		}
@@ -490,6 +585,17 @@ static void parse(struct opts *o, int argc, char **argv)
 		usage();
 	o->machine = argv[optind];
 	o->zoo = argv[optind + 1];
+}
+
+/* Threads that are made from now on inherit it. */
+static void real_time(int priority)
+{
+	const struct sched_param p = {.sched_priority = priority};
+
+	if (sched_setscheduler(0, SCHED_FIFO, &p)) {
+		perror("bench_validity: -R needs root");
+		exit(1);
+	}
 }
 
 int main(int argc, char **argv)
@@ -505,13 +611,18 @@ int main(int argc, char **argv)
 	if (!b->policy)
 		usage();
 	ro.policy = b->policy;
+	if (b->o.real_time)
+		real_time(1);
 	if (vt_machine_load(b->o.machine, &b->machine, &e) || vt_runtime_open(&b->rt, &ro, &e))
 		die(&e);
 	for (unsigned int i = 0; i < b->o.n_models; i++)
 		add_model(b, i);
 	vt_drive_prepare();
+	if (b->o.real_time)
+		real_time(2);
 	for (unsigned int r = 1; r <= b->o.rounds; r++) {
 		again(b);
+		measure_beside(b);
 		run_live(b, r);
 		run_sim(b);
 		report(b, r);

@@ -44,6 +44,7 @@ static const struct key {
 	K(wake_ns, REAL, 0, 1e9),
 	K(wake_core_ns, REAL, 0, 1e9),
 	K(all_cores_ppm, REAL, 0, 1e8),
+	K(beside_ppm, REAL, 0, 1e8),
 #undef K
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))

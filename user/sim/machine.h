@@ -38,6 +38,7 @@ struct vt_machine {
 	double fork_ns, fork_core_ns; /* start and join of one layer: fork + cores * fork_core */
 	double wake_ns, wake_core_ns; /* start of a block: wake + new cores * wake_core */
 	double all_cores_ppm;	      /* slowdown of a grant that leaves the OS no core */
+	double beside_ppm; /* of a block while all other cores are busy: shared cores, clocks */
 };
 
 /**

@@ -229,6 +229,7 @@ static void take_cores(struct vt_sim *s, uint32_t b)
 	vt_coreset_sub(&s->free, &s->blocks[b].cores);
 	for (uint32_t d = r->dom_first; d <= r->dom_last; d++)
 		s->busy[d] = (uint16_t)(s->busy[d] + r->in_domain[d]);
+	s->n_busy += r->n_cores;
 }
 
 static void give_cores(struct vt_sim *s, uint32_t b)
@@ -238,6 +239,7 @@ static void give_cores(struct vt_sim *s, uint32_t b)
 	vt_coreset_or(&s->free, &s->blocks[b].cores);
 	for (uint32_t d = r->dom_first; d <= r->dom_last; d++)
 		s->busy[d] = (uint16_t)(s->busy[d] - r->in_domain[d]);
+	s->n_busy -= r->n_cores;
 }
 
 void vt_sim_begin(struct vt_sim *s, const uint8_t *versions, double overhead_ns)
@@ -347,6 +349,14 @@ static bool solve(struct vt_sim *s, uint32_t n)
 	return true;
 }
 
+/** What busy cores elsewhere cost beyond memory and caches. */
+static double beside(const struct vt_sim *s, const struct run *r)
+{
+	uint32_t room = s->bank->machine.cores - r->n_cores;
+
+	return room ? 1 + s->bank->machine.beside_ppm * 1e-6 * (s->n_busy - r->n_cores) / room : 1;
+}
+
 static void set_end(struct vt_sim *s, uint32_t b)
 {
 	struct run *r = &s->runs[b];
@@ -356,7 +366,7 @@ static void set_end(struct vt_sim *s, uint32_t b)
 	for (uint32_t n = node + 1; n <= last_node(s, r); n++)
 		if (s->step[n] + s->part[n] > s->step[node] + s->part[node])
 			node = n;
-	r->now_ns = at_stretch(r->ns, s->step[node], s->part[node]);
+	r->now_ns = at_stretch(r->ns, s->step[node], s->part[node]) * beside(s, r);
 	left = (1 - r->done) * r->now_ns;
 	r->dirty = false;
 	s->blocks[b].end_ns = s->now_ns + (uint64_t)fmax(1, ceil(left));
@@ -373,7 +383,8 @@ static bool saturated(const struct vt_sim *s)
 
 void vt_sim_settle(struct vt_sim *s)
 {
-	bool was = saturated(s), changed = false;
+	bool was = saturated(s);
+	bool changed = s->bank->machine.beside_ppm > 0 && s->n_busy != s->n_busy_settled;
 
 	for (uint32_t n = 0; n < s->n_nodes; n++)
 		changed = solve(s, n) || changed;
@@ -387,4 +398,5 @@ void vt_sim_settle(struct vt_sim *s)
 	if (was)
 		s->res->stretched_ns += (double)s->now_ns - s->stretched_since_ns;
 	s->stretched_since_ns = (double)s->now_ns;
+	s->n_busy_settled = s->n_busy;
 }

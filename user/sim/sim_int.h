@@ -66,6 +66,7 @@ struct vt_sim {
 	struct vt_domain domains[VT_MAX_DOMAINS];
 	struct vt_coreset mask[VT_MAX_DOMAINS]; /* cores of each domain */
 	uint16_t busy[VT_MAX_DOMAINS];		/* cores in use */
+	uint32_t n_busy, n_busy_settled;	/* of all domains; when ends were worked out last */
 	double count_from_ns;
 	double llc_refs[VT_MAX_DOMAINS], llc_misses[VT_MAX_DOMAINS], instr[VT_MAX_DOMAINS];
 	struct vt_domain_counts counts[VT_MAX_DOMAINS];
