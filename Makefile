@@ -8,6 +8,7 @@
 #   make check-vm       the BPF programs under three Debian kernels in guests, with a scripted PMU
 #   make check-monitor  100 runs of each exactness test, 1000 starts and kill -9s: RUNS=100 KILLS=1000
 #   make check-scale    a real HAProxy before three nodes in network namespaces; needs root: SECS=6 RATE=60
+#   make check-overload five minutes at five times what a server can take: SECS=300 FACTOR=5
 #   make conformance    every case of ONNX's test data, and the seven full models beside ONNX Runtime
 #   make fuzz           libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
 #   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan
@@ -211,6 +212,10 @@ check-monitor: $(O)/tests/bpf/test_exact $(O)/tests/bpf/test_monitor
 # Nodes that are pressed, killed and restarted under load; ten minutes with SECS=60.
 check-scale: $(O)/veltair
 	tests/scale/scale.sh
+# Five minutes at five times what the server can take: SECS=300 FACTOR=5 MODEL=mobilenet-v2
+.PHONY: check-overload
+check-overload: all
+	tests/scale/overload.sh
 .PHONY: bench-gemm
 bench-gemm: $(O)/tests/bench/bench_gemm
 	$< $(GEMM)

@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/futex.h>
 
 #include "base/clock.h"
 #include "base/cpuset.h"
+#include "base/fresh.h"
 
 #define REPEAT	   7
 #define LLC_BYTES  (8u << 20) /* larger than L2s, smaller than an LLC */
@@ -375,6 +377,31 @@ static void taken_away(void)
 	       (double)n[0] / 2, (double)n[1] / 2, (double)lost / (2e-2 * (double)VT_NS_PER_S));
 }
 
+/* ---- new memory --------------------------------------------------------------------------------- */
+
+/* ns per page of 600 KiB, faulted in one by one or by one call. */
+static double page_ns(bool at_once)
+{
+	enum { BYTES = 147 * 4096, TIMES = 20 };
+	uint64_t ns = 0;
+
+	for (int k = 0; k < TIMES; k++) {
+		volatile char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		uint64_t t0 = vt_now_mono_ns();
+
+		if (p == MAP_FAILED)
+			return 0;
+		if (at_once)
+			vt_fresh_populate((void *)p, BYTES);
+		for (int i = 0; i < BYTES; i += 4096)
+			p[i] = 1;
+		ns += vt_now_mono_ns() - t0;
+		munmap((void *)p, BYTES);
+	}
+	return (double)ns / TIMES / (BYTES / 4096);
+}
+
 int main(int argc, char **argv)
 {
 	long cores = argc > 1 ? atol(argv[1]) : sysconf(_SC_NPROCESSORS_ONLN);
@@ -408,6 +435,8 @@ int main(int argc, char **argv)
 		between_cores(buf);
 	}
 	taken_away();
+	printf("# a new page of memory: %.0f ns by a fault, %.0f of many at once\n", page_ns(false),
+	       page_ns(true));
 	free(buf);
 	return 0;
 }

@@ -136,6 +136,30 @@ static void it_stops_when_told(void **state)
 	free(d.shots);
 }
 
+static void refusals_have_times(void **state)
+{
+	static const uint64_t qos[] = {1, 1};
+	struct vt_shot shots[100] = {0};
+	struct vt_drive d = {.shots = shots, .n = 100};
+	struct vt_tally t = {0};
+
+	for (uint64_t i = 0; i < 100; i++) {
+		shots[i].at_mono_ns = 1;
+		shots[i].sent_mono_ns = VT_NS_PER_S; /* a late generator is not the server's */
+		shots[i].end_mono_ns = VT_NS_PER_S + (i + 1) * VT_NS_PER_MS;
+		shots[i].how = VT_SHOT_REFUSED;
+	}
+	assert_float_equal(vt_tally_refused_ms(&t, 0.5), 0, 0);
+	assert_int_equal(vt_tally_add(&t, &d, qos, UINT32_MAX), 0);
+	assert_int_equal(t.refused, 100);
+	for (int p = 1; p <= 100; p++) {
+		double ms = vt_tally_refused_ms(&t, p / 100.0);
+
+		assert_true(ms >= p && ms <= 1.19 * (p + 1) + 0.02);
+	}
+	vt_tally_fini(&t);
+}
+
 /* ---- peers ---------------------------------------------------------------------------------- */
 
 #define ECHO                                                                                       \
@@ -225,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_sent_and_counted),
+		cmocka_unit_test(refusals_have_times),
 		cmocka_unit_test(an_answer_that_never_comes_is_given_up),
 		cmocka_unit_test(it_stops_when_told),
 		cmocka_unit_test(a_peer_answers_lines),

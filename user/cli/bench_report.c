@@ -235,6 +235,13 @@ static json_t *row_json(const struct bench *b, struct bench_row *r)
 		json_object_set_new(j, "low_95_hz", json_real(r->at.low));
 		json_object_set_new(j, "high_95_hz", json_real(r->at.high));
 	}
+	if (t->refused)
+		json_object_set_new(j, "refused",
+				    json_pack("{s:I s:f s:f s:f}", "requests",
+					      (json_int_t)t->refused, "p50_ms",
+					      vt_tally_refused_ms(t, 0.5), "p99_ms",
+					      vt_tally_refused_ms(t, 0.99), "most_ms",
+					      vt_tally_refused_ms(t, 1)));
 	if (r->engine->counts) {
 		json_t *versions = json_array();
 

@@ -197,6 +197,8 @@ static int merge(struct bench_row *r, const struct bench_slice *s, uint32_t n_mo
 	t->late += s->all.late;
 	t->refused += s->all.refused;
 	t->failed += s->all.failed;
+	for (unsigned int i = 0; i < VT_TALLY_REFUSED; i++)
+		t->refused_in[i] += s->all.refused_in[i];
 	t->sum_ms += s->all.sum_ms;
 	for (uint32_t m = 0; m < n_models; m++) {
 		offered[m] += s->offered[m];

@@ -22,6 +22,21 @@ static int grow(struct vt_tally *t, size_t more)
 	return 0;
 }
 
+static double refused_bound_ms(unsigned int i)
+{
+	return 0.01 * exp2(i / 4.0);
+}
+
+static void add_refused(struct vt_tally *t, uint64_t ns)
+{
+	unsigned int i = 0;
+
+	while (i + 1 < VT_TALLY_REFUSED && (double)ns / 1e6 >= refused_bound_ms(i))
+		i++;
+	t->refused_in[i]++;
+	t->refused++;
+}
+
 static void add_shot(struct vt_tally *t, const struct vt_shot *s, uint64_t qos_ns)
 {
 	uint32_t how = atomic_load_explicit(&s->how, memory_order_acquire);
@@ -32,7 +47,9 @@ static void add_shot(struct vt_tally *t, const struct vt_shot *s, uint64_t qos_n
 	t->late_sends += late_ns > VT_LATE_SEND_NS;
 	if (late_ns > t->max_late_send_ns)
 		t->max_late_send_ns = late_ns;
-	t->refused += how == VT_SHOT_REFUSED;
+	if (how == VT_SHOT_REFUSED)
+		add_refused(t, s->end_mono_ns > s->sent_mono_ns ? s->end_mono_ns - s->sent_mono_ns
+								: 0);
 	t->failed += how == VT_SHOT_FAILED || how == VT_SHOT_OPEN;
 	if (how != VT_SHOT_DONE)
 		return;
@@ -90,4 +107,16 @@ double vt_tally_ms(struct vt_tally *t, double p)
 	t->sorted = 1;
 	at = (size_t)fmax(0, ceil(p * (double)t->n) - 1);
 	return t->ms[at < t->n ? at : t->n - 1];
+}
+
+double vt_tally_refused_ms(const struct vt_tally *t, double p)
+{
+	uint64_t seen = 0;
+
+	for (unsigned int i = 0; i < VT_TALLY_REFUSED && t->refused; i++) {
+		seen += t->refused_in[i];
+		if ((double)seen >= p * (double)t->refused)
+			return refused_bound_ms(i);
+	}
+	return 0;
 }

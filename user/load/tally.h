@@ -8,7 +8,8 @@
 
 #include "load/drive.h"
 
-#define VT_LATE_SEND_NS 1000000u /* a generator later than this disturbed its own measurement */
+#define VT_TALLY_REFUSED 64u	  /* buckets: below 0.01 x 2^(i / 4) ms */
+#define VT_LATE_SEND_NS	 1000000u /* a generator later than this disturbed its own measurement */
 
 /** Sums over any number of slices. Zero it first; vt_tally_fini() frees it. */
 struct vt_tally {
@@ -18,6 +19,8 @@ struct vt_tally {
 	float *ms;			       /* latency of each computed, [n] */
 	size_t n, cap;
 	int sorted;
+	uint64_t refused_in
+		[VT_TALLY_REFUSED]; /* those refused, by what it took: see vt_tally_refused_ms() */
 };
 
 /**
@@ -34,5 +37,7 @@ double vt_tally_share(const struct vt_tally *t);
 double vt_tally_mean_ms(const struct vt_tally *t);
 /** vt_tally_ms - percentile @p in [0, 1] of the latency of those computed; sorts; 0 if none */
 double vt_tally_ms(struct vt_tally *t, double p);
+/** vt_tally_refused_ms - of those refused, an upper bound within 19 %, from when they were sent; 0 if none */
+double vt_tally_refused_ms(const struct vt_tally *t, double p);
 
 #endif

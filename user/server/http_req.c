@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/fresh.h"
 #include "server/http_int.h"
 
 /* A refused body up to this is read and dropped, so that the connection can go on. */
@@ -212,6 +213,8 @@ static void prepare_body(struct req *r)
 	r->body = malloc(r->room);
 	if (!r->body)
 		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", r->room);
+	else
+		vt_fresh_populate(r->body, r->room);
 }
 
 static void look_at_head(struct req *r, const char *url)

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fresh.h"
 #include "server/infer.h"
 #include "server/oip.h"
 
@@ -210,6 +211,8 @@ static bool prepare(struct call *c)
 	if (!c->answer)
 		vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
 			      "no memory for an answer of %zu bytes", room);
+	else
+		vt_fresh_populate(c->answer, room);
 	return c->answer != NULL;
 }
 
