@@ -38,14 +38,21 @@
 static inline __attribute__((always_inline)) void fetch_rows(const struct vt_gemm_out *o, size_t mr,
 							     const float *residual)
 {
+	const char *c = (const char *)o->c, *res = (const char *)residual;
+	const size_t step = o->ldc * sizeof(float);
+
+	/* The empty asm: or the compiler computes 28 addresses beforehand, and spills them. */
 #pragma GCC unroll 14
-	for (size_t r = 0; r < mr; r++) {
-		__builtin_prefetch(o->c + r * o->ldc, 1);
-		__builtin_prefetch(o->c + r * o->ldc + 16, 1);
-		if (residual) {
-			_mm_prefetch((const char *)(residual + r * o->ldc), _MM_HINT_T0);
-			_mm_prefetch((const char *)(residual + r * o->ldc + 16), _MM_HINT_T0);
-		}
+	for (size_t r = 0; r < mr; r++, c += step) {
+		__asm__("" : "+r"(c));
+		__builtin_prefetch(c, 1);
+		__builtin_prefetch(c + 64, 1);
+		if (!residual)
+			continue;
+		__asm__("" : "+r"(res));
+		_mm_prefetch(res, _MM_HINT_T0);
+		_mm_prefetch(res + 64, _MM_HINT_T0);
+		res += step;
 	}
 }
 
@@ -82,6 +89,8 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	const size_t next_step = o->next ? o->next_step : 0;
 	size_t run = o->next_run ? o->next_run : SIZE_MAX;
 
+	if (!first && o->after) /* before there are sums in registers */
+		fetch_next_tile(o, mr);
 	if (first) {
 		const __m512 i0 = _mm512_loadu_ps(o->bias), i1 = _mm512_loadu_ps(o->bias + 16);
 #pragma GCC unroll 14
@@ -97,8 +106,6 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
 		}
 	}
-	if (!first && o->after)
-		fetch_next_tile(o, mr);
 	for (size_t left = kc, n; left; left -= n) {
 		n = run < left ? run : left;
 		if (left > PREFETCH_C_K && n > left - PREFETCH_C_K) {

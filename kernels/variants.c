@@ -131,7 +131,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	 * is cheaper unless weights are read for few rows. Measured on the machine whose L2 is 1 MiB and
 	 * whose cores share no cache; the other, with 2 MiB, keeps what was measured there.
 	 */
-	split = l2_bytes < LARGE_L2 && rows >= 3 * FEW_ROWS && weight_bytes / rows <= MANY_WEIGHTS;
+	split = l2_bytes < LARGE_L2 && rows >= 6 * FEW_ROWS && weight_bytes / rows <= MANY_WEIGHTS;
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		size_t nc = v->nc ? v->nc : cols;
 

@@ -180,9 +180,9 @@ static void test_defaults(void **state)
 		 1024, "f32_gemm_nouter_nc1024_split_c2"},
 		{"all columns in a block", 196, 256, 64, 256 * 1024 * 4, 1024,
 		 "f32_gemm_nouter_split_c2"},
-		{"too many weights for the rows", 49, 512, 64, 512 * 4608 * 4, 1024,
-		 "f32_gemm_nouter_fit"},
-		{"too few rows", 40, 512, 64, 512 * 1024 * 4, 1024, "f32_gemm_nouter_fit"},
+		{"too many weights for the rows", 196, 2048, 64, 2048 * 4608 * 4, 1024,
+		 "f32_gemm_nouter_nc1024_fit"},
+		{"too few rows", 49, 512, 64, 512 * 1024 * 4, 1024, "f32_gemm_nouter_fit"},
 	};
 
 	for (size_t i = 0; i < VT_COUNT(row); i++) {
