@@ -7,10 +7,11 @@
  *		       [-P STORE] [-o FILE] [-R]
  *
  * Each round measures the layers anew (or takes them from a profile store), tells the runtime,
- * drives it with Poisson arrivals at LOAD of the capacity of the whole machine, and simulates
- * just these arrivals. Printed are the latencies of both and their ratio, by model: of each round,
- * and of all rounds together. `pace` is what blocks took over what their layers' times say: how far
- * the profile itself was off while the requests ran, on one core and on more.
+ * drives it with Poisson arrivals at LOAD of the capacity of the whole machine, measures once more, and
+ * simulates just these arrivals with the mean of both. Measured with them: what a core full of the same
+ * models costs beside one; cores of a virtual machine are often two threads of one. Printed are the
+ * latencies of both and their ratio, by model: of each round, and of all rounds together. `pace` is
+ * what blocks took over what the layers' times say: how far these were off while the requests ran.
  *
  * -o: the arrivals of the last round, for `veltair sim --arrivals`.
  * -R: with real-time priority, so that what else runs here does not count (root). The generator comes
@@ -185,6 +186,27 @@ static void again(struct bench *b)
 	}
 }
 
+/** The mean with the times right after the run: a machine drifts while it runs. For the simulation. */
+static void average(struct bench *b)
+{
+	for (unsigned int i = 0; i < b->o.n_models && !b->o.store; i++) {
+		struct measuring m = {
+			.name = b->o.models[i],
+			.eng = (struct vt_engine *)vt_runtime_engine(b->rt, b->id[i]),
+			.qos_ns = b->qos_ns[i],
+		};
+		const struct vt_model *f = &b->costs[i].model;
+		size_t cells = (size_t)f->n_layers * f->n_versions * VT_LEVELS * f->n_points;
+		uint64_t *ns = (uint64_t *)f->ns;
+
+		get_costs(b, &m);
+		for (size_t k = 0; k < cells; k++)
+			ns[k] = (ns[k] + m.ours.model.ns[k]) / 2;
+		vt_costs_fini(&m.ours);
+		vt_costs_fini(&m.theirs);
+	}
+}
+
 /* ---- live ---------------------------------------------------------------------------------- */
 
 static void keep(struct side *s, double ms)
@@ -322,6 +344,7 @@ static const struct vt_policy one_core = {.name = "one-core",
 
 static void answered(struct vt_infer *q, enum vt_outcome how)
 {
+	atomic_fetch_add((_Atomic unsigned int *)q->user, 1);
 }
 
 static int by_value(const void *a, const void *b)
@@ -335,13 +358,18 @@ static int by_value(const void *a, const void *b)
 static void one_core_ms(struct bench *b, bool beside, unsigned int at, float (*ms)[BESIDE])
 {
 	static struct vt_infer q[MAX * AT_ONCE];
-	const unsigned int n = b->o.n_models;
+	const unsigned int n = b->o.n_models, ahead = beside ? b->machine.cores + 1 : 1;
+	static _Atomic unsigned int done;
 
+	atomic_store(&done, 0);
 	for (unsigned int k = 0; k < n * AT_ONCE; k++) {
-		q[k] = (struct vt_infer){
-			.model = b->id[k % n], .deadline_ns = UINT64_MAX / 2, .done = answered};
+		q[k] = (struct vt_infer){.model = b->id[k % n],
+					 .deadline_ns = UINT64_MAX / 2,
+					 .done = answered,
+					 .user = (void *)&done};
 		vt_runtime_submit(b->rt, &q[k]);
-		while (!beside && !vt_runtime_idle(b->rt))
+		/* One waits at most, so that no more instances are in use than while it serves. */
+		while (k + 1 >= atomic_load(&done) + ahead)
 			vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
 	}
 	while (!vt_runtime_idle(b->rt))
@@ -354,7 +382,7 @@ static void one_core_ms(struct bench *b, bool beside, unsigned int at, float (*m
  * What a busy neighbour costs on this machine, this minute: the simulated one gets the same. In turns,
  * the first of which only warms up.
  */
-static void measure_beside(struct bench *b)
+static double measure_beside(struct bench *b)
 {
 	static float alone[MAX][BESIDE], beside[MAX][BESIDE];
 	double sum = 0;
@@ -369,11 +397,12 @@ static void measure_beside(struct bench *b)
 	for (unsigned int i = 0; i < b->o.n_models; i++) {
 		qsort(alone[i], BESIDE, sizeof(alone[i][0]), by_value);
 		qsort(beside[i], BESIDE, sizeof(beside[i][0]), by_value);
-		sum += (double)beside[i][BESIDE / 2] / (double)alone[i][BESIDE / 2] - 1;
+		/* Lower quartiles: what else the machine does comes in lumps. */
+		sum += (double)beside[i][BESIDE / 4] / (double)alone[i][BESIDE / 4] - 1;
 	}
-	b->machine.beside_ppm = fmax(0, sum / b->o.n_models) * 1e6;
 	if (vt_runtime_policy(b->rt, b->policy, false))
 		die(&(struct vt_err){.msg = "cannot change the policy"});
+	return fmax(0, sum / b->o.n_models) * 1e6;
 }
 
 /* ---- simulated ----------------------------------------------------------------------------- */
@@ -621,9 +650,14 @@ int main(int argc, char **argv)
 	if (b->o.real_time)
 		real_time(2);
 	for (unsigned int r = 1; r <= b->o.rounds; r++) {
+		double before, after;
+
 		again(b);
-		measure_beside(b);
+		before = measure_beside(b);
 		run_live(b, r);
+		after = measure_beside(b);
+		average(b);
+		b->machine.beside_ppm = (before + after) / 2;
 		run_sim(b);
 		report(b, r);
 		if (b->o.out && r == b->o.rounds)
