@@ -198,6 +198,8 @@ $(vm-test): $(vm-objs) $(O)/libvt.a
 # Programs that only measure; `make bench-NAME` runs one.
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# What was built of them, so that a header that changes builds it again.
+-include $(wildcard $(O)/tests/bench/*.d)
 
 .PHONY: bench-sched
 .PHONY: bench-monitor
