@@ -414,7 +414,7 @@ static void fetch_ahead(const struct vt_runtime *rt)
 	fetch(rt->wait, FETCH_FIRST * sizeof(*rt->wait));
 	fetch(rt->blocks, blocks * sizeof(*rt->blocks));
 	for (uint32_t i = 0; i < blocks; i++)
-		fetch(rt->block_of[i], offsetof(struct rt_block, version));
+		fetch(rt->block_of[i], offsetof(struct rt_block, to_run));
 	for (uint32_t i = 0; i < models; i++) {
 		fetch(&rt->model_of[i]->costs,
 		      sizeof(struct rt_model) - offsetof(struct rt_model, costs));
