@@ -111,7 +111,8 @@ struct rt_block {
 	_Atomic uint32_t n_cores;   /* now */
 	_Atomic uint64_t begun_ns;  /* start_ns once it runs: after its worker woke; 0: not yet */
 	_Atomic uint64_t core_ns_more; /* core time of grants that have changed; wraps */
-	_Atomic uint32_t granted;      /* odd while n_cores and core_ns_more change together */
+	_Atomic uint32_t
+		granted; /* odd while n_cores and core_ns_more change together; RT_CLOSED */
 	_Atomic uint32_t resized;
 	/* lock */
 	uint32_t at; /* in blocks[] */
@@ -124,6 +125,9 @@ struct rt_block {
 	uint8_t to_run[VT_MAX_LAYERS];
 	uint8_t version[VT_MAX_LAYERS];
 };
+
+#define RT_CLOSED                                                                                  \
+	0x80000000u /* in rt_block.granted: the leader has added up, its grant stays as it is */
 
 /** What runs on a core, for stats. */
 struct rt_core {

@@ -158,6 +158,7 @@ static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct
 	RT_SET(b->n_cores, n);
 	RT_SET(b->core_ns_more, 0);
 	RT_SET(b->begun_ns, 0);
+	RT_SET(b->granted, 0);
 	RT_SET(b->resized, 0);
 	memcpy(b->to_run, versions, (size_t)(a->layer_end - a->layer_begin));
 	RT_ADD(w->m->blocks, 1);
@@ -241,17 +242,21 @@ static void recode(struct rt_block *b, const struct vt_action *a, const struct v
 					 __ATOMIC_RELAXED);
 }
 
-/* Cores have joined or left: the time of what is left, and the core time so far. */
-static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v,
+/*
+ * Cores join or leave: the core time so far, and the time of what is left. False if the leader has added
+ * up already: nothing has changed then. Pairs with close_grant() in runtime_work.c.
+ */
+static bool resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v,
 		   const struct vt_coreset *to, const struct vt_action *a,
 		   const struct vt_decision *d)
 {
 	const unsigned int was = vt_coreset_count(&v->cores), is = vt_coreset_count(to);
 	const struct vt_model *m = &rt->models[v->model];
 	const uint64_t begun_ns = RT_GET(b->begun_ns);
+	uint32_t even = atomic_load(&b->granted);
 
-	/* The leader may be adding up right now: pairs with granted_core_ns(). */
-	atomic_fetch_add(&b->granted, 1);
+	if (even & RT_CLOSED || !atomic_compare_exchange_strong(&b->granted, &even, even + 1))
+		return false;
 	if (begun_ns && begun_ns < rt->now_ns) /* else the change holds from its beginning on */
 		RT_ADD(b->core_ns_more,
 		       (uint64_t)((int64_t)was - (int64_t)is) * (rt->now_ns - begun_ns));
@@ -265,6 +270,7 @@ static void resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 		v->end_ns = rt->now_ns + vt_model_block_ns(m, v->layer_now, v->layer_end,
 							   b->to_run + (v->layer_now - b->begin),
 							   is, v->level);
+	return true;
 }
 
 static bool grow(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
@@ -276,8 +282,9 @@ static bool grow(struct vt_runtime *rt, const struct vt_action *a, const struct 
 	if (atomic_load(&b->over) || !vt_coreset_within(&a->cores, &rt->free))
 		return false;
 	vt_coreset_or(&to, &a->cores);
+	if (!resize(rt, b, v, &to, a, d))
+		return false;
 	vt_coreset_sub(&rt->free, &a->cores);
-	resize(rt, b, v, &to, a, d);
 	v->wanted = a->wanted;
 	show_cores(rt, &a->cores, b);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
@@ -296,10 +303,11 @@ static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struc
 	if (atomic_load(&b->over) || !vt_coreset_has(&to, b->core) ||
 	    !vt_coreset_within(&a->cores, &v->cores))
 		return false;
+	if (!resize(rt, b, v, &to, a, d))
+		return false;
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0 && rt->o.core;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
 		rt_tell_core(rt, b, (uint32_t)c, rt->now_ns);
-	resize(rt, b, v, &to, a, d);
 	show_cores(rt, &a->cores, NULL);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))

@@ -76,23 +76,24 @@ static void run(struct vt_work *work, struct pthreadpool *gang)
 	RT_SET(b->begun_ns, b->start_ns);
 	run_layers(b, gang);
 	b->end_ns = vt_now_mono_ns();
-	/* From here on cores that join or leave come too late. Pairs with rt_late(). */
+	/* From here on cores that join or leave come too late. Pairs with grow(), shrink() and preempt(). */
 	atomic_store(&b->over, 1);
 	b->finished = b->ran_to == b->costs->model.n_layers;
 	if (b->finished && q->store)
 		q->store(q, b->m->engine, b->inst);
 }
 
-/* Cores may join or leave at this very moment: both numbers of the same grant, or again. */
-static uint64_t granted_core_ns(struct rt_block *b, uint64_t ns)
+/* Cores may join or leave until this very moment: both numbers of the same grant, the last one. */
+static uint64_t close_grant(struct rt_block *b, uint64_t ns)
 {
-	uint32_t before;
+	uint32_t before = atomic_load(&b->granted);
 	uint64_t sum;
 
 	do {
-		before = atomic_load(&b->granted);
+		while (before % 2)
+			before = atomic_load(&b->granted);
 		sum = ns * RT_GET(b->n_cores) + RT_GET(b->core_ns_more);
-	} while (before % 2 || atomic_load(&b->granted) != before);
+	} while (!atomic_compare_exchange_strong(&b->granted, &before, before | RT_CLOSED));
 	return sum;
 }
 
@@ -105,7 +106,7 @@ static void account(struct rt_block *b)
 		q->start_ns = b->start_ns;
 	q->end_ns = b->end_ns;
 	q->served_ns += ns;
-	q->core_ns += granted_core_ns(b, ns);
+	q->core_ns += close_grant(b, ns);
 	q->conflicts += b->conflict;
 }
 
