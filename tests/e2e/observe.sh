@@ -86,7 +86,7 @@ until_screen() { # until_screen PATTERN: within a while
 	return 1
 }
 if command -v tmux >/dev/null; then
-	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 120 -y 34 "stty -g >$dir/before; '$veltair' top --url $base -i 300; echo status=\$?; stty -g >$dir/after; sleep 100"
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 120 -y 34 "stty -g >$dir/before; '$veltair' top --url $base -i 300; s=\$?; stty -g >$dir/after; echo status=\$s; sleep 100"
 	until_screen 'req/s .* in time'
 	ok "top shows requests and their share in time" "$dir/screen"
 	until_screen '^mobilenet' && until_screen '^resnet'
