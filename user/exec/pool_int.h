@@ -19,6 +19,7 @@
 /* The open job of a leader: sequence number above, chunks left to claim below. */
 #define TICKET(seq, left) ((uint64_t)(seq) << 32 | (left))
 #define LEFT(ticket)	  ((uint32_t)(ticket))
+#define SEQ(ticket)	  ((uint32_t)((ticket) >> 32))
 
 struct worker {
 	struct pthreadpool gang; /* first: gang.run gets the worker back from it */

@@ -15,37 +15,45 @@ static uint32_t share_start(uint32_t n, uint32_t shares, uint32_t i)
 	return (uint32_t)((uint64_t)n * i / shares);
 }
 
-/* Claim one chunk of share @i of @l's open job, if there is one left. */
-static bool claim_of(struct worker *l, uint32_t i, uint32_t *chunk, const struct vt_job **job)
+/*
+ * Claim one chunk of share @i of @l's open job, if there is one left; @of: only of that ticket's job, NULL: of any.
+ * Returns the ticket that it was claimed from, or one with none left, or of another job.
+ */
+static uint64_t claim_of(struct worker *l, uint32_t i, const uint64_t *of, uint32_t *chunk,
+			 const struct vt_job **job)
 {
 	uint64_t t = atomic_load_explicit(&l->ticket[i].v, memory_order_acquire);
 
-	while (LEFT(t)) {
+	while (LEFT(t) && (!of || SEQ(t) == SEQ(*of))) {
 		if (!atomic_compare_exchange_weak_explicit(
 			    &l->ticket[i].v, &t, t - 1, memory_order_acq_rel, memory_order_acquire))
 			continue;
 		/* Our chunk is not done, so this is still the job that the ticket spoke of. */
 		*job = atomic_load_explicit(&l->job, memory_order_relaxed);
 		*chunk = share_start((uint32_t)(*job)->n_chunks, (*job)->shares, i + 1) - LEFT(t);
-		return true;
+		return t;
 	}
-	return false;
+	return TICKET(SEQ(t), 0);
 }
 
-/* From one's own share while it has any, else from the share that was helped last, or the next. */
+/*
+ * From one's own share while it has any, else from the share that was helped last, or the next. Others' shares only
+ * of the job that one's own was of: a job whose shares are being dealt out has one's own in store, and is opened after.
+ */
 static bool claim(struct worker *l, uint32_t own, uint32_t *helped, uint32_t *chunk,
 		  const struct vt_job **job)
 {
 	const uint32_t shares = atomic_load_explicit(&l->shares, memory_order_relaxed);
+	uint64_t mine, t;
 
 	if (!shares)
 		return false;
-	if (claim_of(l, own % shares, chunk, job))
-		return true;
-	for (uint32_t tried = 0; tried < shares; tried++, ++*helped)
-		if (claim_of(l, *helped % shares, chunk, job))
-			return true;
-	return false;
+	t = mine = claim_of(l, own % shares, NULL, chunk, job);
+	for (uint32_t tried = 0; !LEFT(t) && tried < shares; tried++) {
+		t = claim_of(l, *helped % shares, &mine, chunk, job);
+		*helped += !LEFT(t);
+	}
+	return LEFT(t);
 }
 
 /* Every share, then opened: who looks at opened first sees its own share whole. */
