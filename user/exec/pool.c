@@ -40,14 +40,7 @@ void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later)
 
 /* ---- work --------------------------------------------------------------------------------- */
 
-/* Helpers may be asleep, waiting for their old leader's next job. Pairs with pool_be_helper(). */
-static void call_back(struct worker *leader)
-{
-	atomic_fetch_add(&leader->opened, 1);
-	if (atomic_load(&leader->sleepers))
-		pool_futex_wake(&leader->opened, INT32_MAX);
-}
-
+/* It may be asleep, waiting for its old leader's next job. Pairs with pool_be_helper(). */
 static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
 {
 	int was = atomic_exchange(&w->helps, core);
@@ -58,10 +51,6 @@ static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
 		return;
 	leader = w->pool->worker[was];
 	atomic_fetch_sub_explicit(&leader->gang_size, 1, memory_order_relaxed);
-	if (!later) {
-		call_back(leader);
-		return;
-	}
 	atomic_fetch_add(&leader->opened, 1);
 	if (atomic_load(&w->sleeps_at) != NOBODY)
 		vt_cpuset_add(later, w->core);
@@ -81,8 +70,11 @@ static void let_go(struct worker *leader)
 		    atomic_compare_exchange_strong(&w->helps, &mine, NOBODY))
 			any = true;
 	}
-	if (any)
-		call_back(leader);
+	if (!any)
+		return;
+	atomic_fetch_add(&leader->opened, 1);
+	if (atomic_load(&leader->sleepers))
+		pool_futex_wake(&leader->opened, INT32_MAX);
 }
 
 static void lead(struct worker *w, struct vt_work *b)
@@ -207,11 +199,17 @@ int vt_pool_start_later(struct vt_pool *p, struct vt_work *b, unsigned int leade
 	return 0;
 }
 
+/* The same at once. */
 int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant)
 {
-	int first = vt_cpuset_next(grant, 0);
+	int first = vt_cpuset_next(grant, 0), err;
+	struct vt_cpuset asleep = {{0}};
 
-	return first < 0 ? -EINVAL : vt_pool_start_later(p, b, (unsigned int)first, grant, NULL);
+	if (first < 0)
+		return -EINVAL;
+	err = vt_pool_start_later(p, b, (unsigned int)first, grant, &asleep);
+	vt_pool_wake(p, &asleep);
+	return err;
 }
 
 int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core,
@@ -230,7 +228,11 @@ int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core
 
 int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core)
 {
-	return vt_pool_join_later(p, leader, core, NULL);
+	struct vt_cpuset asleep = {{0}};
+	int err = vt_pool_join_later(p, leader, core, &asleep);
+
+	vt_pool_wake(p, &asleep);
+	return err;
 }
 
 int vt_pool_leave_later(struct vt_pool *p, unsigned int core, struct vt_cpuset *later)
@@ -243,7 +245,11 @@ int vt_pool_leave_later(struct vt_pool *p, unsigned int core, struct vt_cpuset *
 
 int vt_pool_leave(struct vt_pool *p, unsigned int core)
 {
-	return vt_pool_leave_later(p, core, NULL);
+	struct vt_cpuset asleep = {{0}};
+	int err = vt_pool_leave_later(p, core, &asleep);
+
+	vt_pool_wake(p, &asleep);
+	return err;
 }
 
 void vt_pool_keep_timer(struct vt_pool *p, const struct vt_pool_timer *t)

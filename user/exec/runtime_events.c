@@ -137,7 +137,7 @@ static void free_cores(struct vt_runtime *rt, const struct rt_block *b, const st
 		if (RT_GET(b->resized) && (uint32_t)c != b->core)
 			vt_pool_leave_later(rt->pool, rt->topo.cpu[c], &rt->wake);
 		if (rt->o.core)
-			rt_tell_core(rt, b, (uint32_t)c, b->end_ns);
+			rt_tell_core(rt, b, (uint32_t)c, vt_coreset_count(&v->cores), b->end_ns);
 		RT_SET(rt->core[c].id, 0);
 		RT_SET(rt->core[c].since_ns, b->end_ns);
 	}

@@ -262,8 +262,9 @@ const struct vt_domain_counts *rt_count(struct vt_runtime *rt);
 /* ---- runtime_work.c ---- */
 
 void rt_block_init(struct rt_block *b, struct vt_runtime *rt);
-/** rt_tell_core - @core leaves block @b at @end_ns: a span of the trace. Lock */
-void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core, uint64_t end_ns);
+/** rt_tell_core - @core leaves block @b, which has had @granted cores, at @end_ns: a span of the trace. Lock */
+void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core,
+		  unsigned int granted, uint64_t end_ns);
 /** rt_answer - count it, and hand @q back; nothing of it may be touched afterwards */
 void rt_answer(struct vt_runtime *rt, struct rt_model *m, struct vt_infer *q, enum vt_outcome how);
 struct rt_model *rt_model_of(struct vt_runtime *rt, uint32_t id);

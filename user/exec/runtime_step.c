@@ -298,6 +298,7 @@ static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struc
 	struct rt_block *b = rt->block_of[a->index];
 	struct vt_block *v = &rt->blocks[a->index];
 	struct vt_coreset to = v->cores;
+	const unsigned int was = vt_coreset_count(&v->cores);
 
 	vt_coreset_sub(&to, &a->cores);
 	if (atomic_load(&b->over) || !vt_coreset_has(&to, b->core) ||
@@ -307,7 +308,7 @@ static bool shrink(struct vt_runtime *rt, const struct vt_action *a, const struc
 		return false;
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0 && rt->o.core;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))
-		rt_tell_core(rt, b, (uint32_t)c, rt->now_ns);
+		rt_tell_core(rt, b, (uint32_t)c, was, rt->now_ns);
 	show_cores(rt, &a->cores, NULL);
 	for (int c = vt_coreset_next(&a->cores, 0); c >= 0;
 	     c = vt_coreset_next(&a->cores, (unsigned int)c + 1))

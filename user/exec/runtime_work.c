@@ -131,7 +131,8 @@ static void tell(const struct rt_block *b)
 	o->block(o->arg, &ev);
 }
 
-void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core, uint64_t end_ns)
+void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core,
+		  unsigned int granted, uint64_t end_ns)
 {
 	const bool over = atomic_load(&b->over);
 	const uint16_t end = over ? b->ran_to : b->end; /* ran_to: the leader's until then */
@@ -147,7 +148,7 @@ void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core
 		.layer_begin = b->begin,
 		.layer_end = end,
 		.wanted = b->wanted,
-		.granted = (uint16_t)RT_GET(b->n_cores),
+		.granted = (uint16_t)granted,
 		.level = b->level,
 		.leads = core == b->core,
 	};
