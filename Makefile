@@ -59,6 +59,7 @@ include user/sim/Kbuild
 include user/server/Kbuild
 include user/cli/Kbuild
 include tests/unit/Kbuild
+include tests/bench/Kbuild
 include tests/fuzz/Kbuild
 include tests/conformance/Kbuild
 include tests/e2e/Kbuild
@@ -196,8 +197,11 @@ $(vm-test): $(vm-objs) $(O)/libvt.a
 -include $(vm-objs:.o=.d) $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
 
 # Programs that only measure; `make bench-NAME` runs one.
-$(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libvt.a $(O)/libvtpure.a
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# All of them, so that none is left behind by the code they measure.
+.PHONY: benches
+benches: $(addprefix $(O)/,$(bench-y))
 # What was built of them, so that a header that changes builds it again.
 -include $(wildcard $(O)/tests/bench/*.d)
 

@@ -42,8 +42,8 @@ step "rules of the tree"
 scripts/check-tree.sh
 
 step "builds: gcc, clang"
-make -j"$j" all
-make -j"$j" CONFIG=clang all
+make -j"$j" all benches
+make -j"$j" CONFIG=clang all benches
 
 step "the pure archive is pure"
 scripts/check-pure.sh build/release/libvtpure.a build/clang/libvtpure.a

@@ -27,11 +27,14 @@
 #include "metrics/chrome_live.h"
 #include "metrics/gather.h"
 
-#define MAX	    8u
+#include "asked.h"
+
+#define MAX	    ASKED_MAX
 #define MAX_PAIRS   256u
 #define MAX_CHAINS  16u
 #define EVENTS	    500000u /* as `veltair serve` has room for */
 #define UNDISTURBED 0.95
+#define RUNS	    15u
 #define WARM_NS	    (300 * VT_NS_PER_MS)
 
 struct opts {
@@ -120,54 +123,21 @@ static void *watch(void *arg)
 
 /* ---- models --------------------------------------------------------------------------------- */
 
-struct measuring {
-	struct vt_engine *eng;
-	struct vt_costs costs;
-	const char *name;
-	unsigned int runs;
-	struct vt_err e;
-};
-
-static int measure(void *arg, struct vt_pool *pool)
-{
-	const unsigned int cores = vt_cpuset_count(vt_pool_cores(pool));
-	const uint16_t points[] = {1, (uint16_t)cores};
-	struct measuring *m = arg;
-	int err = vt_pool_reserve(pool, m->eng->scratch_bytes);
-
-	return err ? err
-		   : vt_costs_measured(&m->costs, m->eng, pool, m->name, 0, points,
-				       cores > 1 ? 2 : 1, m->runs, &m->e);
-}
-
 static void add_model(struct slice *s, unsigned int i)
 {
-	struct vt_costs *first = &measured[i];
-	struct measuring m = {.name = s->o->models[i], .runs = first->model.ns ? 1 : 15};
-	struct vt_engine_opts eo = {.instances = 2};
+	const char *name = s->o->models[i];
 	struct vt_served v = {.max_queue = 64};
-	size_t n;
-	char path[512];
+	struct vt_err e = {0};
 
-	snprintf(path, sizeof(path), "%s/%s.onnx", s->o->zoo, m.name);
-	if (vt_engine_load(&m.eng, path, &eo, &m.e) || vt_runtime_borrow(s->rt, measure, &m))
-		die(&m.e);
-	v.costs = m.costs;
-	n = (size_t)v.costs.model.n_layers * v.costs.model.n_versions * VT_LEVELS *
-	    v.costs.model.n_points * sizeof(*v.costs.model.ns);
-	if (!first->model.ns) {
-		*first = m.costs;
-		first->model.ns = malloc(n);
-		if (!first->model.ns)
-			exit(1);
-		memcpy((void *)first->model.ns, v.costs.model.ns, n);
-	}
-	memcpy((void *)v.costs.model.ns, first->model.ns, n);
+	if (asked_load(&v.engine, s->o->zoo, name, 2, &e) ||
+	    (!measured[i].model.ns &&
+	     asked_times_of(&measured[i], v.engine, s->rt, name, RUNS, &e)) ||
+	    vt_costs_copy(&v.costs, &measured[i], -1, &e))
+		die(&e);
 	v.costs.model.qos_ns = VT_NS_PER_S;
-	v.engine = m.eng;
-	snprintf(v.name, sizeof(v.name), "%s", m.name);
-	if (vt_runtime_add(s->rt, &v, &s->id[i], &m.e))
-		die(&m.e);
+	snprintf(v.name, sizeof(v.name), "%s", name);
+	if (vt_runtime_add(s->rt, &v, &s->id[i], &e))
+		die(&e);
 }
 
 /* ---- one slice ------------------------------------------------------------------------------ */
@@ -321,8 +291,7 @@ static void parse(struct opts *o, int argc, char **argv)
 		else
 			exit(2);
 	}
-	for (char *m = strtok(list, ","); m && o->n_models < MAX; m = strtok(NULL, ","))
-		o->models[o->n_models++] = m;
+	o->n_models = asked_list(list, o->models);
 	if (optind >= argc || !o->n_models || !o->pairs || o->pairs > MAX_PAIRS || !o->chains ||
 	    o->chains > MAX_CHAINS || !(o->secs > 0)) {
 		fprintf(stderr,

@@ -25,10 +25,11 @@
 #include "load/limit.h"
 #include "load/tally.h"
 
-#define MAX	  8u
-#define OWN_RUNS  30u
-#define TARGET	  0.95
-#define MAX_SHOTS 100000u
+#include "asked.h"
+
+#define MAX	 ASKED_MAX
+#define OWN_RUNS 30u
+#define TARGET	 0.95
 
 struct opts {
 	const char *zoo, *profile;
@@ -40,30 +41,16 @@ struct opts {
 
 struct bench {
 	struct opts o;
-	struct vt_runtime *rt;
+	struct asked a;
 	struct vt_monitor *monitor;
-	uint32_t id[MAX];
-	uint64_t alone_ns[MAX], qos_ns[MAX];
+	uint64_t alone_ns[MAX];
 	struct vt_runtime_stats before, after;
-	struct vt_drive *drive; /* the slice under way */
-	struct vt_infer *infer;
-	struct vt_shot *shots;
-	size_t n_shots;
 };
 
 static void die(const struct vt_err *e)
 {
 	fprintf(stderr, "bench_runtime: %s\n", e->msg);
 	exit(1);
-}
-
-static unsigned int split(char *list, const char **to)
-{
-	unsigned int n = 0;
-
-	for (char *s = strtok(list, ","); s && n < MAX; s = strtok(NULL, ","))
-		to[n++] = s;
-	return n;
 }
 
 /* ---- models -------------------------------------------------------------------------------- */
@@ -79,15 +66,10 @@ struct measuring {
 /* The median of whole runs on all cores, and the times of layers. */
 static int measure(void *arg, struct vt_pool *pool)
 {
-	const unsigned int cores = vt_cpuset_count(vt_pool_cores(pool));
-	const uint16_t points[] = {1, (uint16_t)cores};
 	struct measuring *m = arg;
 	uint64_t ns[OWN_RUNS];
-	int err = vt_pool_reserve(pool, m->eng->scratch_bytes);
+	int err = asked_times(&m->costs, m->eng, pool, m->name, 7, &m->e);
 
-	if (!err)
-		err = vt_costs_measured(&m->costs, m->eng, pool, m->name, 1, points,
-					cores > 1 ? 2 : 1, 7, &m->e);
 	for (unsigned int i = 0; i < OWN_RUNS && !err; i++) {
 		struct vt_run r;
 
@@ -110,7 +92,7 @@ static void from_profile(struct bench *b, struct vt_served *s)
 	const uint16_t points[] = {1, 2, 4, 8, 16, 32, 64, 128};
 	struct vt_profile *db = NULL;
 	struct vt_profile_key key;
-	struct vt_costs c;
+	struct vt_costs c = {0};
 	struct vt_err e = {0};
 
 	vt_profile_here(&key);
@@ -126,26 +108,22 @@ static void from_profile(struct bench *b, struct vt_served *s)
 static void add_model(struct bench *b, unsigned int i)
 {
 	struct measuring m = {.name = b->o.models[i], .alone_ns = &b->alone_ns[i]};
-	struct vt_engine_opts eo = {.instances = 2};
 	struct vt_served s = {.max_queue = 512};
-	char path[512];
 
-	snprintf(path, sizeof(path), "%s/%s.onnx", b->o.zoo, m.name);
-	if (vt_engine_load(&m.eng, path, &eo, &m.e))
+	if (asked_load(&m.eng, b->o.zoo, m.name, 2, &m.e) ||
+	    vt_runtime_borrow(b->a.rt, measure, &m))
 		die(&m.e);
-	if (vt_runtime_borrow(b->rt, measure, &m))
-		die(&m.e);
-	b->qos_ns[i] = (uint64_t)((double)b->alone_ns[i] * b->o.qos);
-	m.costs.model.qos_ns = b->qos_ns[i];
+	b->a.qos_ns[i] = (uint64_t)((double)b->alone_ns[i] * b->o.qos);
+	m.costs.model.qos_ns = b->a.qos_ns[i];
 	s.engine = m.eng;
 	s.costs = m.costs;
 	snprintf(s.name, sizeof(s.name), "%s", m.name);
 	if (b->o.profile)
 		from_profile(b, &s);
-	if (vt_runtime_add(b->rt, &s, &b->id[i], &m.e))
+	if (vt_runtime_add(b->a.rt, &s, &b->a.id[i], &m.e))
 		die(&m.e);
 	printf("model  %-18s alone %8.3f ms   QoS %8.3f ms\n", m.name, (double)b->alone_ns[i] / 1e6,
-	       (double)b->qos_ns[i] / 1e6);
+	       (double)b->a.qos_ns[i] / 1e6);
 }
 
 /* ---- own: what a request costs that is not computing ---------------------------------------- */
@@ -164,7 +142,7 @@ static void again(struct vt_infer *q, enum vt_outcome how)
 	x->served_ns += q->served_ns;
 	x->blocks += q->blocks;
 	if (atomic_fetch_sub(&x->left, 1) > 2)
-		vt_runtime_submit(x->b->rt, q);
+		vt_runtime_submit(x->b->a.rt, q);
 	atomic_fetch_add(&x->answered, 1);
 }
 
@@ -177,10 +155,12 @@ static uint64_t as_requests(struct bench *b, unsigned int i, unsigned int n, str
 	*x = (struct back_to_back){.b = b};
 	x->left = n;
 	for (unsigned int k = 0; k < 2; k++)
-		q[k] = (struct vt_infer){
-			.model = b->id[i], .done = again, .user = x, .deadline_ns = UINT64_MAX / 2};
+		q[k] = (struct vt_infer){.model = b->a.id[i],
+					 .done = again,
+					 .user = x,
+					 .deadline_ns = UINT64_MAX / 2};
 	for (unsigned int k = 0; k < 2; k++)
-		vt_runtime_submit(b->rt, &q[k]);
+		vt_runtime_submit(b->a.rt, &q[k]);
 	while (atomic_load(&x->answered) < n)
 		vt_sleep_until_mono_ns(vt_now_mono_ns() + 200000);
 	return vt_now_mono_ns() - t0;
@@ -216,18 +196,18 @@ static int by_value(const void *a, const void *b)
 
 static void own(struct bench *b, unsigned int i)
 {
-	struct straight s = {.eng = (struct vt_engine *)vt_runtime_engine(b->rt, b->id[i])};
+	struct straight s = {.eng = (struct vt_engine *)vt_runtime_engine(b->a.rt, b->a.id[i])};
 	unsigned int n = (unsigned int)(300e6 / (double)b->alone_ns[i]) + 4;
 	double ratio[64], gap_us[64];
 	unsigned int rounds = b->o.rounds < 64 ? b->o.rounds : 64;
 
 	s.n = n;
-	vt_runtime_policy(b->rt, vt_policy_find("fcfs"), true); /* whole models on all cores */
+	vt_runtime_policy(b->a.rt, vt_policy_find("fcfs"), true); /* whole models on all cores */
 	for (unsigned int r = 0; r < rounds; r++) {
 		struct back_to_back x;
 		uint64_t ns;
 
-		while (vt_runtime_borrow(b->rt, straight, &s))
+		while (vt_runtime_borrow(b->a.rt, straight, &s))
 			vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
 		ns = as_requests(b, i, n, &x);
 		ratio[r] = (double)ns / (double)s.ns;
@@ -242,42 +222,6 @@ static void own(struct bench *b, unsigned int i)
 }
 
 /* ---- open: Poisson arrivals ----------------------------------------------------------------- */
-
-static int begin(void *self, struct vt_shot *shots, size_t n, struct vt_err *e)
-{
-	struct bench *b = self;
-
-	b->infer = calloc(n, sizeof(*b->infer));
-	b->shots = shots;
-	b->n_shots = n;
-	return b->infer ? 0 : vt_fail(e, -ENOMEM, "no memory for %zu requests", n);
-}
-
-static void shot_done(struct vt_infer *q, enum vt_outcome how)
-{
-	vt_shot_end(q->user, how == VT_DONE ? VT_SHOT_DONE : VT_SHOT_REFUSED, q->end_ns);
-}
-
-static void send(void *self, struct vt_shot *s)
-{
-	struct bench *b = self;
-	struct vt_infer *q = &b->infer[s - b->shots];
-
-	q->model = b->id[s->tenant];
-	q->deadline_ns = s->at_mono_ns + b->qos_ns[s->tenant];
-	q->done = shot_done;
-	q->user = s;
-	vt_runtime_submit(b->rt, q);
-}
-
-static void end(void *self)
-{
-	struct bench *b = self;
-
-	while (!vt_runtime_idle(b->rt))
-		vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
-	free(b->infer);
-}
 
 static double decide_us(const struct bench *b, double share)
 {
@@ -311,24 +255,18 @@ static uint64_t blocks(const struct vt_runtime_stats *s)
 	return sum;
 }
 
-static void slice(struct bench *b, const char *policy, double rate, double limit, double *upto,
-		  uint64_t seed)
+static void slice(struct bench *b, const char *policy, double rate, double limit, uint64_t seed)
 {
-	struct vt_target t = {.begin = begin, .send = send, .end = end, .self = b};
-	struct vt_drive_cfg cfg = {.rate_hz = rate,
-				   .secs = b->o.secs,
-				   .seed = seed,
-				   .upto = upto,
-				   .n_tenants = b->o.n_models};
 	struct vt_tally tally = {0};
 	struct vt_drive d = {0};
 	struct vt_err e = {0};
 	double wall;
 
-	vt_runtime_stats(b->rt, &b->before);
-	if (vt_drive_run(&t, &cfg, &d, &e) || vt_tally_add(&tally, &d, b->qos_ns, UINT32_MAX))
+	vt_runtime_stats(b->a.rt, &b->before);
+	if (asked_run(&b->a, rate, b->o.secs, seed, &d, &e) ||
+	    vt_tally_add(&tally, &d, b->a.qos_ns, UINT32_MAX))
 		die(&e);
-	vt_runtime_stats(b->rt, &b->after);
+	vt_runtime_stats(b->a.rt, &b->after);
 	wall = (double)(b->after.now_ns - b->before.now_ns) * b->after.n_cores;
 	printf("open   %-15s %6.1f/s %4.0f %% of limit: in QoS %5.1f %% refused %5.1f %% late "
 	       "%5.1f %% "
@@ -352,17 +290,15 @@ static void slice(struct bench *b, const char *policy, double rate, double limit
 	free(d.shots);
 }
 
-static double limit_of(struct bench *b, double *upto)
+static double limit_of(struct bench *b)
 {
 	struct vt_limit_class c[MAX];
 	struct vt_limit_cfg cfg = {.classes = c, .n_classes = b->o.n_models, .target = TARGET};
 
-	for (unsigned int i = 0; i < b->o.n_models; i++) {
+	for (unsigned int i = 0; i < b->o.n_models; i++)
 		c[i] = (struct vt_limit_class){.service_ns = (double)b->alone_ns[i],
-					       .qos_ns = (double)b->qos_ns[i],
+					       .qos_ns = (double)b->a.qos_ns[i],
 					       .weight = 1};
-		upto[i] = (double)(i + 1);
-	}
 	printf("limit  serial capacity %.1f/s, %.0f %% in QoS up to %.1f/s\n",
 	       vt_limit_capacity(&cfg), TARGET * 100, vt_limit_rate(&cfg));
 	return vt_limit_rate(&cfg);
@@ -370,7 +306,7 @@ static double limit_of(struct bench *b, double *upto)
 
 static void open_loop(struct bench *b)
 {
-	double upto[MAX], limit = limit_of(b, upto);
+	double limit = limit_of(b);
 
 	vt_drive_prepare();
 	for (unsigned int r = 0; r < b->o.rounds; r++)
@@ -378,9 +314,9 @@ static void open_loop(struct bench *b)
 			for (unsigned int p = 0; p < b->o.n_policies; p++) {
 				const struct vt_policy *pol = vt_policy_find(b->o.policies[p]);
 
-				if (!pol || vt_runtime_policy(b->rt, pol, false))
+				if (!pol || vt_runtime_policy(b->a.rt, pol, false))
 					die(&(struct vt_err){.msg = "no such policy"});
-				slice(b, pol->name, b->o.loads[l] * limit, limit, upto, r + 1);
+				slice(b, pol->name, b->o.loads[l] * limit, limit, r + 1);
 			}
 }
 
@@ -390,8 +326,8 @@ static void parse(struct opts *o, int argc, char **argv)
 	const char *loads[MAX] = {"0.6", "0.8", "1.0"};
 	int c;
 
-	o->n_models = split(models, o->models);
-	o->n_policies = split(policies, o->policies);
+	o->n_models = asked_list(models, o->models);
+	o->n_policies = asked_list(policies, o->policies);
 	o->n_loads = 3;
 	o->qos = 3;
 	o->secs = 5;
@@ -399,13 +335,13 @@ static void parse(struct opts *o, int argc, char **argv)
 	while ((c = getopt(argc, argv, "m:p:l:q:s:r:P:M")) != -1)
 		switch (c) {
 		case 'm':
-			o->n_models = split(optarg, o->models);
+			o->n_models = asked_list(optarg, o->models);
 			break;
 		case 'p':
-			o->n_policies = split(optarg, o->policies);
+			o->n_policies = asked_list(optarg, o->policies);
 			break;
 		case 'l':
-			o->n_loads = split(optarg, loads);
+			o->n_loads = asked_list(optarg, loads);
 			break;
 		case 'q':
 			o->qos = strtod(optarg, NULL);
@@ -444,17 +380,18 @@ int main(int argc, char **argv)
 	if (!b)
 		return 1;
 	parse(&b->o, argc, argv);
+	b->a.n_models = b->o.n_models;
 	if (b->o.monitor && vt_monitor_open(&mo, &b->monitor, &e))
 		die(&e);
 	ro.monitor = b->monitor;
-	if (vt_runtime_open(&b->rt, &ro, &e))
+	if (vt_runtime_open(&b->a.rt, &ro, &e))
 		die(&e);
 	for (unsigned int i = 0; i < b->o.n_models; i++)
 		add_model(b, i);
 	for (unsigned int i = 0; i < b->o.n_models; i++)
 		own(b, i);
 	open_loop(b);
-	vt_runtime_close(b->rt);
+	vt_runtime_close(b->a.rt);
 	vt_monitor_close(b->monitor);
 	free(b);
 	return 0;

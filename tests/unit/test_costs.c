@@ -309,6 +309,49 @@ static void test_choose(void **state)
 	vt_profile_close(p);
 }
 
+/* All versions, or of each layer the one that is fastest at a level on the most cores. */
+static void test_copy(void **state)
+{
+	struct vt_profile *p = new_store();
+	struct vt_costs from = {0}, all = {0}, one = {0};
+	struct vt_err e = {0};
+	const struct vt_model *m = &from.model;
+
+	fill(p);
+	if (vt_costs_profiled(&from, eng, p, "tiny", 7000000, points, 3, &e) ||
+	    vt_costs_copy(&all, &from, -1, &e) || vt_costs_copy(&one, &from, 4, &e))
+		fail_msg("%s", e.msg);
+	assert_true(m->n_versions > 1 && all.model.n_versions == m->n_versions);
+	assert_int_equal(one.model.n_versions, 1);
+	assert_int_equal(one.model.qos_ns, 7000000);
+	assert_string_equal(one.model.name, "tiny");
+	for (unsigned int l = 0; l < m->n_layers; l++) {
+		unsigned int last = m->n_points - 1u, best = 0;
+
+		for (unsigned int v = 0; v < m->n_versions; v++) {
+			uint64_t ns = vt_model_ns(m, l, v, 4, last);
+
+			if (ns && ns < vt_model_ns(m, l, best, 4, last))
+				best = v;
+			assert_ptr_equal(all.variant[l * m->n_versions + v],
+					 from.variant[l * m->n_versions + v]);
+			for (unsigned int i = 0; i < VT_LEVELS * m->n_points; i++)
+				assert_int_equal(
+					vt_model_ns(&all.model, l, v, i / m->n_points,
+						    i % m->n_points),
+					vt_model_ns(m, l, v, i / m->n_points, i % m->n_points));
+		}
+		assert_ptr_equal(one.variant[l], from.variant[l * m->n_versions + best]);
+		assert_int_equal(vt_model_ns(&one.model, l, 0, 4, last),
+				 vt_model_ns(m, l, best, 4, last));
+	}
+	vt_costs_fini(&from);
+	assert_non_null(all.model.ns); /* it has its own tables */
+	vt_costs_fini(&all);
+	vt_costs_fini(&one);
+	vt_profile_close(p);
+}
+
 static void test_refuses(void **state)
 {
 	struct vt_profile *p = new_store();
@@ -353,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_all_cores_are_slowed_as_fewer),
 		cmocka_unit_test(test_nothing_kept),
 		cmocka_unit_test(test_choose),
+		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_refuses),
 	};
 

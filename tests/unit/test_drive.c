@@ -136,6 +136,20 @@ static void it_stops_when_told(void **state)
 	free(d.shots);
 }
 
+static void one_by_one(void **state)
+{
+	struct vt_tally t = {0};
+
+	for (uint64_t ms = 3000; ms; ms--)
+		assert_int_equal(vt_tally_one(&t, ms * VT_NS_PER_MS, 1000 * VT_NS_PER_MS), 0);
+	assert_int_equal(t.offered, 3000);
+	assert_int_equal(t.in_time, 1000);
+	assert_int_equal(t.late, 2000);
+	assert_float_equal(vt_tally_ms(&t, 0.5), 1500, 1e-3);
+	assert_float_equal(vt_tally_mean_ms(&t), 1500.5, 1e-3);
+	vt_tally_fini(&t);
+}
+
 static void refusals_have_times(void **state)
 {
 	static const uint64_t qos[] = {1, 1};
@@ -249,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_sent_and_counted),
+		cmocka_unit_test(one_by_one),
 		cmocka_unit_test(refusals_have_times),
 		cmocka_unit_test(an_answer_that_never_comes_is_given_up),
 		cmocka_unit_test(it_stops_when_told),

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/bench_costs.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define COST_RUNS 5u
 
 /** Core counts to plan for: powers of two, and all. */
@@ -36,61 +33,6 @@ int bench_costs(struct vt_costs *ret, const struct bench *b, uint32_t m, struct 
 					"`veltair profile` on %s first",
 					b->o->profiles, model->name, model->path)
 			      : rc;
-}
-
-/** Version of @layer that is fastest at @level on the most cores; 0 is always there. */
-static unsigned int best_version(const struct vt_model *m, unsigned int layer, int level)
-{
-	unsigned int point = m->n_points - 1u, best = 0;
-
-	for (unsigned int v = 1; v < m->n_versions; v++) {
-		uint64_t ns = vt_model_ns(m, layer, v, (unsigned int)level, point);
-
-		if (ns && ns < vt_model_ns(m, layer, best, (unsigned int)level, point))
-			best = v;
-	}
-	return best;
-}
-
-/** Copy the times of the versions that stay. */
-static void copy_layers(struct vt_costs *c, uint64_t *ns, const struct vt_costs *from, int level)
-{
-	const struct vt_model *m = &from->model;
-	size_t row = (size_t)VT_LEVELS * m->n_points, nv = c->model.n_versions;
-
-	for (unsigned int layer = 0; layer < m->n_layers; layer++) {
-		unsigned int first = level < 0 ? 0 : best_version(m, layer, level);
-		size_t src = (size_t)layer * m->n_versions + first, dst = layer * nv;
-
-		memcpy(ns + dst * row, m->ns + src * row, nv * row * sizeof(*ns));
-		if (from->variant)
-			memcpy(c->variant + dst, from->variant + src, nv * sizeof(*c->variant));
-	}
-}
-
-int bench_costs_copy(struct vt_costs *ret, const struct vt_costs *from, int level, struct vt_err *e)
-{
-	const struct vt_model *m = &from->model;
-	size_t nv = level < 0 ? m->n_versions : 1, layers = m->n_layers;
-	size_t times = layers * nv * VT_LEVELS * m->n_points * sizeof(uint64_t);
-	struct vt_costs c = {.model = *m, .source = from->source};
-	uint64_t *ns;
-
-	c.mem = malloc(times + m->n_points * sizeof(*m->points));
-	c.variant = from->variant ? malloc((layers * nv + 1) * sizeof(*c.variant)) : NULL;
-	if (!c.mem || (from->variant && !c.variant)) {
-		vt_costs_fini(&c);
-		return vt_fail(e, -ENOMEM, "%s: no memory for its times", m->name);
-	}
-	ns = c.mem;
-	c.model.n_versions = (uint8_t)nv;
-	c.model.ns = ns;
-	c.model.points = memcpy((char *)c.mem + times, m->points, m->n_points * sizeof(*m->points));
-	c.model.dram_bytes = NULL;
-	c.model.plan = NULL;
-	copy_layers(&c, ns, from, level);
-	*ret = c;
-	return 0;
 }
 
 uint64_t bench_costs_least(const struct vt_model *m)

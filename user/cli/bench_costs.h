@@ -13,13 +13,6 @@
 int bench_costs(struct vt_costs *ret, const struct bench *b, uint32_t m, struct vt_engine *eng,
 		struct vt_pool *pool, struct vt_profile *db, struct vt_err *e);
 
-/**
- * bench_costs_copy - a copy of its own; with @level >= 0 of one version per layer only: the one
- * that is fastest at that pressure on most cores, whatever the pressure then is. -ENOMEM
- */
-int bench_costs_copy(struct vt_costs *ret, const struct vt_costs *from, int level,
-		     struct vt_err *e);
-
 /** bench_costs_least - core time of a request, every layer on its cheapest cores and code */
 uint64_t bench_costs_least(const struct vt_model *m);
 

@@ -246,7 +246,7 @@ static int serve(struct live *l, struct vt_err *e)
 	for (uint32_t m = 0; m < l->b->o->n_models && !rc; m++) {
 		struct vt_served s = {.engine = l->engine[m], .max_queue = 1024};
 
-		rc = bench_costs_copy(&s.costs, &l->costs[m], -1, e);
+		rc = vt_costs_copy(&s.costs, &l->costs[m], -1, e);
 		if (rc)
 			break;
 		snprintf(s.name, sizeof(s.name), "%s", l->b->o->model[m].name);
@@ -333,7 +333,7 @@ static int fix(struct live *l, int level, struct vt_err *e)
 {
 	for (uint32_t m = 0; m < l->b->o->n_models; m++) {
 		struct vt_costs c;
-		int rc = bench_costs_copy(&c, &l->costs[m], level, e);
+		int rc = vt_costs_copy(&c, &l->costs[m], level, e);
 
 		if (!rc)
 			rc = vt_runtime_recost(l->rt, l->id[m], &c, e);

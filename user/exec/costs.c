@@ -160,6 +160,56 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 	return 0;
 }
 
+/* ---- a copy --------------------------------------------------------------------------------- */
+
+/* Version of @layer that is fastest at @level on the most cores; 0 is always there. */
+static unsigned int best_version(const struct vt_model *m, unsigned int layer, unsigned int level)
+{
+	unsigned int point = m->n_points - 1u, best = 0;
+
+	for (unsigned int v = 1; v < m->n_versions; v++) {
+		uint64_t ns = vt_model_ns(m, layer, v, level, point);
+
+		if (ns && ns < vt_model_ns(m, layer, best, level, point))
+			best = v;
+	}
+	return best;
+}
+
+int vt_costs_copy(struct vt_costs *ret, const struct vt_costs *from, int level, struct vt_err *e)
+{
+	const struct vt_model *m = &from->model;
+	const size_t kept = level < 0 ? m->n_versions : 1;
+	struct vt_costs c = {.source = from->source};
+	struct vt_model copy = *m;
+	int err = alloc_tables(&c, m->name, m->n_layers, kept, m->points, m->n_points, e);
+
+	if (err)
+		return err;
+	copy.points = c.model.points;
+	copy.ns = c.model.ns;
+	copy.n_versions = (uint8_t)kept;
+	copy.dram_bytes = NULL;
+	copy.plan = NULL;
+	c.model = copy;
+	for (unsigned int l = 0; l < m->n_layers; l++) {
+		unsigned int first = level < 0 ? 0 : best_version(m, l, (unsigned int)level);
+
+		memcpy(entry(&c, l, 0, 0, 0), entry(from, l, first, 0, 0),
+		       kept * VT_LEVELS * m->n_points * sizeof(uint64_t));
+		if (from->variant)
+			memcpy(c.variant + l * kept,
+			       from->variant + (size_t)l * m->n_versions + first,
+			       kept * sizeof(*c.variant));
+	}
+	if (!from->variant) {
+		free(c.variant);
+		c.variant = NULL;
+	}
+	*ret = c;
+	return 0;
+}
+
 /* ---- from the store ------------------------------------------------------------------------- */
 
 struct signatures {

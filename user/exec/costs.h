@@ -50,6 +50,12 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
 		      unsigned int runs, struct vt_err *e);
 
+/**
+ * vt_costs_copy - a copy of its own, without plan and traffic; with @level >= 0 of one version per layer: the one
+ * that is fastest at that pressure on the most cores, whatever the pressure then is. -ENOMEM
+ */
+int vt_costs_copy(struct vt_costs *ret, const struct vt_costs *from, int level, struct vt_err *e);
+
 void vt_costs_fini(struct vt_costs *c); /* accepts a zeroed one */
 
 /**

@@ -37,6 +37,14 @@ static void add_refused(struct vt_tally *t, uint64_t ns)
 	t->refused++;
 }
 
+static void add_computed(struct vt_tally *t, uint64_t latency_ns, uint64_t qos_ns)
+{
+	t->in_time += latency_ns <= qos_ns;
+	t->late += latency_ns > qos_ns;
+	t->sum_ms += (double)latency_ns / 1e6;
+	t->ms[t->n++] = (float)((double)latency_ns / 1e6);
+}
+
 static void add_shot(struct vt_tally *t, const struct vt_shot *s, uint64_t qos_ns)
 {
 	uint32_t how = atomic_load_explicit(&s->how, memory_order_acquire);
@@ -51,12 +59,8 @@ static void add_shot(struct vt_tally *t, const struct vt_shot *s, uint64_t qos_n
 		add_refused(t, s->end_mono_ns > s->sent_mono_ns ? s->end_mono_ns - s->sent_mono_ns
 								: 0);
 	t->failed += how == VT_SHOT_FAILED || how == VT_SHOT_OPEN;
-	if (how != VT_SHOT_DONE)
-		return;
-	t->in_time += latency_ns <= qos_ns;
-	t->late += latency_ns > qos_ns;
-	t->sum_ms += (double)latency_ns / 1e6;
-	t->ms[t->n++] = (float)((double)latency_ns / 1e6);
+	if (how == VT_SHOT_DONE)
+		add_computed(t, latency_ns, qos_ns);
 }
 
 int vt_tally_add(struct vt_tally *t, const struct vt_drive *d, const uint64_t *qos_ns,
@@ -70,6 +74,18 @@ int vt_tally_add(struct vt_tally *t, const struct vt_drive *d, const uint64_t *q
 	for (size_t i = 0; i < d->n; i++)
 		if (tenant == UINT32_MAX || d->shots[i].tenant == tenant)
 			add_shot(t, &d->shots[i], qos_ns[d->shots[i].tenant]);
+	return 0;
+}
+
+int vt_tally_one(struct vt_tally *t, uint64_t latency_ns, uint64_t qos_ns)
+{
+	int rc = grow(t, 1);
+
+	if (rc)
+		return rc;
+	t->sorted = 0;
+	t->offered++;
+	add_computed(t, latency_ns, qos_ns);
 	return 0;
 }
 

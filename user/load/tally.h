@@ -30,6 +30,8 @@ struct vt_tally {
  */
 int vt_tally_add(struct vt_tally *t, const struct vt_drive *d, const uint64_t *qos_ns,
 		 uint32_t tenant);
+/** vt_tally_one - add a single one that was computed; -ENOMEM */
+int vt_tally_one(struct vt_tally *t, uint64_t latency_ns, uint64_t qos_ns);
 void vt_tally_fini(struct vt_tally *t);
 
 /** vt_tally_share - of all offered, the share that ended in time; 0 if none was offered */
