@@ -111,7 +111,7 @@ static void test_no_drift_where_counted(void **state)
 		vt_pressure_observe(&p, &o);
 		vt_pressure_learn(&p, 0, 700000, 500000, i * 10 * MS);
 	}
-	assert_true(p.domain[0].drift == 0);
+	assert_true(p.drift[0] == 0);
 	assert_int_equal(vt_pressure_get(&p, 0, 1000 * MS).sources,
 			 VT_PRESSURE_COUNTERS | VT_PRESSURE_SLOWDOWN);
 }

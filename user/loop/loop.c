@@ -148,7 +148,7 @@ static void learn(struct vt_loop *l)
 			continue;
 		l->stats.learned++;
 		for (uint32_t d = 0; d < v->n_domains; d++)
-			if (vt_coreset_count_range(&k->cores, v->domains[d].first,
+			if (vt_coreset_meets_range(&k->cores, v->domains[d].first,
 						   v->domains[d].n_cores))
 				vt_pressure_learn(&l->pressure, d, ppm, weight, v->now_ns);
 	}

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define N VT_PRESSURE_FEATURES
+#define N     VT_PRESSURE_FEATURES
+#define LANES VT_PRESSURE_LANES
 
 /* Windows are smoothed over about this long: shorter than a block, longer than a counter's noise.
  */
@@ -50,102 +51,182 @@ static void raise_to(double *max, double *scale, double x)
 	*scale = 1 / x;
 }
 
-/* The window's rates into the smoothed ones; @weight: its length over itself plus SMOOTH_NS. */
-static void take_in(struct vt_pressure *p, uint32_t d, const struct vt_pressure_obs *o,
-		    double per_ns, double weight)
-{
-	double ref = (double)o->llc_refs * per_ns, miss = (double)o->llc_misses * per_ns;
+/*
+ * Two doubles at once: every machine that we run on has registers for that, and what each lane
+ * holds is rounded as a double alone would be. Written out because -O2 leaves such loops scalar.
+ */
+typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
+typedef int64_t pair_mask __attribute__((vector_size(16)));
 
-	p->domain[d].counted = 1;
-	p->domain[d].busy_mean += (p->domain[d].busy - p->domain[d].busy_mean) * weight;
-	p->domain[d].ref += (ref - p->domain[d].ref) * weight;
-	p->domain[d].miss += (miss - p->domain[d].miss) * weight;
-	raise_to(&p->ref_max, &p->ref_scale, p->domain[d].ref);
-	raise_to(&p->miss_max, &p->miss_scale, p->domain[d].miss);
+static inline pair *pair_at(double *a, uint32_t i)
+{
+	return (pair *)(a + i);
+}
+
+static inline pair pair_of(const double *a, uint32_t i)
+{
+	return *(const pair *)(a + i);
+}
+
+static inline pair both(double x)
+{
+	return (pair){x, x};
+}
+
+/* x where @yes, else 0 */
+static inline pair where(pair_mask yes, pair x)
+{
+	return (pair)(yes & (pair_mask)x);
+}
+
+static inline pair pair_max(pair a, pair b)
+{
+	pair_mask m = a > b;
+
+	return (pair)((m & (pair_mask)a) | (~m & (pair_mask)b));
+}
+
+static inline pair pair_min(pair a, pair b)
+{
+	pair_mask m = a < b;
+
+	return (pair)((m & (pair_mask)a) | (~m & (pair_mask)b));
+}
+
+/* What the counters say of one window, by domain; the lane after the last domain is empty. */
+struct window {
+	double ref[VT_PRESSURE_DOMAINS], miss[VT_PRESSURE_DOMAINS]; /* per ns */
+	double weight[VT_PRESSURE_DOMAINS]; /* length over itself plus SMOOTH_NS; 0: not counted */
+};
+
+static void read_window(struct vt_pressure *p, const struct vt_pressure_obs *obs, struct window *w)
+{
+	double per_ns = 0, weight = 0;
+	uint64_t window_ns = 0;
+
+	for (uint32_t d = 0; d < p->n_domains; d++) {
+		const struct vt_pressure_obs *o = &obs[d];
+
+		/* Memory is shared by the machine, so cores busy elsewhere count for half. */
+		p->busy[d] = ((double)o->busy_ppm + (double)o->busy_all_ppm) * (0.5 / VT_PPM);
+		if (!o->window_ns) {
+			w->ref[d] = w->miss[d] = w->weight[d] = 0;
+			continue;
+		}
+		if (o->window_ns != window_ns) {
+			window_ns = o->window_ns;
+			per_ns = 1 / (double)window_ns;
+			weight = (double)window_ns / ((double)window_ns + SMOOTH_NS);
+		}
+		/* No count comes near 2^63, and signed numbers convert in one instruction. */
+		w->ref[d] = (double)(int64_t)o->llc_refs * per_ns;
+		w->miss[d] = (double)(int64_t)o->llc_misses * per_ns;
+		w->weight[d] = weight;
+		p->n_counted += p->counted[d] == 0;
+		p->counted[d] = 1;
+	}
+	if (p->n_domains % 2)
+		w->ref[p->n_domains] = w->miss[p->n_domains] = w->weight[p->n_domains] = 0;
 }
 
 /*
  * Rates lag: they hold what has just ended, the newcomer's own last block included. Scaling them by
  * the cores busy now over those busy then takes out what is gone; an idle machine has no pressure.
  */
-static double still_there(double busy, double busy_mean)
+static inline pair still_there(pair busy, pair mean)
 {
-	if (busy_mean <= 0 || busy <= 0)
-		return 0;
-	return busy >= busy_mean ? 1 : busy / busy_mean;
+	pair_mask any = mean > 0.0;
+	pair some = where(any, mean) + where(~any, both(1));
+
+	return pair_max(pair_min(busy, mean), both(0)) / some;
+}
+
+static inline void approach(double *to, uint32_t d, pair x, pair weight)
+{
+	*pair_at(to, d) += (x - pair_of(to, d)) * weight;
 }
 
 void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs)
 {
-	double per_ns = 0, weight = 0;
-	uint64_t window_ns = 0;
+	pair ref = both(0), miss = both(0);
+	struct window w;
 
-	p->miss_all = 0;
-	for (uint32_t d = 0; d < p->n_domains; d++) {
-		const struct vt_pressure_obs *o = &obs[d];
+	read_window(p, obs, &w);
+	for (uint32_t d = 0; d < p->n_domains; d += 2) {
+		pair weight = pair_of(w.weight, d), busy = pair_of(p->busy, d);
 
-		/* Memory is shared by the machine, so cores busy elsewhere count for half. */
-		p->domain[d].busy =
-			((double)o->busy_ppm + (double)o->busy_all_ppm) * (0.5 / VT_PPM);
-		if (o->window_ns && o->window_ns != window_ns) {
-			window_ns = o->window_ns;
-			per_ns = 1 / (double)window_ns;
-			weight = (double)window_ns / ((double)window_ns + SMOOTH_NS);
-		}
-		if (o->window_ns)
-			take_in(p, d, o, per_ns, weight);
-		p->domain[d].still = still_there(p->domain[d].busy, p->domain[d].busy_mean);
-		p->miss_all += p->domain[d].miss;
+		approach(p->busy_mean, d, busy, weight);
+		approach(p->ref, d, pair_of(w.ref, d), weight);
+		approach(p->miss, d, pair_of(w.miss, d), weight);
+		ref = pair_max(ref, pair_of(p->ref, d));
+		miss = pair_max(miss, pair_of(p->miss, d));
+		*pair_at(p->still, d) = still_there(busy, pair_of(p->busy_mean, d));
 	}
+	p->miss_all = 0;
+	for (uint32_t d = 0; d < p->n_domains; d++)
+		p->miss_all += p->miss[d];
+	raise_to(&p->ref_max, &p->ref_scale, ref[0] > ref[1] ? ref[0] : ref[1]);
+	raise_to(&p->miss_max, &p->miss_scale, miss[0] > miss[1] ? miss[0] : miss[1]);
 	raise_to(&p->miss_all_max, &p->miss_all_scale, p->miss_all);
 }
 
-static inline void features(const struct vt_pressure *p, uint32_t d, double x[N])
+static inline void features(const struct vt_pressure *p, uint32_t d, double x[LANES])
 {
-	double still = p->domain[d].still;
+	double still = p->still[d];
 
-	x[0] = p->domain[d].counted; /* elsewhere drift is what is always there */
-	x[1] = p->domain[d].ref * p->ref_scale * still;
-	x[2] = p->domain[d].miss * p->miss_scale * still;
+	x[0] = p->counted[d]; /* elsewhere drift is what is always there */
+	x[1] = p->ref[d] * p->ref_scale * still;
+	x[2] = p->miss[d] * p->miss_scale * still;
 	x[3] = p->miss_all * p->miss_all_scale * still;
-	x[4] = p->domain[d].busy;
+	x[4] = p->busy[d];
+	x[5] = 0;
 }
 
-static inline double dot(const double a[N], const double b[N])
+static inline double dot(const double a[LANES], const double b[LANES])
 {
-	double s = 0;
+	return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4];
+}
 
-	for (unsigned int i = 0; i < N; i++)
-		s += a[i] * b[i];
-	return s;
+/* A feature that never moves would let forgetting blow its variance up. */
+static void bound_variance(struct vt_pressure *p)
+{
+	for (unsigned int i = 0; i < N; i++) {
+		if (p->p[i][i] <= PRIOR_VARIANCE)
+			continue;
+		for (unsigned int j = 0; j < N; j++) {
+			double shrink = i == j ? PRIOR_VARIANCE / p->p[i][i] : 0.5;
+
+			p->p[i][j] *= shrink;
+			if (i != j)
+				p->p[j][i] = p->p[i][j];
+		}
+	}
 }
 
 /* One step of recursive least squares; a weight below 1 means a noisier measurement. */
-static void correct(struct vt_pressure *p, const double x[N], double err, double weight)
+static void correct(struct vt_pressure *p, const double x[LANES], double err, double weight)
 {
-	double k[N], inverse = NOISE / weight;
+	double inverse = NOISE / weight, k[LANES];
+	pair sum[LANES / 2];
 
-	for (unsigned int i = 0; i < N; i++)
-		k[i] = dot(p->p[i], x);
+	/* P is symmetric: rows by x is the sum of its rows, each times its x. */
+	for (unsigned int c = 0; c < LANES / 2; c++)
+		sum[c] = pair_of(p->p[0], 2 * c) * both(x[0]);
+	for (unsigned int j = 1; j < N; j++)
+		for (unsigned int c = 0; c < LANES / 2; c++)
+			sum[c] += pair_of(p->p[j], 2 * c) * both(x[j]);
+	for (unsigned int c = 0; c < LANES / 2; c++)
+		*pair_at(k, 2 * c) = sum[c];
 	inverse = 1 / (inverse + dot(k, x));
+	for (unsigned int c = 0; c < LANES / 2; c++)
+		*pair_at(p->w, 2 * c) += sum[c] * both(inverse) * both(err);
 	for (unsigned int i = 0; i < N; i++)
-		p->w[i] += k[i] * inverse * err;
-	/* Symmetric: one half is worked out. */
-	for (unsigned int i = 0; i < N; i++)
-		for (unsigned int j = 0; j <= i; j++) {
-			p->p[i][j] = (p->p[i][j] - k[i] * k[j] * inverse) * (1 / FORGET);
-			p->p[j][i] = p->p[i][j];
-		}
-	/* A feature that never moves would let forgetting blow its variance up. */
-	for (unsigned int i = 0; i < N; i++)
-		if (p->p[i][i] > PRIOR_VARIANCE)
-			for (unsigned int j = 0; j < N; j++) {
-				double shrink = i == j ? PRIOR_VARIANCE / p->p[i][i] : 0.5;
+		for (unsigned int c = 0; c < LANES / 2; c++) {
+			pair *at = pair_at(p->p[i], 2 * c);
 
-				p->p[i][j] *= shrink;
-				if (i != j)
-					p->p[j][i] = p->p[i][j];
-			}
+			*at = (*at - both(k[i]) * sum[c] * both(inverse)) * both(1 / FORGET);
+		}
+	bound_variance(p);
 }
 
 static double age_of(uint64_t then_ns, uint64_t now_ns)
@@ -155,11 +236,11 @@ static double age_of(uint64_t then_ns, uint64_t now_ns)
 
 static double drift(const struct vt_pressure *p, uint32_t domain, uint64_t now_ns)
 {
-	double age = age_of(p->domain[domain].drift_ns, now_ns);
+	double age = age_of(p->drift_ns[domain], now_ns);
 
-	if (p->domain[domain].counted || !p->domain[domain].drift_ns)
+	if (p->counted[domain] || !p->drift_ns[domain])
 		return 0;
-	return p->domain[domain].drift * (DRIFT_KEPT_NS / (DRIFT_KEPT_NS + age));
+	return p->drift[domain] * (DRIFT_KEPT_NS / (DRIFT_KEPT_NS + age));
 }
 
 /*
@@ -169,19 +250,19 @@ static double drift(const struct vt_pressure *p, uint32_t domain, uint64_t now_n
 static void follow(struct vt_pressure *p, uint32_t domain, double err, double weight,
 		   uint64_t now_ns)
 {
-	double age = age_of(p->domain[domain].drift_ns, now_ns);
+	double age = age_of(p->drift_ns[domain], now_ns);
 	double sure = weight * weight / (weight * weight + TIMING * TIMING);
 
-	if (p->domain[domain].counted)
+	if (p->counted[domain])
 		return;
-	p->domain[domain].drift = drift(p, domain, now_ns) + err * sure * (age / (age + DRIFT_NS));
-	p->domain[domain].drift_ns = now_ns;
+	p->drift[domain] = drift(p, domain, now_ns) + err * sure * (age / (age + DRIFT_NS));
+	p->drift_ns[domain] = now_ns;
 }
 
 void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
 		       uint32_t weight_ppm, uint64_t now_ns)
 {
-	double x[N], err, weight = clamp01((double)weight_ppm / VT_PPM);
+	double x[LANES], err, weight = clamp01((double)weight_ppm / VT_PPM);
 
 	if (domain >= p->n_domains || !weight_ppm)
 		return;
@@ -197,7 +278,7 @@ void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm
 
 static uint32_t ppm_of(const struct vt_pressure *p, uint32_t domain, uint64_t now_ns)
 {
-	double x[N];
+	double x[LANES];
 
 	features(p, domain, x);
 	return (uint32_t)(clamp01(dot(p->w, x) + drift(p, domain, now_ns)) * VT_PPM);
@@ -205,8 +286,23 @@ static uint32_t ppm_of(const struct vt_pressure *p, uint32_t domain, uint64_t no
 
 void vt_pressure_all(const struct vt_pressure *p, uint64_t now_ns, uint32_t *ret)
 {
-	for (uint32_t d = 0; d < p->n_domains; d++)
-		ret[d] = ppm_of(p, d, now_ns);
+	pair all = both(p->miss_all * p->miss_all_scale);
+
+	for (uint32_t d = 0; d < p->n_domains; d += 2) {
+		pair still = pair_of(p->still, d), x;
+
+		x = both(p->w[0]) * pair_of(p->counted, d);
+		x += both(p->w[1]) * (pair_of(p->ref, d) * both(p->ref_scale) * still);
+		x += both(p->w[2]) * (pair_of(p->miss, d) * both(p->miss_scale) * still);
+		x += both(p->w[3]) * (all * still);
+		x += both(p->w[4]) * pair_of(p->busy, d);
+		if (p->n_counted < p->n_domains)
+			x += (pair){drift(p, d, now_ns), drift(p, d + 1, now_ns)};
+		x = pair_min(pair_max(x, both(0)), both(1)) * both(VT_PPM);
+		ret[d] = (uint32_t)(int32_t)x[0];
+		if (d + 1 < p->n_domains)
+			ret[d + 1] = (uint32_t)(int32_t)x[1];
+	}
 }
 
 uint32_t vt_pressure_confidence(const struct vt_pressure *p, uint64_t now_ns)
@@ -229,7 +325,7 @@ struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_
 		return e;
 	e.ppm = ppm_of(p, domain, now_ns);
 	e.confidence_ppm = vt_pressure_confidence(p, now_ns);
-	if (p->domain[domain].counted)
+	if (p->counted[domain])
 		e.sources |= VT_PRESSURE_COUNTERS;
 	if (p->learned)
 		e.sources |= VT_PRESSURE_SLOWDOWN;

@@ -24,6 +24,7 @@
 
 #define VT_PRESSURE_DOMAINS  64u
 #define VT_PRESSURE_FEATURES 5u
+#define VT_PRESSURE_LANES    6u /* features in whole pairs; the last is always 0 */
 
 /** Where an estimate comes from: bits. */
 enum vt_pressure_source {
@@ -51,21 +52,22 @@ struct vt_pressure {
 	uint32_t n_domains;
 	uint32_t learned; /* corrections so far, saturating */
 	uint64_t fresh_ns;
-	double w[VT_PRESSURE_FEATURES];
-	double p[VT_PRESSURE_FEATURES][VT_PRESSURE_FEATURES]; /* inverse correlation */
-	double ref_max, miss_max, miss_all_max;		      /* highest rates seen */
-	double ref_scale, miss_scale, miss_all_scale;	      /* 1 over them, 0: none seen */
-	double miss_all;				      /* of this window, per ns */
-	double error;	     /* mean absolute, as a share of VT_PPM */
-	uint64_t checked_ns; /* last correction */
-	struct {
-		double ref, miss;	/* smoothed rates, per ns */
-		double busy, busy_mean; /* now, and over the windows that the rates are of */
-		double still;		/* part of that which is there now, 0 .. 1 */
-		uint32_t counted;
-		double drift;	   /* felt beyond the proxy; as of drift_ns */
-		uint64_t drift_ns; /* 0: nothing felt yet */
-	} domain[VT_PRESSURE_DOMAINS];
+	double w[VT_PRESSURE_LANES];
+	double p[VT_PRESSURE_FEATURES][VT_PRESSURE_LANES]; /* inverse correlation, symmetric */
+	double ref_max, miss_max, miss_all_max;		   /* highest rates seen */
+	double ref_scale, miss_scale, miss_all_scale;	   /* 1 over them, 0: none seen */
+	double miss_all;				   /* of this window, per ns */
+	double error;					   /* mean absolute, as a share of VT_PPM */
+	uint64_t checked_ns;				   /* last correction */
+	uint32_t n_counted; /* domains that counters were ever read of */
+	/* By domain, a row for each quantity: a step works on two domains at a time. */
+	double ref[VT_PRESSURE_DOMAINS], miss[VT_PRESSURE_DOMAINS]; /* smoothed rates, per ns */
+	double busy[VT_PRESSURE_DOMAINS];			    /* now... */
+	double busy_mean[VT_PRESSURE_DOMAINS];	/* ...and over the windows that the rates are of */
+	double still[VT_PRESSURE_DOMAINS];	/* part of that which is there now, 0 .. 1 */
+	double counted[VT_PRESSURE_DOMAINS];	/* 0 or 1 */
+	double drift[VT_PRESSURE_DOMAINS];	/* felt beyond the proxy; as of drift_ns */
+	uint64_t drift_ns[VT_PRESSURE_DOMAINS]; /* 0: nothing felt yet */
 };
 
 /**

@@ -56,6 +56,8 @@ static inline unsigned int vt_coreset_count_range(const struct vt_coreset *s, un
 {
 	unsigned int end = first + n, sum = 0;
 
+	if (first % 64 + n < 64 && first < VT_SCHED_MAX_CORES) /* nearly always */
+		return vt_popcount64(s->w[first / 64] >> (first % 64) & ((1ull << n) - 1));
 	if (end > VT_SCHED_MAX_CORES)
 		end = VT_SCHED_MAX_CORES;
 	while (first < end) {
@@ -68,6 +70,20 @@ static inline unsigned int vt_coreset_count_range(const struct vt_coreset *s, un
 		first = stop;
 	}
 	return sum;
+}
+
+/** vt_coreset_meets_range - is any core of @s in [first, first + n)? Without counting them */
+static inline bool vt_coreset_meets_range(const struct vt_coreset *s, unsigned int first,
+					  unsigned int n)
+{
+	uint64_t w;
+
+	if (!n || first >= VT_SCHED_MAX_CORES)
+		return false;
+	if (first % 64 + n > 64)
+		return vt_coreset_count_range(s, first, n) != 0;
+	w = s->w[first / 64] >> (first % 64);
+	return n < 64 ? w & ((1ull << n) - 1) : w;
 }
 
 static inline bool vt_coreset_empty(const struct vt_coreset *s)
