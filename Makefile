@@ -194,7 +194,7 @@ vm-test := $(O)/tests/vm/veltair-vm
 $(vm-test): $(vm-objs) $(O)/libvt.a
 	$(CC) $(LDFLAGS) -static -o $@ $^ -lbpf -lelf -lz -lpfm -lcap -lpthread -lm
 
--include $(vm-objs:.o=.d) $(all-objs:.o=.d) $(tests:=.d) $(bpf-objs:.o=.d)
+-include $(vm-objs:.o=.d) $(all-objs:.o=.d) $(wildcard $(O)/tests/unit/*.d) $(bpf-objs:.o=.d)
 
 # Programs that only measure; `make bench-NAME` runs one.
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
