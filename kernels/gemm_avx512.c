@@ -6,7 +6,9 @@
 #include <immintrin.h>
 
 #define PREFETCH_FLOATS 256 /* eight k ahead in the panel */
-#define PREFETCH_C_K	64  /* so many k before the end of a tile; a shorter one is over too soon */
+/* A single row leaves no time for that: its weights come as fast as memory gives them, if asked for early. */
+#define PREFETCH_FLOATS_ONE 2048
+#define PREFETCH_C_K	    64 /* so many k before the end of a tile; a shorter one is over too soon */
 
 /*
  * Rows of the left operand lie lda apart. Seven odd multiples of lda in registers reach 14 rows
@@ -88,6 +90,7 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	const float *next = o->next ? o->next : b; /* b: a prefetch that costs nothing */
 	const size_t next_step = o->next ? o->next_step : 0;
 	size_t run = o->next_run ? o->next_run : SIZE_MAX;
+	const size_t ahead = mr == 1 ? PREFETCH_FLOATS_ONE : PREFETCH_FLOATS;
 
 	if (!first && o->after) /* before there are sums in registers */
 		fetch_next_tile(o, mr);
@@ -120,9 +123,9 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 			const __m512 b0 = _mm512_load_ps(b);
 			const __m512 b1 = wide ? _mm512_load_ps(b + 16) : b0;
 
-			_mm_prefetch((const char *)(b + PREFETCH_FLOATS), _MM_HINT_T0);
+			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
 			if (wide)
-				_mm_prefetch((const char *)(b + PREFETCH_FLOATS + 16), _MM_HINT_T0);
+				_mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
 			_mm_prefetch((const char *)next, _MM_HINT_T1);
 			next += next_step;
 			b += VT_GEMM_NR;
@@ -296,6 +299,45 @@ static void gather_row(float *to, const struct vt_gemm_src *s, size_t n, size_t 
 	}
 }
 
+/*
+ * @n neighbouring pixels of one output row whose taps all lie inside, side by side; @x: the first tap of the first.
+ * An image's first layer has rows of 9 or 21 floats: what decides about each costs more than moving it.
+ */
+static void gather_inside(float *to, size_t lda, const struct vt_gemm_src *s, const float *x,
+			  size_t n)
+{
+	const size_t row = (size_t)s->kw * s->gc, step = (size_t)s->sw * s->ldx;
+	const size_t line = (size_t)s->dh * s->iw * s->ldx;
+
+	for (int ky = 0; ky < s->kh; ky++, x += line, to += row) {
+		const __mmask16 tail = first((row - 1) % 16 + 1);
+		const float *from = x;
+		float *at = to;
+
+		for (size_t r = 0; r < n; r++, from += step, at += lda) {
+			size_t i = 0;
+
+			for (; i + 16 < row; i += 16)
+				_mm512_storeu_ps(at + i, _mm512_loadu_ps(from + i));
+			_mm512_mask_storeu_ps(at + i, tail, _mm512_maskz_loadu_ps(tail, from + i));
+		}
+	}
+}
+
+/* Of output row @oy, the pixels [ret[0], ret[1]) that gather_inside() may take; none: 0, 0. */
+static void inside(const struct vt_gemm_src *s, size_t oy, size_t *ret)
+{
+	const long iy0 = (long)oy * s->sh - s->pt, iy1 = iy0 + (long)(s->kh - 1) * s->dh;
+	const size_t left = ((size_t)s->pl + (size_t)s->sw - 1) / (size_t)s->sw;
+	const size_t room = s->iw + (size_t)s->pl;
+
+	ret[0] = ret[1] = 0;
+	if (iy0 < 0 || iy1 >= (long)s->ih || s->dw != 1 || s->gc != s->ldx || room < (size_t)s->kw)
+		return;
+	ret[1] = min_size((room - (size_t)s->kw) / (size_t)s->sw + 1, s->ow);
+	ret[0] = min_size(left, ret[1]);
+}
+
 static void gather(float *to, size_t lda, const struct vt_gemm_src *s, size_t row, size_t rows,
 		   size_t k0, size_t k1)
 {
@@ -306,9 +348,24 @@ static void gather(float *to, size_t lda, const struct vt_gemm_src *s, size_t ro
 			copy(to + r * lda, s->x + (row + r) * s->ldx + s->c0 + k0, k1 - k0);
 		return;
 	}
-	for (size_t r = 0; r < rows; r++) {
-		gather_row(to + r * lda, s, n, oy, ox, k0, k1);
-		if (++ox < s->ow)
+	for (size_t r = 0, some; r < rows; r += some) {
+		size_t within[2];
+
+		inside(s, oy, within);
+		some = 1;
+		if (k0 == 0 && k1 == s->k && ox >= within[0] && ox < within[1]) {
+			const size_t iy = oy * (size_t)s->sh - (size_t)s->pt,
+				     ix = ox * (size_t)s->sw - (size_t)s->pl;
+
+			some = min_size(within[1] - ox, rows - r);
+			gather_inside(to + r * lda, lda, s,
+				      s->x + ((n * s->ih + iy) * s->iw + ix) * s->ldx + s->c0,
+				      some);
+		} else {
+			gather_row(to + r * lda, s, n, oy, ox, k0, k1);
+		}
+		ox += some;
+		if (ox < s->ow)
 			continue;
 		ox = 0;
 		if (++oy < s->oh)
