@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+struct vt_epilogue;
+
 #define VT_DW_WIDTH 7 /* divides 112, 56, 28, 14 and 7 */
 #define VT_DW_BLOCK                                                                                \
 	16 /* channels of a block of packed weights: [C / 16][bias, then kh x kw][16]              \
@@ -33,5 +35,12 @@ typedef void vt_dw_row_fn(const struct vt_dw *d, size_t n, size_t oy, size_t c0,
 /** vt_dw_row - for a kernel of 3 or 5 and a stride of 1 or 2, on this CPU; NULL: none better than
  * XNNPACK's */
 vt_dw_row_fn *vt_dw_row(int kernel, int stride);
+
+/** vt_dw_set_epilogue - the activation of @epi; -ENOTSUP where a row cannot compute it */
+int vt_dw_set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi);
+/** vt_dw_packed_floats - of the weights of @channels filters of @taps */
+size_t vt_dw_packed_floats(size_t channels, size_t taps);
+/** vt_dw_pack - @w [channels][taps] and @bias (may be NULL) into zeroed memory at @to */
+void vt_dw_pack(float *to, const float *w, const float *bias, size_t channels, size_t taps);
 
 #endif

@@ -128,6 +128,15 @@ void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j
 /** vt_gemm_pack - all panels */
 void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w);
 
+struct vt_epilogue;
+struct vt_conv_params;
+struct vt_tensor;
+/** vt_gemm_set_epilogue - the activation of @epi, as a clamp where that says it; -ENOTSUP if neither can */
+int vt_gemm_set_epilogue(struct vt_gemm_op *op, const struct vt_epilogue *epi);
+/** vt_gemm_conv_source - the geometry of a convolution of @x; oh, ow and k are the caller's */
+void vt_gemm_conv_source(struct vt_gemm_src *s, const struct vt_conv_params *p,
+			 const struct vt_tensor *x);
+
 /** vt_gemm_run - the whole product, on a gang */
 struct pthreadpool;
 void vt_gemm_run(struct vt_gemm_op *op, struct pthreadpool *gang);

@@ -48,10 +48,14 @@ VT_OWN_KERNELS(X)
 
 /* Our own matrix kernels, where they beat XNNPACK's: gemm.h. */
 extern const struct vt_kernel vt_conv2d_gemm_f32, vt_conv2d_dw_f32, vt_conv2d_wino_f32,
-	vt_fc_gemm_f32, vt_matmul_gemm_f32, vt_attention_gemm_f32;
+	vt_conv2d_dw_pair_f32, vt_fc_gemm_f32, vt_matmul_gemm_f32, vt_attention_gemm_f32;
 
 /* XNNPACK: xnn_ops.c. */
 extern const struct vt_kernel vt_xnn_conv2d_f32, vt_xnn_deconv2d_f32, vt_xnn_fc_f32,
 	vt_xnn_maxpool2d_f32, vt_xnn_avgpool2d_f32;
+
+/** vt_conv_dw_joins - vt_eval.joins: where vt_conv2d_dw_pair_f32 takes both and saves time */
+bool vt_conv_dw_joins(const struct vt_graph *g, const struct vt_node *first,
+		      const struct vt_node *dw);
 
 #endif

@@ -47,7 +47,7 @@ static void dw_destroy(struct vt_layer *l)
 	l->state = NULL;
 }
 
-static int set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi)
+int vt_dw_set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi)
 {
 	d->act = VT_NONE;
 	if (epi->residual != VT_NONE)
@@ -64,7 +64,12 @@ static int set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi)
 	return 0;
 }
 
-static void pack(float *to, const float *w, const float *bias, size_t channels, size_t taps)
+size_t vt_dw_packed_floats(size_t channels, size_t taps)
+{
+	return (channels + VT_DW_BLOCK - 1) / VT_DW_BLOCK * (1 + taps) * VT_DW_BLOCK;
+}
+
+void vt_dw_pack(float *to, const float *w, const float *bias, size_t channels, size_t taps)
 {
 	for (size_t c = 0; c < channels; c++) {
 		float *at = to + c / VT_DW_BLOCK * (1 + taps) * VT_DW_BLOCK + c % VT_DW_BLOCK;
@@ -89,7 +94,7 @@ static int dw_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	    (b && !b->data) || w->shape.dim[1] != 1 || (size_t)n->p.conv.groups != channels ||
 	    x->shape.dim[3] != (int64_t)channels || n->p.conv.kh != n->p.conv.kw ||
 	    n->p.conv.sh != n->p.conv.sw || n->p.conv.dh != 1 || n->p.conv.dw != 1 ||
-	    set_epilogue(&d, &n->epi) || !vt_dw_row(n->p.conv.kh, n->p.conv.sh))
+	    vt_dw_set_epilogue(&d, &n->epi) || !vt_dw_row(n->p.conv.kh, n->p.conv.sh))
 		return -ENOTSUP;
 	/* On streams XNNPACK's is as good, unless a second pass for the activation can be saved. */
 	if (d.act != VT_OP_SILU && (size_t)vt_shape_elems(&x->shape) * sizeof(float) > SLICED_BYTES)
@@ -98,11 +103,11 @@ static int dw_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	l->state = s;
 	if (!s)
 		return vt_fail(e, -ENOMEM, "no memory for a convolution");
-	s->weight_floats = (channels + VT_DW_BLOCK - 1) / VT_DW_BLOCK * (1 + taps) * VT_DW_BLOCK;
+	s->weight_floats = vt_dw_packed_floats(channels, taps);
 	s->weights = vt_big_alloc(s->weight_floats * sizeof(float));
 	if (!s->weights)
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
-	pack(s->weights, w->data, b ? b->data : NULL, channels, taps);
+	vt_dw_pack(s->weights, w->data, b ? b->data : NULL, channels, taps);
 	s->row = vt_dw_row(n->p.conv.kh, n->p.conv.sh);
 	s->batch = (size_t)x->shape.dim[0];
 	d.weights = s->weights;

@@ -19,7 +19,7 @@ struct gemm_state {
 };
 
 /* An activation that is a clamp costs nothing; others are applied to finished rows. */
-static int set_epilogue(struct vt_gemm_op *op, const struct vt_epilogue *epi)
+int vt_gemm_set_epilogue(struct vt_gemm_op *op, const struct vt_epilogue *epi)
 {
 	op->lo = -INFINITY;
 	op->hi = INFINITY;
@@ -115,26 +115,24 @@ static void gemm_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 
 /* ---- Conv --------------------------------------------------------------------------------- */
 
-static void conv_source(struct vt_gemm_src *s, const struct vt_node *n, const struct vt_tensor *x,
-			const struct vt_tensor *y)
+void vt_gemm_conv_source(struct vt_gemm_src *s, const struct vt_conv_params *p,
+			 const struct vt_tensor *x)
 {
 	const bool flat = x->shape.rank == 3; /* NLC: one line */
 
 	s->ih = flat ? 1 : (size_t)x->shape.dim[1];
 	s->iw = (size_t)x->shape.dim[flat ? 1 : 2];
 	s->ic = (size_t)x->shape.dim[flat ? 2 : 3];
-	s->oh = flat ? 1 : (size_t)y->shape.dim[1];
-	s->ow = (size_t)y->shape.dim[flat ? 1 : 2];
 	s->ldx = vt_row_distance(x);
-	s->kh = n->p.conv.kh;
-	s->kw = n->p.conv.kw;
-	s->sh = n->p.conv.sh;
-	s->sw = n->p.conv.sw;
-	s->dh = n->p.conv.dh;
-	s->dw = n->p.conv.dw;
-	s->pt = n->p.conv.pt;
-	s->pl = n->p.conv.pl;
-	s->gc = s->ic / (size_t)n->p.conv.groups;
+	s->kh = p->kh;
+	s->kw = p->kw;
+	s->sh = p->sh;
+	s->sw = p->sw;
+	s->dh = p->dh;
+	s->dw = p->dw;
+	s->pt = p->pt;
+	s->pl = p->pl;
+	s->gc = s->ic / (size_t)p->groups;
 }
 
 static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
@@ -149,7 +147,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	size_t gc, cols;
 
 	if (!vt_gemm_best() || !vt_all_f32(g, n) || !w->data || (bias && !bias->data) ||
-	    set_epilogue(&probe, &n->epi))
+	    vt_gemm_set_epilogue(&probe, &n->epi))
 		return -ENOTSUP;
 	gc = (size_t)w->shape.dim[1];
 	cols = (size_t)w->shape.dim[0] / groups;
@@ -159,10 +157,12 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	s = gemm_alloc(l, (int)groups, taps * gc, cols);
 	if (!s)
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
-	conv_source(&s->proto.src, n, x, y);
+	vt_gemm_conv_source(&s->proto.src, &n->p.conv, x);
+	s->proto.src.oh = y->shape.rank == 3 ? 1 : (size_t)y->shape.dim[1];
+	s->proto.src.ow = (size_t)y->shape.dim[y->shape.rank - 2];
 	s->proto.rows = (size_t)x->shape.dim[0] * s->proto.src.oh * s->proto.src.ow;
 	s->proto.ldc = vt_row_distance(y);
-	set_epilogue(&s->proto, &n->epi);
+	vt_gemm_set_epilogue(&s->proto, &n->epi);
 	for (size_t i = 0; i < groups; i++) {
 		vt_gemm_pack(s->panels + i * s->panel_floats,
 			     &(struct vt_gemm_weights){.w = (const float *)w->data +
@@ -197,7 +197,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	size_t k, cols;
 
 	if (!vt_gemm_best() || !vt_all_f32(g, n) || !w->data || (bias && !bias->data) ||
-	    set_epilogue(&probe, &n->epi))
+	    vt_gemm_set_epilogue(&probe, &n->epi))
 		return -ENOTSUP;
 	k = (size_t)w->shape.dim[kn ? 0 : 1];
 	cols = (size_t)w->shape.dim[kn ? 1 : 0];
@@ -222,7 +222,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 					    .k = k,
 					    .gc = k};
 	s->proto.ldc = vt_row_distance(y);
-	set_epilogue(&s->proto, &n->epi);
+	vt_gemm_set_epilogue(&s->proto, &n->epi);
 	vt_gemm_pack(s->panels, &(struct vt_gemm_weights){.w = w->data,
 							  .taps = 1,
 							  .channels = k,

@@ -11,6 +11,7 @@
 static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
 	[VT_OP_CONV2D] = LIST(&vt_conv2d_dw_f32, &vt_conv2d_wino_f32, &vt_conv2d_gemm_f32,
 			      &vt_xnn_conv2d_f32, OWN(conv)),
+	[VT_OP_CONV2D_DW] = LIST(&vt_conv2d_dw_pair_f32),
 	[VT_OP_DECONV2D] = LIST(&vt_xnn_deconv2d_f32, OWN(conv)),
 	[VT_OP_FC] = LIST(&vt_fc_gemm_f32, &vt_xnn_fc_f32, OWN(fc)),
 	[VT_OP_MATMUL] = LIST(&vt_matmul_gemm_f32, OWN(matmul)),
@@ -143,4 +144,4 @@ static int eval(const struct vt_graph *g, const struct vt_node *n, void *const *
 	return rc;
 }
 
-const struct vt_eval vt_kernel_eval = {.eval = eval};
+const struct vt_eval vt_kernel_eval = {.eval = eval, .joins = vt_conv_dw_joins};

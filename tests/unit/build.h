@@ -68,7 +68,7 @@ float *b_run(const struct vt_graph *g, unsigned int seed, bool planned, size_t *
 int b_same_function(struct vt_graph *g, int (*pass)(struct vt_graph *g, const struct vt_eval *eval,
 						    int *changed, struct vt_err *e));
 
-/** b_eval - folding by the reference */
+/** b_eval - folding by the reference; every Conv that can be joined with a depthwise one is */
 extern const struct vt_eval b_eval;
 
 #endif

@@ -259,24 +259,82 @@ static double epilogue(const struct run *r, const struct vt_node *n, int64_t i, 
 		       : unary((enum vt_op)n->epi.act, (double)n->epi.a, (double)n->epi.b, v);
 }
 
+/* Tensors of a convolution; bias may be VT_NONE. */
+struct conv_of {
+	int x, w, bias;
+	const struct vt_conv_params *p;
+};
+
+/* Is place [., h, w, .] of tensor @t none? */
+static bool outside(const struct run *r, int t, int64_t h, int64_t w)
+{
+	const struct vt_shape *x = &r->g->tensors[t].shape;
+
+	return h < 0 || w < 0 || h >= x->dim[1] || w >= x->dim[2];
+}
+
+static double conv_at(const struct run *r, const struct conv_of *c, const int64_t *ix)
+{
+	const struct vt_shape *x = &r->g->tensors[c->x].shape, *ws = &r->g->tensors[c->w].shape;
+	const struct vt_conv_params *p = c->p;
+	int64_t cg = ws->dim[1], group = ix[3] / (ws->dim[0] / p->groups);
+	double acc = c->bias >= 0 ? get(r, c->bias, ix[3]) : 0;
+
+	for (int64_t k = 0; k < cg; k++)
+		for (int kh = 0; kh < p->kh; kh++)
+			for (int kw = 0; kw < p->kw; kw++) {
+				int64_t h = ix[1] * p->sh - p->pt + kh * p->dh;
+				int64_t w = ix[2] * p->sw - p->pl + kw * p->dw;
+
+				if (outside(r, c->x, h, w))
+					continue;
+				acc += get(r, c->x,
+					   ravel((int64_t[]){ix[0], h, w, group * cg + k}, x)) *
+				       get(r, c->w, ravel((int64_t[]){ix[3], k, kh, kw}, ws));
+			}
+	return acc;
+}
+
+static int operand(const struct vt_node *n, int i)
+{
+	return i < n->n_in ? n->in[i] : VT_NONE;
+}
+
 static double e_conv(const struct run *r, const struct vt_node *n, const int64_t *ix, int64_t i)
 {
-	const struct vt_shape *x = &vt_in(r->g, n, 0)->shape, *ws = &vt_in(r->g, n, 1)->shape;
-	int64_t cg = ws->dim[1], group = ix[3] / (ws->dim[0] / n->p.conv.groups);
-	double acc = n->n_in > 2 && n->in[2] >= 0 ? get(r, n->in[2], ix[3]) : 0;
+	const struct conv_of c = {n->in[0], n->in[1], operand(n, 2), &n->p.conv};
 
-	for (int64_t c = 0; c < cg; c++)
-		for (int kh = 0; kh < n->p.conv.kh; kh++)
-			for (int kw = 0; kw < n->p.conv.kw; kw++) {
-				int64_t h = ix[1] * n->p.conv.sh - n->p.conv.pt + kh * n->p.conv.dh;
-				int64_t w = ix[2] * n->p.conv.sw - n->p.conv.pl + kw * n->p.conv.dw;
+	return epilogue(r, n, i, conv_at(r, &c, ix));
+}
 
-				if (h < 0 || w < 0 || h >= x->dim[1] || w >= x->dim[2])
-					continue;
-				acc += get(r, n->in[0],
-					   ravel((int64_t[]){ix[0], h, w, group * cg + c}, x)) *
-				       get(r, n->in[1], ravel((int64_t[]){ix[3], c, kh, kw}, ws));
-			}
+static int64_t places(int64_t size, int before, int after, int kernel, int stride)
+{
+	return (size + before + after - kernel) / stride + 1;
+}
+
+/* The depthwise one by its definition, over what the first would have written. */
+static double e_pair(const struct run *r, const struct vt_node *n, const int64_t *ix, int64_t i)
+{
+	const struct vt_conv_params *a = &n->p.pair.first, *p = &n->p.pair.dw;
+	const struct conv_of first = {n->in[0], n->in[1], operand(n, 3), a};
+	const struct vt_shape *x = &vt_in(r->g, n, 0)->shape, *ws = &vt_in(r->g, n, 2)->shape;
+	const int64_t height = places(x->dim[1], a->pt, a->pb, a->kh, a->sh),
+		      width = places(x->dim[2], a->pl, a->pr, a->kw, a->sw);
+	double acc = operand(n, 4) >= 0 ? get(r, n->in[4], ix[3]) : 0;
+
+	for (int kh = 0; kh < p->kh; kh++)
+		for (int kw = 0; kw < p->kw; kw++) {
+			int64_t h = ix[1] * p->sh - p->pt + kh, w = ix[2] * p->sw - p->pl + kw;
+			double v;
+
+			if (h < 0 || w < 0 || h >= height || w >= width)
+				continue;
+			v = conv_at(r, &first, (int64_t[]){ix[0], h, w, ix[3]});
+			if (n->p.pair.act >= 0)
+				v = unary((enum vt_op)n->p.pair.act, (double)n->p.pair.a,
+					  (double)n->p.pair.b, v);
+			acc += v * get(r, n->in[2], ravel((int64_t[]){ix[3], 0, kh, kw}, ws));
+		}
 	return epilogue(r, n, i, acc);
 }
 
@@ -413,6 +471,7 @@ static const element elements[VT_OP_COUNT] = {
 	[VT_OP_REDUCE_MAX] = e_reduce,
 	[VT_OP_GLOBALAVGPOOL] = e_reduce,
 	[VT_OP_CONV2D] = e_conv,
+	[VT_OP_CONV2D_DW] = e_pair,
 	[VT_OP_MAXPOOL2D] = e_pool,
 	[VT_OP_AVGPOOL2D] = e_pool,
 	[VT_OP_FC] = e_fc,
@@ -569,4 +628,9 @@ static int eval_node(const struct vt_graph *g, const struct vt_node *n, void *co
 	return 0;
 }
 
-const struct vt_eval b_eval = {.eval = eval_node};
+static bool always(const struct vt_graph *g, const struct vt_node *first, const struct vt_node *dw)
+{
+	return true;
+}
+
+const struct vt_eval b_eval = {.eval = eval_node, .joins = always};

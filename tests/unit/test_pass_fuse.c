@@ -445,6 +445,115 @@ static void test_epilogues(void **state)
 	}
 }
 
+/* MobileNet: a depthwise convolution and what makes its input */
+static int j_mobile(struct vt_graph *g, int x)
+{
+	int a = b_clip(g, b_conv(g, x, 6, 1, 1, 0, 1, 1), 0, 6);
+
+	return b_conv(g, b_clip(g, b_conv(g, a, 6, 3, 2, 1, 6, 3), 0, 6), 4, 1, 1, 0, 1, 5);
+}
+
+/* a first layer of 3x3, no activation between, 5x5 behind */
+static int j_stem(struct vt_graph *g, int x)
+{
+	int a = b_conv(g, x, 5, 3, 1, 1, 1, 1);
+
+	return b_unary(g, VT_OP_SILU, b_conv(g, a, 5, 5, 1, 2, 5, 3));
+}
+
+/* two in a row: the second's input is the first's output, which is a pair already */
+static int j_twice(struct vt_graph *g, int x)
+{
+	return j_mobile(g, j_mobile(g, x));
+}
+
+/* what lies between is read again, is an output, or has groups, or a sum */
+static int j_read_again(struct vt_graph *g, int x)
+{
+	int a = b_conv(g, x, 4, 1, 1, 0, 1, 1);
+
+	return b_binary(g, VT_OP_ADD, b_conv(g, a, 4, 3, 1, 1, 4, 3), a);
+}
+
+static int j_output(struct vt_graph *g, int x)
+{
+	int a = b_conv(g, x, 4, 1, 1, 0, 1, 1);
+
+	b_output(g, a);
+	return b_conv(g, a, 4, 3, 1, 1, 4, 3);
+}
+
+static int j_groups(struct vt_graph *g, int x)
+{
+	return b_conv(g, b_conv(g, x, 4, 1, 1, 0, 2, 1), 4, 3, 1, 1, 4, 3);
+}
+
+static int j_sum(struct vt_graph *g, int x)
+{
+	int a = b_binary(g, VT_OP_ADD, b_conv(g, x, 4, 1, 1, 0, 1, 1), x);
+
+	return b_conv(g, a, 4, 3, 1, 1, 4, 3);
+}
+
+static int j_not_depthwise(struct vt_graph *g, int x)
+{
+	return b_conv(g, b_conv(g, x, 4, 1, 1, 0, 1, 1), 8, 3, 1, 1, 4, 3);
+}
+
+static int join_all(struct vt_graph *g, const struct vt_eval *eval, int *changed, struct vt_err *e)
+{
+	int rc = vt_pass_epilogue(g, eval, changed, e);
+
+	return rc ? rc : vt_pass_depthwise(g, eval, changed, e);
+}
+
+static void test_depthwise_joins(void **state)
+{
+	static const struct {
+		int (*make)(struct vt_graph *g, int x);
+		int nodes, pairs;
+	} t[] = {
+		{j_mobile, 2, 1}, {j_stem, 1, 1},   {j_twice, 4, 2}, {j_read_again, 2, 0},
+		{j_output, 2, 0}, {j_groups, 2, 0}, {j_sum, 2, 0},   {j_not_depthwise, 2, 0},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+
+		b_start(&g);
+		b_output(&g, t[i].make(&g, b_input(&g, "x", SHAPE(2, 7, 5, 4))));
+		vt_graph_sort(&g, NULL);
+		b_same_function(&g, join_all);
+		if (g.n_nodes != t[i].nodes || b_count(&g, VT_OP_CONV2D_DW) != t[i].pairs) {
+			vt_graph_dump(&g, stderr);
+			fail_msg("case %zu", i);
+		}
+		vt_graph_fini(&g);
+	}
+}
+
+static bool never(const struct vt_graph *g, const struct vt_node *first, const struct vt_node *dw)
+{
+	return false;
+}
+
+static void test_depthwise_joins_only_what_kernels_want(void **state)
+{
+	static const struct vt_eval evals[] = {{.joins = NULL}, {.joins = never}};
+
+	for (size_t i = 0; i < VT_COUNT(evals); i++) {
+		struct vt_graph g;
+		struct vt_err e = {0};
+		int changed = 0;
+
+		b_start(&g);
+		b_output(&g, j_mobile(&g, b_input(&g, "x", SHAPE(2, 7, 5, 4))));
+		assert_int_equal(join_all(&g, &evals[i], &changed, &e), 0);
+		assert_int_equal(b_count(&g, VT_OP_CONV2D_DW), 0);
+		vt_graph_fini(&g);
+	}
+}
+
 static void test_matmul_parameters(void **state)
 {
 	struct vt_graph g;
@@ -473,6 +582,8 @@ int main(void)
 		cmocka_unit_test(test_layernorm),
 		cmocka_unit_test(test_attention),
 		cmocka_unit_test(test_epilogues),
+		cmocka_unit_test(test_depthwise_joins),
+		cmocka_unit_test(test_depthwise_joins_only_what_kernels_want),
 		cmocka_unit_test(test_matmul_parameters),
 	};
 

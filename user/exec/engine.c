@@ -156,12 +156,15 @@ static int load(struct vt_engine *m, const char *path, const struct vt_engine_op
 		struct vt_err *e)
 {
 	struct vt_import_opts io = o->import;
+	struct vt_eval eval = vt_kernel_eval;
 	int err;
 
-	io.eval = &vt_kernel_eval;
+	if (o->may) /* a joined pair has one kernel, which may not be allowed */
+		eval.joins = NULL;
+	io.eval = &eval;
 	err = vt_import_onnx(&m->graph, path, &io, e);
 	if (!err && !o->no_optimize)
-		err = vt_optimize(&m->graph, &vt_kernel_eval, e);
+		err = vt_optimize(&m->graph, &eval, e);
 	if (!err)
 		err = vt_plan_memory(&m->graph, e);
 	if (!err) {

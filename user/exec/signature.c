@@ -57,13 +57,19 @@ struct param {
 		0                                                                                  \
 	}
 
-static const struct param conv[] = {P("kh", conv.kh, INT, 0),	 P("kw", conv.kw, INT, 0),
-				    P("sh", conv.sh, INT, 1),	 P("sw", conv.sw, INT, 1),
-				    P("dh", conv.dh, INT, 1),	 P("dw", conv.dw, INT, 1),
-				    P("pt", conv.pt, INT, 0),	 P("pl", conv.pl, INT, 0),
-				    P("pb", conv.pb, INT, 0),	 P("pr", conv.pr, INT, 0),
-				    P("g", conv.groups, INT, 1), P("ah", conv.adj_h, INT, 0),
-				    P("aw", conv.adj_w, INT, 0), END};
+#define CONV(at, prefix)                                                                           \
+	P(prefix "kh", at.kh, INT, 0), P(prefix "kw", at.kw, INT, 0),                              \
+		P(prefix "sh", at.sh, INT, 1), P(prefix "sw", at.sw, INT, 1),                      \
+		P(prefix "dh", at.dh, INT, 1), P(prefix "dw", at.dw, INT, 1),                      \
+		P(prefix "pt", at.pt, INT, 0), P(prefix "pl", at.pl, INT, 0),                      \
+		P(prefix "pb", at.pb, INT, 0), P(prefix "pr", at.pr, INT, 0),                      \
+		P(prefix "g", at.groups, INT, 1), P(prefix "ah", at.adj_h, INT, 0),                \
+		P(prefix "aw", at.adj_w, INT, 0)
+
+static const struct param conv[] = {CONV(conv, ""), END};
+static const struct param pair[] = {CONV(pair.first, ""),     P("act", pair.act, INT, VT_NONE),
+				    P("a", pair.a, FLOAT, 0), P("b", pair.b, FLOAT, 0),
+				    CONV(pair.dw, "2"),	      END};
 static const struct param pool[] = {P("kh", pool.kh, INT, 0),
 				    P("kw", pool.kw, INT, 0),
 				    P("sh", pool.sh, INT, 1),
@@ -119,6 +125,7 @@ static const struct param resize[] = {P("mode", resize.mode, INT, 0),
 
 static const struct param *const by_op[VT_OP_COUNT] = {
 	[VT_OP_CONV2D] = conv,
+	[VT_OP_CONV2D_DW] = pair,
 	[VT_OP_DECONV2D] = conv,
 	[VT_OP_MAXPOOL2D] = pool,
 	[VT_OP_AVGPOOL2D] = pool,

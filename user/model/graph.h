@@ -119,7 +119,8 @@ enum vt_op_class {
  */
 #define VT_OPS(X)                                                                                  \
 	/* NHWC */                                                                                 \
-	X(CONV2D, "Conv", SPATIAL)	      /* in x, weight [M,C/g,kh,kw], bias?; p.conv; epi */ \
+	X(CONV2D, "Conv", SPATIAL) /* in x, weight [M,C/g,kh,kw], bias?; p.conv; epi */            \
+	X(CONV2D_DW, "ConvDepthwise", SPATIAL) /* p.pair */                                        \
 	X(DECONV2D, "ConvTranspose", SPATIAL) /* in x, weight [C,M/g,kh,kw], bias?; p.conv; epi */ \
 	X(MAXPOOL2D, "MaxPool", SPATIAL)      /* p.pool */                                         \
 	X(AVGPOOL2D, "AveragePool", SPATIAL)  /* p.pool */                                         \
@@ -251,9 +252,9 @@ const char *vt_op_name(enum vt_op op);
 enum vt_op_class vt_op_class(enum vt_op op);
 /** vt_op_writes_rows - may out[0] be a view with a row_stride (a slice of the last dim of a Concat
  * result)? */
-bool vt_op_writes_rows(enum vt_op op); /* CONV2D, FC, MAXPOOL2D, AVGPOOL2D */
+bool vt_op_writes_rows(enum vt_op op); /* CONV2D, CONV2D_DW, FC, MAXPOOL2D, AVGPOOL2D */
 /** vt_op_reads_rows - may in[0] be such a view? */
-bool vt_op_reads_rows(enum vt_op op); /* CONV2D, MAXPOOL2D, AVGPOOL2D */
+bool vt_op_reads_rows(enum vt_op op); /* CONV2D, CONV2D_DW, MAXPOOL2D, AVGPOOL2D */
 
 /** What a kernel of ours or XNNPACK's may be asked to do at its output: act(y + bias + residual).
  */
@@ -280,13 +281,24 @@ enum vt_resize_near {
 	VT_NEAR_CEIL
 };
 
+struct vt_conv_params {
+	int kh, kw, sh, sw, dh, dw; /* kernel, stride, dilation (1 = none) */
+	int pt, pl, pb, pr;	    /* padding, resolved from auto_pad */
+	int groups;		    /* == C for depthwise */
+	int adj_h, adj_w;	    /* DECONV2D: output_padding */
+};
+
 union vt_params {
+	struct vt_conv_params conv;
+	/*
+	 * CONV2D_DW, a Conv whose result only a depthwise Conv reads: in x, weight, its weight
+	 * [M,1,kh,kw], bias?, its bias?; epi of the second
+	 */
 	struct {
-		int kh, kw, sh, sw, dh, dw; /* kernel, stride, dilation (1 = none) */
-		int pt, pl, pb, pr;	    /* padding, resolved from auto_pad */
-		int groups;		    /* == C for depthwise */
-		int adj_h, adj_w;	    /* DECONV2D: output_padding */
-	} conv;
+		struct vt_conv_params first, dw;
+		int act; /* between them: an UNARY enum vt_op and its scalars, or VT_NONE */
+		float a, b;
+	} pair;
 	struct {
 		int kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
 		int xb, xr; /* further end padding that ceil_mode causes: never counted */
@@ -370,7 +382,7 @@ struct vt_node {
 	int n_in, n_out;
 	int *in, *out; /* tensors; an absent optional input is VT_NONE */
 	union vt_params p;
-	struct vt_epilogue epi; /* CONV2D, DECONV2D, FC only; others {VT_NONE, VT_NONE} */
+	struct vt_epilogue epi; /* Convs and FC only; others {VT_NONE, VT_NONE} */
 	bool dead;		/* removed by a pass; vt_graph_compact() drops it */
 };
 
@@ -464,10 +476,14 @@ struct vt_dim_binding {
  * struct vt_eval - how the model side computes a node whose inputs are all constant
  * Given by kernels/ (kernels/layer.h), so that folding and running use the same code.
  * @eval: writes every output of @n, whose memory the caller has allocated; 0, -ENOTSUP, -ENOMEM
+ * @joins: is the Conv @first, whose result only the depthwise Conv @dw reads, better computed with it
+ * (VT_OP_CONV2D_DW)? NULL: never
  */
 struct vt_eval {
 	int (*eval)(const struct vt_graph *g, const struct vt_node *n, void *const *in,
 		    void *const *out, struct vt_err *e);
+	bool (*joins)(const struct vt_graph *g, const struct vt_node *first,
+		      const struct vt_node *dw);
 };
 
 struct vt_import_opts {

@@ -21,6 +21,7 @@ static const struct arity class_arity[] = {
 
 static const struct arity op_arity[VT_OP_COUNT] = {
 	[VT_OP_CONV2D] = {2, 3, 1, 1},
+	[VT_OP_CONV2D_DW] = {3, 5, 1, 1},
 	[VT_OP_DECONV2D] = {2, 3, 1, 1},
 	[VT_OP_INSTANCE_NORM] = {3, 3, 1, 1},
 	[VT_OP_BATCH_NORM] = {5, 5, 1, 1},
@@ -86,7 +87,8 @@ static int check_arity(const struct vt_node *n, struct vt_err *e)
 
 static bool takes_epilogue(enum vt_op op)
 {
-	return op == VT_OP_CONV2D || op == VT_OP_DECONV2D || op == VT_OP_FC;
+	return op == VT_OP_CONV2D || op == VT_OP_CONV2D_DW || op == VT_OP_DECONV2D ||
+	       op == VT_OP_FC;
 }
 
 static int check_epilogue(const struct vt_graph *g, const struct vt_node *n, struct vt_err *e)

@@ -6,16 +6,31 @@
 
 /* ---- parameters --------------------------------------------------------------------------- */
 
+static void put_one_conv(const struct vt_conv_params *p, FILE *f)
+{
+	fprintf(f, " %dx%d/%dx%d pad %d,%d,%d,%d", p->kh, p->kw, p->sh, p->sw, p->pt, p->pl, p->pb,
+		p->pr);
+	if (p->dh != 1 || p->dw != 1)
+		fprintf(f, " dil %dx%d", p->dh, p->dw);
+	if (p->groups != 1)
+		fprintf(f, " groups %d", p->groups);
+	if (p->adj_h || p->adj_w)
+		fprintf(f, " adj %dx%d", p->adj_h, p->adj_w);
+}
+
 static void put_conv(const struct vt_node *n, FILE *f)
 {
-	fprintf(f, " %dx%d/%dx%d pad %d,%d,%d,%d", n->p.conv.kh, n->p.conv.kw, n->p.conv.sh,
-		n->p.conv.sw, n->p.conv.pt, n->p.conv.pl, n->p.conv.pb, n->p.conv.pr);
-	if (n->p.conv.dh != 1 || n->p.conv.dw != 1)
-		fprintf(f, " dil %dx%d", n->p.conv.dh, n->p.conv.dw);
-	if (n->p.conv.groups != 1)
-		fprintf(f, " groups %d", n->p.conv.groups);
-	if (n->p.conv.adj_h || n->p.conv.adj_w)
-		fprintf(f, " adj %dx%d", n->p.conv.adj_h, n->p.conv.adj_w);
+	put_one_conv(&n->p.conv, f);
+}
+
+static void put_pair(const struct vt_node *n, FILE *f)
+{
+	put_one_conv(&n->p.pair.first, f);
+	if (n->p.pair.act >= 0)
+		fprintf(f, " -> %s(%g,%g)", vt_op_name((enum vt_op)n->p.pair.act),
+			(double)n->p.pair.a, (double)n->p.pair.b);
+	fputs(" ->", f);
+	put_one_conv(&n->p.pair.dw, f);
 }
 
 static void put_pool(const struct vt_node *n, FILE *f)
@@ -88,25 +103,16 @@ static void put_resize(const struct vt_node *n, FILE *f)
 }
 
 static void (*const put_op[VT_OP_COUNT])(const struct vt_node *n, FILE *f) = {
-	[VT_OP_CONV2D] = put_conv,
-	[VT_OP_DECONV2D] = put_conv,
-	[VT_OP_MAXPOOL2D] = put_pool,
-	[VT_OP_AVGPOOL2D] = put_pool,
-	[VT_OP_FC] = put_fc,
-	[VT_OP_MATMUL] = put_matmul,
-	[VT_OP_ATTENTION] = put_attention,
-	[VT_OP_SOFTMAX] = put_axis,
-	[VT_OP_LOGSOFTMAX] = put_axis,
-	[VT_OP_CONCAT] = put_axis,
-	[VT_OP_SPLIT] = put_axis,
-	[VT_OP_GATHER] = put_axis,
-	[VT_OP_LAYER_NORM] = put_norm,
-	[VT_OP_BATCH_NORM] = put_norm,
-	[VT_OP_INSTANCE_NORM] = put_norm,
-	[VT_OP_CLIP] = put_scalar,
-	[VT_OP_LEAKY_RELU] = put_scalar,
-	[VT_OP_HARD_SIGMOID] = put_scalar,
-	[VT_OP_ELU] = put_scalar,
+	[VT_OP_CONV2D] = put_conv,	   [VT_OP_CONV2D_DW] = put_pair,
+	[VT_OP_DECONV2D] = put_conv,	   [VT_OP_MAXPOOL2D] = put_pool,
+	[VT_OP_AVGPOOL2D] = put_pool,	   [VT_OP_FC] = put_fc,
+	[VT_OP_MATMUL] = put_matmul,	   [VT_OP_ATTENTION] = put_attention,
+	[VT_OP_SOFTMAX] = put_axis,	   [VT_OP_LOGSOFTMAX] = put_axis,
+	[VT_OP_CONCAT] = put_axis,	   [VT_OP_SPLIT] = put_axis,
+	[VT_OP_GATHER] = put_axis,	   [VT_OP_LAYER_NORM] = put_norm,
+	[VT_OP_BATCH_NORM] = put_norm,	   [VT_OP_INSTANCE_NORM] = put_norm,
+	[VT_OP_CLIP] = put_scalar,	   [VT_OP_LEAKY_RELU] = put_scalar,
+	[VT_OP_HARD_SIGMOID] = put_scalar, [VT_OP_ELU] = put_scalar,
 	[VT_OP_RESIZE] = put_resize,
 };
 
@@ -236,11 +242,25 @@ static uint64_t flops_matrix(const struct vt_graph *g, const struct vt_node *n)
 	}
 }
 
+/* The first makes every pixel that the second may read. */
+static uint64_t flops_pair(const struct vt_graph *g, const struct vt_node *n)
+{
+	const struct vt_tensor *x = vt_in(g, n, 0), *w = vt_in(g, n, 1);
+	const struct vt_conv_params *p = &n->p.pair.first;
+	const int64_t h = (x->shape.dim[1] + p->pt + p->pb - (p->kh - 1) * p->dh - 1) / p->sh + 1,
+		      l = (x->shape.dim[2] + p->pl + p->pr - (p->kw - 1) * p->dw - 1) / p->sw + 1;
+
+	return 2 * (uint64_t)(x->shape.dim[0] * h * l) * elems(w) +
+	       flops_filter(vt_out(g, n, 0), vt_in(g, n, 2));
+}
+
 static uint64_t flops_spatial(const struct vt_graph *g, const struct vt_node *n)
 {
 	switch (n->op) {
 	case VT_OP_CONV2D:
 		return flops_filter(vt_out(g, n, 0), vt_in(g, n, 1));
+	case VT_OP_CONV2D_DW:
+		return flops_pair(g, n);
 	case VT_OP_DECONV2D:
 		return flops_filter(vt_in(g, n, 0), vt_in(g, n, 1));
 	case VT_OP_MAXPOOL2D:

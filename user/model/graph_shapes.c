@@ -250,6 +250,13 @@ static int64_t rows(shape *s)
 	return s->rank == 4 ? s->dim[1] : 1;
 }
 
+static void conv_places(const struct vt_conv_params *p, int64_t h, int64_t w, int64_t *oh,
+			int64_t *ow)
+{
+	*oh = places(h, p->pt + p->pb, p->kh, p->dh, p->sh);
+	*ow = places(w, p->pl + p->pr, p->kw, p->dw, p->sw);
+}
+
 static const char *conv(const struct vt_graph *g, const struct vt_node *n)
 {
 	shape *x = in_shape(g, n, 0), *w = in_shape(g, n, 1), *y = out_shape(g, n);
@@ -265,10 +272,27 @@ static const char *conv(const struct vt_graph *g, const struct vt_node *n)
 		return "weight has other dims than input and result";
 	if (up)
 		return NULL; /* output_shape may choose among several sizes */
-	h = places(rows(x), n->p.conv.pt + n->p.conv.pb, n->p.conv.kh, n->p.conv.dh, n->p.conv.sh);
-	l = places(x->dim[x->rank - 2], n->p.conv.pl + n->p.conv.pr, n->p.conv.kw, n->p.conv.dw,
-		   n->p.conv.sw);
+	conv_places(&n->p.conv, rows(x), x->dim[x->rank - 2], &h, &l);
 	return h == rows(y) && l == y->dim[y->rank - 2] ? NULL : "result has the wrong size";
+}
+
+static const char *conv_dw(const struct vt_graph *g, const struct vt_node *n)
+{
+	shape *x = in_shape(g, n, 0), *w = in_shape(g, n, 1), *d = in_shape(g, n, 2),
+	      *y = out_shape(g, n);
+	const struct vt_conv_params *first = &n->p.pair.first, *dw = &n->p.pair.dw;
+	int64_t h, l;
+
+	if (x->rank != 4 || y->rank != 4 || w->rank != 4 || d->rank != 4 || first->groups != 1 ||
+	    dw->groups != w->dim[0] || d->dim[0] != w->dim[0] || d->dim[1] != 1 ||
+	    x->dim[0] != y->dim[0] || last(y) != w->dim[0] || last(x) != w->dim[1])
+		return "input, weights and result do not fit";
+	if (w->dim[2] != first->kh || w->dim[3] != first->kw || d->dim[2] != dw->kh ||
+	    d->dim[3] != dw->kw)
+		return "weight has other dims than its kernel";
+	conv_places(first, x->dim[1], x->dim[2], &h, &l);
+	conv_places(dw, h, l, &h, &l);
+	return h == y->dim[1] && l == y->dim[2] ? NULL : "result has the wrong size";
 }
 
 static const char *pool(const struct vt_graph *g, const struct vt_node *n)
@@ -339,6 +363,7 @@ static const rule rules[VT_OP_COUNT] = {
 	[VT_OP_MATMUL] = matmul,
 	[VT_OP_ATTENTION] = attention,
 	[VT_OP_CONV2D] = conv,
+	[VT_OP_CONV2D_DW] = conv_dw,
 	[VT_OP_DECONV2D] = conv,
 	[VT_OP_MAXPOOL2D] = pool,
 	[VT_OP_AVGPOOL2D] = pool,

@@ -22,6 +22,7 @@ const struct vt_pass vt_passes[] = {
 	{"affine", vt_pass_affine},
 	{"pad", vt_pass_pad},
 	{"epilogue", vt_pass_epilogue},
+	{"depthwise", vt_pass_depthwise},
 	{"simplify", vt_pass_simplify},
 	{"cse", vt_pass_cse},
 	{NULL, NULL},

@@ -53,13 +53,14 @@ enum vt_op_class vt_op_class(enum vt_op op)
 
 bool vt_op_writes_rows(enum vt_op op)
 {
-	return op == VT_OP_CONV2D || op == VT_OP_FC || op == VT_OP_MAXPOOL2D ||
-	       op == VT_OP_AVGPOOL2D;
+	return op == VT_OP_CONV2D || op == VT_OP_CONV2D_DW || op == VT_OP_FC ||
+	       op == VT_OP_MAXPOOL2D || op == VT_OP_AVGPOOL2D;
 }
 
 bool vt_op_reads_rows(enum vt_op op)
 {
-	return op == VT_OP_CONV2D || op == VT_OP_MAXPOOL2D || op == VT_OP_AVGPOOL2D;
+	return op == VT_OP_CONV2D || op == VT_OP_CONV2D_DW || op == VT_OP_MAXPOOL2D ||
+	       op == VT_OP_AVGPOOL2D;
 }
 
 /* The sixteenth leaves room for the widest element and for sums of a few sizes. */
