@@ -21,8 +21,8 @@ static uint64_t run_block(struct vt_pressure *p, struct vt_rng *rng, uint64_t no
 			  uint64_t alone_ns, double reaction, double truth, double noise)
 {
 	double t = (double)alone_ns * (1 + reaction * truth);
-	struct vt_pressure_obs idle = {
-		0}; /* its own cores are free again when it is learned from */
+	/* Its own cores are free again when it is learned from. */
+	struct vt_pressure_obs idle = {.busy_ppm = (uint32_t[]){0}};
 	uint64_t ns[VT_LEVELS], took;
 	uint32_t felt, weight;
 
@@ -103,7 +103,8 @@ static void test_forgets_when_nothing_runs(void **state)
 /* With counters the proxy sees outsiders too; there nothing drifts. */
 static void test_no_drift_where_counted(void **state)
 {
-	struct vt_pressure_obs o = {.window_ns = 10 * MS, .llc_refs = 1000, .llc_misses = 10};
+	struct vt_domain_counts c = {.window_ns = 10 * MS, .llc_refs = 1000, .llc_misses = 10};
+	struct vt_pressure_obs o = {.busy_ppm = (uint32_t[]){0}, .n_counts = 1, .counts = &c};
 	struct vt_pressure p;
 
 	vt_pressure_init(&p, 1, 0);

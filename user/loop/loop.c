@@ -96,27 +96,25 @@ static void observe(struct vt_loop *l)
 {
 	const struct vt_sample *s = &l->sample;
 	const struct vt_view *v = &s->view;
-	struct vt_pressure_obs obs[VT_MAX_DOMAINS];
-	uint32_t n = l->pressure.n_domains, all = 0;
+	uint32_t n = l->pressure.n_domains, all = 0, busy_ppm[VT_MAX_DOMAINS];
+	struct vt_coreset_parts free;
 
+	vt_coreset_parts(&v->free, &free);
 	for (uint32_t d = 0; d < n; d++) {
-		uint32_t cores = d < v->n_domains ? v->domains[d].n_cores : 0, idle = 0;
+		uint32_t cores = d < v->n_domains ? v->domains[d].n_cores : 0, busy = cores;
 
 		if (cores)
-			idle = vt_coreset_count_range(&v->free, v->domains[d].first, cores);
+			busy -= vt_coreset_count_part(&v->free, &free, v->domains[d].first, cores);
 		/* What a block of this domain shares it with: cores that run something. */
-		obs[d] = (struct vt_pressure_obs){.busy_ppm = ppm_of(cores - idle, cores)};
-		all += cores - idle;
-		if (s->counts && d < v->n_domains) {
-			obs[d].window_ns = s->counts[d].window_ns;
-			obs[d].llc_refs = s->counts[d].llc_refs;
-			obs[d].llc_misses = s->counts[d].llc_misses;
-		}
+		busy_ppm[d] = ppm_of(busy, cores);
+		all += busy;
 	}
-	all = ppm_of(all, v->n_cores);
-	for (uint32_t d = 0; d < n; d++)
-		obs[d].busy_all_ppm = all;
-	vt_pressure_observe(&l->pressure, obs);
+	vt_pressure_observe(&l->pressure, &(struct vt_pressure_obs){
+						  .busy_ppm = busy_ppm,
+						  .busy_all_ppm = ppm_of(all, v->n_cores),
+						  .n_counts = s->counts ? v->n_domains : 0,
+						  .counts = s->counts,
+					  });
 }
 
 /* What the block felt, inverted through the profile of the very code it ran. */
@@ -135,10 +133,28 @@ static int felt(const struct vt_sample *s, const struct vt_done *k, uint32_t *pp
 	return vt_pressure_invert(ns, k->end_ns - k->start_ns, ppm, weight);
 }
 
+/* To every domain of @cores. Domains ascend, so one walk over both finds them. */
+static void learn_of(struct vt_loop *l, const struct vt_coreset *cores, uint32_t ppm,
+		     uint32_t weight)
+{
+	const struct vt_view *v = &l->sample.view;
+	int core = vt_coreset_next(cores, 0);
+
+	for (uint32_t d = 0; d < v->n_domains && core >= 0; d++) {
+		uint32_t first = v->domains[d].first, end = first + v->domains[d].n_cores;
+
+		if ((uint32_t)core < first)
+			core = vt_coreset_next(cores, first);
+		if (core < 0 || (uint32_t)core >= end)
+			continue;
+		vt_pressure_learn(&l->pressure, d, ppm, weight, v->now_ns);
+		core = vt_coreset_next(cores, end);
+	}
+}
+
 static void learn(struct vt_loop *l)
 {
 	const struct vt_sample *s = &l->sample;
-	const struct vt_view *v = &s->view;
 
 	for (uint32_t i = 0; i < s->n_done; i++) {
 		const struct vt_done *k = &s->done[i];
@@ -147,10 +163,7 @@ static void learn(struct vt_loop *l)
 		if (felt(s, k, &ppm, &weight))
 			continue;
 		l->stats.learned++;
-		for (uint32_t d = 0; d < v->n_domains; d++)
-			if (vt_coreset_meets_range(&k->cores, v->domains[d].first,
-						   v->domains[d].n_cores))
-				vt_pressure_learn(&l->pressure, d, ppm, weight, v->now_ns);
+		learn_of(l, &k->cores, ppm, weight);
 	}
 }
 

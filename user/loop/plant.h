@@ -9,16 +9,9 @@
 
 #include <stdint.h>
 
+#include "pressure/pressure.h"
 #include "sched/decision.h"
 #include "sched/view.h"
-
-/** Counts of one LLC domain over the window since the last sample, summed over all tenants. */
-struct vt_domain_counts {
-	uint64_t window_ns; /* 0: nothing was counted here; the rest is ignored */
-	uint64_t llc_refs;  /* accesses to the last-level cache */
-	uint64_t llc_misses;
-	uint64_t instructions; /* 0: not counted here */
-};
 
 /** A block that ended since the last sample: what the pressure model learns from. */
 struct vt_done {

@@ -99,34 +99,31 @@ struct window {
 	double weight[VT_PRESSURE_DOMAINS]; /* length over itself plus SMOOTH_NS; 0: not counted */
 };
 
-static void read_window(struct vt_pressure *p, const struct vt_pressure_obs *obs, struct window *w)
+static void read_window(struct vt_pressure *p, const struct vt_pressure_obs *o, struct window *w)
 {
+	uint32_t n = o->n_counts < p->n_domains ? o->n_counts : p->n_domains, d;
 	double per_ns = 0, weight = 0;
 	uint64_t window_ns = 0;
 
-	for (uint32_t d = 0; d < p->n_domains; d++) {
-		const struct vt_pressure_obs *o = &obs[d];
+	for (d = 0; d < n; d++) {
+		const struct vt_domain_counts *c = &o->counts[d];
 
-		/* Memory is shared by the machine, so cores busy elsewhere count for half. */
-		p->busy[d] = ((double)o->busy_ppm + (double)o->busy_all_ppm) * (0.5 / VT_PPM);
-		if (!o->window_ns) {
-			w->ref[d] = w->miss[d] = w->weight[d] = 0;
-			continue;
-		}
-		if (o->window_ns != window_ns) {
-			window_ns = o->window_ns;
-			per_ns = 1 / (double)window_ns;
+		if (c->window_ns != window_ns) {
+			window_ns = c->window_ns;
+			per_ns = window_ns ? 1 / (double)window_ns : 0;
 			weight = (double)window_ns / ((double)window_ns + SMOOTH_NS);
 		}
 		/* No count comes near 2^63, and signed numbers convert in one instruction. */
-		w->ref[d] = (double)(int64_t)o->llc_refs * per_ns;
-		w->miss[d] = (double)(int64_t)o->llc_misses * per_ns;
+		w->ref[d] = (double)(int64_t)c->llc_refs * per_ns;
+		w->miss[d] = (double)(int64_t)c->llc_misses * per_ns;
 		w->weight[d] = weight;
-		p->n_counted += p->counted[d] == 0;
-		p->counted[d] = 1;
+		if (window_ns && p->counted[d] == 0) {
+			p->counted[d] = 1;
+			p->n_counted++;
+		}
 	}
-	if (p->n_domains % 2)
-		w->ref[p->n_domains] = w->miss[p->n_domains] = w->weight[p->n_domains] = 0;
+	for (; d < (p->n_domains + 1) / 2 * 2; d++)
+		w->ref[d] = w->miss[d] = w->weight[d] = 0;
 }
 
 /*
@@ -146,12 +143,15 @@ static inline void approach(double *to, uint32_t d, pair x, pair weight)
 	*pair_at(to, d) += (x - pair_of(to, d)) * weight;
 }
 
-void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs)
+void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *o)
 {
 	pair ref = both(0), miss = both(0);
 	struct window w;
 
-	read_window(p, obs, &w);
+	read_window(p, o, &w);
+	/* Memory is shared by the machine, so cores busy elsewhere count for half. */
+	for (uint32_t d = 0; d < p->n_domains; d++)
+		p->busy[d] = ((double)o->busy_ppm[d] + (double)o->busy_all_ppm) * (0.5 / VT_PPM);
 	for (uint32_t d = 0; d < p->n_domains; d += 2) {
 		pair weight = pair_of(w.weight, d), busy = pair_of(p->busy, d);
 
@@ -203,29 +203,53 @@ static void bound_variance(struct vt_pressure *p)
 	}
 }
 
+/* A row of the matrix, or a vector of as many: three pairs. */
+struct lanes {
+	pair a, b, c;
+};
+
+static inline struct lanes lanes_of(const double *x)
+{
+	return (struct lanes){pair_of(x, 0), pair_of(x, 2), pair_of(x, 4)};
+}
+
+static inline void put_lanes(double *to, const struct lanes *x)
+{
+	*pair_at(to, 0) = x->a;
+	*pair_at(to, 2) = x->b;
+	*pair_at(to, 4) = x->c;
+}
+
 /* One step of recursive least squares; a weight below 1 means a noisier measurement. */
 static void correct(struct vt_pressure *p, const double x[LANES], double err, double weight)
 {
 	double inverse = NOISE / weight, k[LANES];
-	pair sum[LANES / 2];
+	struct lanes sum = lanes_of(p->p[0]), row;
 
 	/* P is symmetric: rows by x is the sum of its rows, each times its x. */
-	for (unsigned int c = 0; c < LANES / 2; c++)
-		sum[c] = pair_of(p->p[0], 2 * c) * both(x[0]);
-	for (unsigned int j = 1; j < N; j++)
-		for (unsigned int c = 0; c < LANES / 2; c++)
-			sum[c] += pair_of(p->p[j], 2 * c) * both(x[j]);
-	for (unsigned int c = 0; c < LANES / 2; c++)
-		*pair_at(k, 2 * c) = sum[c];
+	sum.a *= both(x[0]);
+	sum.b *= both(x[0]);
+	sum.c *= both(x[0]);
+	for (unsigned int j = 1; j < N; j++) {
+		row = lanes_of(p->p[j]);
+		sum.a += row.a * both(x[j]);
+		sum.b += row.b * both(x[j]);
+		sum.c += row.c * both(x[j]);
+	}
+	put_lanes(k, &sum);
 	inverse = 1 / (inverse + dot(k, x));
-	for (unsigned int c = 0; c < LANES / 2; c++)
-		*pair_at(p->w, 2 * c) += sum[c] * both(inverse) * both(err);
-	for (unsigned int i = 0; i < N; i++)
-		for (unsigned int c = 0; c < LANES / 2; c++) {
-			pair *at = pair_at(p->p[i], 2 * c);
-
-			*at = (*at - both(k[i]) * sum[c] * both(inverse)) * both(1 / FORGET);
-		}
+	row = lanes_of(p->w);
+	row.a += sum.a * both(inverse) * both(err);
+	row.b += sum.b * both(inverse) * both(err);
+	row.c += sum.c * both(inverse) * both(err);
+	put_lanes(p->w, &row);
+	for (unsigned int i = 0; i < N; i++) {
+		row = lanes_of(p->p[i]);
+		row.a = (row.a - both(k[i]) * sum.a * both(inverse)) * both(1 / FORGET);
+		row.b = (row.b - both(k[i]) * sum.b * both(inverse)) * both(1 / FORGET);
+		row.c = (row.c - both(k[i]) * sum.c * both(inverse)) * both(1 / FORGET);
+		put_lanes(p->p[i], &row);
+	}
 	bound_variance(p);
 }
 

@@ -39,12 +39,20 @@ struct vt_pressure_estimate {
 	uint32_t sources;	/* enum vt_pressure_source */
 };
 
-/** What can be seen of one domain in one window. */
+/** Counts of one LLC domain over the window since the last sample, summed over all tenants. */
+struct vt_domain_counts {
+	uint64_t window_ns; /* 0: nothing was counted here; the rest is ignored */
+	uint64_t llc_refs;  /* accesses to the last-level cache */
+	uint64_t llc_misses;
+	uint64_t instructions; /* 0: not counted here */
+};
+
+/** What can be seen in one window. */
 struct vt_pressure_obs {
-	uint64_t window_ns; /* 0: no counters */
-	uint64_t llc_refs, llc_misses;
-	uint32_t busy_ppm;     /* cores of the domain that run something now */
-	uint32_t busy_all_ppm; /* of the whole machine */
+	const uint32_t *busy_ppm; /* [n_domains]: cores of each that run something now */
+	uint32_t busy_all_ppm;	  /* of the whole machine */
+	uint32_t n_counts;
+	const struct vt_domain_counts *counts; /* [n_counts]; none of the domains beyond */
 };
 
 /** Caller's memory; treat as opaque. */
@@ -76,8 +84,8 @@ struct vt_pressure {
  */
 void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_ns);
 
-/** vt_pressure_observe - take in one window of all domains, obs[n_domains] */
-void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *obs);
+/** vt_pressure_observe - take in one window of all domains */
+void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *o);
 
 /**
  * vt_pressure_learn - a block in @domain felt @felt_ppm

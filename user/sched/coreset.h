@@ -50,6 +50,23 @@ static inline unsigned int vt_coreset_count(const struct vt_coreset *s)
 	return n;
 }
 
+/** Cores of a set within every four and every eight, in fields of as many bits. */
+struct vt_coreset_parts {
+	uint64_t four[VT_CORESET_WORDS], eight[VT_CORESET_WORDS];
+};
+
+/** vt_coreset_parts - for many vt_coreset_count_part() of one set */
+static inline void vt_coreset_parts(const struct vt_coreset *s, struct vt_coreset_parts *ret)
+{
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++) {
+		uint64_t x = s->w[i] - ((s->w[i] >> 1) & 0x5555555555555555ull);
+
+		x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
+		ret->four[i] = x;
+		ret->eight[i] = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	}
+}
+
 /** vt_coreset_count_range - cores of @s in [first, first + n): one or two words for any domain */
 static inline unsigned int vt_coreset_count_range(const struct vt_coreset *s, unsigned int first,
 						  unsigned int n)
@@ -72,18 +89,16 @@ static inline unsigned int vt_coreset_count_range(const struct vt_coreset *s, un
 	return sum;
 }
 
-/** vt_coreset_meets_range - is any core of @s in [first, first + n)? Without counting them */
-static inline bool vt_coreset_meets_range(const struct vt_coreset *s, unsigned int first,
-					  unsigned int n)
+/** vt_coreset_count_part - vt_coreset_count_range() of @s; domains of four and eight are read off */
+static inline unsigned int vt_coreset_count_part(const struct vt_coreset *s,
+						 const struct vt_coreset_parts *p,
+						 unsigned int first, unsigned int n)
 {
-	uint64_t w;
-
-	if (!n || first >= VT_SCHED_MAX_CORES)
-		return false;
-	if (first % 64 + n > 64)
-		return vt_coreset_count_range(s, first, n) != 0;
-	w = s->w[first / 64] >> (first % 64);
-	return n < 64 ? w & ((1ull << n) - 1) : w;
+	if (n == 4 && first % 4 == 0 && first < VT_SCHED_MAX_CORES)
+		return p->four[first / 64] >> (first % 64) & 0xf;
+	if (n == 8 && first % 8 == 0 && first < VT_SCHED_MAX_CORES)
+		return p->eight[first / 64] >> (first % 64) & 0xff;
+	return vt_coreset_count_range(s, first, n);
 }
 
 static inline bool vt_coreset_empty(const struct vt_coreset *s)

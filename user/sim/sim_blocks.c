@@ -36,17 +36,19 @@ static void add_demand(struct vt_sim *s, const struct run *r, double sign)
 	uint32_t from = first_node(s, r), to = last_node(s, r);
 
 	for (uint32_t n = from; n <= to; n++) {
-		double bytes = sign * r->dram_bytes;
+		double *to_node = s->demand[n];
+		uint32_t cores = 0;
 
-		if (from != to) {
-			uint32_t cores = 0;
-
-			for (uint32_t d = n * s->node_domains; d < (n + 1) * s->node_domains; d++)
-				cores += r->in_domain[d];
-			bytes *= (double)cores / r->n_cores;
+		if (from == to) {
+			for (uint32_t i = 0; i < VT_STRETCHES; i++)
+				to_node[i] += sign * r->asked_gbps[i];
+			return;
 		}
+		for (uint32_t d = n * s->node_domains; d < (n + 1) * s->node_domains; d++)
+			cores += r->in_domain[d];
 		for (uint32_t i = 0; i < VT_STRETCHES; i++)
-			s->demand[n][i] += bytes / r->ns[i];
+			to_node[i] +=
+				sign * r->dram_bytes * ((double)cores / r->n_cores) / r->ns[i];
 	}
 }
 
@@ -83,43 +85,40 @@ static uint8_t cache_share(const struct vt_sim *s, const struct run *r)
 }
 
 static const struct vt_cell *cell_of(const struct vt_sim *s, const struct vt_block *b,
-				     const struct run *r, uint32_t layer, uint32_t point)
+				     const struct run *r, uint32_t layer)
 {
 	const uint8_t *versions = s->versions + (size_t)r->slot * s->max_layers;
 
-	return vt_bank_cell(s->bank, b->model, layer, versions[layer - b->layer_begin], point,
+	return vt_bank_cell(s->bank, b->model, layer, versions[layer - b->layer_begin], r->point,
 			    r->share);
 }
 
 /** Grants between measured core counts run as the next lower one; below the first, slower. */
-static uint32_t point_of(const struct vt_model *m, uint32_t cores, double *slower)
+static void set_point(const struct vt_sim *s, const struct vt_block *b, struct run *r)
 {
-	int p = vt_model_point(m, cores);
+	const struct vt_model *m = &s->bank->sched[b->model];
+	int p = vt_model_point(m, r->n_cores);
 
-	*slower = p < 0 ? (double)m->points[0] / cores : 1;
-	return p < 0 ? 0 : (uint32_t)p;
+	r->slower = p < 0 ? (double)m->points[0] / r->n_cores : 1;
+	r->point = p < 0 ? 0 : (uint8_t)p;
 }
 
 /** Fraction of the evaluation that the present layer takes, its part `first` of it. */
 static double layer_part(const struct vt_sim *s, const struct vt_block *b, const struct run *r)
 {
-	double slower;
-	uint32_t point = point_of(&s->bank->sched[b->model], r->n_cores, &slower);
-
-	return r->first * slower * cell_of(s, b, r, b->layer_now, point)->ns[0] / r->ns[0];
+	return r->first * r->slower * cell_of(s, b, r, b->layer_now)->ns[0] / r->ns[0];
 }
 
 /** Work out the time of what is left: part `first` of layer_now, and the layers after it. */
 static void evaluate(struct vt_sim *s, struct vt_block *b, struct run *r)
 {
-	double slower, part = r->first, ns[VT_STRETCHES], dram = 0, llc = 0, flops = 0;
-	uint32_t point = point_of(&s->bank->sched[b->model], r->n_cores, &slower);
+	double part = r->first, ns[VT_STRETCHES], dram = 0, llc = 0, flops = 0;
 	const struct vt_bank_model *bm = &s->bank->models[b->model];
 
 	for (uint32_t i = 0; i < VT_STRETCHES; i++)
 		ns[i] = 0;
 	for (uint32_t l = b->layer_now; l < r->stop; l++) {
-		const struct vt_cell *c = cell_of(s, b, r, l, point);
+		const struct vt_cell *c = cell_of(s, b, r, l);
 
 		for (uint32_t i = 0; i < VT_STRETCHES; i++)
 			ns[i] += part * (double)c->ns[i];
@@ -129,7 +128,11 @@ static void evaluate(struct vt_sim *s, struct vt_block *b, struct run *r)
 		part = 1;
 	}
 	for (uint32_t i = 0; i < VT_STRETCHES; i++)
-		r->ns[i] = ns[i] * slower + r->overhead;
+		ns[i] = ns[i] * r->slower + r->overhead;
+	for (uint32_t i = 0; i < VT_STRETCHES; i++) {
+		r->ns[i] = ns[i];
+		r->asked_gbps[i] = dram / ns[i];
+	}
 	r->dram_bytes = dram;
 	r->llc_bytes = llc;
 	r->flops = flops;
@@ -145,11 +148,11 @@ static void fold(const struct vt_sim *s, struct vt_block *b, struct run *r)
 {
 	double part = layer_part(s, b, r), left = (r->layer_end - r->done) / part;
 
-	r->overhead = fmax(0, r->overhead - r->done * r->ns[0]);
+	r->overhead = vt_sim_more(0, r->overhead - r->done * r->ns[0]);
 	if (r->overhead > 0)
 		return;
 	/* At least a trace of the layer is left, so that the block always ends after now. */
-	r->first *= fmin(1, fmax(1e-6, left));
+	r->first *= vt_sim_less(1, vt_sim_more(1e-6, left));
 }
 
 static void count_traffic(struct vt_sim *s, const struct run *r, double part)
@@ -169,7 +172,7 @@ static void tell_layer(const struct vt_sim *s, const struct vt_block *b, const s
 {
 	double end_ns = seen_ns + (r->layer_end - done) * r->now_ns;
 
-	end_ns = fmax(seen_ns, fmin(end_ns, (double)s->now_ns));
+	end_ns = vt_sim_more(seen_ns, vt_sim_less(end_ns, (double)s->now_ns));
 	s->cfg->layer(s->cfg->recorder, b->id, b->layer_now, (uint64_t)end_ns);
 }
 
@@ -182,7 +185,7 @@ void vt_sim_catch_up(struct vt_sim *s, uint32_t b)
 
 	if (dt <= 0)
 		return;
-	part = fmin(dt / r->now_ns, 1 - r->done);
+	part = vt_sim_less(dt / r->now_ns, 1 - r->done);
 	r->done += part;
 	r->seen_ns = (double)s->now_ns;
 	s->res->busy_core_ns += dt * r->n_cores;
@@ -226,6 +229,7 @@ static void take_cores(struct vt_sim *s, uint32_t b)
 	struct run *r = &s->runs[b];
 
 	set_domains(s, &s->blocks[b].cores, r);
+	set_point(s, &s->blocks[b], r);
 	vt_coreset_sub(&s->free, &s->blocks[b].cores);
 	for (uint32_t d = r->dom_first; d <= r->dom_last; d++)
 		s->busy[d] = (uint16_t)(s->busy[d] + r->in_domain[d]);
@@ -354,6 +358,8 @@ static double beside(const struct vt_sim *s, const struct run *r)
 {
 	uint32_t room = s->bank->machine.cores - r->n_cores;
 
+	if (!s->bank->machine.beside_ppm)
+		return 1;
 	return room ? 1 + s->bank->machine.beside_ppm * 1e-6 * (s->n_busy - r->n_cores) / room : 1;
 }
 
@@ -362,6 +368,7 @@ static void set_end(struct vt_sim *s, uint32_t b)
 	struct run *r = &s->runs[b];
 	uint32_t node = first_node(s, r);
 	double left;
+	int64_t ns;
 
 	for (uint32_t n = node + 1; n <= last_node(s, r); n++)
 		if (s->step[n] + s->part[n] > s->step[node] + s->part[node])
@@ -369,7 +376,9 @@ static void set_end(struct vt_sim *s, uint32_t b)
 	r->now_ns = at_stretch(r->ns, s->step[node], s->part[node]) * beside(s, r);
 	left = (1 - r->done) * r->now_ns;
 	r->dirty = false;
-	s->blocks[b].end_ns = s->now_ns + (uint64_t)fmax(1, ceil(left));
+	ns = (int64_t)left;
+	ns += (double)ns < left;
+	s->blocks[b].end_ns = s->now_ns + (ns > 1 ? (uint64_t)ns : 1);
 	vt_heap_move(&s->heap, r->slot, s->blocks[b].end_ns);
 }
 
@@ -383,11 +392,12 @@ static bool saturated(const struct vt_sim *s)
 
 void vt_sim_settle(struct vt_sim *s)
 {
-	bool was = saturated(s);
-	bool changed = s->bank->machine.beside_ppm > 0 && s->n_busy != s->n_busy_settled;
+	bool again = false,
+	     changed = s->bank->machine.beside_ppm > 0 && s->n_busy != s->n_busy_settled;
 
 	for (uint32_t n = 0; n < s->n_nodes; n++)
-		changed = solve(s, n) || changed;
+		again = solve(s, n) || again;
+	changed = changed || again;
 	for (uint32_t b = 0; b < s->n_blocks; b++) {
 		if (!changed && !s->runs[b].dirty)
 			continue;
@@ -395,8 +405,9 @@ void vt_sim_settle(struct vt_sim *s)
 			vt_sim_catch_up(s, b);
 		set_end(s, b);
 	}
-	if (was)
+	if (s->full)
 		s->res->stretched_ns += (double)s->now_ns - s->stretched_since_ns;
 	s->stretched_since_ns = (double)s->now_ns;
+	s->full = again ? saturated(s) : s->full;
 	s->n_busy_settled = s->n_busy;
 }

@@ -14,19 +14,22 @@
 
 /** A running block beside its vt_block: an evaluation of what is left, and how far it got. */
 struct run {
-	double ns[VT_STRETCHES]; /* time of the evaluation, by stretch */
-	double now_ns;		 /* the same at the present stretch */
-	double done;		 /* fraction of the evaluation done at `seen_ns` */
+	double ns[VT_STRETCHES];	 /* time of the evaluation, by stretch */
+	double asked_gbps[VT_STRETCHES]; /* dram_bytes over that */
+	double now_ns;			 /* ns at the present stretch */
+	double done;			 /* fraction of the evaluation done at `seen_ns` */
 	double seen_ns;
 	double dram_bytes, llc_bytes, flops; /* of the whole evaluation */
 	double first;			     /* part of the layer eval_from that was left */
 	double layer_end;	   /* fraction of the evaluation at which layer_now ends */
 	double overhead;	   /* part of `ns` spent before layers run */
+	double slower;		   /* than on point `point` of the model, by too few cores */
 	uint32_t slot;		   /* of heap and version memory; blocks move, slots do not */
 	uint16_t n_cores, granted; /* now; at the start */
 	uint16_t stop;		   /* layer at which it ends: layer_end, or sooner if preempted */
 	uint16_t dom_first, dom_last;	    /* domains of the grant, inclusive */
 	uint8_t share;			    /* of the LLC, index into the cells */
+	uint8_t point;			    /* of the model, for n_cores */
 	bool dirty;			    /* its end time must be worked out anew */
 	uint16_t in_domain[VT_MAX_DOMAINS]; /* cores in each domain */
 };
@@ -73,6 +76,7 @@ struct vt_sim {
 	double demand[VT_MAX_NODES][VT_STRETCHES]; /* bytes per ns, by stretch */
 	uint8_t step[VT_MAX_NODES];		   /* present stretch: grid point ... */
 	double part[VT_MAX_NODES];		   /* ... and part of the way to the next */
+	bool full;				   /* some node delivers all that it can */
 	double stretched_since_ns;
 	/* Ended since the last sample. */
 	struct vt_done *done;
@@ -84,6 +88,17 @@ struct vt_sim {
 };
 
 extern const struct vt_plant vt_sim_plant;
+
+/* Not fmin() and fmax(): those are calls, for the sake of NaN, and there is none here. */
+static inline double vt_sim_less(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static inline double vt_sim_more(double a, double b)
+{
+	return a > b ? a : b;
+}
 
 /** vt_sim_begin - evaluate and start the block at blocks[n_blocks], whose vt_block is filled */
 void vt_sim_begin(struct vt_sim *s, const uint8_t *versions, double overhead_ns);

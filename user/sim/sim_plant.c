@@ -16,9 +16,9 @@ static void close_window(struct vt_sim *s)
 	for (uint32_t d = 0; d < s->n_domains; d++) {
 		s->counts[d] = (struct vt_domain_counts){
 			.window_ns = (uint64_t)window,
-			.llc_refs = (uint64_t)s->llc_refs[d],
-			.llc_misses = (uint64_t)s->llc_misses[d],
-			.instructions = (uint64_t)s->instr[d],
+			.llc_refs = (uint64_t)(int64_t)s->llc_refs[d],
+			.llc_misses = (uint64_t)(int64_t)s->llc_misses[d],
+			.instructions = (uint64_t)(int64_t)s->instr[d],
 		};
 		s->llc_refs[d] = s->llc_misses[d] = s->instr[d] = 0;
 	}
