@@ -51,6 +51,7 @@ flags		: $flags"
 put proc/self/status "Name:	veltair
 CapEff:	000001ffffffffff
 Cpus_allowed_list:	0-127"
+put proc/self/schedstat "1500000 42000 7"
 put proc/self/mounts "sysfs /sys sysfs rw 0 0
 bpf /sys/fs/bpf bpf rw 0 0
 resctrl /sys/fs/resctrl resctrl rw 0 0"
@@ -92,6 +93,7 @@ finds ok isa avx512
 finds ok matrix-kernel "AVX-512 kernel"
 finds ok cores "8 online, all allowed: 0-7"
 finds ok smt off
+finds ok taken-cores schedstat
 finds ok governor performance
 finds ok caches "L1 32K, L2 1024K, L3 32768K"
 finds ok llc-domains "4 domains of L3 (32768K); 0-1; 2-3; 4-5; 6-7"
@@ -164,6 +166,7 @@ finds limited isa baseline
 finds limited caches unknown
 finds limited llc-domains unknown
 finds missing cores "no list"
+finds limited taken-cores "cannot stay away"
 finds missing memory unknown
 finds missing pmu "no core PMU"
 finds missing btf "CONFIG_DEBUG_INFO_BTF"

@@ -9,6 +9,7 @@
 #include "base/cpuset.h"
 #include "cli/doctor.h"
 #include "events/events.h"
+#include "exec/avail.h"
 #include "kernels/gemm.h"
 #include "kernels/isa.h"
 #include "kernels/xnn_mem.h"
@@ -341,6 +342,23 @@ static void look_hugepages(const struct vt_doctor *d, int arg, struct vt_finding
 			 "transparent, %s", end ? mode : text);
 }
 
+/* ---- cores that others use ---------------------------------------------------------------- */
+
+static void look_taken(const struct vt_doctor *d, int arg, struct vt_finding *f)
+{
+	struct vt_avail_sums s;
+	char text[96];
+
+	if (vt_doctor_read(d, "proc/self/schedstat", text, sizeof(text)) < 0 ||
+	    vt_avail_parse(text, &s) || !s.slices)
+		vt_found(f, VT_HEALTH_LIMITED,
+			 "use a kernel with CONFIG_SCHED_INFO=y (CONFIG_SCHEDSTATS or "
+			 "CONFIG_TASK_DELAY_ACCT)",
+			 "blocks cannot stay away from cores that other programs use");
+	else
+		vt_found(f, VT_HEALTH_OK, "", "noticed from schedstat of each worker");
+}
+
 const struct vt_probe vt_doctor_cpu[] = {
 	{"cpu", look_cpu, 0},
 	{"isa", look_isa, 0},
@@ -348,6 +366,7 @@ const struct vt_probe vt_doctor_cpu[] = {
 	{"xnnpack", look_xnnpack, 0},
 	{"cores", look_cores, 0},
 	{"smt", look_smt, 0},
+	{"taken-cores", look_taken, 0},
 	{"governor", look_governor, 0},
 	{"caches", look_caches, 0},
 	{"llc-domains", look_llc, 0},

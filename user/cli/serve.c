@@ -130,6 +130,7 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 		.monitor = s->monitor,
 		.record_fd = -1,
 	};
+	int err;
 
 	if (s->c.record) {
 		s->record_fd = open(s->c.record, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -139,13 +140,18 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 		o.record_fd = s->record_fd;
 	}
 	if (s->c.trace) {
-		int err = vt_serve_trace_open(&s->trace, s->c.trace, s->c.trace_events, e);
-
+		err = vt_serve_trace_open(&s->trace, s->c.trace, s->c.trace_events, e);
 		if (err)
 			return err;
 	}
 	vt_serve_trace_runtime(s->trace, &o);
-	return vt_runtime_open(&s->runtime, &o, e);
+	err = vt_runtime_open(&s->runtime, &o, e);
+	if (!err && vt_runtime_avail_err(s->runtime))
+		vt_log(&s->log, VT_LOG_WARN,
+		       "cores that other programs use will not be noticed: "
+		       "/proc/thread-self/schedstat: %s",
+		       strerror(-vt_runtime_avail_err(s->runtime)));
+	return err;
 }
 
 static int load_models(struct serving *s, struct vt_err *e)

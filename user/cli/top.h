@@ -54,6 +54,7 @@ struct vt_top_core {
 	int cpu;
 	char model[64]; /* "": idle */
 	double busy;
+	double taken; /* share that is others'; 0 unless it is so much that blocks stay away */
 };
 
 struct vt_top_domain {

@@ -326,16 +326,23 @@ static void core_map(const struct vt_top *t, const struct vt_top_ui *ui, struct 
 {
 	int wide = t->n_cores > 16 ? 12 : 24, each = wide < ui->width ? wide : ui->width;
 	int per = ui->width / each;
-	char *line = NULL, one[96];
+	char *line = NULL, one[128];
+	int n;
 
 	for (int c = 0; c < t->n_cores && c < 3 * per; c++) {
 		const struct vt_top_core *k = &t->core[c];
 
 		if (c % per == 0)
 			line = add(out, VT_LOOK_PLAIN);
-		snprintf(one, sizeof(one), "%d:%3.0f%% %s", k->cpu,
-			 100 * (isnan(k->busy) ? 0 : fmin(k->busy, 1)),
-			 k->model[0] ? k->model : "-");
+		n = snprintf(one, sizeof(one), "%d:%3.0f%% ", k->cpu,
+			     100 * (isnan(k->busy) ? 0 : fmin(k->busy, 1)));
+		if (k->taken > 0)
+			n += snprintf(one + n, sizeof(one) - (size_t)n, "taken %.0f%% ",
+				      100 * fmin(k->taken, 1));
+		snprintf(one + n, sizeof(one) - (size_t)n, "%s",
+			 k->model[0]	? k->model
+			 : k->taken > 0 ? ""
+					: "-");
 		cell(line, one, each > 1 ? each - 1 : 1);
 		if (each > 1)
 			cell(line, " ", 1);

@@ -222,6 +222,8 @@ static void cores(const json_t *old, const json_t *now, struct vt_top *t)
 		c->cpu = (int)whole(v, "cpu");
 		text(v, "model", c->model, sizeof(c->model));
 		c->busy = grown(json_array_get(before, i), v, "busy_s") / t->dt_s;
+		if (json_is_true(json_object_get(v, "taken")))
+			c->taken = 1 - num(v, "available");
 	}
 }
 

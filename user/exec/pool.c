@@ -86,6 +86,7 @@ static void lead(struct worker *w, struct vt_work *b)
 				  memory_order_relaxed);
 	let_go(w);
 	w->gang.cores = 1;
+	pool_avail_note(w, b->end_mono_ns, false);
 	b->done(b);
 }
 
@@ -116,10 +117,45 @@ static uint64_t sleep_ns(struct worker *w)
 static void ring(struct worker *w)
 {
 	const struct vt_pool_timer *t = atomic_load(&w->pool->timer);
-	uint64_t due = t->due_mono_ns(t->arg);
+	uint64_t due = t && (int)w->core == vt_cpuset_next(&w->pool->cores, 0)
+			       ? t->due_mono_ns(t->arg)
+			       : 0;
 
 	if (due && vt_now_mono_ns() >= due)
 		t->ring(t->arg);
+}
+
+static bool has_something(struct worker *w)
+{
+	return atomic_load_explicit(&w->work, memory_order_acquire) ||
+	       atomic_load(&w->helps) != NOBODY || atomic_load(&w->call) || atomic_load(&w->stop);
+}
+
+/* Until the timer rings, or the core is to be tried; 0: for ever. */
+static uint64_t idle_ns(struct worker *w)
+{
+	uint64_t timer = sleep_ns(w), in = vt_avail_try_in(&w->avail, vt_now_mono_ns());
+
+	if (in == UINT64_MAX || (timer && timer < in))
+		return timer;
+	return in ? in : 1;
+}
+
+/* Nobody tells an idle worker whether its core is its own again: it wants it for a while, and sees what it gets. */
+static void try_core(struct worker *w)
+{
+	uint64_t now = vt_now_mono_ns(), until = now + VT_AVAIL_TRY_NS;
+
+	if (vt_avail_try_in(&w->avail, now))
+		return;
+	while (now < until) {
+		for (unsigned int i = 0; i < 64; i++)
+			relax();
+		if (has_something(w))
+			return;
+		now = vt_now_mono_ns();
+	}
+	pool_avail_note(w, now, true);
 }
 
 static void wait_for_work(struct worker *w)
@@ -128,21 +164,19 @@ static void wait_for_work(struct worker *w)
 	uint64_t until = 0, timeout;
 	unsigned int turns = 0;
 
-	for (;;) {
-		if (atomic_load_explicit(&w->work, memory_order_acquire) ||
-		    atomic_load(&w->helps) != NOBODY || atomic_load(&w->call) ||
-		    atomic_load(&w->stop))
-			return;
+	while (!has_something(w)) {
 		if (!pool_spin_over(&turns, &until))
 			continue;
 		/* Sleep, unless something has changed since seen; pairs with rouse(). */
 		atomic_store(&w->asleep, 1);
-		timeout = sleep_ns(w);
+		timeout = idle_ns(w);
 		if (atomic_load(&w->wake) == seen)
 			pool_futex_wait(&w->wake, seen, timeout);
 		atomic_store(&w->asleep, 0);
-		if (timeout)
+		if (timeout) {
 			ring(w);
+			try_core(w);
+		}
 		seen = atomic_load(&w->wake);
 		turns = 0;
 		until = 0;
@@ -155,6 +189,7 @@ static void *worker_main(void *arg)
 	struct vt_work *b;
 	int core;
 
+	pool_avail_begin(w);
 	while (!atomic_load(&w->stop)) {
 		wait_for_work(w);
 		if (atomic_exchange(&w->call, 0))
@@ -167,6 +202,7 @@ static void *worker_main(void *arg)
 			pool_be_helper(w, core);
 	}
 	vt_scratch_release();
+	pool_avail_end(w);
 	return NULL;
 }
 
@@ -396,6 +432,7 @@ int vt_pool_open(struct vt_pool **ret, const struct vt_cpuset *cores, struct vt_
 	if (!p)
 		return vt_fail(e, -ENOMEM, "no memory for the workers");
 	p->cores = *cores;
+	pool_avail_find(p);
 	vt_cpuset_allowed(&allowed);
 	if (!vt_cpuset_count(cores))
 		err = vt_fail(e, -EINVAL, "no cores given");

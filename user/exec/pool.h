@@ -98,6 +98,8 @@ void vt_pool_wake(struct vt_pool *p, const struct vt_cpuset *later);
 struct vt_pool_timer {
 	uint64_t (*due_mono_ns)(void *arg); /* 0: not set. Asked before each sleep */
 	void (*ring)(void *arg); /* on that worker, at or after the time; may start work */
+	void (*taken)(
+		void *arg); /* on any worker: vt_pool_taken() has changed; may start work. Or NULL */
 	void *arg;
 };
 
@@ -105,6 +107,19 @@ struct vt_pool_timer {
 void vt_pool_keep_timer(struct vt_pool *p, const struct vt_pool_timer *t);
 /** vt_pool_timer_changed - due_mono_ns() gives an earlier time than before */
 void vt_pool_timer_changed(struct vt_pool *p, struct vt_cpuset *later);
+
+/*
+ * Cores that others use. Each worker knows what it got of its core while it ran or wanted to (avail.h).
+ */
+
+/** vt_pool_avail_err - 0, or the errno for which nothing can be told: then all cores are wholly available */
+int vt_pool_avail_err(const struct vt_pool *p);
+/** vt_pool_available_ppm - share of the time it wanted @core that its worker had it, of late */
+uint32_t vt_pool_available_ppm(const struct vt_pool *p, unsigned int core);
+/** vt_pool_taken - the cores of which much is taken; returns whether there are any, @ret written only then */
+bool vt_pool_taken(const struct vt_pool *p, struct vt_cpuset *ret);
+/** vt_pool_tend - to be called now and then by work that runs long, on its leader */
+void vt_pool_tend(struct pthreadpool *gang, uint64_t mono_ns);
 
 /** vt_pool_run - start @b, wait for it from a thread that is no worker; @b->done is set by this
  * call */

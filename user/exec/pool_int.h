@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "exec/avail.h"
 #include "exec/pool.h"
 
 #define CACHE_LINE 64
@@ -53,6 +54,9 @@ struct worker {
 	unsigned int core;
 	pthread_t thread;
 	bool started;
+	int avail_fd;	       /* its own sums; negative: nothing is told of this core */
+	uint64_t note_mono_ns; /* when they are looked at next */
+	struct vt_avail avail;
 };
 
 struct vt_pool {
@@ -61,6 +65,11 @@ struct vt_pool {
 	/* Kept by the first worker. Workers run when it is set: they see all of it or nothing. */
 	struct vt_pool_timer kept;
 	const struct vt_pool_timer *_Atomic timer;
+
+	/* What workers have found of their own cores, by core. */
+	int avail_err; /* 0, or why nothing is found */
+	_Atomic uint64_t taken[VT_MAX_CORES / 64];
+	_Atomic uint32_t available_ppm[VT_MAX_CORES];
 
 	/* vt_pool_each() */
 	int (*each_fn)(void *arg, unsigned int core);
@@ -103,6 +112,21 @@ static inline bool pool_spin_over(unsigned int *turns, uint64_t *until_mono_ns)
 	if (!*until_mono_ns)
 		*until_mono_ns = vt_now_mono_ns() + VT_POOL_SPIN_NS;
 	return vt_now_mono_ns() >= *until_mono_ns;
+}
+
+/* ---- pool_avail.c: on the worker itself ---- */
+
+/** pool_avail_find - before the workers start: can anything be told? */
+void pool_avail_find(struct vt_pool *p);
+void pool_avail_begin(struct worker *w);
+void pool_avail_end(struct worker *w);
+/** pool_avail_note - look at what became of its core, if the last look was VT_AVAIL_EVERY_NS ago or @tried */
+void pool_avail_note(struct worker *w, uint64_t mono_ns, bool tried);
+
+/** pool_avail_due - is it time to look again? Cheap */
+static inline bool pool_avail_due(const struct worker *w, uint64_t mono_ns)
+{
+	return mono_ns >= w->note_mono_ns;
 }
 
 /** pool_lead_job - gang.run of every worker: the leader's side of one pthreadpool_parallelize_*() */

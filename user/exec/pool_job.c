@@ -117,7 +117,7 @@ void pool_be_helper(struct worker *w, int core)
 {
 	struct worker *leader = w->pool->worker[core];
 	uint32_t opened, seen = atomic_load(&leader->opened) - 1; /* the job that is open now */
-	uint64_t until = 0, t0;
+	uint64_t until = 0, t0, t1;
 	unsigned int turns = 0;
 
 	while (atomic_load_explicit(&w->helps, memory_order_acquire) == core) {
@@ -126,8 +126,10 @@ void pool_be_helper(struct worker *w, int core)
 			seen = opened;
 			t0 = vt_now_mono_ns();
 			help(w, leader);
-			atomic_fetch_add_explicit(&w->busy_ns, vt_now_mono_ns() - t0,
-						  memory_order_relaxed);
+			t1 = vt_now_mono_ns();
+			atomic_fetch_add_explicit(&w->busy_ns, t1 - t0, memory_order_relaxed);
+			if (pool_avail_due(w, t1))
+				pool_avail_note(w, t1, false);
 			turns = 0;
 			until = 0;
 			continue;

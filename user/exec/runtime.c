@@ -183,6 +183,15 @@ static void ring(void *arg)
 	rt_kick(rt);
 }
 
+/* Cores have been taken, or given back: what runs on them may have to go elsewhere. */
+static void taken(void *arg)
+{
+	struct vt_runtime *rt = arg;
+
+	atomic_store(&rt->rang, 1);
+	rt_kick(rt);
+}
+
 struct tids {
 	struct vt_runtime *rt;
 	_Atomic pid_t of_cpu[VT_MAX_CORES];
@@ -276,7 +285,8 @@ static int open_all(struct vt_runtime *rt, struct vt_err *e)
 	if (err)
 		return err;
 	vt_pool_keep_timer(rt->pool,
-			   &(struct vt_pool_timer){.due_mono_ns = due, .ring = ring, .arg = rt});
+			   &(struct vt_pool_timer){
+				   .due_mono_ns = due, .ring = ring, .taken = taken, .arg = rt});
 	return rt->o.monitor ? meet_monitor(rt, e) : 0;
 }
 

@@ -138,6 +138,8 @@ struct vt_runtime_opts {
 int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, struct vt_err *e);
 /** vt_runtime_cpu - the kernel's number of a scheduled core */
 unsigned int vt_runtime_cpu(const struct vt_runtime *rt, unsigned int core);
+/** vt_runtime_avail_err - 0, or the errno for which nobody knows what others take of a core */
+int vt_runtime_avail_err(const struct vt_runtime *rt);
 /** vt_runtime_recording - 0, or the error that ended the recording to record_fd */
 int vt_runtime_recording(const struct vt_runtime *rt);
 /** vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine */
@@ -207,6 +209,9 @@ struct vt_runtime_core {
 	uint64_t id, since_ns;
 	uint32_t model;
 	uint64_t busy_ns; /* since the start */
+	uint32_t
+		available_ppm; /* of the time that its worker wanted it, of late; VT_PPM if unknown */
+	uint32_t taken;	       /* != 0: much of it is somebody else's */
 };
 
 struct vt_runtime_stats {
@@ -221,6 +226,7 @@ struct vt_runtime_stats {
 	const char *policy;
 	uint32_t waiting, running, max_requests;
 	uint32_t n_models, n_domains, n_cores;
+	int avail_err; /* != 0: the errno for which available_ppm is not known */
 	struct vt_runtime_domain domain[VT_MAX_DOMAINS];
 	struct vt_runtime_core core[VT_SCHED_MAX_CORES];
 	struct vt_runtime_model model[VT_RUNTIME_MODELS];

@@ -151,6 +151,8 @@ static void read_loop(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 
 static void read_cores(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 {
+	struct vt_cpuset taken = {{0}};
+
 	for (uint32_t d = 0; d < rt->topo.n_domains; d++)
 		s->domain[d] = (struct vt_runtime_domain){
 			.pressure_ppm = RT_GET(rt->domain[d].ppm),
@@ -159,6 +161,7 @@ static void read_cores(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 			.first = rt->topo.domain[d].first,
 			.n_cores = rt->topo.domain[d].n_cores,
 		};
+	vt_pool_taken(rt->pool, &taken);
 	for (uint32_t c = 0; c < rt->topo.n_cores; c++)
 		s->core[c] = (struct vt_runtime_core){
 			.cpu = rt->topo.cpu[c],
@@ -166,6 +169,8 @@ static void read_cores(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 			.since_ns = RT_GET(rt->core[c].since_ns),
 			.model = RT_GET(rt->core[c].model),
 			.busy_ns = vt_pool_busy_ns(rt->pool, rt->topo.cpu[c]),
+			.available_ppm = vt_pool_available_ppm(rt->pool, rt->topo.cpu[c]),
+			.taken = vt_cpuset_has(&taken, rt->topo.cpu[c]),
 		};
 }
 
@@ -230,6 +235,7 @@ void vt_runtime_stats(struct vt_runtime *rt, struct vt_runtime_stats *ret)
 	ret->max_requests = rt->o.max_requests;
 	ret->n_domains = rt->topo.n_domains;
 	ret->n_cores = rt->topo.n_cores;
+	ret->avail_err = vt_pool_avail_err(rt->pool);
 }
 
 size_t vt_runtime_reasons(struct vt_runtime *rt, uint64_t after, struct vt_reason *ret, size_t len,
@@ -291,6 +297,11 @@ int vt_runtime_find(const struct vt_runtime *rt, const char *name, const char *v
 		*ret = atomic_load(&best->id);
 	pthread_mutex_unlock(&mut->names);
 	return best ? 0 : -ENOENT;
+}
+
+int vt_runtime_avail_err(const struct vt_runtime *rt)
+{
+	return vt_pool_avail_err(rt->pool);
 }
 
 unsigned int vt_runtime_cpu(const struct vt_runtime *rt, unsigned int core)

@@ -9,11 +9,12 @@ struct rt_model *rt_model_of(struct vt_runtime *rt, uint32_t id)
 }
 
 /* The timer of a policy, while workers are busy: they look between two layers. */
-static void look_at_the_time(struct vt_runtime *rt)
+static void look_at_the_time(struct vt_runtime *rt, struct pthreadpool *gang)
 {
-	uint64_t due = RT_GET(rt->wake_ns);
+	uint64_t due = RT_GET(rt->wake_ns), now = vt_now_mono_ns();
 
-	if (!due || vt_now_mono_ns() < due)
+	vt_pool_tend(gang, now);
+	if (!due || now < due)
 		return;
 	if (atomic_compare_exchange_strong(&rt->wake_ns, &due, 0)) {
 		atomic_store(&rt->rang, 1);
@@ -60,7 +61,7 @@ static void run_layers(struct rt_block *b, struct pthreadpool *gang)
 		s->layer.kernel->run(&s->layer, b->inst, gang);
 		if (b->rt->o.layer)
 			tell_layer(b, i, &since_ns);
-		look_at_the_time(b->rt);
+		look_at_the_time(b->rt, gang);
 	} while (++i < b->end && !RT_GET(b->stop));
 	b->ran_to = (uint16_t)i;
 }

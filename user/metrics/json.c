@@ -92,6 +92,9 @@ static void core(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 	const struct vt_runtime_core *c = &m->runtime->core[i];
 
 	vt_expo_put(x, "{\"cpu\":%u,\"busy_s\":%.9f,", c->cpu, (double)c->busy_ns * 1e-9);
+	if (!m->runtime->avail_err)
+		vt_expo_put(x, "\"available\":%.3f,\"taken\":%s,", c->available_ppm * 1e-6,
+			    c->taken ? "true" : "false");
 	text(x, "model", c->id ? model_name(m, c->model) : NULL);
 	if (c->id)
 		vt_expo_put(x, ",\"id\":%llu,\"since_ms\":%.3f", (unsigned long long)c->id,

@@ -178,6 +178,28 @@ static void core_busy(struct vt_expo *x, const struct vt_metrics *m, const struc
 	}
 }
 
+static void core_available(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
+{
+	char name[16];
+	const struct vt_label l[] = {{"cpu", name}};
+
+	for (uint32_t c = 0; m->runtime && !m->runtime->avail_err && c < m->runtime->n_cores; c++) {
+		snprintf(name, sizeof(name), "%u", m->runtime->core[c].cpu);
+		vt_expo_sample(x, f, "", l, 1, scaled(f, m->runtime->core[c].available_ppm));
+	}
+}
+
+static void core_taken(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
+{
+	char name[16];
+	const struct vt_label l[] = {{"cpu", name}};
+
+	for (uint32_t c = 0; m->runtime && !m->runtime->avail_err && c < m->runtime->n_cores; c++) {
+		snprintf(name, sizeof(name), "%u", m->runtime->core[c].cpu);
+		vt_expo_sample(x, f, "", l, 1, m->runtime->core[c].taken != 0);
+	}
+}
+
 static void runtime_u64(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
 {
 	if (m->runtime)
@@ -315,6 +337,12 @@ const struct vt_family vt_runtime_families[] = {
 	 0},
 	{"core_busy_seconds", VT_COUNTER, "seconds", "cpu", "Time that a worker computed.",
 	 core_busy, 0, NS},
+	{"core_available_ratio", VT_GAUGE, "ratio", "cpu",
+	 "Of the time that a worker wanted its core, what other threads left it; absent if the "
+	 "kernel does not tell.",
+	 core_available, 0, PPM},
+	{"core_taken", VT_GAUGE, "", "cpu",
+	 "1: so much of the core is others' that blocks stay away from it.", core_taken, 0, 0},
 	{"waiting", VT_GAUGE, "", "", "Requests without cores now, all models.", runtime_u32,
 	 STATS(waiting), 0},
 	{"request_limit", VT_GAUGE, "", "", "Requests held at one time at most.", runtime_u32,
