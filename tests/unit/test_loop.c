@@ -230,6 +230,73 @@ static void test_bad_config(void **state)
 	assert_null(vt_policy_find("veltair"));
 }
 
+/* Blocks of one model that end, one a step, @off_ppm later or earlier than planned. */
+struct ends {
+	struct fx_view view;
+	struct vt_done done;
+	uint32_t margin_ppm; /* in the view that the policy saw */
+};
+
+static int ends_sample(void *self, struct vt_sample *ret)
+{
+	struct ends *e = self;
+
+	*ret = (struct vt_sample){.view = e->view.v, .done = &e->done, .n_done = 1};
+	return 0;
+}
+
+static int ends_apply(void *self, const struct vt_sample *s, const struct vt_decision *d)
+{
+	((struct ends *)self)->margin_ppm = s->view.margin_ppm;
+	return 0;
+}
+
+static void test_margin_follows_surprises(void **state)
+{
+	static const struct {
+		uint32_t off_ppm, blocks, margin_ppm;
+		uint8_t flags;
+	} rows[] = {
+		{0, 31, 0, 0},
+		{0, 32, 10000, 0},
+		{5000, 200, 15000, 0},
+		{200000, 200, 600000, 0},
+		{900000, 200, 1000000, 0},
+		{5000, 200, 0, VT_BLOCK_RESIZED},
+	};
+	static const struct vt_plant plant = {.sample = ends_sample, .apply = ends_apply};
+	struct vt_rng rng = {.s = 5};
+	struct fx_models f = fx_models_new(&rng, 1, CORES, VT_PLAN_ALL);
+	uint64_t ns = vt_model_block_ns(&f.m[0], 0, f.m[0].n_layers, NULL, 4, 0);
+
+	for (size_t i = 0; i < VT_COUNT(rows); i++) {
+		struct ends *e = fx_alloc(sizeof(*e));
+		struct vt_loop_cfg cfg;
+		struct vt_loop *l = toy_loop(vt_policy_find("veltair-full"), CORES, DOMAINS, &cfg);
+
+		fx_domains(&e->view, CORES, DOMAINS);
+		e->view.v.free = vt_coreset_range(0, CORES);
+		e->view.v.models = f.m;
+		e->view.v.n_models = 1;
+		e->done.layer_end = f.m[0].n_layers;
+		e->done.cores = vt_coreset_range(0, 4);
+		e->done.flags = rows[i].flags;
+		for (uint32_t k = 0; k < rows[i].blocks; k++) {
+			uint64_t off = ns * rows[i].off_ppm / VT_PPM;
+
+			e->view.v.now_ns += 2 * ns;
+			e->done.end_ns = e->view.v.now_ns;
+			e->done.start_ns = e->done.end_ns - (k % 2 ? ns + off : ns - off);
+			assert_int_equal(vt_loop_step(l, &plant, e), 0);
+		}
+		assert_in_range(e->margin_ppm, rows[i].margin_ppm - rows[i].margin_ppm / 100,
+				rows[i].margin_ppm);
+		free(l);
+		free(e);
+	}
+	fx_models_free(&f);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -238,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_replay_decides_the_same_bytes),
 		cmocka_unit_test(test_bad_traces),
 		cmocka_unit_test(test_bad_config),
+		cmocka_unit_test(test_margin_follows_surprises),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

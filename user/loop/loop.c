@@ -1,13 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loop/loop.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "pressure/pressure.h"
 
+/* What blocks took, and how far that was from their plan; the last SURPRISE_BLOCKS count most. */
+struct surprise {
+	double planned_ns, off_ns;
+	uint32_t blocks;
+};
+
+/* Blocks that margin_ppm remembers, and the least that it is worked out from. */
+#define SURPRISE_BLOCKS 64
+#define SURPRISE_FIRST	32u
+/* A margin covers so many times the mean distance from the plan, and at least this. */
+#define SURPRISE_TIMES 3
+#define MARGIN_LEAST   10000u
+
 struct vt_loop {
 	struct vt_loop_cfg cfg;
 	struct vt_pressure pressure;
+	struct surprise surprise;
 	struct vt_sample sample;
 	struct vt_decision decision;
 	struct vt_loop_stats stats;
@@ -117,20 +132,37 @@ static void observe(struct vt_loop *l)
 					  });
 }
 
-/* What the block felt, inverted through the profile of the very code it ran. */
-static int felt(const struct vt_sample *s, const struct vt_done *k, uint32_t *ppm, uint32_t *weight)
+/* Times of the very code that a block ran, at each level; false if they say nothing about it. */
+static bool profiled(const struct vt_sample *s, const struct vt_done *k, uint64_t ns[VT_LEVELS])
 {
 	const struct vt_view *v = &s->view;
-	const uint8_t *versions;
-	uint64_t ns[VT_LEVELS];
 
 	if (k->flags & VT_BLOCK_RESIZED || k->model >= v->n_models || k->end_ns <= k->start_ns ||
 	    k->layer_begin >= k->layer_end || k->layer_end > v->models[k->model].n_layers)
-		return -1;
-	versions = s->done_versions ? s->done_versions + k->version_at : NULL;
-	vt_model_block_levels(&v->models[k->model], k->layer_begin, k->layer_end, versions,
+		return false;
+	vt_model_block_levels(&v->models[k->model], k->layer_begin, k->layer_end,
+			      s->done_versions ? s->done_versions + k->version_at : NULL,
 			      vt_coreset_count(&k->cores), ns);
-	return vt_pressure_invert(ns, k->end_ns - k->start_ns, ppm, weight);
+	return true;
+}
+
+static void be_surprised(struct surprise *x, double took_ns, double planned_ns)
+{
+	double off = took_ns - planned_ns;
+
+	x->planned_ns += planned_ns - x->planned_ns / SURPRISE_BLOCKS;
+	x->off_ns += (off < 0 ? -off : off) - x->off_ns / SURPRISE_BLOCKS;
+	x->blocks += x->blocks < SURPRISE_FIRST;
+}
+
+static uint32_t margin_ppm(const struct surprise *x)
+{
+	double ppm;
+
+	if (x->blocks < SURPRISE_FIRST || x->planned_ns <= 0)
+		return 0;
+	ppm = x->off_ns / x->planned_ns * (double)SURPRISE_TIMES * VT_PPM;
+	return ppm < MARGIN_LEAST ? MARGIN_LEAST : ppm < VT_PPM ? (uint32_t)ppm : VT_PPM;
 }
 
 /* To every domain of @cores. Domains ascend, so one walk over both finds them. */
@@ -158,9 +190,13 @@ static void learn(struct vt_loop *l)
 
 	for (uint32_t i = 0; i < s->n_done; i++) {
 		const struct vt_done *k = &s->done[i];
+		uint64_t ns[VT_LEVELS], took = k->end_ns - k->start_ns;
 		uint32_t ppm, weight;
 
-		if (felt(s, k, &ppm, &weight))
+		if (!profiled(s, k, ns))
+			continue;
+		be_surprised(&l->surprise, (double)took, (double)ns[k->level % VT_LEVELS]);
+		if (vt_pressure_invert(ns, took, &ppm, &weight))
 			continue;
 		l->stats.learned++;
 		learn_of(l, &k->cores, ppm, weight);
@@ -173,6 +209,7 @@ static void write_pressure(struct vt_loop *l)
 	uint32_t sure = vt_pressure_confidence(&l->pressure, v->now_ns);
 	uint32_t ppm[VT_PRESSURE_DOMAINS];
 
+	v->margin_ppm = margin_ppm(&l->surprise);
 	vt_pressure_all(&l->pressure, v->now_ns, ppm);
 	for (uint32_t d = 0; d < v->n_domains; d++) {
 		v->domains[d].pressure_ppm = d < l->pressure.n_domains ? ppm[d] : 0;

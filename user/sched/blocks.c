@@ -98,7 +98,7 @@ static uint32_t rest_us(const struct vt_blocks *c, const struct vt_claim *x,
 /* The cheapest plan that ends in time, without the margin if need be; VT_URGENCIES if none does. */
 static unsigned int needed(const struct vt_blocks *c, const struct vt_claim *x, uint64_t slack)
 {
-	uint64_t within = vt_blocks_margin(c, slack) / 1000;
+	uint64_t within = vt_turn_margin(&c->t, c->s->cfg.margin_ppm, slack) / 1000;
 	unsigned int lo = 0, hi = VT_URGENCIES;
 
 	while (lo < hi) {
@@ -188,7 +188,7 @@ static void need_to_end(const struct vt_blocks *c, struct vt_claim *x, unsigned 
 	const struct vt_plan *p = x->plan;
 	unsigned int point = x->row->point[u];
 	unsigned int cut = vt_plan_cells(p, c->tr->code, c->grain, c->level, x->layer)[u].end;
-	uint64_t within = vt_blocks_margin(c, x->slack), after = 0;
+	uint64_t within = vt_turn_margin(&c->t, c->s->cfg.margin_ppm, x->slack), after = 0;
 
 	if (cut >= b->layer_end || c->t.view->now_ns + block_ns(c, x, point, cut) >= c->next_end)
 		return;

@@ -47,9 +47,6 @@ static inline unsigned int vt_above(unsigned int a, unsigned int b)
 	return a > b ? a - b : 0;
 }
 
-/** vt_blocks_margin - what is left of a slack without the part kept for surprises, ns */
-uint64_t vt_blocks_margin(const struct vt_blocks *c, uint64_t slack_ns);
-
 /** vt_blocks_share - deal out c->cores: needs, then demands, in the order of the line */
 void vt_blocks_share(struct vt_blocks *c);
 

@@ -2,17 +2,8 @@
 /* blocks_share.c - steps 3 and 4 of a decision: who is due how many cores; what is lent. */
 #include "sched/blocks.h"
 
-/* Part of the slack kept for what the profile does not know, ppm. */
-#define MARGIN_PPM 50000u
 /* Ends of others that a request begun short of its need may count on. */
 #define ENDS_AHEAD 8u
-
-uint64_t vt_blocks_margin(const struct vt_blocks *c, uint64_t slack_ns)
-{
-	uint32_t ppm = c->s->cfg.margin_ppm ? c->s->cfg.margin_ppm : MARGIN_PPM;
-
-	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
-}
 
 /* Time the rest takes on up to @cores throughout, less what is done of the layer under way. */
 static uint64_t rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
@@ -50,7 +41,8 @@ static uint64_t next_end(const struct vt_blocks *c, uint32_t k, uint64_t from, u
 static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 {
 	const struct vt_claim *x = &c->line.at[k];
-	uint64_t within = vt_blocks_margin(c, x->slack), now = 0, left_ppm = VT_PPM;
+	uint64_t within = vt_turn_margin(&c->t, c->s->cfg.margin_ppm, x->slack), now = 0,
+		 left_ppm = VT_PPM;
 	bool waits = true;
 
 	for (uint32_t i = 0; i < k; i++)

@@ -21,16 +21,25 @@ struct asks {
 	struct ask at[VT_RANK_MAX];
 };
 
-/* Index of the fewest cores that end in time; n_points if none does. */
-static unsigned int fewest(const struct vt_plan *p, const struct vt_traits *tr, unsigned int level,
-			   unsigned int layer, uint64_t slack_ns)
+/*
+ * Index of the fewest cores that end in time, less the margin and the start of each layer to come,
+ * or without either if need be; n_points if none does.
+ */
+static unsigned int fewest(const struct vt_turn *t, const struct vt_policy_state *s,
+			   const struct vt_plan *p, unsigned int level, unsigned int layer,
+			   uint64_t slack_ns)
 {
-	const uint64_t *rest = vt_plan_rest(p, tr->code, level, layer);
+	const uint64_t *rest = vt_plan_rest(p, s->traits->code, level, layer);
+	uint64_t within = vt_turn_margin(t, s->cfg.margin_ppm, slack_ns),
+		 left = p->n_layers - layer;
 	unsigned int i = 0;
 
-	while (i < p->n_points && rest[i] > slack_ns)
+	while (i < p->n_points &&
+	       rest[i] + left * (p->open_ns + (uint64_t)p->open_core_ns * p->points[i]) > within)
 		i++;
-	return i;
+	if (i < p->n_points)
+		return i;
+	return rest[p->fastest[layer]] <= slack_ns ? p->fastest[layer] : p->n_points;
 }
 
 static uint64_t score_of(unsigned int priority, uint64_t slack_ns, unsigned int cores)
@@ -41,7 +50,7 @@ static uint64_t score_of(unsigned int priority, uint64_t slack_ns, unsigned int 
 }
 
 /* Cores the running blocks will still need after this layer, as if they all ask again. */
-static unsigned int running_cores(const struct vt_turn *t, const struct vt_traits *tr,
+static unsigned int running_cores(const struct vt_turn *t, const struct vt_policy_state *s,
 				  unsigned int level)
 {
 	unsigned int sum = 0;
@@ -53,7 +62,7 @@ static unsigned int running_cores(const struct vt_turn *t, const struct vt_trait
 
 		if (!m || k->layer_now >= m->n_layers)
 			continue;
-		i = fewest(m->plan, tr, level, k->layer_now, vt_turn_slack(t, k->deadline_ns));
+		i = fewest(t, s, m->plan, level, k->layer_now, vt_turn_slack(t, k->deadline_ns));
 		sum += m->plan->points[i < m->plan->n_points ? i : 0];
 	}
 	return sum;
@@ -81,7 +90,7 @@ static void collect(struct vt_policy_state *s, const struct vt_turn *t, unsigned
 		const struct vt_request *r = &t->view->requests[s->rank.at[k].index];
 		const struct vt_plan *p = t->view->models[r->model].plan;
 		uint64_t slack = vt_turn_slack(t, r->deadline_ns);
-		unsigned int i = fewest(p, s->traits, level, r->next_layer, slack);
+		unsigned int i = fewest(t, s, p, level, r->next_layer, slack);
 		struct ask *x = &a->at[a->n++];
 
 		x->request = s->rank.at[k].index;
@@ -149,7 +158,7 @@ void vt_planaria_decide(void *state, const struct vt_view *view, struct vt_decis
 	level = s->traits->use_level ? vt_turn_level(&t) : 0;
 	rank_by_deadline(s, &t);
 	collect(s, &t, level, &a);
-	busy = running_cores(&t, s->traits, level);
+	busy = running_cores(&t, s, level);
 	if (a.cores_sum + busy <= t.n_cores)
 		share_spare(&a, t.n_cores - a.cores_sum - busy);
 	sort_by_score(&a);

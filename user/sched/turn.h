@@ -103,4 +103,17 @@ static inline uint64_t vt_turn_slack(const struct vt_turn *t, uint64_t deadline_
 	return deadline_ns > t->view->now_ns ? deadline_ns - t->view->now_ns : 0;
 }
 
+/* Part of the slack kept for what the profile does not know, unless less has been seen, ppm. */
+#define VT_TURN_MARGIN_PPM 50000u
+
+/** vt_turn_margin - what is left of a slack without the part kept for surprises, ns; @ppm: or 0 */
+static inline uint64_t vt_turn_margin(const struct vt_turn *t, uint32_t ppm, uint64_t slack_ns)
+{
+	uint32_t known = t->view->margin_ppm;
+
+	if (!ppm)
+		ppm = known && known < VT_TURN_MARGIN_PPM ? known : VT_TURN_MARGIN_PPM;
+	return slack_ns - slack_ns / VT_PPM * ppm - slack_ns % VT_PPM * ppm / VT_PPM;
+}
+
 #endif

@@ -72,7 +72,11 @@ struct vt_domain {
 struct vt_view {
 	uint64_t now_ns;
 	uint32_t n_models, n_requests, n_blocks, n_domains, n_cores;
-	uint32_t pad;
+	/*
+	 * Part of a slack to keep for surprises, by how far blocks of late ended from their plan; the
+	 * loop writes it. 0: not known yet.
+	 */
+	uint32_t margin_ppm;
 	struct vt_coreset free; /* cores that run nothing and may be granted */
 	const struct vt_model *models;
 	const struct vt_request *requests; /* by id, ascending: first come first */
