@@ -340,7 +340,7 @@ async function load(model, seconds, clients) {
   const inputs = meta.inputs.map((i) => ({ name: i.name, shape: i.shape, datatype: i.datatype,
     parameters: { binary_data_size: i.shape.reduce((a, b) => a * b, 1) * 4 } }));
   const end = Date.now() + seconds * 1000;
-  const seen = { sent: 0, ok: 0, refused: 0, lost: 0, other: 0, mixed: 0, refused_ms_max: 0 };
+  const seen = { sent: 0, ok: 0, refused: 0, dropped: 0, lost: 0, other: 0, mixed: 0, refused_ms_max: 0 };
   await Promise.all([...Array(Number(clients)).keys()].map(async (c) => {
     for (let i = 0; Date.now() < end; i++) {
       const id = `${c}-${i}`;
@@ -350,6 +350,7 @@ async function load(model, seconds, clients) {
       try {
         const r = await post(`/v2/models/${model}/infer`, body, headers);
         if (r.status === 200) r.json.id === id ? seen.ok++ : seen.mixed++;
+        else if (r.status === 504) seen.dropped++;
         else if (r.status === 503 && r.headers['retry-after'] >= 1) {
           seen.refused++;
           seen.refused_ms_max = Math.max(seen.refused_ms_max, performance.now() - t0);

@@ -241,7 +241,7 @@ hopeless() { # status of a request that has a nanosecond
 		{"name":"b","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]}],"parameters":{"deadline_ms":0.000001}}' 2>>"$dir/err"
 }
 start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0
-[ "$(hopeless)$(hopeless)$(hopeless)" = 503503503 ] && add | grep -q outputs &&
+[ "$(hopeless)$(hopeless)$(hopeless)" = 504504504 ] && add | grep -q outputs &&
 	curl -sS "http://127.0.0.1:$port/metrics" >"$dir/metrics" &&
 	grep -q 'veltair_requests_refused_total{model="add",version="1",reason="deadline"} 3' "$dir/metrics" &&
 	curl -sS "http://127.0.0.1:$port/v2/models/add/stats" | grep -q '"fail": *{"count": *3'

@@ -40,7 +40,10 @@ static void fake_send(void *self, struct vt_shot *s)
 	f->sent++;
 	if (f->keep && i == 3)
 		return;
-	vt_shot_end(s, i % 10 == 7 ? VT_SHOT_REFUSED : VT_SHOT_DONE,
+	vt_shot_end(s,
+		    i % 10 == 7	  ? VT_SHOT_REFUSED
+		    : i % 20 == 8 ? VT_SHOT_DROPPED
+				  : VT_SHOT_DONE,
 		    s->at_mono_ns + (1 + i % 5) * VT_NS_PER_MS);
 }
 
@@ -88,6 +91,7 @@ static void all_are_sent_and_counted(void **state)
 	assert_int_equal(all.in_time + all.late + all.refused + all.failed, 200);
 	assert_int_equal(one.offered + other.offered, 200);
 	assert_int_equal(one.in_time + other.in_time, all.in_time);
+	assert_int_equal(all.n, 170); /* dropped are late, but have no latency */
 	assert_true(all.late > 0 && one.late > 0 && other.late > one.late);
 	assert_float_equal(vt_tally_ms(&all, 0), 1, 1e-5);
 	assert_float_equal(vt_tally_ms(&all, 1), 5, 1e-5);

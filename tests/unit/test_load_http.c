@@ -210,6 +210,7 @@ static void answers_become_ends(void **state)
 	} cases[] = {
 		{{ok}, 1, 40, 0, 0, ""},
 		{{ok, ANSWER("503", "", "0\r\n\r\n")}, 2, 20, 20, 0, ""},
+		{{ok, ANSWER("504", "", "0\r\n\r\n")}, 2, 20, 0, 0, ""}, /* the others are late */
 		{{ok, ANSWER("429", "", "0\r\n\r\n"), ANSWER("400", "", "2\r\n\r\n{}"), ok},
 		 4,
 		 20,
@@ -264,6 +265,7 @@ static void answers_become_ends(void **state)
 		assert_int_equal(all.n, cases[i].done);
 		assert_int_equal(all.refused, cases[i].refused);
 		assert_int_equal(all.failed, cases[i].failed);
+		assert_int_equal(all.in_time + all.late, 40 - cases[i].refused - cases[i].failed);
 		if (strcmp(vt_http_trouble(h), "Connection reset by peer") != 0)
 			assert_string_equal(vt_http_trouble(h), cases[i].trouble);
 		vt_tally_fini(&all);

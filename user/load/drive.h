@@ -23,6 +23,7 @@ enum vt_shot_end {
 	VT_SHOT_OPEN,	 /* not answered yet */
 	VT_SHOT_DONE,	 /* computed, in time or not */
 	VT_SHOT_REFUSED, /* the target would not: hopeless, or its queue is full */
+	VT_SHOT_DROPPED, /* taken in, and given up when its deadline could not be met any more */
 	VT_SHOT_FAILED,	 /* an error, or no answer before the generator gave up */
 };
 

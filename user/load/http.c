@@ -181,7 +181,7 @@ static void answered(struct vt_http *h, struct conn *c)
 	struct vt_shot *s = c->shot;
 
 	c->shot = NULL;
-	if (status != 200 && status != 429 && status != 503)
+	if (status != 200 && status != 429 && status != 503 && status != 504)
 		snprintf(h->trouble, sizeof(h->trouble), "the server answered with status %u",
 			 status);
 	h->idle[h->n_idle++] = index_of(h, c);
@@ -191,6 +191,7 @@ static void answered(struct vt_http *h, struct conn *c)
 	vt_shot_end(s,
 		    status == 200		     ? VT_SHOT_DONE
 		    : status == 429 || status == 503 ? VT_SHOT_REFUSED
+		    : status == 504		     ? VT_SHOT_DROPPED
 						     : VT_SHOT_FAILED,
 		    vt_now_mono_ns());
 }

@@ -4,7 +4,7 @@
  * thread. HTTP/1.1 with Content-Length, over TCP or a Unix socket.
  *
  * A request waits for a connection only when all that are allowed are busy, and that wait is part
- * of its latency. 200 is done, 429 and 503 are refused, all else failed. A request ends when the
+ * of its latency. 200 is done, 429 and 503 are refused, 504 is dropped, all else failed. A request ends when the
  * last byte of its answer has been read.
  */
 #ifndef VT_LOAD_HTTP_H

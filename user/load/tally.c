@@ -58,6 +58,7 @@ static void add_shot(struct vt_tally *t, const struct vt_shot *s, uint64_t qos_n
 	if (how == VT_SHOT_REFUSED)
 		add_refused(t, s->end_mono_ns > s->sent_mono_ns ? s->end_mono_ns - s->sent_mono_ns
 								: 0);
+	t->late += how == VT_SHOT_DROPPED;
 	t->failed += how == VT_SHOT_FAILED || how == VT_SHOT_OPEN;
 	if (how == VT_SHOT_DONE)
 		add_computed(t, latency_ns, qos_ns);

@@ -13,7 +13,8 @@
 
 /** Sums over any number of slices. Zero it first; vt_tally_fini() frees it. */
 struct vt_tally {
-	uint64_t offered, in_time, late, refused, failed;
+	uint64_t offered, in_time, refused, failed;
+	uint64_t late; /* computed after its time, or dropped when that had become certain */
 	uint64_t late_sends, max_late_send_ns; /* of the generator itself */
 	double sum_ms;			       /* of those computed */
 	float *ms;			       /* latency of each computed, [n] */

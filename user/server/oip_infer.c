@@ -104,6 +104,19 @@ static void refuse(struct call *c, enum vt_outcome how)
 	}
 }
 
+/*
+ * What was taken in and has ended without a result. A deadline that has become hopeless is no refusal: nothing is
+ * gained by asking again, here or elsewhere.
+ */
+static void give_up(struct call *c, enum vt_outcome how)
+{
+	if (how == VT_REFUSED)
+		vt_http_fail(c->r, 504, "model '%s': the request could not meet its deadline",
+			     c->m->name);
+	else
+		refuse(c, how);
+}
+
 static uint64_t since_1970_ms(void)
 {
 	struct timespec t;
@@ -132,7 +145,7 @@ static void done(struct vt_infer *q, enum vt_outcome how)
 		answer(c);
 		atomic_store(&m->last_ms, since_1970_ms());
 	} else {
-		refuse(c, how);
+		give_up(c, how);
 	}
 	vt_http_release(c->r); /* c may be gone from here on */
 	vt_models_put(m);
