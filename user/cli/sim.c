@@ -27,6 +27,7 @@ enum {
 	OPT_BOUND,
 	OPT_NO_SHED,
 	OPT_BLIND,
+	OPT_APART,
 	OPT_JSON,
 	OPT_PLOT,
 	OPT_RECORD,
@@ -60,6 +61,8 @@ static const struct argp_option options[] = {
 	 "Arrivals from lines 'seconds,model' instead of Poisson", 3},
 	{"no-shed", OPT_NO_SHED, NULL, 0, "Serve hopeless requests last instead of refusing them",
 	 3},
+	{"no-contention", OPT_APART, NULL, 0,
+	 "Blocks do not slow each other: what memory and caches cost otherwise", 0},
 	{"no-counters", OPT_BLIND, NULL, 0, "The machine has no PMU: pressure from slowdown alone",
 	 3},
 	{"json", OPT_JSON, NULL, 0, "Results as JSON", 4},
@@ -123,6 +126,7 @@ static const struct {
 	{OPT_BOUND, offsetof(struct sim_opts, bound)},
 	{OPT_NO_SHED, offsetof(struct sim_opts, no_shed)},
 	{OPT_BLIND, offsetof(struct sim_opts, blind)},
+	{OPT_APART, offsetof(struct sim_opts, apart)},
 	{OPT_JSON, offsetof(struct sim_opts, json)},
 };
 

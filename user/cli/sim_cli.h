@@ -30,7 +30,7 @@ struct sim_opts {
 	const char *plot_dir, *record, *replay, *trace;
 	const char *nodes, *routers; /* of a fleet; lists */
 	double rate_hz;		     /* 0: not given */
-	bool search, bound, json, no_shed, blind;
+	bool search, bound, json, no_shed, blind, apart;
 	double share;
 	uint64_t seed, seeds, requests, jobs;
 };

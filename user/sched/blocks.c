@@ -304,7 +304,7 @@ static unsigned int grant(struct vt_blocks *c)
 		if (!more)
 			continue;
 		if (x->index & VT_IS_BLOCK) {
-			if (more * 4 < x->held || !worth(c, x, more))
+			if (!worth(c, x, more))
 				continue;
 			if (got)
 				vt_turn_grow(&c->t, &(struct vt_regrant){
@@ -319,8 +319,8 @@ static unsigned int grant(struct vt_blocks *c)
 		} else {
 			got = 0;
 		}
-		/* The last few cores are not worth taking from others, nor is a small loan. */
-		if ((got + x->held) * 4 < due * 3)
+		/* The last cores due are not worth taking from others, nor is a small loan. */
+		if ((got + x->held) * 2 < due)
 			lack += due - got - x->held;
 		else if ((got + x->held) * 2 < x->share)
 			lack += x->share - got - x->held;

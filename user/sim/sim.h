@@ -37,6 +37,7 @@ struct vt_sim_cfg {
 	const struct vt_policy *policy;
 	bool no_shed;	     /* hopeless requests run last instead of being refused */
 	bool blind;	     /* the plant counts nothing: pressure from slowdown alone */
+	bool apart;	     /* blocks do not slow each other: every one runs as if alone */
 	bool time_decisions; /* measure them (host time; the simulated course is unchanged) */
 	/** instead of vt_loop_step() with `policy`, for measuring the engine alone; mostly NULL */
 	int (*step)(void *step_self, const struct vt_plant *plant, void *plant_self);

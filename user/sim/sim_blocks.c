@@ -77,6 +77,8 @@ static uint8_t cache_share(const struct vt_sim *s, const struct run *r)
 	double share = 0;
 	uint32_t at;
 
+	if (s->cfg->apart)
+		return VT_SHARES - 1;
 	for (uint32_t d = r->dom_first; d <= r->dom_last; d++)
 		if (r->in_domain[d])
 			share += (double)r->in_domain[d] * r->in_domain[d] / s->busy[d];
@@ -344,6 +346,8 @@ static bool solve(struct vt_sim *s, uint32_t n)
 	uint32_t step;
 	double part;
 
+	if (s->cfg->apart)
+		return false;
 	vt_bank_balance(s->bank, s->demand[n], &step, &part);
 	part = rint(part * STRETCH_STEPS) / STRETCH_STEPS;
 	if (step == s->step[n] && part == s->part[n])
@@ -358,7 +362,7 @@ static double beside(const struct vt_sim *s, const struct run *r)
 {
 	uint32_t room = s->bank->machine.cores - r->n_cores;
 
-	if (!s->bank->machine.beside_ppm)
+	if (!s->bank->machine.beside_ppm || s->cfg->apart)
 		return 1;
 	return room ? 1 + s->bank->machine.beside_ppm * 1e-6 * (s->n_busy - r->n_cores) / room : 1;
 }
