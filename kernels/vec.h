@@ -225,27 +225,27 @@ static inline float v_hmax(vt_vf x)
 
 /* ---- elementary functions ----------------------------------------------------------------- */
 
-/* x * 2^n for |n| <= 300, in two steps so that denormal and infinite results round once */
-static inline vt_vf v_scale(vt_vf x, vt_vi n)
+/* x * 2^k for whole |k| <= 300, in two steps so that denormal and infinite results round once */
+static inline vt_vf v_scale(vt_vf x, vt_vf k)
 {
 #if VT_TIER == 4
-	return (vt_vf)_mm512_scalef_ps((__m512)x, (__m512)v_to_float(n));
+	return (vt_vf)_mm512_scalef_ps((__m512)x, (__m512)k);
 #else
-	vt_vi half = n >> 1, rest = n - half;
+	vt_vi n = v_to_int(k), half = n >> 1, rest = n - half;
 
 	return x * (vt_vf)((half + 127) << 23) * (vt_vf)((rest + 127) << 23);
 #endif
 }
 
 /*
- * What exp and expm1 share: x = n ln 2 + r, |r| <= ln 2 / 2; returns e^r - 1 - r.
+ * What exp and expm1 share: x = k ln 2 + r, k whole, |r| <= ln 2 / 2; returns e^r - 1 - r.
  * (e^r - 1 - r) / r^2 on that interval: degree 4, error 6.9e-8 of r^2, 8.2e-9 of e^r.
  */
-static inline vt_vf v_exp_core(vt_vf x, vt_vi *n, vt_vf *r)
+static inline vt_vf v_exp_core(vt_vf x, vt_vf *ret_k, vt_vf *r)
 {
 	vt_vf k = v_round(x * 0x1.715476p+0f), q;
 
-	*n = v_to_int(k);
+	*ret_k = k;
 	*r = v_fnma(k, v_set(0x1.62e4p-1f), x); /* 15 bits: k times it is exact */
 	*r = v_fnma(k, v_set(0x1.7f7d1cp-20f), *r);
 	q = v_set(0x1.6d1606p-10f);
@@ -258,22 +258,20 @@ static inline vt_vf v_exp_core(vt_vf x, vt_vi *n, vt_vf *r)
 
 static inline vt_vf v_exp(vt_vf x)
 {
-	vt_vi n;
 	/* Beyond these the result is 0 or infinite; NaN passes as the second operand. */
-	vt_vf r, c = v_min_fast(v_set(89.0f), v_max_fast(v_set(-104.0f), x)), q;
+	vt_vf r, c = v_min_fast(v_set(89.0f), v_max_fast(v_set(-104.0f), x)), q, k;
 
-	q = v_exp_core(c, &n, &r);
-	return v_scale(1.0f + (r + q), n);
+	q = v_exp_core(c, &k, &r);
+	return v_scale(1.0f + (r + q), k);
 }
 
 static inline vt_vf v_expm1(vt_vf x)
 {
-	vt_vi n;
-	vt_vf r, c = v_min_fast(v_set(89.0f), v_max_fast(v_set(-20.0f), x)), q, t;
+	vt_vf r, c = v_min_fast(v_set(89.0f), v_max_fast(v_set(-20.0f), x)), q, t, k;
 
-	q = v_exp_core(c, &n, &r) + r;
-	/* 2^(n - 1): 2^n may be infinite where e^x is not yet */
-	t = v_scale(v_set(0.5f), n);
+	q = v_exp_core(c, &k, &r) + r;
+	/* 2^(k - 1): 2^k may be infinite where e^x is not yet */
+	t = v_scale(v_set(0.5f), k);
 	q = 2.0f * v_fma(t, q, t - 0.5f);
 	return v_sel(v_abs(x) < 1e-7f, x, q);
 }
