@@ -293,7 +293,7 @@ static void gemm_rows(const struct cell *c, size_t i, size_t end)
 static bool can_read_in_place(const struct vt_gemm_src *s)
 {
 	return s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl && s->ih == s->oh &&
-	       s->iw == s->ow && s->ldx % 512 != 0;
+	       s->iw == s->ow && !vt_gemm_far_apart(s->ldx);
 }
 
 /*

@@ -37,6 +37,12 @@ size_t vt_gemm_depth(size_t k);
 /** vt_gemm_scratch_bytes - what a core needs for one layer of @k products and @rows rows */
 size_t vt_gemm_scratch_bytes(size_t k, size_t rows);
 
+/** vt_gemm_far_apart - do rows at this distance fight for the same cache sets? They are gathered. */
+static inline bool vt_gemm_far_apart(size_t ldx)
+{
+	return ldx % 512 == 0;
+}
+
 /** What the microkernel does with its tile before it stores it for the last time. */
 struct vt_gemm_out {
 	float *c;

@@ -163,7 +163,7 @@ static void set_sizes(struct pair_state *s, const struct pair *p)
 	s->conv.cols = d->channels = (size_t)p->w->shape.dim[0];
 	s->batch = (size_t)p->x->shape.dim[0];
 	s->row = vt_dw_row(p->dw.kh, p->dw.sh);
-	s->lda = in_place(&p->first) ? 0 : vt_gemm_lda(src->k);
+	s->lda = in_place(&p->first) && !vt_gemm_far_apart(src->ldx) ? 0 : vt_gemm_lda(src->k);
 	d->ih = src->oh;
 	d->iw = src->ow;
 	d->oh = (size_t)p->y->shape.dim[1];
