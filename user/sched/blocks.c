@@ -245,18 +245,20 @@ static void line_up(struct vt_blocks *c)
 	}
 }
 
-/* Those too late, as far as there are cores that nobody else wants. */
+/* Those too late, as far as there are cores that nobody else wants: they start on free ones only. */
 static void line_up_late(struct vt_blocks *c)
 {
 	const struct vt_rank *late = &c->s->late;
+	unsigned int asked = 0;
 
-	for (uint32_t k = 0; k < late->n && c->late.sum < c->cores; k++) {
+	for (uint32_t k = 0; k < late->n && c->late.sum < c->cores && asked < c->t.n_free; k++) {
 		struct vt_claim x;
 
 		if (!claim_of(c, late->at[k].index, &x))
 			continue;
 		x.urgency = x.row->nearly_free;
 		x.want = x.need = x.plan->points[x.row->point[x.urgency]];
+		asked += x.need;
 		add(c, &x);
 	}
 }
