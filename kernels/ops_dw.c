@@ -14,6 +14,9 @@
 /* Larger inputs stream from beyond L2, whole pixels at a time. */
 #define SLICED_BYTES ((size_t)1 << 20)
 
+/* With fewer pixels the convolution before was shared out by channels (vt_variant_default()), and so is this one. */
+#define BY_ROWS_FROM 96
+
 extern vt_dw_row_fn *const vt_dw_rows_avx512[2][2];
 
 vt_dw_row_fn *vt_dw_row(int kernel, int stride)
@@ -173,7 +176,9 @@ static void dw_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 		c.channels = VT_DW_BLOCK;
 	if (c.d->ih * c.d->iw * c.d->channels * sizeof(float) > SLICED_BYTES)
 		c.channels = c.d->channels;
-	c.rows = (rows + vt_gang_cores(gang) - 1) / vt_gang_cores(gang);
+	c.rows = c.d->ih * c.d->iw < BY_ROWS_FROM
+			 ? rows
+			 : (rows + vt_gang_cores(gang) - 1) / vt_gang_cores(gang);
 	pthreadpool_parallelize_3d(gang, (pthreadpool_task_3d_t)dw_task, &c,
 				   (rows + c.rows - 1) / c.rows,
 				   (c.d->channels + c.channels - 1) / c.channels, c.rows, 0);

@@ -5,6 +5,11 @@
  * where it is kept, rows are accumulated into a row. Both empty their floats into doubles
  * regularly, so error does not grow with the number of elements. Everything else walks element by
  * element in double or 64-bit integers.
+ *
+ * An image's average per channel is taken in parts of its pixels, as many for any number of cores, which
+ * are joined at the end: a core then reads what it has written, and may write it again at once. Cut by
+ * channels each core read lines that the other had written, and the layer after, which scales the image
+ * in place, had to take them back one by one.
  */
 #include "kernels/half.h"
 #include "kernels/isa.h"
@@ -15,6 +20,11 @@
 #define COLS  256 /* of a block that is accumulated at a time */
 #define FLUSH 32  /* rows added up in float before they go into the doubles */
 
+/* Of an image: pixels of a part at least, parts at most, and what joining them may cost. */
+#define PART_PIXELS 8
+#define MOST_PARTS  32
+#define PART_SUMS   8192
+
 struct reduce;
 typedef void generic_fn(const struct reduce *p, void *y, const void *x, size_t at, int64_t off);
 
@@ -24,6 +34,7 @@ struct reduce {
 	struct vt_nd keep; /* kept dims; operands: out, in. The last one is 1 if reduced rows */
 	struct vt_nd over; /* reduced dims; operand 1: in */
 	size_t n;	   /* elements that become one */
+	size_t parts;	   /* of n, joined by join_parts(); 0: one */
 	enum vt_fold fold; /* row kernel */
 	generic_fn *fn;	   /* or this */
 };
@@ -81,24 +92,23 @@ static void rows_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 	}
 }
 
-/* A block of columns: all rows over the reduced dims, added up. */
-static void columns(const struct reduce *p, float *y, const float *x, size_t n)
+/* A block of columns: rows [from, end) over the reduced dims, added up; n at most COLS. */
+static void add_columns(const struct reduce *p, double *total, const float *x, size_t from,
+			size_t end, size_t n)
 {
 	const struct vt_vec *v = vt_vec();
-	const size_t rows = vt_nd_count(&p->over, p->over.rank);
 	const float init = (float)start(p->fold);
-	double total[COLS];
 	float acc[COLS];
 	struct vt_nd_iter it;
 
-	vt_nd_seek(&it, &p->over, p->over.rank, 0);
+	vt_nd_seek(&it, &p->over, p->over.rank, from);
 	for (size_t k = 0; k < n; k++)
 		total[k] = init;
-	for (size_t r = 0; r < rows;) {
+	for (size_t r = from; r < end;) {
 		for (size_t k = 0; k < n; k++)
 			acc[k] = init;
 		if (p->over.rank == 1) {
-			const size_t run = rows - r < FLUSH ? rows - r : FLUSH;
+			const size_t run = end - r < FLUSH ? end - r : FLUSH;
 			const size_t stride = (size_t)p->over.stride[1][0];
 
 			v->accum_rows[p->fold](acc, x + r * stride, n, run, stride);
@@ -107,11 +117,18 @@ static void columns(const struct reduce *p, float *y, const float *x, size_t n)
 			do {
 				v->accum[p->fold](acc, x + it.off[1], n);
 				vt_nd_step(&it, &p->over, p->over.rank, 1);
-			} while (++r < rows && r % FLUSH);
+			} while (++r < end && r % FLUSH);
 		}
 		for (size_t k = 0; k < n; k++)
 			total[k] = join(p->fold, total[k], acc[k]);
 	}
+}
+
+static void columns(const struct reduce *p, float *y, const float *x, size_t n)
+{
+	double total[COLS];
+
+	add_columns(p, total, x, 0, p->n, n);
 	for (size_t k = 0; k < n; k++)
 		y[k] = finish(p, total[k]);
 }
@@ -127,6 +144,51 @@ static void columns_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 	for (; ni; ni--, vt_nd_step(&it, &p->keep, last, 1))
 		columns(p, (float *)c->out[0] + it.off[0] + j,
 			(const float *)c->in[0] + it.off[1] + j, nj);
+}
+
+/* Parts i of all images, each a row of sums in the call's work. */
+static void parts_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
+{
+	const struct vt_call *c = ctx;
+	const struct reduce *p = (const void *)c->plan;
+	const int last = p->keep.rank - 1;
+	const size_t channels = (size_t)p->keep.dim[last];
+	struct vt_nd_iter it;
+
+	for (; ni; ni--, i++) {
+		const size_t part = i % p->parts;
+
+		vt_nd_seek(&it, &p->keep, last, i / p->parts);
+		add_columns(p, (double *)c->work + i * channels + j,
+			    (const float *)c->in[0] + it.off[1] + j, part * p->n / p->parts,
+			    (part + 1) * p->n / p->parts, nj);
+	}
+}
+
+static void join_rows(enum vt_fold f, double *sum, const double *more, size_t n)
+{
+	if (f == VT_FOLD_MAX || f == VT_FOLD_MIN)
+		for (size_t k = 0; k < n; k++)
+			sum[k] = join(f, sum[k], more[k]);
+	else
+		for (size_t k = 0; k < n; k++)
+			sum[k] += more[k];
+}
+
+static void join_parts(const struct vt_call *c)
+{
+	const struct reduce *p = (const void *)c->plan;
+	const size_t channels = (size_t)p->keep.dim[p->keep.rank - 1];
+	double *sum = c->work;
+	float *y = c->out[0]; /* dense: images, channels */
+
+	for (size_t image = p->plan.range[0] / p->parts; image; image--, y += channels) {
+		for (size_t part = 1; part < p->parts; part++)
+			join_rows(p->fold, sum, sum + part * channels, channels);
+		for (size_t k = 0; k < channels; k++)
+			y[k] = finish(p, sum[k]);
+		sum += p->parts * channels;
+	}
 }
 
 /* ---- every type, every operator
@@ -281,12 +343,34 @@ static size_t column_tile(size_t cols, size_t rows)
 	return tile < cols ? tile : cols;
 }
 
+/* Parts of the pixels of an image, if it is one; an even number, as cores often are. */
+static size_t parts_of(const struct reduce *p, bool f32_rows)
+{
+	const size_t channels = (size_t)p->keep.dim[p->keep.rank - 1];
+	size_t parts = p->n / PART_PIXELS;
+
+	if (!f32_rows || p->over.rank != 1 || p->over.stride[1][0] == 1 ||
+	    p->keep.stride[1][p->keep.rank - 1] != 1 || p->n * channels < VT_TILE_ELEMS)
+		return 0;
+	if (parts > MOST_PARTS)
+		parts = MOST_PARTS;
+	if (parts * channels > PART_SUMS)
+		parts = PART_SUMS / channels;
+	return parts / 2 * 2;
+}
+
 static void choose(struct reduce *p, bool f32_rows)
 {
 	const int last = p->keep.rank - 1, inner = p->over.rank - 1;
 	const size_t outs = vt_nd_count(&p->keep, p->keep.rank);
 
-	if (f32_rows && p->n && p->over.stride[1][inner] == 1) {
+	if (p->parts) {
+		p->plan.task = parts_task;
+		p->plan.range[0] = outs / (size_t)p->keep.dim[last] * p->parts;
+		p->plan.range[1] = (size_t)p->keep.dim[last];
+		p->plan.tile[0] = 1;
+		p->plan.tile[1] = COLS;
+	} else if (f32_rows && p->n && p->over.stride[1][inner] == 1) {
 		p->plan.task = rows_task;
 		vt_plan_rows(&p->plan, 1, outs, p->n < VT_TILE_ELEMS ? VT_TILE_ELEMS / p->n : 1);
 	} else if (f32_rows && p->n && p->keep.stride[1][last] == 1) {
@@ -308,25 +392,40 @@ static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_
 	const struct vt_tensor *x = vt_in(g, n, 0), *y = vt_out(g, n, 0);
 	const bool global = n->op == VT_OP_GLOBALAVGPOOL || n->op == VT_OP_GLOBALMAXPOOL;
 	uint32_t axes = n->p.reduce.axes;
-	struct reduce *p;
+	const bool f32_rows = x->dtype == VT_F32 && fold_of(n->op) >= 0;
+	struct reduce r = {.op = n->op}, *p;
+	size_t sums;
 
 	if (global) /* all but the batch and the channels, which come last */
 		axes = (1u << (x->shape.rank - 1)) - 2;
 	if (!generics[x->dtype])
 		return -ENOTSUP;
-	p = vt_own_alloc(l, n, sizeof(*p), 0, e);
+	pick(&r.keep, &x->shape, axes, false);
+	pick(&r.over, &x->shape, axes, true);
+	r.n = vt_nd_count(&r.over, r.over.rank);
+	r.fold = fold_of(n->op) < 0 ? VT_FOLD_SUM : (enum vt_fold)fold_of(n->op);
+	r.fn = generics[x->dtype];
+	r.parts = parts_of(&r, f32_rows);
+	sums = r.parts * vt_nd_count(&r.keep, r.keep.rank);
+	p = vt_own_alloc(l, n, sizeof(*p), sums * sizeof(double), e);
 	if (!p)
 		return -ENOMEM;
-	p->op = n->op;
-	pick(&p->keep, &x->shape, axes, false);
-	pick(&p->over, &x->shape, axes, true);
-	p->n = vt_nd_count(&p->over, p->over.rank);
-	p->fold = fold_of(n->op) < 0 ? VT_FOLD_SUM : (enum vt_fold)fold_of(n->op);
-	p->fn = generics[x->dtype];
+	*p = r;
 	if (!vt_dims_count(&y->shape, 0, y->shape.rank))
 		return 0; /* range is 0 */
-	choose(p, x->dtype == VT_F32 && fold_of(n->op) >= 0);
+	choose(p, f32_rows);
 	return 0;
 }
 
-VT_OWN_KERNEL(reduce, create);
+static void run(struct vt_layer *l, int inst, pthreadpool_t gang)
+{
+	const struct vt_call *c = vt_own_call(l, inst);
+
+	vt_own_run(l, inst, gang);
+	if (((const struct reduce *)(const void *)c->plan)->parts)
+		join_parts(c);
+}
+
+const struct vt_kernel vt_kernel_reduce = {
+	"vt_reduce", create, vt_own_bind, run, vt_own_destroy,
+};

@@ -251,6 +251,45 @@ static void random_axes(void **state)
 	}
 }
 
+/* Images are reduced in parts of their pixels: all of them, once, and the same bits on any cores (t_run). */
+static void images(void **state)
+{
+	static const struct vt_shape shapes[] = {
+		{4, {1, 56, 57, 33}}, {4, {3, 7, 7, 1152}}, {4, {2, 14, 13, 300}},
+		{4, {1, 1, 4096, 1}}, {4, {1, 5, 3, 600}},  {3, {2, 100, 48}},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(shapes) * 10; i++) {
+		const struct vt_shape *x = &shapes[i / 10];
+		const size_t c = (size_t)x->dim[x->rank - 1];
+		const enum vt_op op = folds[i % 10].op;
+		struct t_node t = {.n = {.op = op}};
+		struct vt_shape y = {2, {x->dim[0], x->dim[x->rank - 1]}};
+		double *want = calloc((size_t)x->dim[0] * c, sizeof(*want));
+		size_t pixels;
+
+		assert_non_null(want);
+		t.n.p.reduce.axes = (1u << (x->rank - 1)) - 2;
+		t_add(&t, false, F, *x);
+		t_random(&t, 0, i + 1, op == VT_OP_REDUCE_PROD ? 0.999 : 0.1, 1.0001);
+		t_add(&t, true, F, y);
+		assert_int_equal(t_run(&t), 0);
+		pixels = t_count(&t, 0) / (size_t)x->dim[0] / c;
+		for (size_t k = 0; k < (size_t)x->dim[0] * c; k++)
+			want[k] = folds[i % 10].init;
+		for (size_t k = 0; k < t_count(&t, 0); k++) {
+			double *w = &want[k / c / pixels * c + k % c];
+
+			*w = step(op, *w, t_get(t.data[0], F, k));
+		}
+		for (size_t k = 0; k < (size_t)x->dim[0] * c; k++)
+			want[k] = last(op, want[k], (double)pixels);
+		t_expect(&t, 0, want, 2e-6, 1e-6, vt_op_name(op));
+		free(want);
+		t_free(&t);
+	}
+}
+
 /* [outer][n][inner] as Softmax sees it; LayerNormalization where inner is 1. */
 static void random_rows(void **state)
 {
@@ -358,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables),
 		cmocka_unit_test(random_axes),
+		cmocka_unit_test(images),
 		cmocka_unit_test(random_rows),
 		cmocka_unit_test(random_instance_norm),
 	};
