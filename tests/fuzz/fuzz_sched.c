@@ -34,6 +34,8 @@ static void read_view(const uint8_t *data, size_t len)
 	v->blocks = view->blocks;
 	memcpy(&v->now_ns, data, len < 8 ? len : 8);
 	memcpy(&v->free, data, len < 32 ? len : 32);
+	memcpy(&v->taken, data + len / 3, len / 3 < 32 ? len / 3 : 32);
+	memcpy(&v->taken_ppm, data + len / 5, len / 5 < 4 ? len / 5 : 4);
 	v->n_requests = (uint32_t)(half / sizeof(struct vt_request) % FX_REQUESTS);
 	memcpy(view->requests, data, v->n_requests * sizeof(struct vt_request));
 	v->n_blocks = (uint32_t)(half / sizeof(struct vt_block) % FX_CORES);

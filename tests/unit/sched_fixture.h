@@ -177,6 +177,18 @@ static inline void fx_block(struct vt_block *b, struct vt_rng *r, const struct f
 	};
 }
 
+/** Others take some cores: often none, sometimes all. */
+static inline void fx_take(struct vt_view *v, struct vt_rng *r)
+{
+	uint32_t of = (uint32_t)vt_rng_below(r, 4);
+
+	memset(&v->taken, 0, sizeof(v->taken));
+	for (uint32_t c = 0; c < v->n_cores && of; c++)
+		if (of == 3 ? vt_rng_below(r, 8) : !vt_rng_below(r, 8))
+			vt_coreset_add(&v->taken, c);
+	v->taken_ppm = vt_coreset_empty(&v->taken) ? 0 : (uint32_t)vt_rng_below(r, VT_PPM);
+}
+
 /** A random but valid view: @max_requests <= FX_REQUESTS */
 static inline void fx_view_random(struct fx_view *x, struct vt_rng *r, const struct fx_models *f,
 				  uint32_t n_cores, uint32_t max_requests)
@@ -203,11 +215,13 @@ static inline void fx_view_random(struct fx_view *x, struct vt_rng *r, const str
 
 			fx_block(b, r, f, id++, now);
 			b->cores = set;
+			b->leader = (uint16_t)fx_between(r, core, end - 1);
 		} else {
 			vt_coreset_or(&x->v.free, &set);
 		}
 		core = end;
 	}
+	fx_take(&x->v, r);
 	x->v.n_requests = (uint32_t)fx_between(r, 0, max_requests);
 	for (uint32_t i = 0; i < x->v.n_requests; i++)
 		x->requests[i] = fx_request(r, f, id++, now);
@@ -324,6 +338,34 @@ static inline const char *fx_check_running(const struct vt_view *v, const struct
 	default:
 		return "unknown action";
 	}
+}
+
+/* What a policy that heeds taken cores promises, where not all are taken. */
+static inline const char *fx_check_taken(const struct vt_view *v, const struct vt_decision *d)
+{
+	const struct vt_coreset all = vt_coreset_range(0, v->n_cores);
+
+	if (vt_coreset_within(&all, &v->taken))
+		return NULL;
+	for (uint32_t i = 0; i < d->n_actions; i++) {
+		const struct vt_action *a = &d->actions[i];
+		struct vt_coreset ours = a->cores;
+		unsigned int mine, theirs;
+
+		vt_coreset_sub(&ours, &v->taken);
+		mine = vt_coreset_count(&ours);
+		theirs = vt_coreset_count(&a->cores) - mine;
+		if (a->kind == VT_START && theirs && !mine && theirs > 1)
+			return "a gang of taken cores";
+		if (a->kind == VT_START && mine && theirs > mine)
+			return "more helpers on taken cores than cores of ours";
+		if (a->kind == VT_GROW && mine && theirs)
+			return "GROW counts on a taken core";
+		if (a->kind == VT_GROW && vt_coreset_has(&v->taken, v->blocks[a->index].leader) &&
+		    vt_coreset_count(&v->blocks[a->index].cores) > 1)
+			return "GROW of a gang that is led from a taken core";
+	}
+	return NULL;
 }
 
 /** fx_check - NULL, or which promise of policy.h the decision breaks */

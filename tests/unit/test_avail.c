@@ -2,6 +2,8 @@
 /* What is left of a core: the kernel's numbers, hysteresis, when a taken core is tried again. */
 #include "harness.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -242,13 +244,97 @@ static void test_a_pool_knows(void **state)
 		close(fd);
 }
 
+/* ---- work beside a busy loop -------------------------------------------------------------- */
+
+struct summing {
+	struct vt_work work;
+	_Atomic uint64_t sum;
+};
+
+static void sum_task(void *ctx, size_t i, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t k = i; k < i + count; k++)
+		for (unsigned int turn = 0; turn < 2000; turn++)
+			sum += k ^ turn;
+	atomic_fetch_add(&((struct summing *)ctx)->sum, sum);
+}
+
+static void sum_run(struct vt_work *w, struct pthreadpool *gang)
+{
+	pthreadpool_parallelize_1d_tile_1d(gang, sum_task, w, 512, 1, 0);
+}
+
+static void sum_done(struct vt_work *w)
+{
+}
+
+struct hog {
+	unsigned int cpu;
+	_Atomic int stop;
+};
+
+static void *hog(void *arg)
+{
+	struct hog *h = arg;
+
+	vt_cpuset_pin_self(h->cpu);
+	while (!atomic_load_explicit(&h->stop, memory_order_relaxed))
+		;
+	return NULL;
+}
+
+/* Whatever is taken when, politely or not: every chunk is done once. */
+static void test_work_beside_a_busy_loop(void **state)
+{
+	struct vt_cpuset cores, taken = {{0}};
+	struct summing s = {.work = {.run = sum_run, .done = sum_done}};
+	uint64_t expected = 0, until = vt_now_mono_ns() + 1500 * MS;
+	struct hog h = {0};
+	struct vt_pool *p = NULL;
+	struct vt_err e = {0};
+	pthread_t t;
+
+	assert_int_equal(vt_cpuset_allowed(&cores), 0);
+	if (vt_cpuset_count(&cores) < 2)
+		skip();
+	for (int c = vt_cpuset_next(&cores, 0); c >= 0;
+	     c = vt_cpuset_next(&cores, (unsigned int)c + 1))
+		h.cpu = (unsigned int)c;
+	for (uint64_t k = 0; k < 512; k++)
+		for (unsigned int turn = 0; turn < 2000; turn++)
+			expected += k ^ turn;
+	assert_int_equal(vt_pool_open(&p, &cores, &e), 0);
+	assert_int_equal(pthread_create(&t, NULL, hog, &h), 0);
+	for (unsigned int i = 0; vt_now_mono_ns() < until; i++) {
+		vt_pool_be_polite(p, i / 100 % 2 == 0);
+		atomic_store(&s.sum, 0);
+		assert_int_equal(vt_pool_run(p, &s.work, &cores), 0);
+		assert_true(atomic_load(&s.sum) == expected);
+	}
+	atomic_store(&h.stop, 1);
+	pthread_join(t, NULL);
+	if (vt_pool_taken(p, &taken))
+		for (int c = vt_cpuset_next(&taken, 0); c >= 0;
+		     c = vt_cpuset_next(&taken, (unsigned int)c + 1))
+			assert_true(vt_cpuset_has(&cores, (unsigned int)c) &&
+				    vt_pool_available_ppm(p, (unsigned int)c) < VT_PPM);
+	vt_pool_close(p);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	    cmocka_unit_test(test_hysteresis),
-		cmocka_unit_test(test_how_soon),    cmocka_unit_test(test_waking_up),
-		cmocka_unit_test(test_tries),	    cmocka_unit_test(test_any_numbers),
-		cmocka_unit_test(test_this_kernel), cmocka_unit_test(test_a_pool_knows),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_how_soon),
+		cmocka_unit_test(test_waking_up),
+		cmocka_unit_test(test_tries),
+		cmocka_unit_test(test_any_numbers),
+		cmocka_unit_test(test_this_kernel),
+		cmocka_unit_test(test_a_pool_knows),
+		cmocka_unit_test(test_work_beside_a_busy_loop),
 	};
 
 	return cmocka_run_group_tests_name("avail", tests, NULL, NULL);

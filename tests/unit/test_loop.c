@@ -48,6 +48,9 @@ static int rec_apply(void *self, const struct vt_sample *s, const struct vt_deci
 
 static const struct vt_plant rec_plant = {.sample = rec_sample, .apply = rec_apply};
 
+/* Do others take cores of the toy, and give them back? */
+static bool takes;
+
 static void run_toy(const struct vt_policy *p, const struct fx_models *f, struct toy *toy,
 		    uint64_t gap_ns, struct tape *tape, struct vt_loop_stats *stats)
 {
@@ -57,6 +60,8 @@ static void run_toy(const struct vt_policy *p, const struct fx_models *f, struct
 
 	assert_non_null(l);
 	toy_open(toy, f, CORES, DOMAINS, 42, ARRIVALS, gap_ns);
+	toy->takes = takes;
+	toy->takes_rng.s = 8;
 	if (tape) {
 		size_t need = vt_trace_put_head(NULL, 0, &cfg, f->m, f->n);
 
@@ -80,10 +85,12 @@ static void test_every_policy_serves_every_request(void **state)
 	static const uint64_t gaps[] = {50000000, 2000000, 200000};
 
 	for (unsigned int i = 0; vt_policy_at(i); i++)
-		for (size_t g = 0; g < VT_COUNT(gaps); g++) {
+		for (size_t g = 0; g < 2 * VT_COUNT(gaps); g++) {
 			struct vt_loop_stats st;
 
-			run_toy(vt_policy_at(i), &f, toy, gaps[g], NULL, &st);
+			takes = g % 2;
+			run_toy(vt_policy_at(i), &f, toy, gaps[g / 2], NULL, &st);
+			takes = false;
 			assert_int_equal(toy->errors, 0);
 			assert_int_equal(toy->on_time + toy->late + toy->shed + toy->lost,
 					 ARRIVALS);
@@ -155,7 +162,9 @@ static void test_replay_decides_the_same_bytes(void **state)
 	for (unsigned int i = 0; vt_policy_at(i); i++) {
 		struct tape tape = {0};
 
+		takes = i % 2;
 		run_toy(vt_policy_at(i), &f, toy, 1000000, &tape, NULL);
+		takes = false;
 		replay(&tape, &r, &t);
 		assert_true(r.steps > ARRIVALS);
 		assert_int_equal(r.differ, 0);

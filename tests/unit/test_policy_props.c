@@ -15,6 +15,20 @@ struct failure {
 	uint32_t round, view;
 };
 
+/* A baseline does not know that cores are taken: the same decision as if none were. */
+static const char *decide_blind(struct fx_policy *b, struct fx_view *x, const struct fx_policy *a)
+{
+	const struct vt_coreset taken = x->v.taken;
+
+	memset(&x->v.taken, 0, sizeof(taken));
+	b->p->decide(b->state, &x->v, &b->d);
+	x->v.taken = taken;
+	if (a->d.n_actions != b->d.n_actions ||
+	    memcmp(a->d.actions, b->d.actions, a->d.n_actions * sizeof(struct vt_action)))
+		return "a baseline looked at what is taken";
+	return NULL;
+}
+
 /* The same view to two states with the same past: the answers must be the same bytes. */
 static const char *decide_twice(struct fx_policy *a, struct fx_policy *b, const struct fx_view *x,
 				bool compare)
@@ -23,6 +37,8 @@ static const char *decide_twice(struct fx_policy *a, struct fx_policy *b, const 
 
 	a->p->decide(a->state, &x->v, &a->d);
 	err = fx_check(&x->v, &a->d);
+	if (!err && a->p->heeds_taken)
+		err = fx_check_taken(&x->v, &a->d);
 	b->p->decide(b->state, &x->v, &b->d);
 	if (err || !compare)
 		return err;
@@ -49,6 +65,8 @@ static struct failure run_round(const struct vt_policy *p, uint32_t round, uint3
 		/* Mostly few requests, sometimes a crowd. */
 		fx_view_random(x, &rng, &f, n_cores, i % 64 ? 8 : FX_REQUESTS);
 		fail = (struct failure){decide_twice(&a, &b, x, i % 8 == 0), round, i};
+		if (!fail.what && !p->heeds_taken && i % 8 == 0)
+			fail.what = decide_blind(&b, x, &a);
 	}
 	fx_policy_close(&a);
 	fx_policy_close(&b);

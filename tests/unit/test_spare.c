@@ -34,6 +34,10 @@ static void the_formula(void **state)
 		{"a neighbour takes half: twice as busy, half the pace",
 		 {.cores = 1, .busy_ppm = 400000, .pace_ppm = 500000},
 		 30},
+		{"others have half of one of four cores", {.cores = 4, .taken_ppm = 125000}, 88},
+		{"half busy, and others have half",
+		 {.cores = 2, .busy_ppm = 500000, .taken_ppm = 500000},
+		 VT_SPARE_FLOOR},
 		{"hardly any pace", {.cores = 8, .pace_ppm = 1}, VT_SPARE_FLOOR},
 		{"a third of the target used",
 		 {.cores = 8, .service_ns = 10 * MS, .target_ns = 30 * MS},
@@ -64,7 +68,8 @@ static void the_formula(void **state)
 		{"all missed", {.cores = 8, .missed_ppm = 1000000}, VT_SPARE_FLOOR},
 		{"no cores", {.backlog_ns = 30 * MS, .target_ns = 40 * MS}, 50},
 		{"nonsense",
-		 {8, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT64_MAX, 1},
+		 {8, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
+		  UINT64_MAX, 1},
 		 VT_SPARE_FLOOR},
 	};
 

@@ -24,6 +24,9 @@ struct toy {
 	struct vt_rng rng;
 	uint64_t now, next_arrival, mean_gap_ns, next_id, wake;
 	uint32_t arrivals_left, n_done, n_done_versions;
+	bool takes; /* others take cores, and give them back */
+	uint32_t samples;
+	struct vt_rng takes_rng;
 	struct vt_done done[FX_CORES];
 	uint8_t done_versions[FX_CORES * 64];
 	/* Results. */
@@ -184,6 +187,8 @@ static inline int toy_sample(void *self, struct vt_sample *ret)
 	struct toy *t = self;
 
 	t->view.v.now_ns = t->now;
+	if (t->takes && t->samples++ % 16 == 0)
+		fx_take(&t->view.v, &t->takes_rng);
 	*ret = (struct vt_sample){
 		.view = t->view.v,
 		.done = t->done,
@@ -192,6 +197,14 @@ static inline int toy_sample(void *self, struct vt_sample *ret)
 		.n_done_versions = t->n_done_versions,
 	};
 	return 0;
+}
+
+static inline uint16_t toy_leader(const struct toy *t, const struct vt_coreset *cores)
+{
+	struct vt_coreset ours = *cores;
+
+	vt_coreset_sub(&ours, &t->view.v.taken);
+	return (uint16_t)vt_coreset_next(vt_coreset_empty(&ours) ? cores : &ours, 0);
 }
 
 static inline void toy_start(struct toy *t, const struct vt_action *a, const uint8_t *versions)
@@ -212,6 +225,7 @@ static inline void toy_start(struct toy *t, const struct vt_action *a, const uin
 		.layer_end = a->layer_end,
 		.layer_now = a->layer_begin,
 		.wanted = a->wanted,
+		.leader = toy_leader(t, &a->cores),
 		.priority = q->priority,
 		.level = a->level,
 	};
@@ -233,6 +247,7 @@ static inline void toy_resize(struct toy *t, const struct vt_action *a, const ui
 		vt_coreset_or(&k->cores, &a->cores);
 		vt_coreset_sub(&t->view.v.free, &a->cores);
 	} else {
+		t->errors += vt_coreset_has(&a->cores, k->leader) && t->takes;
 		vt_coreset_sub(&k->cores, &a->cores);
 		vt_coreset_or(&t->view.v.free, &a->cores);
 	}

@@ -137,6 +137,11 @@ bool vt_avail_note(struct vt_avail *a, const struct vt_avail_sums *now, uint32_t
 	return a->taken != was;
 }
 
+void vt_avail_skip(struct vt_avail *a, const struct vt_avail_sums *now)
+{
+	a->last = *now;
+}
+
 uint64_t vt_avail_try_in(const struct vt_avail *a, uint64_t mono_ns)
 {
 	return a->next_mono_ns ? grown(a->next_mono_ns, mono_ns) : UINT64_MAX;

@@ -26,7 +26,10 @@
 #define VT_AVAIL_KEPT_NS  25000000u /* half weight after so much wanted time */
 #define VT_AVAIL_SLICE_NS                                                                          \
 	30000u /* waited a time slice that counts for nothing: waking up, not waiting */
-#define VT_AVAIL_TRY_NS	      6000000u	  /* longer than a time slice: who shares the core shows */
+#define VT_AVAIL_TRY_NS 6000000u /* longer than a time slice: who shares the core shows */
+#define VT_AVAIL_ON_NS                                                                             \
+	1000000 /* a polite helper's time on its core at a stretch, less than a slice */
+#define VT_AVAIL_OFF_NS	      1500000	  /* and the rest after it */
 #define VT_AVAIL_AGAIN_NS     10000000u	  /* after a try that had the core for itself */
 #define VT_AVAIL_PAUSE_NS     50000000u	  /* after one that had not */
 #define VT_AVAIL_PAUSE_MAX_NS 1000000000u /* doubled up to this */
@@ -66,6 +69,8 @@ void vt_avail_init(struct vt_avail *a, const struct vt_avail_sums *now);
  */
 bool vt_avail_note(struct vt_avail *a, const struct vt_avail_sums *now, uint32_t best_ppm,
 		   uint64_t mono_ns, bool tried);
+/** vt_avail_skip - what the sums have grown by tells nothing */
+void vt_avail_skip(struct vt_avail *a, const struct vt_avail_sums *now);
 /** vt_avail_try_in - nanoseconds until the core should be tried; UINT64_MAX: never, 0: now */
 uint64_t vt_avail_try_in(const struct vt_avail *a, uint64_t mono_ns);
 

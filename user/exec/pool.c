@@ -79,6 +79,8 @@ static void let_go(struct worker *leader)
 
 static void lead(struct worker *w, struct vt_work *b)
 {
+	if (w->avail.taken)
+		pool_skip(w);
 	b->start_mono_ns = vt_now_mono_ns();
 	b->run(b, &w->gang);
 	b->end_mono_ns = vt_now_mono_ns();
@@ -148,6 +150,7 @@ static void try_core(struct worker *w)
 
 	if (vt_avail_try_in(&w->avail, now))
 		return;
+	pool_try_begin(w, now);
 	while (now < until) {
 		for (unsigned int i = 0; i < 64; i++)
 			relax();
@@ -156,6 +159,7 @@ static void try_core(struct worker *w)
 		now = vt_now_mono_ns();
 	}
 	pool_avail_note(w, now, true);
+	w->try_end_mono_ns = 0;
 }
 
 static void wait_for_work(struct worker *w)
@@ -170,8 +174,10 @@ static void wait_for_work(struct worker *w)
 		/* Sleep, unless something has changed since seen; pairs with rouse(). */
 		atomic_store(&w->asleep, 1);
 		timeout = idle_ns(w);
+		pool_off(w);
 		if (atomic_load(&w->wake) == seen)
 			pool_futex_wait(&w->wake, seen, timeout);
+		pool_on(w);
 		atomic_store(&w->asleep, 0);
 		if (timeout) {
 			ring(w);

@@ -118,6 +118,8 @@ int vt_pool_avail_err(const struct vt_pool *p);
 uint32_t vt_pool_available_ppm(const struct vt_pool *p, unsigned int core);
 /** vt_pool_taken - the cores of which much is taken; returns whether there are any, @ret written only then */
 bool vt_pool_taken(const struct vt_pool *p, struct vt_cpuset *ret);
+/** vt_pool_be_polite - helpers on taken cores sleep before their time slice ends, rather than in a chunk */
+void vt_pool_be_polite(struct vt_pool *p, bool polite);
 /** vt_pool_tend - to be called now and then by work that runs long, on its leader */
 void vt_pool_tend(struct pthreadpool *gang, uint64_t mono_ns);
 

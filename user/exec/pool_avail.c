@@ -79,6 +79,91 @@ void pool_avail_note(struct worker *w, uint64_t mono_ns, bool tried)
 		tell(w);
 }
 
+/* ---- polite helpers ----------------------------------------------------------------------- */
+
+/* Time on the core is spent, time off it earned at a lower rate; no more is saved than one stretch. */
+static void settle(struct worker *w, bool was_on, uint64_t now)
+{
+	int64_t ns = (int64_t)(now - w->credit_mono_ns);
+
+	if (was_on)
+		w->credit_ns -= ns;
+	else if (ns > VT_AVAIL_OFF_NS)
+		w->credit_ns = VT_AVAIL_ON_NS;
+	else
+		w->credit_ns += ns * VT_AVAIL_ON_NS / VT_AVAIL_OFF_NS;
+	if (w->credit_ns > VT_AVAIL_ON_NS)
+		w->credit_ns = VT_AVAIL_ON_NS;
+	if (w->credit_ns < -VT_AVAIL_ON_NS)
+		w->credit_ns = -VT_AVAIL_ON_NS;
+	w->credit_mono_ns = now;
+}
+
+void pool_on(struct worker *w)
+{
+	if (w->avail.taken)
+		settle(w, false, vt_now_mono_ns());
+}
+
+void pool_off(struct worker *w)
+{
+	if (w->avail.taken)
+		settle(w, true, vt_now_mono_ns());
+}
+
+bool pool_tired(struct worker *w)
+{
+	return (int64_t)(vt_now_mono_ns() - w->credit_mono_ns) >= w->credit_ns;
+}
+
+void pool_rest(struct worker *w, int core)
+{
+	uint32_t seen = atomic_load(&w->wake);
+
+	pool_off(w);
+	while (w->credit_ns < VT_AVAIL_ON_NS && atomic_load(&w->helps) == core &&
+	       !atomic_load(&w->work) && !atomic_load(&w->stop)) {
+		atomic_store(&w->asleep, 1);
+		if (atomic_load(&w->wake) == seen)
+			pool_futex_wait(&w->wake, seen,
+					(uint64_t)(VT_AVAIL_ON_NS - w->credit_ns) *
+							VT_AVAIL_OFF_NS / VT_AVAIL_ON_NS +
+						1000);
+		atomic_store(&w->asleep, 0);
+		seen = atomic_load(&w->wake);
+		pool_on(w);
+	}
+}
+
+void pool_skip(struct worker *w)
+{
+	struct vt_avail_sums s;
+
+	if (w->avail_fd >= 0 && !vt_avail_read(w->avail_fd, &s))
+		vt_avail_skip(&w->avail, &s);
+}
+
+void pool_try_begin(struct worker *w, uint64_t mono_ns)
+{
+	if (w->try_end_mono_ns || vt_avail_try_in(&w->avail, mono_ns))
+		return;
+	pool_skip(w);
+	w->try_end_mono_ns = mono_ns + VT_AVAIL_TRY_NS;
+}
+
+void pool_try_end(struct worker *w, uint64_t mono_ns)
+{
+	if (!w->try_end_mono_ns || mono_ns < w->try_end_mono_ns)
+		return;
+	w->try_end_mono_ns = 0;
+	pool_avail_note(w, mono_ns, true);
+}
+
+void vt_pool_be_polite(struct vt_pool *p, bool polite)
+{
+	atomic_store(&p->polite, polite);
+}
+
 void vt_pool_tend(struct pthreadpool *gang, uint64_t mono_ns)
 {
 	struct worker *w = (struct worker *)gang;

@@ -57,6 +57,10 @@ struct worker {
 	int avail_fd;	       /* its own sums; negative: nothing is told of this core */
 	uint64_t note_mono_ns; /* when they are looked at next */
 	struct vt_avail avail;
+	/* While it helps politely: time on its core that it may still use, as of the moment below. */
+	int64_t credit_ns;
+	uint64_t credit_mono_ns;
+	uint64_t try_end_mono_ns; /* it helps rudely until then, to see what it gets; 0: politely */
 };
 
 struct vt_pool {
@@ -69,6 +73,7 @@ struct vt_pool {
 	/* What workers have found of their own cores, by core. */
 	int avail_err; /* 0, or why nothing is found */
 	_Atomic uint64_t taken[VT_MAX_CORES / 64];
+	_Atomic int polite; /* helpers on taken cores rest of their own accord */
 	_Atomic uint32_t available_ppm[VT_MAX_CORES];
 
 	/* vt_pool_each() */
@@ -120,6 +125,8 @@ static inline bool pool_spin_over(unsigned int *turns, uint64_t *until_mono_ns)
 void pool_avail_find(struct vt_pool *p);
 void pool_avail_begin(struct worker *w);
 void pool_avail_end(struct worker *w);
+/** pool_skip - what has become of its core until now tells nothing */
+void pool_skip(struct worker *w);
 /** pool_avail_note - look at what became of its core, if the last look was VT_AVAIL_EVERY_NS ago or @tried */
 void pool_avail_note(struct worker *w, uint64_t mono_ns, bool tried);
 
@@ -128,6 +135,30 @@ static inline bool pool_avail_due(const struct worker *w, uint64_t mono_ns)
 {
 	return mono_ns >= w->note_mono_ns;
 }
+
+/*
+ * A polite helper. On a core that somebody else wants too, the kernel takes a helper off after a time slice, in the
+ * midst of a chunk, for as long as the other's slice lasts: milliseconds, while its leader and the whole gang
+ * wait for that chunk. So it goes first: between two chunks, before its slice is over, it sleeps a while. It then
+ * holds nothing that anybody waits for, and as one that has used less than its half it gets the core at once
+ * when it comes back.
+ */
+/** pool_polite - does this worker have to mind its time? Cheap */
+static inline bool pool_polite(const struct worker *w)
+{
+	return w->avail.taken && atomic_load_explicit(&w->pool->polite, memory_order_relaxed) &&
+	       !w->try_end_mono_ns;
+}
+/** pool_tired - has a polite helper used up its time? Reads the clock */
+bool pool_tired(struct worker *w);
+/** pool_on, pool_off - around each sleep */
+void pool_on(struct worker *w);
+void pool_off(struct worker *w);
+/** pool_rest - sleep until there is time again, or @w gets work to lead, or other help is wanted than @core's */
+void pool_rest(struct worker *w, int core);
+/** pool_try_begin, pool_try_end - a helper of a taken core that should be tried is not polite for a while */
+void pool_try_begin(struct worker *w, uint64_t mono_ns);
+void pool_try_end(struct worker *w, uint64_t mono_ns);
 
 /** pool_lead_job - gang.run of every worker: the leader's side of one pthreadpool_parallelize_*() */
 void pool_lead_job(struct pthreadpool *gang, const struct vt_job *job);

@@ -104,12 +104,23 @@ static void help(struct worker *w, struct worker *leader)
 	uint32_t helped = own + 1;
 
 	while (atomic_load_explicit(&w->helps, memory_order_acquire) == (int)leader->core &&
-	       claim(leader, own, &helped, &chunk, &job)) {
+	       !(pool_polite(w) && pool_tired(w)) && claim(leader, own, &helped, &chunk, &job)) {
 		vt_job_run_chunk(job, chunk);
 		done++;
 	}
 	if (done)
 		atomic_fetch_add_explicit(&leader->done, done, memory_order_release);
+}
+
+/* On a core that others use: rest in time, and try now and then what is left of it. */
+static void mind(struct worker *w, int core, uint64_t now)
+{
+	pool_try_begin(w, now);
+	pool_try_end(w, now);
+	if (pool_polite(w) && pool_tired(w))
+		pool_rest(w, core);
+	else if (!atomic_load_explicit(&w->pool->polite, memory_order_relaxed))
+		pool_avail_note(w, now, false);
 }
 
 /* Stay with a leader until told otherwise. */
@@ -128,20 +139,26 @@ void pool_be_helper(struct worker *w, int core)
 			help(w, leader);
 			t1 = vt_now_mono_ns();
 			atomic_fetch_add_explicit(&w->busy_ns, t1 - t0, memory_order_relaxed);
-			if (pool_avail_due(w, t1))
+			if (w->avail.taken)
+				mind(w, core, t1);
+			else if (pool_avail_due(w, t1))
 				pool_avail_note(w, t1, false);
 			turns = 0;
 			until = 0;
 			continue;
 		}
+		if (pool_polite(w) && pool_tired(w))
+			pool_rest(w, core);
 		if (!pool_spin_over(&turns, &until))
 			continue;
 		/* Sleep. The leader looks at sleepers after it counted opened, the kernel at opened
 		 * after that. */
 		atomic_fetch_add(&leader->sleepers, 1);
 		atomic_store(&w->sleeps_at, core);
+		pool_off(w);
 		if (atomic_load(&w->helps) == core)
 			pool_futex_wait(&leader->opened, seen, 0);
+		pool_on(w);
 		atomic_store(&w->sleeps_at, NOBODY);
 		atomic_fetch_sub(&leader->sleepers, 1);
 		turns = 0;

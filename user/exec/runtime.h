@@ -138,6 +138,8 @@ struct vt_runtime_opts {
 int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, struct vt_err *e);
 /** vt_runtime_cpu - the kernel's number of a scheduled core */
 unsigned int vt_runtime_cpu(const struct vt_runtime *rt, unsigned int core);
+/** vt_runtime_ours_ppm - of the time of all cores, what others leave us of those that count as taken; any thread */
+uint32_t vt_runtime_ours_ppm(const struct vt_runtime *rt);
 /** vt_runtime_avail_err - 0, or the errno for which nobody knows what others take of a core */
 int vt_runtime_avail_err(const struct vt_runtime *rt);
 /** vt_runtime_recording - 0, or the error that ended the recording to record_fd */

@@ -56,20 +56,38 @@ static uint64_t stretched(const struct vt_runtime *rt, uint64_t ns)
 	return ns / 1000 * permille + ns % 1000 * permille / 1000;
 }
 
+/* Cores that others have taken are not there; if they have all, all are. */
+static unsigned int usable(const struct vt_runtime *rt)
+{
+	unsigned int taken = vt_coreset_count(&rt->taken);
+
+	return taken < rt->topo.n_cores ? rt->topo.n_cores - taken : rt->topo.n_cores;
+}
+
+static unsigned int best_point(const struct vt_runtime *rt, const struct vt_plan *p,
+			       unsigned int layer)
+{
+	unsigned int most = vt_plan_point(p, usable(rt));
+
+	return p->fastest[layer] < most ? p->fastest[layer] : most;
+}
+
 /* Wall time of the rest on its best cores, and the part of the machine that takes. */
-static uint64_t rest_of(const struct rt_model *m, unsigned int layer)
+static uint64_t rest_of(const struct vt_runtime *rt, const struct rt_model *m, unsigned int layer)
 {
 	const struct vt_plan *p = m->planned.plan;
 
-	return layer < p->n_layers ? vt_plan_rest(p, VT_PLAN_SOLO, 0, layer)[p->fastest[layer]] : 0;
+	return layer < p->n_layers
+		       ? vt_plan_rest(p, VT_PLAN_SOLO, 0, layer)[best_point(rt, p, layer)]
+		       : 0;
 }
 
 static uint64_t part_of(const struct vt_runtime *rt, const struct rt_model *m, unsigned int layer)
 {
 	const struct vt_plan *p = m->planned.plan;
-	uint64_t cores = layer < p->n_layers ? p->points[p->fastest[layer]] : 0;
+	uint64_t cores = layer < p->n_layers ? p->points[best_point(rt, p, layer)] : 0;
 
-	return rest_of(m, layer) * cores / rt->topo.n_cores;
+	return rest_of(rt, m, layer) * cores / usable(rt);
 }
 
 /* Work of the machine that is due at @deadline or before. */
@@ -82,7 +100,7 @@ static uint64_t before(const struct vt_runtime *rt, uint64_t deadline_ns)
 		uint64_t left = v->end_ns > rt->now_ns ? v->end_ns - rt->now_ns : 0;
 
 		/* What runs is not put off, whenever it is due; its rest is. */
-		sum += left * vt_coreset_count(&v->cores) / rt->topo.n_cores;
+		sum += left * vt_coreset_count(&v->cores) / usable(rt);
 		if (v->deadline_ns <= deadline_ns)
 			sum += part_of(rt, rt->block_of[i]->m, v->layer_end);
 	}
@@ -116,7 +134,7 @@ bool rt_admit(const struct vt_runtime *rt, const struct rt_model *m, const struc
 	if (!rt->o.admit || rt->o.no_shed)
 		return true;
 	ahead = stretched(rt, before(rt, q->deadline_ns));
-	own = stretched(rt, rest_of(m, 0));
+	own = stretched(rt, rest_of(rt, m, 0));
 	if (rt->now_ns + ahead + own > q->deadline_ns)
 		return false;
 	return rt->n_waiting > MOST_OTHERS ||

@@ -106,6 +106,12 @@ static void take_arrivals(struct vt_runtime *rt)
 
 /* ---- blocks that ended -------------------------------------------------------------------- */
 
+/* Had others one of its cores, as far as is known? Then it took longer for their sake. */
+static bool shared(const struct vt_runtime *rt, const struct rt_block *b, const struct vt_block *v)
+{
+	return b->shared || vt_coreset_meets(&v->cores, &rt->taken);
+}
+
 static void note_done(struct vt_runtime *rt, const struct rt_block *b, const struct vt_block *v)
 {
 	const uint32_t layers = (uint32_t)(b->ran_to - b->begin);
@@ -123,7 +129,8 @@ static void note_done(struct vt_runtime *rt, const struct rt_block *b, const str
 		.layer_end = b->ran_to,
 		.version_at = rt->n_done_versions,
 		.level = b->level,
-		.flags = (uint8_t)(v->flags & VT_BLOCK_RESIZED),
+		.flags = (uint8_t)((v->flags & VT_BLOCK_RESIZED) |
+				   (shared(rt, b, v) ? VT_BLOCK_TAKEN : 0)),
 	};
 	memcpy(&rt->done_versions[rt->n_done_versions], b->version, layers);
 	rt->n_done_versions += layers;
@@ -169,7 +176,7 @@ static void take_ended(struct vt_runtime *rt, struct rt_block *b)
 	struct rt_model *m = b->m;
 
 	note_done(rt, b, &v);
-	if (!RT_GET(b->resized) && !b->outdated && b->ran_to == b->end)
+	if (!RT_GET(b->resized) && !b->outdated && !shared(rt, b, &v) && b->ran_to == b->end)
 		rt_stretch(rt, b->end_ns - v.start_ns, v.end_ns - v.start_ns);
 	free_cores(rt, b, &v);
 	for (uint32_t i = 0; i < (uint32_t)(b->ran_to - b->begin); i++)

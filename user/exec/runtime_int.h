@@ -117,6 +117,7 @@ struct rt_block {
 	/* lock */
 	uint32_t at; /* in blocks[] */
 	bool running;
+	bool shared;   /* others had taken one of its cores when it began */
 	bool outdated; /* costs or models changed while it ran: the loop does not hear of its end */
 	/*
 	 * Of layers begin, begin + 1, ...: the versions to run, which another grant may change under the
@@ -180,6 +181,9 @@ struct vt_runtime {
 	uint64_t now_ns;
 	bool again; /* something came free in apply() */
 	struct vt_coreset free;
+	struct vt_coreset taken;    /* as of this step; others use them */
+	uint32_t taken_ppm;	    /* what is left of the worst of them */
+	_Atomic uint32_t ours_ppm;  /* of all core time, without what others have of them */
 	struct vt_request *waiting; /* [max_requests], by id */
 	struct rt_wait *wait;
 	uint32_t n_waiting;

@@ -174,6 +174,7 @@ static void change_over(struct vt_runtime *rt, struct next *x)
 	rt->cap_done_versions = rt->topo.n_cores * x->max_layers;
 	rt->record_head = true;
 	RT_SET(rt->policy_now, x->cfg.policy);
+	vt_pool_be_polite(rt->pool, x->cfg.policy->heeds_taken);
 	for (uint32_t i = 0; i < x->n; i++) {
 		struct plan *p = &x->plan[i];
 

@@ -299,6 +299,13 @@ int vt_runtime_find(const struct vt_runtime *rt, const char *name, const char *v
 	return best ? 0 : -ENOENT;
 }
 
+uint32_t vt_runtime_ours_ppm(const struct vt_runtime *rt)
+{
+	uint32_t ppm = RT_GET(rt->ours_ppm);
+
+	return ppm ? ppm : 1;
+}
+
 int vt_runtime_avail_err(const struct vt_runtime *rt)
 {
 	return vt_pool_avail_err(rt->pool);

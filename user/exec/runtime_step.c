@@ -95,6 +95,8 @@ static int sample(void *self, struct vt_sample *ret)
 			 .n_domains = rt->topo.n_domains,
 			 .n_cores = rt->topo.n_cores,
 			 .free = rt->free,
+			 .taken = rt->taken,
+			 .taken_ppm = rt->taken_ppm,
 			 .models = rt->models,
 			 .requests = rt->waiting,
 			 .blocks = rt->blocks,
@@ -133,8 +135,8 @@ static void show_cores(struct vt_runtime *rt, const struct vt_coreset *cores,
 	}
 }
 
-static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct vt_action *a,
-		       const uint8_t *versions, int inst)
+static void fill_block(const struct vt_runtime *rt, struct rt_block *b, const struct rt_wait *w,
+		       const struct vt_action *a, const uint8_t *versions, int inst)
 {
 	const unsigned int n = vt_coreset_count(&a->cores);
 
@@ -151,6 +153,7 @@ static void fill_block(struct rt_block *b, const struct rt_wait *w, const struct
 	b->level = a->level;
 	b->conflict = n < a->wanted;
 	b->running = true;
+	b->shared = vt_coreset_meets(&a->cores, &rt->taken);
 	b->outdated = false;
 	RT_SET(b->stop, 0);
 	RT_SET(b->over, 0);
@@ -187,15 +190,25 @@ static void show_block(struct vt_runtime *rt, struct rt_block *b, const struct v
 		.layer_end = a->layer_end,
 		.layer_now = a->layer_begin,
 		.wanted = a->wanted,
+		.leader = (uint16_t)b->core,
 		.priority = r->priority,
 		.level = a->level,
 	};
 }
 
+/* The lowest, and not one that others have taken if there is a better one: the leader is waited for. */
+static uint32_t leader_of(const struct vt_runtime *rt, const struct vt_coreset *cores)
+{
+	struct vt_coreset ours = *cores;
+
+	vt_coreset_sub(&ours, &rt->taken);
+	return (uint32_t)vt_coreset_next(vt_coreset_empty(&ours) ? cores : &ours, 0);
+}
+
 static bool start(struct vt_runtime *rt, const struct vt_action *a, const struct vt_decision *d)
 {
 	struct rt_wait *w = &rt->wait[a->index];
-	const uint32_t core = (uint32_t)vt_coreset_next(&a->cores, 0);
+	const uint32_t core = leader_of(rt, &a->cores);
 	struct rt_block *b = &rt->block[core];
 	struct vt_cpuset cpus = cpus_of(rt, &a->cores);
 	int inst = w->inst;
@@ -209,7 +222,7 @@ static bool start(struct vt_runtime *rt, const struct vt_action *a, const struct
 		atomic_fetch_sub(&w->m->queued, 1);
 	}
 	b->core = core;
-	fill_block(b, w, a, d->versions + a->version_at, inst);
+	fill_block(rt, b, w, a, d->versions + a->version_at, inst);
 	show_block(rt, b, &rt->waiting[a->index], a);
 	show_cores(rt, &a->cores, b);
 	vt_coreset_sub(&rt->free, &a->cores);
@@ -386,10 +399,37 @@ static void count_decision(struct vt_runtime *rt, uint64_t ns)
 		RT_SET(rt->n.decide_max_ns, ns);
 }
 
+/* Nearly always none is taken: that costs sixteen words. */
+static void look_at_cores(struct vt_runtime *rt)
+{
+	struct vt_cpuset taken;
+	uint64_t lost = 0;
+
+	rt->taken = (struct vt_coreset){{0}};
+	rt->taken_ppm = 0;
+	if (!vt_pool_taken(rt->pool, &taken)) {
+		RT_SET(rt->ours_ppm, VT_PPM);
+		return;
+	}
+	for (uint32_t c = 0; c < rt->topo.n_cores; c++) {
+		uint32_t ppm;
+
+		if (!vt_cpuset_has(&taken, rt->topo.cpu[c]))
+			continue;
+		ppm = vt_pool_available_ppm(rt->pool, rt->topo.cpu[c]);
+		if (vt_coreset_empty(&rt->taken) || ppm < rt->taken_ppm)
+			rt->taken_ppm = ppm;
+		vt_coreset_add(&rt->taken, c);
+		lost += VT_PPM - ppm;
+	}
+	RT_SET(rt->ours_ppm, VT_PPM - (uint32_t)(lost / rt->topo.n_cores));
+}
+
 static void step(struct vt_runtime *rt)
 {
 	rt->again = false;
 	rt->now_ns = vt_now_mono_ns();
+	look_at_cores(rt);
 	rt_take_events(rt);
 	if (!rt->loop)
 		return;

@@ -137,8 +137,9 @@ static bool profiled(const struct vt_sample *s, const struct vt_done *k, uint64_
 {
 	const struct vt_view *v = &s->view;
 
-	if (k->flags & VT_BLOCK_RESIZED || k->model >= v->n_models || k->end_ns <= k->start_ns ||
-	    k->layer_begin >= k->layer_end || k->layer_end > v->models[k->model].n_layers)
+	if (k->flags & (VT_BLOCK_RESIZED | VT_BLOCK_TAKEN) || k->model >= v->n_models ||
+	    k->end_ns <= k->start_ns || k->layer_begin >= k->layer_end ||
+	    k->layer_end > v->models[k->model].n_layers)
 		return false;
 	vt_model_block_levels(&v->models[k->model], k->layer_begin, k->layer_end,
 			      s->done_versions ? s->done_versions + k->version_at : NULL,

@@ -17,7 +17,8 @@
 struct vt_done {
 	uint64_t id;
 	uint64_t start_ns, end_ns;
-	struct vt_coreset cores; /* its grant; a block with VT_BLOCK_RESIZED is not learned from */
+	struct vt_coreset
+		cores; /* its grant; a block with VT_BLOCK_RESIZED or _TAKEN is not learned from */
 	uint32_t model;
 	uint16_t layer_begin, layer_end; /* layers really run: a preempted block ends early */
 	uint32_t version_at;		 /* into vt_sample.done_versions, one per layer run */

@@ -12,7 +12,7 @@ _Static_assert(sizeof(struct vt_request) == 64 && sizeof(struct vt_block) == 104
 		       sizeof(struct vt_done) == 72 && sizeof(struct vt_action) == 72,
 	       "a layout in the trace changed: raise VT_TRACE_VERSION");
 _Static_assert(sizeof(struct vt_trace_head) == 96 && sizeof(struct vt_trace_model) == 56 &&
-		       sizeof(struct vt_trace_step_head) == 96,
+		       sizeof(struct vt_trace_step_head) == 128,
 	       "trace heads are packed");
 
 const char vt_trace_magic[8] = {'V', 'T', 'T', 'R', 'A', 'C', 'E', '\n'};
@@ -97,6 +97,8 @@ size_t vt_trace_put_step(void *buf, size_t len, const struct vt_sample *s,
 		.now_ns = v->now_ns,
 		.wake_ns = d->wake_ns,
 		.free = v->free,
+		.taken = v->taken,
+		.taken_ppm = v->taken_ppm,
 		.n_requests = v->n_requests,
 		.n_blocks = v->n_blocks,
 		.n_domains = v->n_domains,

@@ -23,7 +23,7 @@
 
 #include "loop/loop.h"
 
-#define VT_TRACE_VERSION 2u
+#define VT_TRACE_VERSION 3u
 
 struct vt_trace_head {
 	char magic[8]; /* "VTTRACE\n" */
@@ -48,12 +48,12 @@ struct vt_trace_model {
 struct vt_trace_step_head {
 	uint64_t len; /* bytes of the step, this head and the checksum included */
 	uint64_t now_ns, wake_ns;
-	struct vt_coreset free;
+	struct vt_coreset free, taken;
 	uint32_t n_requests, n_blocks, n_domains, n_cores;
 	uint32_t n_counts; /* 0 or n_domains */
 	uint32_t n_done, n_done_versions;
 	uint32_t n_actions, n_versions;
-	uint32_t pad;
+	uint32_t taken_ppm;
 };
 
 /* ---- recording -------------------------------------------------------------------------- */

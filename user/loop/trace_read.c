@@ -166,6 +166,8 @@ static bool read_step(struct vt_trace *t, const struct vt_trace_step_head *h, co
 				.n_domains = h->n_domains,
 				.n_cores = h->n_cores,
 				.free = h->free,
+				.taken = h->taken,
+				.taken_ppm = h->taken_ppm,
 				.models = t->models,
 				.domains = t->domains},
 		.sample.n_done = h->n_done,

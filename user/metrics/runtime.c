@@ -342,7 +342,7 @@ const struct vt_family vt_runtime_families[] = {
 	 "kernel does not tell.",
 	 core_available, 0, PPM},
 	{"core_taken", VT_GAUGE, "", "cpu",
-	 "1: so much of the core is others' that blocks stay away from it.", core_taken, 0, 0},
+	 "1: so much of the core is others' that nothing is led from it.", core_taken, 0, 0},
 	{"waiting", VT_GAUGE, "", "", "Requests without cores now, all models.", runtime_u32,
 	 STATS(waiting), 0},
 	{"request_limit", VT_GAUGE, "", "", "Requests held at one time at most.", runtime_u32,

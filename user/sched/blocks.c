@@ -14,6 +14,9 @@
  *      if waiting would make it late and the ends of those ahead of it come soon enough.
  *   4. Spare cores. What nobody demands is lent at one price: the highest price of latency at which
  *      everybody's plan still fits the machine. A loan costs core-time that would have been idle.
+ *   Cores that others have taken are none of this. Nothing is led from them and nothing counts on them; they
+ *   help whoever is first in the line. Who is due no core at all, and has so much time that a part of a core will
+ *   do, begins on one of them.
  *   5. Taking back. If who waits is due cores that others hold beyond their share, these shrink; a
  *      block whose share is nothing stops at its next layer. Layers of a block that have not begun
  *      get the code for its new count.
@@ -33,10 +36,11 @@
 static bool settled(const struct vt_blocks *c, const struct vt_block *b, const struct vt_model *m)
 {
 	return !m || b->layer_now >= m->n_layers || b->flags & VT_BLOCK_STOPPING ||
-	       b->end_ns < c->t.view->now_ns + WORTH_NS;
+	       b->end_ns < c->t.view->now_ns + WORTH_NS ||
+	       vt_coreset_has(&c->t.out, vt_turn_leads(b));
 }
 
-/* Running blocks, those left out that are nearly through: they keep what they have. */
+/* Running blocks, those left out that are nearly through or on a taken core: they keep what they have, or stop. */
 static void rank_blocks(struct vt_blocks *c)
 {
 	vt_rank_init(&c->s->busy, VT_RANK_MAX);
@@ -138,6 +142,38 @@ static bool claim_of(const struct vt_blocks *c, uint32_t index, struct vt_claim 
 	return true;
 }
 
+/* The most cores that a block of the plan from here on asks for. */
+static unsigned int most_of(const struct vt_blocks *c, const struct vt_claim *x, unsigned int u)
+{
+	unsigned int most = 0;
+
+	for (unsigned int l = x->layer; l < x->plan->n_layers;) {
+		const struct vt_plan_cell *cell =
+			&vt_plan_cells(x->plan, c->tr->code, c->grain, c->level, l)[u];
+		unsigned int n = x->plan->points[cell->point];
+
+		most = n > most ? n : most;
+		l = cell->end > l ? cell->end : l + 1u;
+	}
+	return most;
+}
+
+/* Some cores are taken: plans were made for all of them. False if nothing that is left will do. */
+static bool fits(const struct vt_blocks *c, struct vt_claim *x, unsigned int u)
+{
+	uint64_t usable, all;
+
+	if (most_of(c, x, u) <= c->t.n_usable)
+		return true;
+	x->need = (uint16_t)c->t.n_usable;
+	usable = vt_blocks_rest_on(c, x, c->t.n_usable);
+	all = vt_blocks_rest_on(c, x, c->t.n_cores);
+	/* Helpers there bring a part of what such cores would. */
+	if (all < usable)
+		usable -= (usable - all) / VT_PPM * VT_POLITE_PPM;
+	return usable <= x->slack;
+}
+
 /* Fills in need and demand; returns the urgency that it needs. */
 static unsigned int demand(struct vt_blocks *c, struct vt_claim *x, uint64_t deadline)
 {
@@ -150,6 +186,11 @@ static unsigned int demand(struct vt_blocks *c, struct vt_claim *x, uint64_t dea
 	x->urgency = u > x->row->nearly_free ? (uint8_t)u : x->row->nearly_free;
 	x->need = x->plan->points[x->row->point[u]];
 	x->want = x->plan->points[x->row->point[x->urgency]];
+	if (c->t.n_usable < c->t.n_cores) {
+		x->on_time = x->on_time && fits(c, x, u);
+		x->need = x->need < c->t.n_usable ? x->need : (uint16_t)c->t.n_usable;
+		x->want = x->want < c->t.n_usable ? x->want : (uint16_t)c->t.n_usable;
+	}
 	x->want = x->want > x->need ? x->want : x->need;
 	return u;
 }
@@ -195,7 +236,8 @@ static void need_to_end(const struct vt_blocks *c, struct vt_claim *x, unsigned 
 	if (b->layer_end < p->n_layers)
 		after = 1000ull *
 			vt_plan_row(p, c->tr->code, c->grain, c->level, b->layer_end)->rest_us[u];
-	while (point < p->fastest[x->layer] && block_ns(c, x, point, b->layer_end) + after > within)
+	while (point < p->fastest[x->layer] && p->points[point + 1] <= c->t.n_usable &&
+	       block_ns(c, x, point, b->layer_end) + after > within)
 		point++;
 	x->need = p->points[point];
 	x->want = x->want > x->need ? x->want : x->need;
@@ -205,6 +247,7 @@ static void add_block(struct vt_blocks *c, uint32_t index)
 {
 	const struct vt_block *b = &c->t.view->blocks[index];
 	const struct vt_model *m = &c->t.view->models[b->model];
+	const struct vt_coreset has = vt_turn_keeps(&c->t, b);
 	struct vt_claim x = {.index = index | VT_IS_BLOCK, .plan = m->plan};
 	unsigned int u;
 
@@ -212,6 +255,7 @@ static void add_block(struct vt_blocks *c, uint32_t index)
 	x.held = (uint16_t)vt_coreset_count(&b->cores);
 	x.layer = b->layer_now;
 	x.done_ppm = done_ppm(c, &x, b);
+	x.held = (uint16_t)vt_coreset_count(&has);
 	c->cores += x.held;
 	u = demand(c, &x, b->deadline_ns);
 	if (x.on_time)
@@ -233,12 +277,13 @@ static void add_request(struct vt_blocks *c, uint32_t index)
 static void line_up(struct vt_blocks *c)
 {
 	const struct vt_rank *waiting = &c->s->rank, *busy = &c->s->busy;
+	const unsigned int slow = vt_coreset_count(&c->t.slow);
 	uint32_t w = 0, b = 0;
 
 	while (w < waiting->n || b < busy->n) {
 		if (b < busy->n && (w >= waiting->n || busy->at[b].key <= waiting->at[w].key))
 			add_block(c, busy->at[b++].index);
-		else if (c->line.sum <= c->t.n_cores)
+		else if (c->line.sum <= c->t.n_usable + slow)
 			add_request(c, waiting->at[w++].index);
 		else
 			w++;
@@ -265,19 +310,35 @@ static void line_up_late(struct vt_blocks *c)
 
 /* ---- 5. starts, growth, taking back ------------------------------------------------------- */
 
-static void start(struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
+/* Taken cores that may help a claim which has @cores: as many again, and no more than pay on an idle machine. */
+static uint16_t helpers(const struct vt_claim *x, unsigned int cores, unsigned int has)
+{
+	unsigned int most = x->plan->points[x->plan->fastest[x->layer]];
+
+	most = most < 2 * cores ? most : 2 * cores;
+	return (uint16_t)vt_above(most, has);
+}
+
+static bool begin(struct vt_blocks *c, const struct vt_claim *x, unsigned int cores, bool slow)
 {
 	const struct vt_plan_cell *cells =
 		vt_plan_cells(x->plan, c->tr->code, c->grain, c->level, x->layer);
 
-	vt_turn_start(&c->t, &(struct vt_start){
-				     .request = x->index,
-				     .end = cells[x->urgency].end,
-				     .wanted = x->want,
-				     .cores = (uint16_t)cores,
-				     .code = c->tr->code,
-				     .use_level = c->tr->use_level,
-			     });
+	return vt_turn_start(&c->t, &(struct vt_start){
+					    .request = x->index,
+					    .end = cells[x->urgency].end,
+					    .wanted = slow ? 1 : x->want,
+					    .cores = (uint16_t)cores,
+					    .code = c->tr->code,
+					    .use_level = c->tr->use_level,
+					    .slow = slow,
+					    .helpers = helpers(x, cores, cores),
+				    });
+}
+
+static void start(struct vt_blocks *c, struct vt_claim *x, unsigned int cores)
+{
+	x->begun = begin(c, x, cores, false);
 }
 
 /* Would @cores more end the block so much sooner that waking them pays? */
@@ -372,10 +433,53 @@ static void shed_late(struct vt_blocks *c)
 static void start_late(struct vt_blocks *c)
 {
 	for (uint32_t k = 0; k < c->late.n && c->t.n_free; k++) {
-		const struct vt_claim *x = &c->late.at[k];
+		struct vt_claim *x = &c->late.at[k];
 
 		if (!(x->index & VT_IS_BLOCK))
 			start(c, x, x->want < c->t.n_free ? x->want : c->t.n_free);
+	}
+}
+
+/* May @x run on a taken core, where all that is its due is a part of one? */
+static bool has_time(const struct vt_blocks *c, const struct vt_claim *x)
+{
+	if (x->index & VT_IS_BLOCK || x->begun || x->share)
+		return false;
+	return !x->on_time ||
+	       vt_turn_slow_ns(&c->t, x->plan, c->tr->code, (uint8_t)c->level, x->layer) <=
+		       vt_turn_margin(&c->t, c->s->cfg.margin_ppm, x->slack);
+}
+
+/* Taken cores that nobody needs help whoever is first in the line and has a core that is ours. */
+static void call_helpers(struct vt_blocks *c)
+{
+	for (uint32_t k = 0; k < c->line.n && !vt_coreset_empty(&c->t.slow); k++) {
+		const struct vt_claim *x = &c->line.at[k];
+		const struct vt_block *b;
+		uint16_t n;
+
+		if (!(x->index & VT_IS_BLOCK) || !x->held || x->share < x->held)
+			continue;
+		b = &c->t.view->blocks[x->index & ~VT_IS_BLOCK];
+		n = helpers(x, x->held, vt_coreset_count(&b->cores));
+		if (n && worth(c, x, n))
+			vt_turn_grow(&c->t, &(struct vt_regrant){
+						    .block = x->index & ~VT_IS_BLOCK,
+						    .cores = n,
+						    .wanted = x->want,
+						    .slow = true,
+					    });
+	}
+}
+
+/* What gets no core of ours and has time begins on a taken one; who has most time first. */
+static void start_slow(struct vt_blocks *c, struct vt_line *p)
+{
+	for (uint32_t k = p->n; k-- > 0 && !vt_coreset_empty(&c->t.slow);) {
+		struct vt_claim *x = &p->at[k];
+
+		if (has_time(c, x))
+			x->begun = begin(c, x, 1, true);
 	}
 }
 
@@ -388,10 +492,12 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	c.s = s;
 	c.tr = s->traits;
 	vt_turn_begin(&c.t, view, ret, s->traits->needs);
+	if (vt_turn_leave_out(&c.t))
+		vt_turn_leave_taken(&c.t);
 	if (!c.t.n_free && !view->n_requests)
 		return;
 	c.level = s->traits->use_level ? vt_turn_level(&c.t) : 0;
-	c.grain = c.t.n_free * 4 >= c.t.n_cores ? s->traits->grain : s->traits->coarse_grain;
+	c.grain = c.t.n_free * 4 >= c.t.n_usable ? s->traits->grain : s->traits->coarse_grain;
 	c.cores = c.t.n_free;
 	c.line.n = c.line.sum = c.late.n = c.late.sum = 0;
 	rank_blocks(&c);
@@ -404,8 +510,12 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	lack = grant(&c);
 	take_back(&c, &c.late, &lack);
 	take_back(&c, &c.line, &lack);
-	if (s->cfg.shed)
+	start_slow(&c, &c.line);
+	call_helpers(&c);
+	if (s->cfg.shed) {
 		shed_late(&c);
-	else
+	} else {
 		start_late(&c);
+		start_slow(&c, &c.late);
+	}
 }

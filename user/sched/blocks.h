@@ -23,6 +23,7 @@ struct vt_claim {
 	uint64_t end;	   /* from now, if it keeps its share, ns; worked out when asked for */
 	uint8_t urgency;   /* of the demand */
 	bool on_time;
+	bool begun; /* in this decision */
 };
 
 struct vt_line {
@@ -46,6 +47,9 @@ static inline unsigned int vt_above(unsigned int a, unsigned int b)
 {
 	return a > b ? a - b : 0;
 }
+
+/** vt_blocks_rest_on - time the rest takes on up to @cores throughout, less what is done of the layer under way */
+uint64_t vt_blocks_rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores);
 
 /** vt_blocks_share - deal out c->cores: needs, then demands, in the order of the line */
 void vt_blocks_share(struct vt_blocks *c);

@@ -5,8 +5,7 @@
 /* Ends of others that a request begun short of its need may count on. */
 #define ENDS_AHEAD 8u
 
-/* Time the rest takes on up to @cores throughout, less what is done of the layer under way. */
-static uint64_t rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
+uint64_t vt_blocks_rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
 {
 	unsigned int most = x->plan->points[x->plan->fastest[x->layer]];
 	unsigned int point = vt_plan_point(x->plan, cores < most ? cores : most);
@@ -47,11 +46,12 @@ static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 
 	for (uint32_t i = 0; i < k; i++)
 		if (c->line.at[i].share)
-			c->line.at[i].end = rest_on(c, &c->line.at[i], c->line.at[i].share);
+			c->line.at[i].end =
+				vt_blocks_rest_on(c, &c->line.at[i], c->line.at[i].share);
 
 	for (unsigned int i = 0; i < ENDS_AHEAD; i++) {
 		unsigned int more;
-		uint64_t rest = rest_on(c, x, cores), end = next_end(c, k, now, &more);
+		uint64_t rest = vt_blocks_rest_on(c, x, cores), end = next_end(c, k, now, &more);
 
 		if (now + rest * left_ppm / VT_PPM <= (end < within ? end : within))
 			return true;
@@ -61,7 +61,7 @@ static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 		cores += more;
 		now = end;
 		if (waits && cores >= x->need) {
-			if (now + rest_on(c, x, cores) <= within)
+			if (now + vt_blocks_rest_on(c, x, cores) <= within)
 				return false;
 			waits = false;
 		}

@@ -125,23 +125,50 @@ static void share_spare(struct asks *a, unsigned int spare)
 	}
 }
 
-static void start_layers(struct vt_turn *t, const struct vt_traits *tr, const struct asks *a)
+static bool start_layer(struct vt_turn *t, const struct vt_traits *tr, const struct ask *x,
+			unsigned int want, unsigned int got, bool slow)
 {
-	for (uint32_t i = 0; i < a->n && t->n_free; i++) {
+	const struct vt_request *r = &t->view->requests[x->request];
+
+	return vt_turn_start(t, &(struct vt_start){
+					.request = x->request,
+					.end = (uint16_t)(r->next_layer + 1),
+					.wanted = (uint16_t)want,
+					.cores = (uint16_t)got,
+					.code = tr->code,
+					.use_level = tr->use_level,
+					.slow = slow,
+					.helpers = (uint16_t)(want - got < got ? want - got : got),
+				});
+}
+
+/* Returns the first that gets no core. */
+static uint32_t start_layers(struct vt_turn *t, const struct vt_traits *tr, const struct asks *a)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->n && t->n_free; i++) {
 		const struct vt_request *r = &t->view->requests[a->at[i].request];
 		const struct vt_plan *p = t->view->models[r->model].plan;
 		/* Counts between two measured points run as the lower one: do not hold the rest. */
 		unsigned int want = p->points[vt_plan_point(p, a->at[i].cores)];
-		unsigned int got = want < t->n_free ? want : t->n_free;
 
-		vt_turn_start(t, &(struct vt_start){
-					 .request = a->at[i].request,
-					 .end = (uint16_t)(r->next_layer + 1),
-					 .wanted = (uint16_t)want,
-					 .cores = (uint16_t)got,
-					 .code = tr->code,
-					 .use_level = tr->use_level,
-				 });
+		start_layer(t, tr, &a->at[i], want, want < t->n_free ? want : t->n_free, false);
+	}
+	return i;
+}
+
+/* Whoever is left and has time, on cores that others have taken; the least urgent first. */
+static void start_slow(struct vt_turn *t, const struct vt_traits *tr, const struct asks *a,
+		       uint32_t from, unsigned int level)
+{
+	for (uint32_t i = a->n; i-- > from && !vt_coreset_empty(&t->slow);) {
+		const struct vt_request *r = &t->view->requests[a->at[i].request];
+		const struct vt_plan *p = t->view->models[r->model].plan;
+
+		if (vt_turn_slow_ns(t, p, tr->code, (uint8_t)level, r->next_layer) <=
+		    vt_turn_slack(t, r->deadline_ns))
+			start_layer(t, tr, &a->at[i], 1, 1, true);
 	}
 }
 
@@ -153,14 +180,16 @@ void vt_planaria_decide(void *state, const struct vt_view *view, struct vt_decis
 	struct asks a;
 
 	vt_turn_begin(&t, view, ret, s->traits->needs);
-	if (!t.n_free || !view->n_requests)
+	if (s->traits->use_level)
+		vt_turn_leave_out(&t);
+	if ((!t.n_free && vt_coreset_empty(&t.slow)) || !view->n_requests)
 		return;
 	level = s->traits->use_level ? vt_turn_level(&t) : 0;
 	rank_by_deadline(s, &t);
 	collect(s, &t, level, &a);
 	busy = running_cores(&t, s, level);
-	if (a.cores_sum + busy <= t.n_cores)
-		share_spare(&a, t.n_cores - a.cores_sum - busy);
+	if (a.cores_sum + busy <= t.n_usable)
+		share_spare(&a, t.n_usable - a.cores_sum - busy);
 	sort_by_score(&a);
-	start_layers(&t, s->traits, &a);
+	start_slow(&t, s->traits, &a, start_layers(&t, s->traits, &a), level);
 }

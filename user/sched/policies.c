@@ -66,7 +66,8 @@ enum {
 	{                                                                                          \
 		.name = name_, .summary = summary_, .plan_needs = needs_,                          \
 		.state_size = vt_policy_state_size, .init = vt_policy_state_init,                  \
-		.sheds = decide_##_sheds, .decide = decide_, .traits = traits_                     \
+		.heeds_taken = (needs_) != 0, .sheds = decide_##_sheds, .decide = decide_,         \
+		.traits = traits_                                                                  \
 	}
 
 static const struct vt_policy policies[] = {

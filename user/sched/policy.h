@@ -35,6 +35,8 @@ struct vt_policy {
 	const char *name;    /* "veltair-full" */
 	const char *summary; /* one line */
 	uint32_t plan_needs; /* what vt_plan_init() must hold for it */
+	uint32_t
+		heeds_taken; /* != 0: stays off cores that others have taken, but for polite helpers */
 	uint32_t sheds;	     /* != 0: with cfg.shed, what cannot be in time is never started */
 	/** bytes of state for @cfg; 0 if @cfg is out of range. Align it to 64. */
 	size_t (*state_size)(const struct vt_policy_cfg *cfg);

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* Of a taken core, what is kept for its next time slice to come: it may be gone for as long. */
+#define SLOW_GAP_NS 4000000u
+
 static unsigned int count_domain(const struct vt_turn *t, const struct vt_coreset *set, uint32_t d)
 {
 	return vt_coreset_count_range(set, t->view->domains[d].first, t->view->domains[d].n_cores);
@@ -42,12 +45,51 @@ void vt_turn_begin(struct vt_turn *t, const struct vt_view *view, struct vt_deci
 	t->n_domains = view->n_domains < VT_MAX_DOMAINS ? view->n_domains : VT_MAX_DOMAINS;
 	t->n_blocks = view->n_blocks < VT_SCHED_MAX_CORES ? view->n_blocks : VT_SCHED_MAX_CORES;
 	t->free = view->free;
+	t->out = t->slow = (struct vt_coreset){{0}};
+	t->n_usable = t->n_cores;
 	ret->n_actions = 0;
 	ret->n_versions = 0;
 	ret->wake_ns = 0;
 	for (uint32_t b = 0; b < view->n_blocks; b++)
 		vt_coreset_sub(&t->free, &view->blocks[b].cores);
 	keep_placeable(t);
+}
+
+bool vt_turn_leave_out(struct vt_turn *t)
+{
+	struct vt_coreset all = vt_coreset_range(0, t->n_cores);
+	unsigned int n;
+
+	if (vt_coreset_empty(&t->view->taken))
+		return false;
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		t->out.w[i] = t->view->taken.w[i] & all.w[i];
+	n = vt_coreset_count(&t->out);
+	if (!n || n >= t->n_cores) {
+		t->out = (struct vt_coreset){{0}};
+		return false;
+	}
+	t->n_usable = t->n_cores - n;
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		t->slow.w[i] = t->free.w[i] & t->out.w[i];
+	vt_coreset_sub(&t->free, &t->out);
+	keep_placeable(t);
+	return true;
+}
+
+/* Time on a taken core, of which there is only so much. */
+static uint64_t slowly(const struct vt_turn *t, uint64_t ns)
+{
+	uint32_t left = t->view->taken_ppm;
+
+	left = left < VT_PPM / 100 ? VT_PPM / 100 : left > VT_PPM ? VT_PPM : left;
+	return ns / left * VT_PPM + ns % left * VT_PPM / left;
+}
+
+uint64_t vt_turn_slow_ns(const struct vt_turn *t, const struct vt_plan *p, uint8_t code,
+			 uint8_t level, unsigned int layer)
+{
+	return slowly(t, vt_plan_rest(p, code, level, layer)[0] * p->points[0]) + SLOW_GAP_NS;
 }
 
 /* Move @n free cores of domain @d to @set; the lowest first. */
@@ -119,6 +161,42 @@ static struct vt_coreset place(struct vt_turn *t, unsigned int n, unsigned int h
 	return set;
 }
 
+/* The first of the taken cores that run nothing. */
+static struct vt_coreset place_slow(struct vt_turn *t)
+{
+	unsigned int core = (unsigned int)vt_coreset_next(&t->slow, 0);
+	struct vt_coreset set = {{0}};
+
+	vt_coreset_add(&set, core);
+	vt_coreset_del(&t->slow, core);
+	t->pressure_sum = 0;
+	for (uint32_t d = 0; d < t->n_domains; d++)
+		if (core - t->view->domains[d].first < t->view->domains[d].n_cores)
+			t->pressure_sum = t->view->domains[d].pressure_ppm;
+	return set;
+}
+
+/* Up to @n of the taken cores that run nothing and share a cache with @set. */
+static struct vt_coreset helpers(struct vt_turn *t, const struct vt_coreset *set, unsigned int n)
+{
+	struct vt_coreset ret = {{0}};
+
+	for (uint32_t d = 0; d < t->n_domains && n; d++) {
+		const unsigned int first = t->view->domains[d].first,
+				   end = first + t->view->domains[d].n_cores;
+		int c = vt_coreset_next(&t->slow, first);
+
+		if (!vt_coreset_count_range(set, first, end - first))
+			continue;
+		for (; n && c >= 0 && (unsigned int)c < end; n--) {
+			vt_coreset_add(&ret, (unsigned int)c);
+			vt_coreset_del(&t->slow, (unsigned int)c);
+			c = vt_coreset_next(&t->slow, (unsigned int)c + 1);
+		}
+	}
+	return ret;
+}
+
 uint8_t vt_turn_level(const struct vt_turn *t)
 {
 	uint64_t sum = 0;
@@ -165,13 +243,13 @@ bool vt_turn_start(struct vt_turn *t, const struct vt_start *s)
 	unsigned int point;
 	struct vt_action *a;
 
-	if (!s->cores || s->cores > t->n_free || s->end <= r->next_layer ||
-	    layers > t->ret->cap_versions - t->ret->n_versions)
+	if (!s->cores || s->cores > (s->slow ? !vt_coreset_empty(&t->slow) : t->n_free) ||
+	    s->end <= r->next_layer || layers > t->ret->cap_versions - t->ret->n_versions)
 		return false;
 	a = new_action(t, VT_START, r->id, s->request);
 	if (!a)
 		return false;
-	a->cores = place(t, s->cores, r->home_domain);
+	a->cores = s->slow ? place_slow(t) : place(t, s->cores, r->home_domain);
 	a->level = s->use_level ? vt_level_of((uint32_t)(t->pressure_sum / s->cores)) : 0;
 	a->layer_begin = r->next_layer;
 	a->layer_end = s->end;
@@ -181,6 +259,13 @@ bool vt_turn_start(struct vt_turn *t, const struct vt_start *s)
 	a->expect_ns = vt_plan_ns(plan, s->code, a->level, point, r->next_layer, s->end);
 	if (s->cores < plan->points[0])
 		a->expect_ns = a->expect_ns * plan->points[0] / s->cores;
+	if (s->slow) {
+		a->expect_ns = slowly(t, a->expect_ns);
+	} else if (s->helpers && !vt_coreset_empty(&t->slow)) {
+		const struct vt_coreset more = helpers(t, &a->cores, s->helpers);
+
+		vt_coreset_or(&a->cores, &more);
+	}
 	return true;
 }
 
@@ -220,39 +305,67 @@ static void put_rest(struct vt_turn *t, struct vt_action *a, const struct vt_blo
 bool vt_turn_grow(struct vt_turn *t, const struct vt_regrant *g)
 {
 	const struct vt_block *b = &t->view->blocks[g->block];
+	const struct vt_coreset has = vt_turn_keeps(t, b);
+	struct vt_coreset more = {{0}};
 	struct vt_action *a;
 
-	if (!g->cores || g->cores > t->n_free)
+	if (!g->cores || (!g->slow && g->cores > t->n_free))
 		return false;
+	if (g->slow) {
+		more = helpers(t, &b->cores, g->cores);
+		if (vt_coreset_empty(&more))
+			return false;
+	}
 	a = new_action(t, VT_GROW, b->id, g->block);
 	if (!a)
 		return false;
-	a->cores = place(t, g->cores, domain_of(t, &b->cores));
+	if (g->slow) {
+		a->cores = more;
+		a->wanted = g->wanted;
+		return true;
+	}
+	a->cores = place(t, g->cores, domain_of(t, &has));
 	a->wanted = g->wanted;
-	put_rest(t, a, b, g, vt_coreset_count(&b->cores) + g->cores);
+	put_rest(t, a, b, g, vt_coreset_count(&has) + g->cores);
 	return true;
 }
 
 bool vt_turn_shrink(struct vt_turn *t, const struct vt_regrant *g)
 {
 	const struct vt_block *b = &t->view->blocks[g->block];
-	int core = vt_coreset_next(&b->cores, 0);
-	unsigned int held = vt_coreset_count(&b->cores);
+	const struct vt_coreset has = vt_turn_keeps(t, b);
+	const unsigned int held = vt_coreset_count(&has);
+	const int stays = (int)vt_turn_leads(b); /* the leader cannot leave */
 	struct vt_action *a;
+	int core = -1;
 
 	if (!g->cores || g->cores >= held)
 		return false;
 	a = new_action(t, VT_SHRINK, b->id, g->block);
 	if (!a)
 		return false;
-	/* The lowest stays: it leads the block. */
-	for (unsigned int n = g->cores; n && core >= 0; n--) {
-		core = vt_coreset_next(&b->cores, (unsigned int)core + 1);
-		if (core >= 0)
-			vt_coreset_add(&a->cores, (unsigned int)core);
+	for (unsigned int n = g->cores; n;) {
+		core = vt_coreset_next(&has, (unsigned int)(core + 1));
+		if (core < 0)
+			break;
+		if (core == stays)
+			continue;
+		vt_coreset_add(&a->cores, (unsigned int)core);
+		n--;
 	}
 	put_rest(t, a, b, g, held - g->cores);
 	return true;
+}
+
+void vt_turn_leave_taken(struct vt_turn *t)
+{
+	for (uint32_t i = 0; i < t->n_blocks; i++) {
+		const struct vt_block *b = &t->view->blocks[i];
+
+		if (vt_coreset_meets(&b->cores, &t->out) &&
+		    vt_coreset_has(&t->out, vt_turn_leads(b)) && vt_coreset_count(&b->cores) > 1)
+			vt_turn_preempt(t, i);
+	}
 }
 
 bool vt_turn_preempt(struct vt_turn *t, uint32_t block)

@@ -12,20 +12,55 @@
 #include "sched/plan.h"
 #include "sched/policy.h"
 
+/* Of a core, what a polite helper gets on one that somebody else wants all of (exec/avail.h). */
+#define VT_POLITE_PPM 400000u
+
 struct vt_turn {
 	const struct vt_view *view;
 	struct vt_decision *ret;
 	uint32_t needs; /* plan_needs of the policy: requests whose model lacks them are skipped */
 	uint32_t n_domains, n_cores, n_free;
+	uint32_t n_usable;     /* cores that are not left out */
 	uint32_t n_blocks;     /* of the view, at most VT_SCHED_MAX_CORES */
 	uint64_t pressure_sum; /* over the cores that place() took last */
 	struct vt_coreset free;
+	struct vt_coreset out;	/* left out of free: taken cores, after vt_turn_leave_taken() */
+	struct vt_coreset slow; /* of them, those that run nothing */
 	uint16_t dom_free[VT_MAX_DOMAINS];
 };
 
 /** vt_turn_begin - empty the decision, find the free cores */
 void vt_turn_begin(struct vt_turn *t, const struct vt_view *view, struct vt_decision *ret,
 		   uint32_t needs);
+
+/**
+ * vt_turn_leave_out - from now on taken cores are not free: no block begins there, none grows there
+ * If all cores are taken, none is left out. Returns whether any is.
+ */
+bool vt_turn_leave_out(struct vt_turn *t);
+
+/** vt_turn_leave_taken - gangs that are led from a core that is left out stop at their next layer, and wait again */
+void vt_turn_leave_taken(struct vt_turn *t);
+
+/** vt_turn_leads - the core that leads a running block */
+static inline unsigned int vt_turn_leads(const struct vt_block *b)
+{
+	return vt_coreset_has(&b->cores, b->leader) ? b->leader
+						    : (unsigned int)vt_coreset_next(&b->cores, 0);
+}
+
+/** vt_turn_keeps - the cores of a running block that it can count on: without those left out */
+static inline struct vt_coreset vt_turn_keeps(const struct vt_turn *t, const struct vt_block *b)
+{
+	struct vt_coreset s = b->cores;
+
+	vt_coreset_sub(&s, &t->out);
+	return s;
+}
+
+/** vt_turn_slow_ns - a model from @layer to its end on one taken core that nobody else of us has, with a reserve */
+uint64_t vt_turn_slow_ns(const struct vt_turn *t, const struct vt_plan *p, uint8_t code,
+			 uint8_t level, unsigned int layer);
 
 /** vt_turn_model - the model of a request or block; NULL if the view does not hold a usable one */
 static inline const struct vt_model *vt_turn_model(const struct vt_turn *t, uint32_t model)
@@ -70,6 +105,8 @@ struct vt_start {
 	uint16_t cores;	   /* to grant, 1 .. n_free */
 	uint8_t code;	   /* enum vt_plan_code: which versions */
 	uint8_t use_level; /* 0: plan as if the machine were idle */
+	uint8_t slow;	   /* != 0: on one of t->slow instead; cores is 1 */
+	uint16_t helpers;  /* so many of t->slow help, if there are any in the same LLC domains */
 };
 
 /** vt_turn_start - place and write a START; false (nothing written) if it does not fit */
@@ -82,6 +119,7 @@ struct vt_regrant {
 	uint16_t wanted; /* grow: its new total demand */
 	uint8_t code;	 /* enum vt_plan_code; VT_PLAN_SOLO: all layers keep theirs */
 	uint8_t level;	 /* that the code is for */
+	uint8_t slow;	 /* grow: by cores of t->slow; the block's code stays as it is */
 };
 
 /** vt_turn_grow - some of the free cores join the block */

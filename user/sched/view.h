@@ -41,6 +41,8 @@ _Static_assert(sizeof(struct vt_request) == 64, "one cache line");
 enum vt_block_flag {
 	VT_BLOCK_STOPPING = 1, /* will stop at its next layer boundary: PREEMPT was applied */
 	VT_BLOCK_RESIZED = 2,  /* its grant changed after the start */
+	VT_BLOCK_TAKEN =
+		4, /* one that ended: others took one of its cores, so it tells nothing of pressure */
 };
 
 /** A block that runs: consecutive layers of one request on a set of cores. */
@@ -56,9 +58,10 @@ struct vt_block {
 	uint16_t layer_now;		 /* the layer under way, begin <= now < end */
 	uint16_t wanted;		 /* cores the policy asked for when it started the block */
 	uint16_t priority;
-	uint8_t level; /* pressure level the versions were chosen for */
-	uint8_t flags; /* enum vt_block_flag */
-	uint32_t pad;
+	uint8_t level;	 /* pressure level the versions were chosen for */
+	uint8_t flags;	 /* enum vt_block_flag */
+	uint16_t leader; /* the one of its cores that stays to its end */
+	uint16_t pad;
 };
 _Static_assert(sizeof(struct vt_block) == 104, "no hidden padding: traces hold it as it is");
 
@@ -77,7 +80,15 @@ struct vt_view {
 	 * loop writes it. 0: not known yet.
 	 */
 	uint32_t margin_ppm;
+	uint32_t
+		taken_ppm; /* of a taken core, what is left of it: the least of them; 0 if none is */
+	uint32_t pad;
 	struct vt_coreset free; /* cores that run nothing and may be granted */
+	/*
+	 * Cores largely used by others than us, whether free or not. What runs there takes longer than any
+	 * profile says. A helper there takes what time it gets, and none is waited for (exec/pool_int.h).
+	 */
+	struct vt_coreset taken;
 	const struct vt_model *models;
 	const struct vt_request *requests; /* by id, ascending: first come first */
 	const struct vt_block *blocks;

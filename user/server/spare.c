@@ -21,8 +21,8 @@ static double slack(const struct vt_spare *s)
 uint32_t vt_spare_percent(const struct vt_spare *s)
 {
 	double pace = s->pace_ppm ? bounded((double)s->pace_ppm / PPM) : 1;
-	double spare = bounded(1 - (double)s->busy_ppm / PPM) * pace * slack(s) *
-		       bounded(1 - (double)s->pressure_ppm / (2 * PPM)) *
+	double spare = bounded(1 - (double)s->busy_ppm / PPM - (double)s->taken_ppm / PPM) * pace *
+		       slack(s) * bounded(1 - (double)s->pressure_ppm / (2 * PPM)) *
 		       bounded(1 - (double)s->missed_ppm / PPM);
 	uint32_t percent = (uint32_t)(100 * spare + 0.5);
 
@@ -99,6 +99,17 @@ static uint32_t mean_pressure(const struct vt_runtime_stats *s)
 	return cores ? (uint32_t)(sum / cores) : 0;
 }
 
+/* Others' part of the cores that are taken; blocks stay off these, so no pace tells of them. */
+static uint32_t taken(const struct vt_runtime_stats *s)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < s->n_cores; i++)
+		if (s->core[i].taken && s->core[i].available_ppm < PPM)
+			sum += PPM - s->core[i].available_ppm;
+	return s->n_cores ? (uint32_t)(sum / s->n_cores) : 0;
+}
+
 /*
  * A plan may be a little too careful, hence at most 1. Without a block the last pace is forgotten by and
  * by: somebody has to try again.
@@ -156,6 +167,7 @@ void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 				  since(now.ns, old->ns) * s->n_cores),
 		.pressure_ppm = mean_pressure(s),
 		.pace_ppm = pace(w, &now, brief),
+		.taken_ppm = taken(s),
 		.missed_ppm = share(since(now.missed, old->missed), done + refused),
 		.service_ns = done ? since(now.service_ns, old->service_ns) / done : 0,
 		.target_ns = done ? since(now.target_ns, old->target_ns) / done : 0,

@@ -5,7 +5,7 @@
  *
  *	weight = free x pace x slack x calm x kept	each 0 .. 1
  *
- *	free	1 - busy		core time nobody used, of the last second
+ *	free	1 - busy - taken	core time nobody used, of the last second, nor others on cores they take much of
  *	pace	plan / time taken	of the last blocks, 20 ms of them or half a second: a core that somebody
  *					else uses half of does half as much in the time that is free
  *	slack	min(1, 2 (1 - u))	u = (wait + service) / target: how much of its target a
@@ -36,6 +36,7 @@ struct vt_spare {
 	uint32_t busy_ppm;     /* of the time of all cores */
 	uint32_t pressure_ppm; /* mean of the LLC domains, by their cores */
 	uint32_t pace_ppm;     /* what the plan says, of what blocks take; 0: no block yet */
+	uint32_t taken_ppm;    /* of all core time, what others have on cores that count as taken */
 	uint32_t missed_ppm;   /* late, shed or no room, of all that ended */
 	uint64_t backlog_ns;   /* core time of what waits */
 	uint64_t

@@ -148,6 +148,7 @@ static int start(struct vt_sim *s, uint32_t w, const struct vt_action *a,
 		.layer_end = a->layer_end,
 		.layer_now = a->layer_begin,
 		.wanted = a->wanted,
+		.leader = (uint16_t)vt_coreset_next(&a->cores, 0),
 		.priority = q->priority,
 		.level = a->level,
 	};
