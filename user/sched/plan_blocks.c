@@ -18,7 +18,7 @@
 /* Cost of a core that changes hands, ns: a futex wake is a few microseconds; a conflict far more.
  */
 #define KAPPA_FINE_NS	25000u
-#define KAPPA_COARSE_NS 80000u
+#define KAPPA_COARSE_NS 30000u
 
 static uint64_t open_ns(const struct vt_cut *c, unsigned int point)
 {
