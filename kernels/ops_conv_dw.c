@@ -60,11 +60,14 @@ static bool constant(const struct vt_tensor *t)
 /* Can the two be computed here? Fills the parts of @conv and @d that say how. */
 static bool can(const struct pair *p, struct vt_gemm_op *conv, struct vt_dw *d)
 {
-	const size_t k = (size_t)(p->w->shape.dim[1] * p->w->shape.dim[2] * p->w->shape.dim[3]);
+	size_t k;
 
-	if (!vt_gemm_best() || p->x->shape.rank != 4 || p->x->dtype != VT_F32 || !constant(p->w) ||
-	    !constant(p->w2) || (p->b && !constant(p->b)) || (p->b2 && !constant(p->b2)) ||
-	    p->first.groups != 1 || p->w2->shape.dim[1] != 1 ||
+	if (!vt_gemm_best() || !p->x || p->x->shape.rank != 4 || p->x->dtype != VT_F32 || !p->w ||
+	    !p->w2 || !constant(p->w) || !constant(p->w2) || (p->b && !constant(p->b)) ||
+	    (p->b2 && !constant(p->b2)))
+		return false;
+	k = (size_t)(p->w->shape.dim[1] * p->w->shape.dim[2] * p->w->shape.dim[3]);
+	if (p->first.groups != 1 || p->w2->shape.dim[1] != 1 ||
 	    p->dw.groups != p->w->shape.dim[0] || p->dw.kh != p->dw.kw || p->dw.sh != p->dw.sw ||
 	    p->dw.dh != 1 || p->dw.dw != 1 || !k || vt_gemm_kc(k) != k)
 		return false;
@@ -96,7 +99,7 @@ bool vt_conv_dw_joins(const struct vt_graph *g, const struct vt_node *first,
 
 	return can(&p, &conv, &d) &&
 	       (size_t)vt_shape_elems(&between->shape) * sizeof(float) >= JOIN_BYTES &&
-	       (in_place(&p.first) || p.w->shape.dim[0] <= GATHER_PANELS * VT_GEMM_NR);
+	       (in_place(&p.first) || between->shape.dim[3] <= GATHER_PANELS * VT_GEMM_NR);
 }
 
 /* ---- the layer ------------------------------------------------------------------------------ */
