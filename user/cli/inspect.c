@@ -171,6 +171,7 @@ static void count(const struct vt_graph *g, struct tally *t)
 		t->op[n->op]++;
 		t->views += vt_node_is_view(g, n);
 		t->fused_acts += n->epi.act >= 0;
+		t->fused_acts += n->op == VT_OP_CONV2D_DW && n->p.pair.act >= 0;
 		t->fused_sums += n->epi.residual >= 0;
 		t->flops += vt_node_flops(g, n);
 	}
