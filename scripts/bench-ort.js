@@ -104,6 +104,15 @@ function inputArgs(zoo, model) {
   return args;
 }
 
+// Of those that this process may use, the first n: what `veltair run --threads n` takes.
+function firstCores(n) {
+  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1];
+  return list.split(',').flatMap((part) => {
+    const [from, to = from] = part.split('-').map(Number);
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  }).slice(0, n).join(',');
+}
+
 const PEAK = 2; // the engines: veltair, ONNX Runtime, the peak
 
 async function takeTurns(engines, iters) {
@@ -131,9 +140,10 @@ async function takeTurns(engines, iters) {
 async function measure(model, threads, a) {
   const file = path.join(a.zoo, `${model.name}.onnx`);
   const common = [file, '--threads', String(threads), '--warmup', '1', '--interactive', ...inputArgs(a.zoo, model.name)];
+  const cores = firstCores(threads);
   const engines = [new Engine(veltair, ['run', '--json', ...common]),
-    new Engine(process.execPath, [path.join(__dirname, 'ort-run.js'), ...common]),
-    new Engine(peak, [String(threads)])];
+    new Engine('taskset', ['-c', cores, process.execPath, path.join(__dirname, 'ort-run.js'), ...common]),
+    new Engine('taskset', ['-c', cores, peak, String(threads)])];
   try {
     let gflop = 0; // of one iteration of the peak
     for (const e of engines) {
