@@ -27,6 +27,16 @@ clean() {
 	rm -rf "$dir"
 }
 
+# What a run left behind that was killed: namespaces and bridges of ids that no process has any more.
+clean_the_dead() {
+	local left
+	for left in $(ip netns list | sed -n 's/^\(vts[0-9]*\)-[abc].*/\1/p' | sort -u); do
+		[ ! -d "/proc/${left#vts}" ] || continue
+		for n in a b c; do ip netns del "$left-$n" 2>/dev/null; done
+		ip link del "$left" 2>/dev/null
+	done
+}
+
 # nodes: the network and the models, or the reason why not
 nodes() {
 	local net i=0 n
@@ -35,6 +45,7 @@ nodes() {
 	[ "$(nproc)" -ge 2 ] || none "two cores are needed"
 	trap clean EXIT
 	trap 'exit 1' INT TERM
+	clean_the_dead
 	ip netns add "$id-a" 2>"$dir/why" || none "no network namespaces here: $(head -n 1 "$dir/why")"
 	net=10.$((64 + $$ / 256 % 64)).$(($$ % 256))
 	ip link add "$id" type bridge 2>"$dir/why" || none "no bridge here: $(head -n 1 "$dir/why")"
