@@ -20,8 +20,8 @@
 
 /* A smaller tensor between the two stays in L2 anyway, and computing nothing twice is faster. */
 #define JOIN_BYTES ((size_t)1 << 19)
-/* Rows of the first's operand that must be gathered are gathered once for each panel. */
-#define GATHER_PANELS 1
+/* Rows of the first's operand that must be gathered would be gathered once for each panel: one is enough. */
+#define GATHER_COLS VT_GEMM_NR
 
 struct pair_inst {
 	const float *x;
@@ -99,7 +99,7 @@ bool vt_conv_dw_joins(const struct vt_graph *g, const struct vt_node *first,
 
 	return can(&p, &conv, &d) &&
 	       (size_t)vt_shape_elems(&between->shape) * sizeof(float) >= JOIN_BYTES &&
-	       (in_place(&p.first) || between->shape.dim[3] <= GATHER_PANELS * VT_GEMM_NR);
+	       (in_place(&p.first) || between->shape.dim[3] <= GATHER_COLS);
 }
 
 /* ---- the layer ------------------------------------------------------------------------------ */
@@ -151,17 +151,13 @@ static void set_sizes(struct pair_state *s, const struct pair *p)
 	struct vt_gemm_src *src = &s->conv.src;
 	struct vt_dw *d = &s->dw;
 	size_t row_bytes;
+	int64_t h, w;
 
 	vt_gemm_conv_source(src, &p->first, p->x);
 	src->k = (size_t)(p->first.kh * p->first.kw) * src->gc;
-	src->oh = (src->ih + (size_t)(p->first.pt + p->first.pb) -
-		   (size_t)((p->first.kh - 1) * p->first.dh) - 1) /
-			  (size_t)p->first.sh +
-		  1;
-	src->ow = (src->iw + (size_t)(p->first.pl + p->first.pr) -
-		   (size_t)((p->first.kw - 1) * p->first.dw) - 1) /
-			  (size_t)p->first.sw +
-		  1;
+	vt_conv_places(&p->first, p->x->shape.dim[1], p->x->shape.dim[2], &h, &w);
+	src->oh = (size_t)h;
+	src->ow = (size_t)w;
 	s->conv.isa = vt_gemm_best();
 	s->conv.cols = d->channels = (size_t)p->w->shape.dim[0];
 	s->batch = (size_t)p->x->shape.dim[0];

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 models=${1:-200} scrapes=${2:-100}
 dir=$(mktemp -d)
+. tests/e2e/lib.sh
 server=
 trap '[ -z "$server" ] || kill "$server"; wait; rm -rf "$dir"' EXIT
 
@@ -16,13 +17,7 @@ set --
 for i in $(seq "$models"); do set -- "$@" "$dir/mobilenet-v2-tiny.onnx=tenant-$i"; done
 "$veltair" serve "$@" --qos-ms 200 --listen 127.0.0.1:0 --pin-dir "/sys/fs/bpf/vt-scrape-$$" >/dev/null 2>"$dir/log" &
 server=$!
-port=
-for _ in $(seq 1200); do
-	port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/log")
-	[ -z "$port" ] || break
-	sleep 0.05
-done
-[ -n "$port" ] || { tail -n 1 "$dir/log" >&2; exit 1; }
+port=$(listening $server "$dir/log") || { tail -n 1 "$dir/log" >&2; exit 1; }
 grep -q 'no monitor' "$dir/log" && echo "without the monitor: no counters per tenant in it"
 # A few requests to each: a tenant that never ran has no counters.
 # shellcheck disable=SC2016 # JavaScript has dollars of its own

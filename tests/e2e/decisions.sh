@@ -29,12 +29,7 @@ refuses() { # refuses NAME TEXT ARGS...: one line that says TEXT, exit 2
 "$veltair" serve "$dir/zoo/mobilenet-v2-tiny.onnx=tiny" --qos-ms 200 --listen 127.0.0.1:0 --pin-dir "$pins" \
 	--record "$dir/rec" >"$dir/out" 2>"$dir/log" &
 server=$!
-port=
-for _ in $(seq 600); do
-	port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/log")
-	[ -z "$port" ] || break
-	sleep 0.05
-done
+port=$(listening $server "$dir/log")
 timeout 60 node tests/e2e/serve.js load "$port" tiny 0.5 2 >/dev/null 2>&1
 ok "a server that has decided" "$dir/log"
 

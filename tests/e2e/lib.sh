@@ -16,6 +16,19 @@ ok() {
 	[ ! -s "$file" ] || tail -n 20 "$file" | sed 's/^/# /'
 }
 
+# listening PID FILE: the port of 127.0.0.1 that server PID says in FILE it is ready on; nothing if it ends or takes 30 s
+listening() {
+	local port
+	for _ in $(seq 600); do
+		port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$2")
+		[ -z "$port" ] || break
+		kill -0 "$1" 2>/dev/null || return 1
+		sleep 0.05
+	done
+	echo "$port"
+	[ -n "$port" ]
+}
+
 # skip NAME REASON
 skip() {
 	count=$((count + 1))

@@ -24,12 +24,7 @@ trap cleanup EXIT
 "$veltair" serve "$dir/zoo/mobilenet-v2-tiny.onnx=mobilenet" "$dir/zoo/resnet-50-tiny.onnx=resnet" --qos-ms 200 \
 	--listen 127.0.0.1:0 --pin-dir "$pins" --trace "$dir/trace.json" >"$dir/out" 2>"$dir/err" &
 server=$!
-port=
-for _ in $(seq 600); do
-	port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/err")
-	[ -z "$port" ] || break
-	sleep 0.05
-done
+port=$(listening $server "$dir/err")
 [ -n "$port" ]
 ok "the server starts" "$dir/err"
 base=http://127.0.0.1:$port

@@ -33,14 +33,7 @@ start() {
 	: >"$dir/err"
 	"$veltair" serve --pin-dir "$pins" "$@" >"$dir/out" 2>"$dir/err" &
 	pid=$!
-	port=
-	for _ in $(seq 600); do
-		port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/err")
-		[ -z "$port" ] || return 0
-		kill -0 $pid 2>/dev/null || return 1
-		sleep 0.05
-	done
-	return 1
+	port=$(listening $pid "$dir/err")
 }
 
 # ends SIGNAL STATUS

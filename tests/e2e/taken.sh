@@ -33,12 +33,7 @@ fi
 "$veltair" serve "$dir/zoo/resnet-50-tiny.onnx=resnet" --qos-ms 1000 --cores "$mine,$theirs" --listen 127.0.0.1:0 \
 	--monitor off >"$dir/out" 2>"$dir/err" &
 server=$!
-port=
-for _ in $(seq 600); do
-	port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/err")
-	[ -z "$port" ] || break
-	sleep 0.05
-done
+port=$(listening $server "$dir/err")
 [ -n "$port" ]
 ok "the server starts" "$dir/err"
 base=http://127.0.0.1:$port

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "gang.h"
 #include "harness.h"
 #include "kernels/half.h"
 #include "kernels/layer.h"
@@ -183,14 +184,6 @@ static inline void t_free(struct t_node *t)
 	*t = (struct t_node){0};
 }
 
-/* Chunks from the last to the first. */
-static inline void t_gang_backwards(struct pthreadpool *gang, const struct vt_job *job)
-{
-	(void)gang;
-	for (size_t i = job->n_chunks; i-- > 0;)
-		vt_job_run_chunk(job, i);
-}
-
 /*
  * t_run_on_with - create, bind and run as its second instance on a gang that expects @cores
  * @kernel: NULL: the first that takes the node
@@ -199,7 +192,7 @@ static inline int t_run_on_with(struct t_node *t, unsigned int cores,
 				const struct vt_kernel *kernel)
 {
 	struct pthreadpool gang = {
-		.run = t_gang_backwards, .cores = cores ? cores : 1, .report_threads = 1};
+		.run = gang_backwards, .cores = cores ? cores : 1, .report_threads = 1};
 	const void *in[T_SLOTS];
 	void *out[T_SLOTS];
 	struct vt_binding b = {.in = in, .out = out};

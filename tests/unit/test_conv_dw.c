@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "build.h"
+#include "gang.h"
 #include "kernels/dw.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
@@ -64,35 +65,16 @@ static void make(struct vt_graph *g, const struct pair_case *c)
 		g->nodes[i].epi = (struct vt_epilogue){VT_NONE, (int)c->act, -0.25f, 0.75f};
 }
 
-static void run_backwards(struct pthreadpool *g, const struct vt_job *job)
-{
-	for (size_t i = job->n_chunks; i-- > 0;)
-		vt_job_run_chunk(job, i);
-}
-
 /* Node @i by @k, from @x to @y, on @cores; false where @k does not take it. */
 static bool compute(const struct vt_graph *g, int i, const struct vt_kernel *k, const float *x,
 		    float *y, unsigned int cores)
 {
-	struct pthreadpool gang = {.run = run_backwards, .cores = cores, .report_threads = 1};
+	struct pthreadpool gang = {.run = gang_backwards, .cores = cores, .report_threads = 1};
 	const void *in[5] = {x};
 	void *out[] = {y};
 	const struct vt_binding b = {.in = in, .out = out};
-	struct vt_layer l = {.kernel = k, .n_inst = 2};
-	struct vt_err e = {0};
-	int err = k->create(&l, g, &g->nodes[i], &e);
 
-	if (err) {
-		assert_int_equal(err, -ENOTSUP);
-		k->destroy(&l);
-		return false;
-	}
-	assert_int_equal(vt_scratch_reserve(l.scratch_bytes), 0);
-	assert_int_equal(k->bind(&l, 0, &b), 0);
-	assert_int_equal(k->bind(&l, 1, &b), 0);
-	k->run(&l, (int)(cores % 2), cores > 1 ? &gang : NULL);
-	k->destroy(&l);
-	return true;
+	return gang_layer(g, i, k, &b, (int)(cores % 2), cores > 1 ? &gang : NULL);
 }
 
 static float *floats(const struct vt_tensor *t)

@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "exec/pool.h"
+#include "gang.h"
 #include "kernels/dw.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
@@ -139,37 +140,18 @@ static void unmake(struct made *m)
 	free(m->residual);
 }
 
-static void run_backwards(struct pthreadpool *g, const struct vt_job *job)
-{
-	for (size_t i = job->n_chunks; i-- > 0;)
-		vt_job_run_chunk(job, i);
-}
-
 /* Runs @k on the case; false if the kernel does not take it. */
 static bool compute(struct made *m, const struct layer_case *c, const struct vt_kernel *k,
 		    const struct vt_variant *v, unsigned int cores)
 {
 	struct pthreadpool gang = {
-		.run = run_backwards, .variant = v, .cores = cores, .report_threads = 1};
+		.run = gang_backwards, .variant = v, .cores = cores, .report_threads = 1};
 	const void *in[] = {m->x, NULL, NULL};
 	void *out[] = {m->y};
 	struct vt_binding b = {.in = in, .out = out, .residual = c->residual ? m->residual : NULL};
-	struct vt_layer l = {.kernel = k, .n_inst = 2};
-	struct vt_err e = {0};
-	int err = k->create(&l, &m->g, &m->g.nodes[0], &e);
 
-	if (err) {
-		assert_int_equal(err, -ENOTSUP);
-		k->destroy(&l);
-		return false;
-	}
-	assert_int_equal(vt_scratch_reserve(l.scratch_bytes), 0);
-	assert_int_equal(k->bind(&l, 0, &b), 0);
-	assert_int_equal(k->bind(&l, 1, &b), 0);
 	memset(m->y, 0xff, m->y_elems * sizeof(float));
-	k->run(&l, (int)(cores % 2), v || cores > 1 ? &gang : NULL); /* NULL: the calling thread */
-	k->destroy(&l);
-	return true;
+	return gang_layer(&m->g, 0, k, &b, (int)(cores % 2), v || cores > 1 ? &gang : NULL);
 }
 
 static bool depthwise(const struct layer_case *c)

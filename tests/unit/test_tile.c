@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gang.h"
 #include "kernels/tile.h"
 #include "kernels/variant.h"
 
@@ -86,13 +87,6 @@ static void t6t2(void *c, size_t i, size_t j, size_t k, size_t l, size_t m, size
 	mark(c, (size_t[]){i, j, k, l, m, n}, (size_t[]){1, 1, 1, 1, tm, tn});
 }
 
-/* A gang that runs chunks backwards: no order may matter. */
-static void run_backwards(struct pthreadpool *g, const struct vt_job *job)
-{
-	for (size_t i = job->n_chunks; i-- > 0;)
-		vt_job_run_chunk(job, i);
-}
-
 static void check(struct seen *s)
 {
 	size_t n = 1;
@@ -112,7 +106,7 @@ static void test_every_form_visits_all_once(void **state)
 	assert_non_null(s);
 	for (size_t c = 0; c < VT_COUNT(cores); c++) {
 		struct pthreadpool g = {
-			.run = run_backwards, .cores = cores[c], .report_threads = 1};
+			.run = gang_backwards, .cores = cores[c], .report_threads = 1};
 
 		*s = (struct seen){.range = {1000}, .dims = 1};
 		pthreadpool_parallelize_1d(&g, t1, s, 1000, 0);
@@ -155,7 +149,7 @@ static void test_every_variant_visits_all_once(void **state)
 	for (const struct vt_variant *v = vt_variants; v->name; v++)
 		for (size_t i = 0; i < VT_COUNT(shape); i++)
 			for (size_t c = 0; c < VT_COUNT(cores); c++) {
-				struct pthreadpool g = {.run = run_backwards,
+				struct pthreadpool g = {.run = gang_backwards,
 							.variant = v,
 							.cores = cores[c],
 							.report_threads = 1};

@@ -439,6 +439,8 @@ int vt_graph_check(const struct vt_graph *g, struct vt_err *e);
 struct _IO_FILE;
 void vt_graph_dump(const struct vt_graph *g, struct _IO_FILE *out);
 
+/** vt_conv_places - height and width of what a convolution makes of @h x @w; 0 where its window never fits */
+void vt_conv_places(const struct vt_conv_params *p, int64_t h, int64_t w, int64_t *oh, int64_t *ow);
 /** vt_node_flops - floating-point operations of one run of the node (multiply-add = 2); 0 for
  * movement */
 uint64_t vt_node_flops(const struct vt_graph *g, const struct vt_node *n);

@@ -246,10 +246,9 @@ static uint64_t flops_matrix(const struct vt_graph *g, const struct vt_node *n)
 static uint64_t flops_pair(const struct vt_graph *g, const struct vt_node *n)
 {
 	const struct vt_tensor *x = vt_in(g, n, 0), *w = vt_in(g, n, 1);
-	const struct vt_conv_params *p = &n->p.pair.first;
-	const int64_t h = (x->shape.dim[1] + p->pt + p->pb - (p->kh - 1) * p->dh - 1) / p->sh + 1,
-		      l = (x->shape.dim[2] + p->pl + p->pr - (p->kw - 1) * p->dw - 1) / p->sw + 1;
+	int64_t h, l;
 
+	vt_conv_places(&n->p.pair.first, x->shape.dim[1], x->shape.dim[2], &h, &l);
 	return 2 * (uint64_t)(x->shape.dim[0] * h * l) * elems(w) +
 	       flops_filter(vt_out(g, n, 0), vt_in(g, n, 2));
 }

@@ -250,8 +250,7 @@ static int64_t rows(shape *s)
 	return s->rank == 4 ? s->dim[1] : 1;
 }
 
-static void conv_places(const struct vt_conv_params *p, int64_t h, int64_t w, int64_t *oh,
-			int64_t *ow)
+void vt_conv_places(const struct vt_conv_params *p, int64_t h, int64_t w, int64_t *oh, int64_t *ow)
 {
 	*oh = places(h, p->pt + p->pb, p->kh, p->dh, p->sh);
 	*ow = places(w, p->pl + p->pr, p->kw, p->dw, p->sw);
@@ -272,7 +271,7 @@ static const char *conv(const struct vt_graph *g, const struct vt_node *n)
 		return "weight has other dims than input and result";
 	if (up)
 		return NULL; /* output_shape may choose among several sizes */
-	conv_places(&n->p.conv, rows(x), x->dim[x->rank - 2], &h, &l);
+	vt_conv_places(&n->p.conv, rows(x), x->dim[x->rank - 2], &h, &l);
 	return h == rows(y) && l == y->dim[y->rank - 2] ? NULL : "result has the wrong size";
 }
 
@@ -290,8 +289,8 @@ static const char *conv_dw(const struct vt_graph *g, const struct vt_node *n)
 	if (w->dim[2] != first->kh || w->dim[3] != first->kw || d->dim[2] != dw->kh ||
 	    d->dim[3] != dw->kw)
 		return "weight has other dims than its kernel";
-	conv_places(first, x->dim[1], x->dim[2], &h, &l);
-	conv_places(dw, h, l, &h, &l);
+	vt_conv_places(first, x->dim[1], x->dim[2], &h, &l);
+	vt_conv_places(dw, h, l, &h, &l);
 	return h == y->dim[1] && l == y->dim[2] ? NULL : "result has the wrong size";
 }
 

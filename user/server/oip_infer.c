@@ -236,7 +236,7 @@ static bool admit(struct call *c)
 	uint64_t arrival = c->r->arrival_ns;
 
 	c->turn.deadline_ns = arrival + (c->ask.deadline_ns ? c->ask.deadline_ns : m->qos_ns);
-	c->turn.work_ns = m->work_ns * 1000 / (vt_runtime_ours_ppm(c->o->runtime) / 1000 + 1);
+	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
 	if (vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, c->o->late))
 		return true;
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
