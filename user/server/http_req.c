@@ -7,7 +7,6 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
-#include "base/fresh.h"
 #include "server/http_int.h"
 
 /* A refused body up to this is read and dropped, so that the connection can go on. */
@@ -210,11 +209,9 @@ static void prepare_body(struct req *r)
 		return;
 	}
 	r->room = r->length;
-	r->body = malloc(r->room);
+	r->body = vt_kept_take(&h->kept, r->room, &r->block);
 	if (!r->body)
 		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", r->room);
-	else
-		vt_fresh_populate(r->body, r->room);
 }
 
 static void look_at_head(struct req *r, const char *url)
@@ -277,17 +274,17 @@ static bool grow(struct req *r, size_t need)
 		return false;
 	}
 	r->body = more;
-	r->room = room;
+	r->room = r->block = room;
 	return true;
 }
 
 static void drop_body(struct req *r)
 {
-	free(r->body);
+	vt_kept_give(&r->pub.http->kept, r->body, r->block, vt_now_mono_ns());
 	if (r->room)
 		vt_http_give(r->pub.http, r->room);
 	r->body = NULL;
-	r->room = 0;
+	r->room = r->block = 0;
 	r->pub.body_len = 0;
 }
 
