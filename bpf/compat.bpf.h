@@ -52,7 +52,13 @@ struct signal_struct {
 	atomic_t live; /* threads that have not exited */
 };
 
+struct sched_entity {
+	__u64 sum_exec_runtime; /* ns it ran, up to its last switch or tick */
+};
+
 struct task_struct {
+	struct sched_entity se;
+	unsigned long min_flt, maj_flt; /* page faults */
 	int pid;
 	int tgid;
 	__u64 start_boottime;

@@ -78,6 +78,24 @@ struct {
 } vt_worker_of __weak SEC(".maps");
 
 /*
+ * What the kernel had counted for the task that was switched in last, on CPUs where a switch went
+ * unreported lately: with it the slice that follows can be divided. Not pinned: private.
+ */
+struct vt_entry {
+	__u64 task;	/* address of its task_struct */
+	__u64 flush_ns; /* last_ns then: any later flush makes this stale */
+	__u64 exec_ns;
+	__u64 faults;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct vt_entry);
+} vt_entered __weak SEC(".maps");
+
+/*
  * The open events, element cpu * VT_SLOTS + slot. PRESERVE_ELEMS: without it the array empties as
  * soon as the process that filled it closes its descriptor. Not pinned: its elements are
  * descriptors.

@@ -9,13 +9,14 @@
  *
  * The tenant is looked up when a task is switched in and charged when it is switched out. A task
  * that is switched out without having been switched in (chain_miss) is looked up then, and gets the
- * slice.
+ * slice, less what the kernel's own sums say the other one did.
  */
 #include "flush.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 vt_depth = VT_DEPTH_LEAF;
+const volatile __u32 vt_faults_slot = VT_SLOTS; /* the slot that counts page faults, if one does */
 
 #define MAX_LEVELS  32
 #define MERGE_PAUSE 65535 /* switches */
@@ -153,9 +154,80 @@ static __always_inline bool goes_on(const struct vt_cpu *c, const struct who *w)
 	return w->key == c->key && !w->worker && !c->worker && !c->rebase && !c->merge_pause;
 }
 
+static __noinline int remember(struct vt_cpu *c, struct task_struct *t)
+{
+	__u32 zero = 0;
+	struct vt_entry *e = bpf_map_lookup_elem(&vt_entered, &zero);
+
+	if (!c || !t || !e)
+		return 0;
+	e->task = (__u64)t;
+	e->flush_ns = c->last_ns;
+	e->exec_ns = t->se.sum_exec_runtime;
+	e->faults = t->min_flt + t->maj_flt;
+	return 0;
+}
+
+/* Page faults of the slot's delta that are @faults of the first task: what it ends up with. */
+static __always_inline void divide_faults(struct vt_cpu *c, __u32 cpu, struct vt_row *row,
+					  __u64 faults)
+{
+	__u32 i = vt_faults_slot;
+	__u64 count;
+
+	if (i >= VT_SLOTS || i >= c->slots || c->rebase || c->prev[i] == NO_BASELINE)
+		return;
+	count = bpf_perf_event_read(&vt_perf, cpu * VT_SLOTS + i);
+	if (count >= NO_COUNT || count < c->prev[i])
+		return;
+	if (faults > count - c->prev[i]) /* faults in another's memory are not counted as events */
+		faults = count - c->prev[i];
+	row->count[i] += faults;
+	c->prev[i] += faults;
+}
+
 /*
- * The kernel did not tell of a switch to @now. The open slice holds what two tenants did and goes to the
- * later one; short slices keep that error small, so this CPU merges none for a while.
+ * The open slice began with the task that c->pid names and ends with another. Time and page faults
+ * of the first are known to the kernel and become its own; no such sum tells of other events.
+ */
+static __noinline int divide(struct vt_cpu *c)
+{
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id(), index;
+	struct vt_entry *e = bpf_map_lookup_elem(&vt_entered, &zero);
+	struct task_struct *t;
+	struct vt_row *row;
+	__u64 ran, open;
+
+	if (!c || !e || !e->task || e->flush_ns != c->last_ns || c->worker || c->busy)
+		return 0;
+	t = (struct task_struct *)e->task; /* perhaps not a task any more: read with care */
+	if ((__u32)BPF_CORE_READ(t, pid) != c->pid)
+		return 0;
+	index = c->row_base + c->row;
+	row = bpf_map_lookup_elem(&vt_rows, &index);
+	if (!row)
+		return 0;
+	ran = BPF_CORE_READ(t, se.sum_exec_runtime) - e->exec_ns;
+	open = bpf_ktime_get_ns() - c->last_ns;
+	if (ran > open)
+		ran = open;
+	c->busy = 1;
+	barrier();
+	row->tenant = c->key;
+	row->run_ns += ran;
+	row->slices++;
+	c->last_ns += ran;
+	divide_faults(c, cpu, row,
+		      BPF_CORE_READ(t, min_flt) + BPF_CORE_READ(t, maj_flt) - e->faults);
+	barrier();
+	c->busy = 0;
+	return 0;
+}
+
+/*
+ * The kernel did not tell of a switch to @now. The open slice holds what two tenants did; what cannot be
+ * divided goes to the later one. Short slices keep that error small, so this CPU merges none for a
+ * while.
  */
 static __noinline int chain_broke(struct vt_cpu *c, struct task_struct *now)
 {
@@ -167,6 +239,7 @@ static __noinline int chain_broke(struct vt_cpu *c, struct task_struct *now)
 	if (c->last_ns) { /* else it is the first switch ever, no miss */
 		c->chain_miss++;
 		c->merge_pause = MERGE_PAUSE;
+		divide(c);
 		rare_once(c, VT_EVENT_CHAIN_MISS, (__u64)c->pid << 32 | (__u32)now->pid);
 	}
 	look_up(c, now, &w);
@@ -196,6 +269,8 @@ int BPF_PROG(vt_switch, bool preempt, struct task_struct *prev, struct task_stru
 	}
 	flush(c, cpu);
 	now_runs(c, next, &w);
+	if (unlikely(c->merge_pause))
+		remember(c, next);
 	return 0;
 }
 
@@ -227,6 +302,8 @@ int vt_cut(struct bpf_raw_tracepoint_args *ctx)
 		look_up(c, t, &w);
 		now_runs(c, t, &w);
 	}
+	if (unlikely(c->merge_pause))
+		remember(c, t);
 	return 0;
 }
 

@@ -281,7 +281,8 @@ static int start(struct vt_monitor *m, const struct vt_monitor_opts *o, struct v
 		return err;
 	m->meta.slots = m->set.n;
 	l = (struct vt_load){m->meta.max_rows, m->meta.cpus,	 m->meta.group,
-			     m->meta.depth,    o->sample_hz > 0, m->sysfs};
+			     m->meta.depth,    o->sample_hz > 0, vt_slots_faults(&m->set),
+			     m->sysfs};
 	if ((err = vt_load(&l, &m->skel, e)))
 		return err;
 	m->fd_tenants = bpf_map__fd(m->skel->maps.vt_tenants);

@@ -56,6 +56,9 @@ int vt_slots_choose(struct vt_slot_set *s, const struct vt_monitor_opts *o, unsi
 int vt_slots_open(struct vt_slot_set *s, unsigned int cpu, int map, struct vt_err *e);
 void vt_slots_close(struct vt_slot_set *s, unsigned int cpu, int map);
 
+/** vt_slots_faults - the slot that counts page faults, VT_SLOTS if none does */
+uint32_t vt_slots_faults(const struct vt_slot_set *s);
+
 /** vt_slots_describe - the public record of slot @i */
 void vt_slots_describe(const struct vt_slot_set *s, unsigned int i, struct vt_slot *ret);
 

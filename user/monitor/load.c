@@ -28,6 +28,7 @@ static void configure(struct vt_bpf *b, const struct vt_load *l)
 {
 	b->rodata->vt_max_rows = l->max_rows;
 	b->rodata->vt_depth = l->depth;
+	b->rodata->vt_faults_slot = l->faults_slot;
 	bpf_map__set_max_entries(b->maps.vt_rows, l->cpus * l->max_rows);
 	bpf_map__set_max_entries(b->maps.vt_cpus, l->cpus);
 	bpf_map__set_max_entries(b->maps.vt_tenants, l->max_rows);

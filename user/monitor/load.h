@@ -18,7 +18,8 @@
 struct vt_load {
 	uint32_t max_rows, cpus, group, depth;
 	bool sample;
-	const char *sysfs; /* where to look for causes when it fails */
+	uint32_t faults_slot; /* the one that counts page faults; VT_SLOTS: none */
+	const char *sysfs;    /* where to look for causes when it fails */
 };
 
 int vt_load(const struct vt_load *l, struct vt_bpf **ret, struct vt_err *e);

@@ -141,6 +141,15 @@ void vt_slots_close(struct vt_slot_set *s, unsigned int cpu, int map)
 	}
 }
 
+uint32_t vt_slots_faults(const struct vt_slot_set *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->event[i].type == PERF_TYPE_SOFTWARE &&
+		    s->event[i].config == PERF_COUNT_SW_PAGE_FAULTS)
+			return i;
+	return VT_SLOTS;
+}
+
 void vt_slots_describe(const struct vt_slot_set *s, unsigned int i, struct vt_slot *ret)
 {
 	const struct vt_event *ev = &s->event[i];
