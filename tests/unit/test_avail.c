@@ -130,6 +130,38 @@ static void test_how_soon(void **state)
 	assert_in_range(c.now - since, 10 * MS, 40 * MS);
 }
 
+/* Threads that do I/O come often and go soon; one that computes stays for its time slice. Both take half. */
+static void test_short_and_long_waits(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t wait_ns; /* for each time slice */
+		bool taken;
+	} table[] = {
+		{"waking up", 20000, false},
+		{"I/O", 150000, false},
+		{"just short", VT_AVAIL_SHORT_NS - 1, false},
+		{"just long", VT_AVAIL_SHORT_NS, true},
+		{"a time slice", 3 * MS, true},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(table); i++) {
+		struct core c;
+
+		begin(&c);
+		for (unsigned int k = 0; k < 200; k++) {
+			uint64_t slices = 1 + 2 * MS / table[i].wait_ns;
+
+			c.sums.ran_ns += slices * table[i].wait_ns;
+			c.sums.waited_ns += slices * table[i].wait_ns;
+			c.sums.slices += slices;
+			vt_avail_note(&c.a, &c.sums, VT_PPM, c.now += 4 * MS, false);
+		}
+		if (c.a.taken != table[i].taken)
+			fail_msg("%s: taken %d at %u", table[i].what, c.a.taken, c.a.ppm);
+	}
+}
+
 /* Waking up is no waiting, however often; and nothing wanted says nothing. */
 static void test_waking_up(void **state)
 {
@@ -326,15 +358,11 @@ static void test_work_beside_a_busy_loop(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_hysteresis),
-		cmocka_unit_test(test_how_soon),
-		cmocka_unit_test(test_waking_up),
-		cmocka_unit_test(test_tries),
-		cmocka_unit_test(test_any_numbers),
-		cmocka_unit_test(test_this_kernel),
-		cmocka_unit_test(test_a_pool_knows),
-		cmocka_unit_test(test_work_beside_a_busy_loop),
+		cmocka_unit_test(test_text),	     cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_how_soon),     cmocka_unit_test(test_short_and_long_waits),
+		cmocka_unit_test(test_waking_up),    cmocka_unit_test(test_tries),
+		cmocka_unit_test(test_any_numbers),  cmocka_unit_test(test_this_kernel),
+		cmocka_unit_test(test_a_pool_knows), cmocka_unit_test(test_work_beside_a_busy_loop),
 	};
 
 	return cmocka_run_group_tests_name("avail", tests, NULL, NULL);

@@ -89,8 +89,10 @@ static bool share_since(struct vt_avail *a, const struct vt_avail_sums *now, uin
 			uint32_t *ppm)
 {
 	uint64_t ran = grown(now->ran_ns, a->last.ran_ns);
-	uint64_t forgiven = grown(now->slices, a->last.slices) * VT_AVAIL_SLICE_NS;
-	uint64_t waited = grown(grown(now->waited_ns, a->last.waited_ns), forgiven);
+	uint64_t waited = grown(now->waited_ns, a->last.waited_ns);
+
+	if (waited / VT_AVAIL_SHORT_NS < grown(now->slices, a->last.slices))
+		waited = 0;
 
 	ran = half(ran);
 	waited = half(waited);
