@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Admission: what is due before a request decides, what is due after it does not. */
+/* Admission: what is due before a request decides, what is due after it does not; and what it learns. */
 #include "harness.h"
 
 #include "base/clock.h"
@@ -15,20 +15,21 @@ static void test_who_comes_in(void **state)
 		bool any, in;
 	} t[] = {
 		{100, 40, 500, false, true}, /* the machine is free: try */
-		{40, 10, 50, false, false},  /* alone too slow already */
-		{100, 40, 50, false, true},  /* 40 before it, 50 itself: 90 */
-		{120, 40, 50, false, false}, /* 80 before it, 50 itself: 130 */
-		{130, 40, 50, false, true},  /* exactly in time */
+		{50, 10, 51, false, false},  /* alone too slow already */
+		{100, 40, 50, false, true}, /* 40 before it, 40 of its own: both cores full for 80 */
+		{119, 40, 50, false, false}, /* 80 before it: 120 */
+		{120, 40, 50, false, true},  /* exactly in time */
 		{60, 10, 20, false, true},   /* due before all of them: none of them counts */
-		{95, 10, 80, false, true},   /* 10 before it */
-		{95, 10, 80, false, false},  /* 20 before it */
-		{95, 10, 80, true, true},    /* served late, as configured */
+		{61, 10, 61, false, true},   /* 20 in all, but it runs for 61 itself */
+		{61, 10, 62, false, false},  {61, 42, 50, false, false}, /* 20 before it */
+		{61, 42, 50, true, true}, /* served late, as configured */
 	};
 	struct vt_admission a;
 	struct vt_admitted q[VT_COUNT(t)];
 	uint64_t left = 0;
 
 	assert_int_equal(vt_admission_init(&a, 16), 0);
+	a.stretch = 1;
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		q[i] = (struct vt_admitted){t[i].deadline * MS, t[i].work * MS, 0};
 		if (vt_admission_enter(&a, &q[i], 0, t[i].own * MS, t[i].any) != t[i].in)
@@ -37,10 +38,75 @@ static void test_who_comes_in(void **state)
 	}
 	assert_true(a.sum_ns == left);
 	for (size_t i = 0; i < VT_COUNT(t); i++) /* in any order */
-		if (t[i * 4 % VT_COUNT(t)].in)
-			vt_admission_leave(&a, &q[i * 4 % VT_COUNT(t)]);
+		if (t[i * 3 % VT_COUNT(t)].in)
+			vt_admission_leave(&a, &q[i * 3 % VT_COUNT(t)], MS, VT_ADMISSION_OTHER);
 	assert_int_equal(a.n, 0);
 	assert_true(a.sum_ns == 0);
+	vt_admission_fini(&a);
+}
+
+/* What is due first has been worked on since it came to a free machine, or since somebody left. */
+static void test_work_that_is_done(void **state)
+{
+	/* 40 ms of work due first since 0, 40 due second; now somebody asks for 10: the end, in ms */
+	static const struct {
+		uint64_t now, end;
+	} t[] = {
+		{0, 90},   {10, 90}, {40, 90}, {50, 100}, /* it takes longer than was thought */
+		{80, 130},
+	};
+	struct vt_admission a;
+	struct vt_admitted first = {500 * MS, 40 * MS, 0}, second = {600 * MS, 40 * MS, 0};
+
+	assert_int_equal(vt_admission_init(&a, 16), 0);
+	a.stretch = 1;
+	assert_true(vt_admission_enter(&a, &first, 1000 * MS, 0, true));
+	assert_true(vt_admission_enter(&a, &second, 1010 * MS, 0, true));
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_admitted q = {(1000 + t[i].end) * MS - 1, 10 * MS, 0};
+		uint64_t since = a.since_ns;
+
+		if (vt_admission_enter(&a, &q, (1000 + t[i].now) * MS, 0, false))
+			fail_msg("at %lu ms: too early", (unsigned long)t[i].now);
+		q.deadline_ns++;
+		if (!vt_admission_enter(&a, &q, (1000 + t[i].now) * MS, 0, false))
+			fail_msg("at %lu ms: not admitted", (unsigned long)t[i].now);
+		vt_admission_leave(&a, &q, 0, VT_ADMISSION_OTHER);
+		a.since_ns = since;
+	}
+	vt_admission_leave(&a, &first, 1050 * MS, VT_ADMISSION_ANSWERED);
+	assert_true(a.since_ns == 1050 * MS); /* the second from now on */
+	vt_admission_leave(&a, &second, 1100 * MS, VT_ADMISSION_ANSWERED);
+	vt_admission_fini(&a);
+}
+
+/* One request at a time, so many of a hundred late: where does the stretch settle? */
+static double settled(struct vt_admission *a, int late_of_100, enum vt_admission_end how)
+{
+	struct vt_admitted q = {10 * MS, MS, 0};
+
+	for (int i = 0; i < 10000; i++) {
+		bool late = i % 100 < late_of_100;
+
+		assert_true(vt_admission_enter(a, &q, 0, 0, true));
+		vt_admission_leave(a, &q, late ? 11 * MS : 10 * MS, how);
+	}
+	return a->stretch;
+}
+
+static void test_what_is_learnt(void **state)
+{
+	struct vt_admission a;
+	double before;
+
+	assert_int_equal(vt_admission_init(&a, 16), 0);
+	before = a.stretch;
+	assert_true(settled(&a, 100, VT_ADMISSION_OTHER) == before); /* cancelled: says nothing */
+	assert_true(settled(&a, 6, VT_ADMISSION_ANSWERED) > 1.5);    /* more than 5 % late: rises */
+	assert_true(settled(&a, 4, VT_ADMISSION_ANSWERED) < 1.5);    /* fewer: falls */
+	assert_true(settled(&a, 0, VT_ADMISSION_ANSWERED) ==
+		    1); /* but not below what is possible */
+	assert_true(settled(&a, 0, VT_ADMISSION_GIVEN_UP) > 2);
 	vt_admission_fini(&a);
 }
 
@@ -56,9 +122,9 @@ static void test_room_and_retry(void **state)
 	assert_true(vt_admission_enter(&a, &q[1], 0, 0, true));
 	assert_int_equal(vt_admission_retry_s(&a), 2);
 	assert_false(vt_admission_enter(&a, &q[2], 0, 0, true)); /* full */
-	vt_admission_leave(&a, &q[0]);
+	vt_admission_leave(&a, &q[0], 0, VT_ADMISSION_OTHER);
 	assert_int_equal(vt_admission_retry_s(&a), 1);
-	vt_admission_leave(&a, &q[1]);
+	vt_admission_leave(&a, &q[1], 0, VT_ADMISSION_OTHER);
 	vt_admission_fini(&a);
 }
 
@@ -66,6 +132,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_comes_in),
+		cmocka_unit_test(test_work_that_is_done),
+		cmocka_unit_test(test_what_is_learnt),
 		cmocka_unit_test(test_room_and_retry),
 	};
 

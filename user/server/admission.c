@@ -6,9 +6,18 @@
 
 #include "base/clock.h"
 
+/*
+ * The stretch is found by stochastic approximation (Robbins and Monro 1951): a step up for one that was late, a smaller one
+ * down for one in time, in the ratio that makes both even when VT_ADMISSION_KEPT of them are in time.
+ */
+#define STEP	      0.1 /* both together */
+#define STRETCH_FIRST 1.2
+#define STRETCH_MIN   1.0
+#define STRETCH_MAX   3.0
+
 int vt_admission_init(struct vt_admission *a, uint32_t room)
 {
-	*a = (struct vt_admission){.room = room};
+	*a = (struct vt_admission){.room = room, .stretch = STRETCH_FIRST};
 	a->under_way = calloc(room, sizeof(struct vt_admitted *));
 	if (!a->under_way)
 		return -ENOMEM;
@@ -25,27 +34,47 @@ void vt_admission_fini(struct vt_admission *a)
 	a->under_way = NULL;
 }
 
-/* Work that is due before @deadline_ns, or together with it. */
-static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns)
+/* What is left of the work that is due before @deadline_ns, or together with it. */
+static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint64_t now_ns)
 {
-	uint64_t sum = 0;
+	const struct vt_admitted *first = NULL;
+	uint64_t sum = 0, at_work = now_ns > a->since_ns ? now_ns - a->since_ns : 0;
 
-	for (uint32_t i = 0; i < a->n; i++)
-		if (a->under_way[i]->deadline_ns <= deadline_ns)
-			sum += a->under_way[i]->work_ns;
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct vt_admitted *q = a->under_way[i];
+
+		if (q->deadline_ns > deadline_ns)
+			continue;
+		sum += q->work_ns;
+		if (!first || q->deadline_ns < first->deadline_ns)
+			first = q;
+	}
+	if (first)
+		sum -= at_work < first->work_ns ? at_work : first->work_ns;
 	return sum;
+}
+
+static uint64_t foretell(const struct vt_admission *a, const struct vt_admitted *q, uint64_t now_ns,
+			 uint64_t own_ns)
+{
+	uint64_t all = before(a, q->deadline_ns, now_ns) + q->work_ns;
+
+	return all > own_ns ? all : own_ns;
 }
 
 bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
 			uint64_t own_ns, bool any)
 {
+	double takes;
 	bool ok;
 
 	pthread_mutex_lock(&a->lock);
+	takes = (double)foretell(a, q, now_ns, own_ns) * a->stretch;
 	/* On a free machine nothing is known better than by trying; the policy may still shed. */
-	ok = a->n < a->room &&
-	     (any || !a->n || now_ns + before(a, q->deadline_ns) + own_ns <= q->deadline_ns);
+	ok = a->n < a->room && (any || !a->n || (double)now_ns + takes <= (double)q->deadline_ns);
 	if (ok) {
+		if (!a->n)
+			a->since_ns = now_ns;
 		q->at = a->n;
 		a->under_way[a->n++] = q;
 		a->sum_ns += q->work_ns;
@@ -54,9 +83,22 @@ bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	return ok;
 }
 
-void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q)
+static void learn(struct vt_admission *a, bool in_time)
+{
+	a->stretch *= in_time ? 1 - STEP * (1 - VT_ADMISSION_KEPT) : 1 + STEP * VT_ADMISSION_KEPT;
+	if (a->stretch < STRETCH_MIN)
+		a->stretch = STRETCH_MIN;
+	if (a->stretch > STRETCH_MAX)
+		a->stretch = STRETCH_MAX;
+}
+
+void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
+			enum vt_admission_end how)
 {
 	pthread_mutex_lock(&a->lock);
+	if (how != VT_ADMISSION_OTHER)
+		learn(a, how == VT_ADMISSION_ANSWERED && now_ns <= q->deadline_ns);
+	a->since_ns = now_ns;
 	a->sum_ns -= q->work_ns;
 	a->under_way[q->at] = a->under_way[--a->n];
 	a->under_way[q->at]->at = q->at;

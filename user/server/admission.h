@@ -2,9 +2,11 @@
 /*
  * admission.h - can a request meet its deadline? Any thread; no clock, no I/O.
  *
- * Those due before it come first, whatever the policy; what they take of the machine is known from
- * those that ended. If that and its own time end after its deadline, it is hopeless and is told so at
- * once, instead of after it has waited. The policy still sheds what turns out hopeless later.
+ * Those due before it come first, whatever the policy. What is left of their work and its own fill the whole machine
+ * for so long at least, and it runs for so long itself at least: the later of the two is when it would end on a
+ * machine that does everything right. By how much more they must be taken to last, so that VT_ADMISSION_KEPT of those
+ * admitted end in time, is learnt from those that end. Who would end after its deadline with that is
+ * hopeless and is told so at once, instead of after it has waited. The policy still sheds what turns out hopeless later.
  */
 #ifndef VT_SERVER_ADMISSION_H
 #define VT_SERVER_ADMISSION_H
@@ -13,11 +15,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** Of those admitted, how many are to be in time. */
+#define VT_ADMISSION_KEPT 0.95
+
 /** A request under way. Caller's memory until vt_admission_leave(). */
 struct vt_admitted {
 	uint64_t deadline_ns;
 	uint64_t work_ns; /* of the whole machine: core time over cores */
 	uint32_t at;	  /* private */
+};
+
+enum vt_admission_end {
+	VT_ADMISSION_ANSWERED,
+	VT_ADMISSION_GIVEN_UP, /* turned out hopeless */
+	VT_ADMISSION_OTHER,    /* cancelled, stopped: says nothing */
 };
 
 /** Caller's memory: vt_admission_init(), vt_admission_fini(). */
@@ -26,6 +37,9 @@ struct vt_admission {
 	struct vt_admitted **under_way; /* [n], in no order */
 	uint32_t n, room;
 	uint64_t sum_ns; /* of their work */
+	uint64_t
+		since_ns; /* somebody entered an empty machine, or left: what is due first is at work since */
+	double stretch; /* what is foretold, times this, is counted on */
 };
 
 int vt_admission_init(struct vt_admission *a, uint32_t room); /* 0 or -ENOMEM */
@@ -38,7 +52,9 @@ void vt_admission_fini(struct vt_admission *a);		      /* accepts a zeroed one *
  */
 bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
 			uint64_t own_ns, bool any);
-void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q);
+/** vt_admission_leave - @q has ended @now_ns; learn from it */
+void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
+			enum vt_admission_end how);
 
 /** vt_admission_retry_s - when what is under way will be over: seconds, 1 to 3600 */
 unsigned int vt_admission_retry_s(struct vt_admission *a);

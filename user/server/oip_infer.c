@@ -20,6 +20,8 @@
 #include "server/infer.h"
 #include "server/oip.h"
 
+#define ANSWER_PART 16 /* of the time until the deadline: left for the way of the answer */
+
 /** A request on its way through the runtime. */
 struct call {
 	struct vt_infer q; /* first */
@@ -138,7 +140,10 @@ static void done(struct vt_infer *q, enum vt_outcome how)
 	struct call *c = (struct call *)q;
 	struct vt_loaded *m = c->m;
 
-	vt_admission_leave(&c->o->admission, &c->turn);
+	vt_admission_leave(&c->o->admission, &c->turn, vt_now_mono_ns(),
+			   how == VT_DONE      ? VT_ADMISSION_ANSWERED
+			   : how == VT_REFUSED ? VT_ADMISSION_GIVEN_UP
+					       : VT_ADMISSION_OTHER);
 	if (how == VT_DONE) {
 		learn(&m->work_ns, q->core_ns / m->cores, 8);
 		learn(&m->own_ns, q->served_ns, 8);
@@ -229,13 +234,19 @@ static bool prepare(struct call *c)
 	return c->answer != NULL;
 }
 
+/* From its header fields to its answer: its own deadline, or the model's target. */
+static uint64_t time_for(const struct call *c)
+{
+	return c->ask.deadline_ns ? c->ask.deadline_ns : c->m->qos_ns;
+}
+
 /* In time, as far as can be told: counted as under way. False after an error. */
 static bool admit(struct call *c)
 {
 	struct vt_loaded *m = c->m;
-	uint64_t arrival = c->r->arrival_ns;
+	uint64_t all = time_for(c);
 
-	c->turn.deadline_ns = arrival + (c->ask.deadline_ns ? c->ask.deadline_ns : m->qos_ns);
+	c->turn.deadline_ns = c->r->arrival_ns + all - all / ANSWER_PART;
 	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
 	if (vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, c->o->late))
 		return true;
@@ -271,7 +282,7 @@ void oip_infer(struct vt_http_req *r, void *arg)
 	c->q = (struct vt_infer){
 		.model = m->id,
 		.priority = c->ask.priority,
-		.deadline_ns = c->turn.deadline_ns,
+		.deadline_ns = r->arrival_ns + time_for(c),
 		.load = load,
 		.store = store,
 		.done = done,
