@@ -14,7 +14,6 @@
 /* Of a connection: header fields, and the part of a body between socket and its own memory. */
 #define CONN_BYTES    65536u
 #define SCAN_EVERY_NS VT_NS_PER_S
-#define KEPT_PART     8 /* of the memory for requests: kept between them */
 
 void conn_state(struct conn *c, enum conn_state s)
 {
@@ -134,7 +133,6 @@ int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_
 	h->idle_ns = o->config->idle_ms * VT_NS_PER_MS;
 	h->transfer_ns = o->config->transfer_ms * VT_NS_PER_MS;
 	pthread_mutex_init(&h->lock, NULL);
-	vt_kept_init(&h->kept, h->max_memory_bytes / KEPT_PART);
 	h->watch_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (h->watch_fd < 0) {
 		vt_fail(e, -errno, "cannot watch connections: %s", strerror(errno));
@@ -180,7 +178,6 @@ void vt_http_stop(struct vt_http *h)
 	if (h->watch_fd >= 0)
 		close(h->watch_fd);
 	pthread_mutex_destroy(&h->lock);
-	vt_kept_fini(&h->kept);
 	free(h);
 }
 
@@ -245,7 +242,6 @@ void vt_http_tend(struct vt_http *h, uint64_t now_ns)
 	if (now_ns - h->scanned_ns >= SCAN_EVERY_NS) {
 		h->scanned_ns = now_ns;
 		cut_slow(h, now_ns);
-		vt_kept_trim(&h->kept, now_ns);
 	}
 }
 

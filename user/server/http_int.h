@@ -8,7 +8,6 @@
 #include <microhttpd.h>
 
 #include "server/http.h"
-#include "server/kept.h"
 
 enum conn_state { CONN_IDLE, CONN_RECEIVING, CONN_HELD, CONN_SENDING };
 
@@ -34,7 +33,6 @@ struct vt_http {
 	struct vt_metrics_http *count;
 	uint64_t max_body_bytes, max_memory_bytes, idle_ns, transfer_ns;
 	_Atomic uint64_t memory_bytes;
-	struct vt_kept kept; /* for bodies and answers */
 	_Atomic uint32_t busy;
 	_Atomic bool closing;
 	pthread_mutex_t lock;
@@ -51,7 +49,6 @@ struct req {
 	struct conn *conn;
 	char *body;
 	size_t room;	 /* of body; counted as taken */
-	size_t block;	 /* bytes of its memory: room or more */
 	uint64_t length; /* Content-Length */
 	bool chunked, expects, refused, handled, held;
 	uint64_t dropped; /* bytes of a body nobody wants */

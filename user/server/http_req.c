@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/fresh.h"
 #include "server/http_int.h"
 
 /* A refused body up to this is read and dropped, so that the connection can go on. */
@@ -209,9 +210,11 @@ static void prepare_body(struct req *r)
 		return;
 	}
 	r->room = r->length;
-	r->body = vt_kept_take(&h->kept, r->room, &r->block);
+	r->body = malloc(r->room);
 	if (!r->body)
 		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", r->room);
+	else
+		vt_fresh_populate(r->body, r->room);
 }
 
 static void look_at_head(struct req *r, const char *url)
@@ -274,17 +277,17 @@ static bool grow(struct req *r, size_t need)
 		return false;
 	}
 	r->body = more;
-	r->room = r->block = room;
+	r->room = room;
 	return true;
 }
 
 static void drop_body(struct req *r)
 {
-	vt_kept_give(&r->pub.http->kept, r->body, r->block, vt_now_mono_ns());
+	free(r->body);
 	if (r->room)
 		vt_http_give(r->pub.http, r->room);
 	r->body = NULL;
-	r->room = r->block = 0;
+	r->room = 0;
 	r->pub.body_len = 0;
 }
 
