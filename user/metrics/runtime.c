@@ -338,8 +338,8 @@ const struct vt_family vt_runtime_families[] = {
 	{"core_busy_seconds", VT_COUNTER, "seconds", "cpu", "Time that a worker computed.",
 	 core_busy, 0, NS},
 	{"core_available_ratio", VT_GAUGE, "ratio", "cpu",
-	 "Of the time that a worker wanted its core, what other threads left it; absent if the "
-	 "kernel does not tell.",
+	 "Of the time that a worker wanted its core, what other threads left it, waits below 0.5 "
+	 "ms aside; absent if the kernel does not tell.",
 	 core_available, 0, PPM},
 	{"core_taken", VT_GAUGE, "", "cpu",
 	 "1: so much of the core is others' that nothing is led from it.", core_taken, 0, 0},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* impl.h - what the files of user/monitor share; nobody else includes it. */
+/* impl.h - what the files of user/monitor share; of others only tests/bpf/test_broken. */
 #ifndef VT_MONITOR_IMPL_H
 #define VT_MONITOR_IMPL_H
 
