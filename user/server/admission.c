@@ -65,13 +65,13 @@ static uint64_t foretell(const struct vt_admission *a, const struct vt_admitted 
 bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
 			uint64_t own_ns, bool any)
 {
-	double takes;
 	bool ok;
 
 	pthread_mutex_lock(&a->lock);
-	takes = (double)foretell(a, q, now_ns, own_ns) * a->stretch;
+	q->fits = (double)now_ns + (double)foretell(a, q, now_ns, own_ns) * a->stretch <=
+		  (double)q->deadline_ns;
 	/* On a free machine nothing is known better than by trying; the policy may still shed. */
-	ok = a->n < a->room && (any || !a->n || (double)now_ns + takes <= (double)q->deadline_ns);
+	ok = a->n < a->room && (any || !a->n || q->fits);
 	if (ok) {
 		if (!a->n)
 			a->since_ns = now_ns;
@@ -83,9 +83,13 @@ bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	return ok;
 }
 
-static void learn(struct vt_admission *a, bool in_time)
+/* A late one that was only tried says nothing: whoever asks for the impossible must not shut others out. */
+static void learn(struct vt_admission *a, const struct vt_admitted *q, bool in_time)
 {
-	a->stretch *= in_time ? 1 - STEP * (1 - VT_ADMISSION_KEPT) : 1 + STEP * VT_ADMISSION_KEPT;
+	if (in_time)
+		a->stretch *= 1 - STEP * (1 - VT_ADMISSION_KEPT);
+	else if (q->fits)
+		a->stretch *= 1 + STEP * VT_ADMISSION_KEPT;
 	if (a->stretch < STRETCH_MIN)
 		a->stretch = STRETCH_MIN;
 	if (a->stretch > STRETCH_MAX)
@@ -97,7 +101,7 @@ void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 {
 	pthread_mutex_lock(&a->lock);
 	if (how != VT_ADMISSION_OTHER)
-		learn(a, how == VT_ADMISSION_ANSWERED && now_ns <= q->deadline_ns);
+		learn(a, q, how == VT_ADMISSION_ANSWERED && now_ns <= q->deadline_ns);
 	a->since_ns = now_ns;
 	a->sum_ns -= q->work_ns;
 	a->under_way[q->at] = a->under_way[--a->n];

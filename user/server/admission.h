@@ -22,7 +22,8 @@
 struct vt_admitted {
 	uint64_t deadline_ns;
 	uint64_t work_ns; /* of the whole machine: core time over cores */
-	uint32_t at;	  /* private */
+	uint32_t at;	  /* private from here on */
+	bool fits;	  /* as far as was foretold; else it was tried, or is to be served late */
 };
 
 enum vt_admission_end {
