@@ -196,6 +196,23 @@ static void join_parts(const struct vt_call *c)
 
 #define AS_IS(v) (v)
 
+/* What C leaves undefined: no number is 0, what is too large the largest. */
+static int64_t int_of(double v)
+{
+	if (v >= 0x1p63)
+		return INT64_MAX;
+	if (v < -0x1p63)
+		return INT64_MIN;
+	return v == v ? (int64_t)v : 0;
+}
+
+static uint64_t uint_of(double v)
+{
+	return v >= 0x1p64 ? UINT64_MAX : v > 0 ? (uint64_t)v : 0;
+}
+
+#define OF_DOUBLE(A, v) _Generic((A)0, double : (v), int64_t : int_of(v), uint64_t : uint_of(v))
+
 /* A: what values are added up in. The first pass finds the maximum where LogSumExp needs it. */
 #define GENERIC(name, T, A, LOAD, STORE)                                                           \
 	static A name##_pass(const struct reduce *p, const T *x, int pass, A top)                  \
@@ -226,7 +243,7 @@ static void join_parts(const struct vt_call *c)
 				acc += v * v;                                                      \
 				break;                                                             \
 			case VT_OP_REDUCE_LOG_SUM_EXP:                                             \
-				acc += (A)exp((double)(v - top));                                  \
+				acc += OF_DOUBLE(A, exp((double)(v - top)));                       \
 				break;                                                             \
 			default:                                                                   \
 				acc += v;                                                          \
@@ -250,11 +267,11 @@ static void join_parts(const struct vt_call *c)
 			v = p->n ? v / (A)p->n : (A)NAN_OR_0(A);                                   \
 			break;                                                                     \
 		case VT_OP_REDUCE_L2:                                                              \
-			v = (A)sqrt((double)v);                                                    \
+			v = OF_DOUBLE(A, sqrt((double)v));                                         \
 			break;                                                                     \
 		case VT_OP_REDUCE_LOG_SUM:                                                         \
 		case VT_OP_REDUCE_LOG_SUM_EXP:                                                     \
-			v = (A)(log((double)v) + (double)top);                                     \
+			v = OF_DOUBLE(A, log((double)v) + (double)top);                            \
 			break;                                                                     \
 		default:                                                                           \
 			break;                                                                     \
