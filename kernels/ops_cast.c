@@ -3,6 +3,7 @@
  * Cast. One typed loop per pair of types. Float to integer truncates; what does not fit is the
  * nearest value of the type and NaN is 0 (ONNX leaves both open). Halves are read through float.
  */
+#include "kernels/fit.h"
 #include "kernels/half.h"
 #include "kernels/isa.h"
 #include "kernels/ops.h"
@@ -33,12 +34,6 @@ typedef void cast_fn(void *y, const void *x, size_t n);
 	X(I64, int64_t)                                                                            \
 	X(U32, uint32_t)                                                                           \
 	X(U64, uint64_t)
-
-#define FLOOR_OF(T, lo) ((T)(lo))
-/* the largest T: all bits of the range below hi */
-#define TOP_OF(T, hi) ((T)((T)-1 < (T)1 ? ~((uint64_t)1 << (sizeof(T) * 8 - 1)) : ~(uint64_t)0))
-#define FIT(T, lo, hi, x)                                                                          \
-	((x) >= (hi) ? TOP_OF(T, hi) : (x) > (lo)-1 ? (T)(x) : (x) == (x) ? FLOOR_OF(T, lo) : 0)
 
 #define LOOP(name, R, S, f)                                                                        \
 	static void name(void *py, const void *px, size_t n)                                       \
@@ -72,7 +67,7 @@ static float round_to_odd(double d)
 #define TO_BF16(x) vt_f32_to_bf16(x)
 
 #define TO_INT(D, T, lo, hi, S, ST)	LOOP(S##_##D, T, ST, (T)x)
-#define TO_INT_FIT(D, T, lo, hi, S, ST) LOOP(S##_##D, T, ST, FIT(T, lo, hi, x))
+#define TO_INT_FIT(D, T, lo, hi, S, ST) LOOP(S##_##D, T, ST, VT_FIT(T, lo, hi, x))
 #define FROM_INT(S, ST)                                                                            \
 	INTS(TO_INT, S, ST)                                                                        \
 	LOOP(S##_F32, float, ST, (float)x)                                                         \

@@ -11,6 +11,7 @@
  * channels each core read lines that the other had written, and the layer after, which scales the image
  * in place, had to take them back one by one.
  */
+#include "kernels/fit.h"
 #include "kernels/half.h"
 #include "kernels/isa.h"
 #include "kernels/ops.h"
@@ -196,22 +197,8 @@ static void join_parts(const struct vt_call *c)
 
 #define AS_IS(v) (v)
 
-/* What C leaves undefined: no number is 0, what is too large the largest. */
-static int64_t int_of(double v)
-{
-	if (v >= 0x1p63)
-		return INT64_MAX;
-	if (v < -0x1p63)
-		return INT64_MIN;
-	return v == v ? (int64_t)v : 0;
-}
-
-static uint64_t uint_of(double v)
-{
-	return v >= 0x1p64 ? UINT64_MAX : v > 0 ? (uint64_t)v : 0;
-}
-
-#define OF_DOUBLE(A, v) _Generic((A)0, double : (v), int64_t : int_of(v), uint64_t : uint_of(v))
+#define OF_DOUBLE(A, v)                                                                            \
+	_Generic((A)0, double : (v), int64_t : vt_fit_i64(v), uint64_t : vt_fit_u64(v))
 
 /* A: what values are added up in. The first pass finds the maximum where LogSumExp needs it. */
 #define GENERIC(name, T, A, LOAD, STORE)                                                           \

@@ -8,9 +8,9 @@
  */
 #include "tests/unit/harness.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "base/cpuset.h"
 #include "monitor/impl.h"
@@ -30,15 +30,6 @@ struct runner {
 	} * shared;
 };
 
-static bool stay_on(unsigned int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	return sched_setaffinity(0, sizeof(set), &set) == 0;
-}
-
 static _Noreturn void runner_main(struct runner *r, int order, unsigned int cpu)
 {
 	const long page = sysconf(_SC_PAGESIZE);
@@ -47,7 +38,7 @@ static _Noreturn void runner_main(struct runner *r, int order, unsigned int cpu)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint64_t pages;
 
-	if (mem == MAP_FAILED || !stay_on(cpu))
+	if (mem == MAP_FAILED || vt_cpuset_pin_self(cpu))
 		_exit(1);
 	madvise(mem, bytes, MADV_NOHUGEPAGE);
 	for (int n = 1; read(order, &pages, sizeof(pages)) == sizeof(pages); n++) {
@@ -70,6 +61,7 @@ static void runner_start(struct runner *r, unsigned int cpu)
 	assert_int_equal(pipe(order), 0);
 	r->pid = fork();
 	if (r->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* it may be spinning when the test fails */
 		close(order[1]);
 		runner_main(r, order[0], cpu);
 	}
@@ -205,7 +197,7 @@ static void test_unreported_switch(void **state)
 	vt_event_override(&ev, "llc_misses=page-faults", &e);
 	if (vt_monitor_open(&o, &m, &e))
 		vt_skip("%s", e.msg);
-	assert_true(stay_on((unsigned int)vt_cpuset_next(&allowed, 0)));
+	assert_int_equal(vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&allowed, 0)), 0);
 	runner_start(&a, (unsigned int)cpu);
 	runner_start(&b, (unsigned int)cpu);
 	wait_asleep(a.pid);

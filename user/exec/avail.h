@@ -12,8 +12,7 @@
  *
  * Waking up is no waiting, and neither is the I/O of others (a network stack, this server's own threads), which takes a
  * core for 0.1 ms a thousand times a second: a chunk or a block on such a core is late by that. Who computes keeps it for
- * a time slice, and everybody who waits for a chunk waits as long. Measured here: waits of one reading over the time slices
- * got in it 0.1 to 0.3 ms in nine of ten readings beside I/O, 3 to 4 ms beside a loop.
+ * a time slice, and everybody who waits for a chunk waits as long (docs/decisions.md).
  *
  * Relative to the best core, because a load that sits on all cores alike (the server's own I/O threads) makes none
  * of them worse than another.

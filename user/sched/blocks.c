@@ -254,8 +254,8 @@ static void add_block(struct vt_blocks *c, uint32_t index)
 	x.row = vt_plan_row(m->plan, c->tr->code, c->grain, c->level, b->layer_now);
 	x.held = (uint16_t)vt_coreset_count(&b->cores);
 	x.layer = b->layer_now;
-	x.done_ppm =
-		done_ppm(c, &x, b); /* by all of them; what is to come, by those it can count on */
+	/* What is done, by all it has; what is to come, by those it can count on. */
+	x.done_ppm = done_ppm(c, &x, b);
 	x.held = (uint16_t)vt_coreset_count(&has);
 	c->cores += x.held;
 	u = demand(c, &x, b->deadline_ns);

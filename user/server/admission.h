@@ -37,10 +37,9 @@ struct vt_admission {
 	pthread_mutex_t lock;
 	struct vt_admitted **under_way; /* [n], in no order */
 	uint32_t n, room;
-	uint64_t sum_ns; /* of their work */
-	uint64_t
-		since_ns; /* somebody entered an empty machine, or left: what is due first is at work since */
-	double stretch; /* what is foretold, times this, is counted on */
+	uint64_t sum_ns;   /* of their work */
+	uint64_t since_ns; /* what is due first has been worked on since then */
+	double stretch;	   /* what is foretold, times this, is counted on */
 };
 
 int vt_admission_init(struct vt_admission *a, uint32_t room); /* 0 or -ENOMEM */
