@@ -201,8 +201,9 @@ static int wino_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	s->proto = d;
 	choose_blocks(s, d.channels, cols);
 	l->weight_bytes = (VT_WINO_TERMS * s->panel_floats + cols) * sizeof(float);
-	l->scratch_bytes =
-		VT_WINO_TERMS * s->block_tiles * (d.channels + s->block_cols) * sizeof(float);
+	l->scratch_bytes = VT_WINO_TERMS * sizeof(float) *
+			   (vt_wino_term(s->block_tiles, d.channels) +
+			    vt_wino_term(s->block_tiles, s->block_cols));
 	l->packed_in = 1u << 1 | 1u << 2;
 	return 0;
 }
@@ -263,14 +264,15 @@ static void wino_task(struct wino_ctx *c, size_t block, size_t part)
 	const struct wino_state *s = c->s;
 	const size_t t0 = block * s->block_tiles, n = min_size(s->block_tiles, s->tiles - t0);
 	const size_t end = min_size((part + 1) * c->cols, s->proto.cols);
-	float *v = vt_scratch(), *m = v + VT_WINO_TERMS * n * s->proto.channels;
+	const size_t v_term = vt_wino_term(n, s->proto.channels);
+	float *v = vt_scratch(), *m = v + VT_WINO_TERMS * v_term;
 
 	vt_wino_input(c->d, t0, n, v);
 	for (size_t j = part * c->cols; j < end; j += s->block_cols) {
 		const size_t nj = min_size(s->block_cols, end - j);
 
 		for (size_t k = 0; k < VT_WINO_TERMS; k++)
-			term_product(s, v + k * n * s->proto.channels, k, m + k * n * nj, n, j, nj);
+			term_product(s, v + k * v_term, k, m + k * vt_wino_term(n, nj), n, j, nj);
 		vt_wino_output(c->d, t0, n, j, nj, m);
 	}
 }

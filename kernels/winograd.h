@@ -35,15 +35,25 @@ struct vt_wino {
 };
 
 /**
+ * vt_wino_term - floats from one of the 36 terms of @n tiles, @width floats each, to the next
+ * An odd number of cache lines: a tile's transform touches all 36, which at a power of two apart would fight
+ * for the same few lines of L1.
+ */
+static inline size_t vt_wino_term(size_t n, size_t width)
+{
+	return ((n * width + 15) / 16 | 1) * 16;
+}
+
+/**
  * vt_wino_input - transform the inputs of tiles [t0, t0 + n)
- * @v: [36][n][channels]
+ * @v: 36 terms of [n][channels]
  */
 void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v);
 
 /**
  * vt_wino_output - transform products back and store the outputs of tiles [t0, t0 + n), columns [j,
  * j + nj)
- * @m: [36][n][nj]
+ * @m: 36 terms of [n][nj]
  */
 void vt_wino_output(const struct vt_wino *d, size_t t0, size_t n, size_t j, size_t nj,
 		    const float *m);

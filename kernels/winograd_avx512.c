@@ -53,7 +53,7 @@ static inline __mmask16 lanes(size_t n)
 
 void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v)
 {
-	const size_t term = n * d->channels;
+	const size_t term = vt_wino_term(n, d->channels);
 
 	for (size_t t = 0; t < n; t++) {
 		const struct place p = place_of(d, t0 + t);
@@ -126,7 +126,7 @@ static void store_tile(const struct vt_wino *d, const struct place *p, size_t c,
 void vt_wino_output(const struct vt_wino *d, size_t t0, size_t n, size_t j0, size_t nj,
 		    const float *m)
 {
-	const size_t term = n * nj;
+	const size_t term = vt_wino_term(n, nj);
 
 	for (size_t t = 0; t < n; t++) {
 		const struct place p = place_of(d, t0 + t);
