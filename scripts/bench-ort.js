@@ -4,8 +4,8 @@
 //
 //   bench-ort.js [--models A,B...] [--threads 1,2] [--iters N] [--zoo DIR] [--out PREFIX]
 //
-// Both engines are loaded and warm before the clock starts; then they take turns, A B A B ..., so that a
-// machine that slows down slows both. A turn is at least 40 ms; where it has more than two iterations,
+// Both engines are loaded and warm before the clock starts, once for each number of threads; then they take turns,
+// A1 B1 A2 B2 A1 ..., so that a machine that slows down slows all. A turn is at least 40 ms; where it has more than two iterations,
 // the first is not counted: its caches hold what the other engine left. The ratio of a turn is that of
 // its two medians; what is reported is the median of the turns' ratios and their quartiles.
 // A third process takes its turn with nothing but fused multiply-adds, so that the share of the peak is
@@ -94,7 +94,7 @@ function geomean(values) {
   return Math.exp(values.reduce((s, v) => s + Math.log(v), 0) / values.length);
 }
 
-// ---- one model, one number of threads ---------------------------------------------------------------
+// ---- one model ---------------------------------------------------------------
 
 function inputArgs(zoo, model) {
   const args = [];
@@ -113,60 +113,86 @@ function firstCores(n) {
   }).slice(0, n).join(',');
 }
 
-const PEAK = 2; // the engines: veltair, ONNX Runtime, the peak
+const PEAK = 2; // the engines of a number of threads: veltair, ONNX Runtime, the peak
 
-async function takeTurns(engines, iters) {
+async function warmUp(group, iters) {
   const warm = [];
-  for (const e of engines) warm.push(median(await e.run(1)));
+  for (const e of group.engines) warm.push(median(await e.run(1)));
   const fastest = Math.min(...warm.slice(0, PEAK));
-  const slow = fastest > SLOW_MS;
-  const perTurn = slow ? 1 : Math.ceil(TURN_MS / fastest) + 1;
-  const drop = perTurn > 2 ? 1 : 0;
-  const turns = Math.max(slow ? 5 : 10, Math.ceil((iters || (slow ? 5 : 20)) / (perTurn - drop)));
-  const times = engines.map(() => []);
-  const ratios = [];
-  for (let t = 0; t < turns; t++) {
-    const mids = [];
-    for (const [i, e] of engines.entries()) {
-      const ms = i === PEAK ? await e.run(2) : (await e.run(perTurn)).slice(drop);
-      times[i].push(...ms);
-      mids.push(median(ms));
-    }
-    ratios.push(mids[1] / mids[0]);
-  }
-  return { times, ratios, turns };
+  group.slow = fastest > SLOW_MS;
+  group.perTurn = group.slow ? 1 : Math.ceil(TURN_MS / fastest) + 1;
+  group.drop = group.perTurn > 2 ? 1 : 0;
+  group.least = Math.max(group.slow ? 5 : 10, Math.ceil((iters || (group.slow ? 5 : 20)) / (group.perTurn - group.drop)));
+  group.times = group.engines.map(() => []);
+  group.mids = []; // of each turn, by engine
 }
 
-async function measure(model, threads, a) {
+async function takeTurn(group) {
+  const mids = [];
+  for (const [i, e] of group.engines.entries()) {
+    const ms = i === PEAK ? await e.run(2) : (await e.run(group.perTurn)).slice(group.drop);
+    group.times[i].push(...ms);
+    mids.push(median(ms));
+  }
+  group.mids.push(mids);
+}
+
+function rowOf(model, group) {
+  const peakGflops = 1e3 * group.gflop / median(group.times[PEAK]);
+  const side = (ms) => ({
+    median_ms: median(ms), min_ms: Math.min(...ms), p95_ms: quantile(ms, 0.95), iterations: ms.length,
+    gflops: 2 * model.macs / median(ms) / 1e6, peak_share: 2 * model.macs / median(ms) / 1e6 / peakGflops,
+  });
+  const [ours, theirs, peakMs] = group.times;
+  const ratios = group.mids.map((m) => m[1] / m[0]);
+  return {
+    model: model.name, threads: group.threads, peak_gflops: peakGflops, veltair: side(ours), onnxruntime: side(theirs),
+    ratio_of_best: Math.min(...theirs) / Math.min(...ours), peak_best_over_median: median(peakMs) / Math.min(...peakMs),
+    ratio: median(ratios), ratio_p25: quantile(ratios, 0.25), ratio_p75: quantile(ratios, 0.75), turns: ratios.length,
+  };
+}
+
+// Of the turns' ratios again: one thread and several, one after the other.
+function scalingOf(model, groups) {
+  const one = groups.find((g) => g.threads === 1);
+  return groups.filter((g) => one && g !== one).map((g) => {
+    const by = (i) => {
+      const ratios = g.mids.map((m, t) => one.mids[t][i] / m[i]);
+      return { median: median(ratios), p25: quantile(ratios, 0.25), p75: quantile(ratios, 0.75), of_best: Math.min(...one.times[i]) / Math.min(...g.times[i]) };
+    };
+    return { model: model.name, threads: g.threads, veltair: by(0), onnxruntime: by(1), peak: by(PEAK) };
+  });
+}
+
+function start(model, threads, a) {
   const file = path.join(a.zoo, `${model.name}.onnx`);
   const common = [file, '--threads', String(threads), '--warmup', '1', '--interactive', ...inputArgs(a.zoo, model.name)];
   const cores = firstCores(threads);
-  const engines = [new Engine(veltair, ['run', '--json', ...common]),
+  return { threads, engines: [new Engine(veltair, ['run', '--json', ...common]),
     new Engine('taskset', ['-c', cores, process.execPath, path.join(__dirname, 'ort-run.js'), ...common]),
-    new Engine('taskset', ['-c', cores, peak, String(threads)])];
+    new Engine('taskset', ['-c', cores, peak, String(threads)])] };
+}
+
+// All numbers of threads take turns as well, or the machine's drift would be taken for scaling.
+async function measure(model, a) {
+  const groups = a.threads.map((t) => start(model, t, a));
   try {
-    let gflop = 0; // of one iteration of the peak
-    for (const e of engines) {
-      const hello = await e.answer();
-      if (!hello.ready) throw new Error(`${e.name} did not say that it is ready`);
-      gflop = hello.gflop || gflop;
+    for (const g of groups) {
+      for (const e of g.engines) {
+        const hello = await e.answer();
+        if (!hello.ready) throw new Error(`${e.name} did not say that it is ready`);
+        g.gflop = hello.gflop || g.gflop; // of one iteration of the peak
+      }
+      await warmUp(g, a.iters);
     }
-    const r = await takeTurns(engines, a.iters);
-    for (const e of engines) await e.quit();
-    const peakGflops = 1e3 * gflop / median(r.times[PEAK]);
-    const side = (ms) => ({
-      median_ms: median(ms), min_ms: Math.min(...ms), p95_ms: quantile(ms, 0.95), iterations: ms.length,
-      gflops: 2 * model.macs / median(ms) / 1e6, peak_share: 2 * model.macs / median(ms) / 1e6 / peakGflops,
-    });
-    return {
-      model: model.name, threads, peak_gflops: peakGflops, veltair: side(r.times[0]), onnxruntime: side(r.times[1]),
-      ratio_of_best: Math.min(...r.times[1]) / Math.min(...r.times[0]), peak_best_over_median: median(r.times[PEAK]) / Math.min(...r.times[PEAK]),
-      ratio: median(r.ratios), ratio_p25: quantile(r.ratios, 0.25), ratio_p75: quantile(r.ratios, 0.75), turns: r.turns,
-    };
+    const turns = Math.max(...groups.map((g) => g.least));
+    for (let t = 0; t < turns; t++) for (const g of groups) await takeTurn(g);
+    for (const e of groups.flatMap((g) => g.engines)) await e.quit();
   } catch (err) {
-    for (const e of engines) e.kill();
-    throw new Error(`${model.name}, ${threads} threads: ${err.message}`);
+    for (const e of groups.flatMap((g) => g.engines)) e.kill();
+    throw new Error(`${model.name}: ${err.message}`);
   }
+  return { rows: groups.map((g) => rowOf(model, g)), scaling: scalingOf(model, groups) };
 }
 
 // ---- report -----------------------------------------------------------------------------------------
@@ -188,14 +214,6 @@ function summary(rows, threads) {
     threads, geomean_five: named.length === TARGETS.length ? geomean(named.map((r) => r.ratio)) : null,
     geomean_all: geomean(of.map((r) => r.ratio)), lowest: Math.min(...of.map((r) => r.ratio)),
   };
-}
-
-function scaling(rows) {
-  const by = (m, t) => rows.find((r) => r.model === m && r.threads === t);
-  return [...new Set(rows.map((r) => r.model))].filter((m) => by(m, 1) && by(m, 2)).map((m) => ({
-    model: m, veltair: by(m, 1).veltair.median_ms / by(m, 2).veltair.median_ms,
-    onnxruntime: by(m, 1).onnxruntime.median_ms / by(m, 2).onnxruntime.median_ms,
-  }));
 }
 
 function markdown(report) {
@@ -221,8 +239,11 @@ function markdown(report) {
       `${n(100 * (NOISE - 1), 0)} % to others; trust the ratio of the best runs more there`);
   }
   if (report.scaling.length) {
-    out.push('', '| model | veltair, 1 over 2 threads | ONNX Runtime |', '|---|---|---|');
-    for (const s of report.scaling) out.push(`| ${s.model} | ${n(s.veltair)} | ${n(s.onnxruntime)} |`);
+    out.push('', '| model | threads | veltair, times one thread | quartiles | of the best runs | ONNX Runtime | the peak |', '|---|---|---|---|---|---|---|');
+    for (const s of report.scaling) {
+      out.push(`| ${s.model} | ${s.threads} | **${n(s.veltair.median)}** | ${n(s.veltair.p25)} .. ${n(s.veltair.p75)} | ${n(s.veltair.of_best)} | ` +
+        `${n(s.onnxruntime.median)} | ${n(s.peak.median)} |`);
+    }
   }
   return `${out.join('\n')}\n`;
 }
@@ -235,17 +256,20 @@ async function main() {
   if (unknown.length) throw new Error(`no model ${unknown}; 'veltair zoo --list' shows those there are`);
   const missing = models.filter((m) => !fs.existsSync(path.join(a.zoo, `${m.name}.onnx`)));
   if (missing.length) execFileSync(veltair, ['zoo', '--out', a.zoo, '--inputs', ...missing.map((m) => m.name)], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const report = { machine: machine(), date: new Date().toISOString(), rows: [] };
-  for (const threads of a.threads.filter((t) => t <= os.cpus().length)) {
-    for (const m of models) {
-      const row = await measure(m, threads, a);
-      report.rows.push(row);
-      process.stderr.write(`${row.model}, ${threads} threads: ${row.veltair.median_ms.toFixed(2)} ms, ` +
+  const report = { machine: machine(), date: new Date().toISOString(), rows: [], scaling: [] };
+  a.threads = a.threads.filter((t) => t <= os.cpus().length);
+  for (const m of models) {
+    const { rows, scaling } = await measure(m, a);
+    report.rows.push(...rows);
+    report.scaling.push(...scaling);
+    for (const row of rows) {
+      process.stderr.write(`${row.model}, ${row.threads} threads: ${row.veltair.median_ms.toFixed(2)} ms, ` +
         `ONNX Runtime ${row.onnxruntime.median_ms.toFixed(2)} ms, ratio ${row.ratio.toFixed(2)}\n`);
     }
+    for (const s of scaling) process.stderr.write(`${s.model}, ${s.threads} threads: ${s.veltair.median.toFixed(2)} times one thread\n`);
   }
+  report.rows.sort((x, y) => x.threads - y.threads); // stable: models stay in order
   report.summary = [...new Set(report.rows.map((r) => r.threads))].map((t) => summary(report.rows, t));
-  report.scaling = scaling(report.rows);
   fs.mkdirSync(path.dirname(a.out), { recursive: true });
   fs.writeFileSync(`${a.out}.json`, `${JSON.stringify(report, null, 2)}\n`);
   fs.writeFileSync(`${a.out}.md`, markdown(report));
