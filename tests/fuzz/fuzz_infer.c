@@ -75,6 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			for (size_t k = 0; k < io.in[i].bytes; k++)
 				sum ^= ((const unsigned char *)ask.in[i])[k];
 		answer(&io, &ask);
+		check(!head ||
+		      vt_ask_deadline(data + 3, head == VT_INFER_JSON_ONLY ? size - 3 : head) ==
+			      ask.deadline_ns);
 	}
 	vt_ask_fini(&ask);
 	vt_io_fini(&io);

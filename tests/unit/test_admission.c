@@ -31,7 +31,7 @@ static void test_who_comes_in(void **state)
 	assert_int_equal(vt_admission_init(&a, 16), 0);
 	a.stretch = 1;
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		q[i] = (struct vt_admitted){t[i].deadline * MS, t[i].work * MS, 0, false};
+		q[i] = (struct vt_admitted){t[i].deadline * MS, t[i].work * MS, true, 0, false};
 		if (vt_admission_enter(&a, &q[i], 0, t[i].own * MS, t[i].any) != t[i].in)
 			fail_msg("request %zu", i);
 		left += t[i].in ? t[i].work * MS : 0;
@@ -56,15 +56,15 @@ static void test_work_that_is_done(void **state)
 		{80, 130},
 	};
 	struct vt_admission a;
-	struct vt_admitted first = {500 * MS, 40 * MS, 0, false},
-			   second = {600 * MS, 40 * MS, 0, false};
+	struct vt_admitted first = {500 * MS, 40 * MS, true, 0, false},
+			   second = {600 * MS, 40 * MS, true, 0, false};
 
 	assert_int_equal(vt_admission_init(&a, 16), 0);
 	a.stretch = 1;
 	assert_true(vt_admission_enter(&a, &first, 1000 * MS, 0, true));
 	assert_true(vt_admission_enter(&a, &second, 1010 * MS, 0, true));
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		struct vt_admitted q = {(1000 + t[i].end) * MS - 1, 10 * MS, 0, false};
+		struct vt_admitted q = {(1000 + t[i].end) * MS - 1, 10 * MS, true, 0, false};
 		uint64_t since = a.since_ns;
 
 		if (vt_admission_enter(&a, &q, (1000 + t[i].now) * MS, 0, false))
@@ -81,11 +81,62 @@ static void test_work_that_is_done(void **state)
 	vt_admission_fini(&a);
 }
 
+/* Entered with the first part of its body: it holds its place until its deadline, and is worked on when it is there. */
+static void test_places_are_held(void **state)
+{
+	struct vt_admission a;
+	struct vt_admitted coming = {50 * MS, 40 * MS, false, 0, false};
+	struct vt_admitted q = {60 * MS, 30 * MS, true, 0, false};
+
+	assert_int_equal(vt_admission_init(&a, 16), 0);
+	a.stretch = 1;
+	assert_true(vt_admission_enter(&a, &coming, 0, 0, false));
+	assert_false(vt_admission_enter(&a, &q, 0, 0, false)); /* 40 before it: 70 */
+	q.deadline_ns = 70 * MS;
+	assert_false(vt_admission_enter(&a, &q, 20 * MS, 0,
+					false)); /* nobody works on what is not there */
+	assert_true(vt_admission_arrive(&a, &coming, 20 * MS, 0, false));
+	q.deadline_ns = 90 * MS - 1;
+	assert_false(vt_admission_enter(&a, &q, 30 * MS, 0, false));
+	q.deadline_ns++;
+	assert_true(vt_admission_enter(&a, &q, 30 * MS, 0, false)); /* 10 of 40 are done */
+	vt_admission_leave(&a, &coming, 50 * MS, VT_ADMISSION_ANSWERED);
+	assert_true(a.since_ns == 50 * MS);
+
+	/* One whose body does not come holds nobody up for longer than it could be in time. */
+	coming = (struct vt_admitted){100 * MS, 10 * MS, false, 0, false};
+	assert_true(vt_admission_enter(&a, &coming, 60 * MS, 0, false));
+	vt_admission_leave(&a, &q, 70 * MS, VT_ADMISSION_ANSWERED);
+	q = (struct vt_admitted){120 * MS, 15 * MS, true, 0, false};
+	assert_false(vt_admission_enter(&a, &q, 99 * MS, 0, false));
+	assert_true(vt_admission_enter(&a, &q, 100 * MS, 0, false));
+
+	/* Too late: it leaves, unless it is to be served late. */
+	assert_true(vt_admission_arrive(&a, &coming, 101 * MS, 0, true));
+	vt_admission_leave(&a, &coming, 101 * MS, VT_ADMISSION_OTHER);
+	coming.here = false;
+	assert_true(vt_admission_enter(&a, &coming, 101 * MS, 0, true));
+	assert_int_equal(a.n, 2);
+	assert_false(vt_admission_arrive(&a, &coming, 102 * MS, 0, false));
+	assert_int_equal(a.n, 1);
+	assert_true(a.sum_ns == 15 * MS);
+
+	/* What never came has not been worked on either. */
+	coming = (struct vt_admitted){500 * MS, MS, false, 0, false};
+	assert_true(vt_admission_enter(&a, &coming, 102 * MS, 0, false));
+	a.since_ns = 102 * MS;
+	vt_admission_leave(&a, &coming, 110 * MS, VT_ADMISSION_OTHER);
+	assert_true(a.since_ns == 102 * MS);
+	vt_admission_leave(&a, &q, 110 * MS, VT_ADMISSION_ANSWERED);
+	assert_int_equal(a.n, 0);
+	vt_admission_fini(&a);
+}
+
 /* One request at a time, so many of a hundred late: where does the stretch settle? */
 static double settled(struct vt_admission *a, uint64_t own_ns, int late_of_100,
 		      enum vt_admission_end how)
 {
-	struct vt_admitted q = {10 * MS, MS, 0, false};
+	struct vt_admitted q = {10 * MS, MS, true, 0, false};
 
 	for (int i = 0; i < 10000; i++) {
 		bool late = i % 100 < late_of_100;
@@ -120,8 +171,9 @@ static void test_what_is_learnt(void **state)
 static void test_room_and_retry(void **state)
 {
 	struct vt_admission a;
-	struct vt_admitted q[3] = {
-		{1, 900 * MS, 0, false}, {1, 200 * MS, 0, false}, {1, 1, 0, false}};
+	struct vt_admitted q[3] = {{1, 900 * MS, true, 0, false},
+				   {1, 200 * MS, true, 0, false},
+				   {1, 1, true, 0, false}};
 
 	assert_int_equal(vt_admission_init(&a, 2), 0);
 	assert_int_equal(vt_admission_retry_s(&a), 1);
@@ -139,9 +191,8 @@ static void test_room_and_retry(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_who_comes_in),
-		cmocka_unit_test(test_work_that_is_done),
-		cmocka_unit_test(test_what_is_learnt),
+		cmocka_unit_test(test_who_comes_in),	  cmocka_unit_test(test_places_are_held),
+		cmocka_unit_test(test_work_that_is_done), cmocka_unit_test(test_what_is_learnt),
 		cmocka_unit_test(test_room_and_retry),
 	};
 

@@ -38,6 +38,15 @@ static void refuse_head(struct vt_http_req *r, void *arg)
 	vt_http_fail(r, 404, "never here");
 }
 
+static char first_part[16]; /* of the last body that came to refuse_no() */
+
+static void refuse_no(struct vt_http_req *r, void *arg)
+{
+	snprintf(first_part, sizeof(first_part), "%.*s", (int)r->body_len, r->body);
+	if (r->body[0] == 'n')
+		vt_http_retry(r, 3, "not now");
+}
+
 static void *answer_later(void *arg)
 {
 	struct vt_http_req *r = arg;
@@ -81,12 +90,13 @@ static void until_gone(struct vt_http_req *r, void *arg)
 }
 
 static const struct vt_route routes[] = {
-	{"POST", "/echo", echo, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_NEED_BODY},
-	{"GET", "/name/{}/and/{}", name, NULL, NULL, 0},
-	{"POST", "/refused", echo, refuse_head, NULL, VT_ROUTE_BODY},
-	{"GET", "/held", held, NULL, NULL, 0},
-	{"GET", "/at-once", at_once, NULL, NULL, 0},
-	{"GET", "/until-gone", until_gone, NULL, NULL, 0},
+	{"POST", "/echo", echo, NULL, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_NEED_BODY},
+	{"GET", "/name/{}/and/{}", name, NULL, NULL, NULL, 0},
+	{"POST", "/refused", echo, refuse_head, NULL, NULL, VT_ROUTE_BODY},
+	{"POST", "/begun", echo, NULL, refuse_no, NULL, VT_ROUTE_BODY},
+	{"GET", "/held", held, NULL, NULL, NULL, 0},
+	{"GET", "/at-once", at_once, NULL, NULL, NULL, 0},
+	{"GET", "/until-gone", until_gone, NULL, NULL, NULL, 0},
 	{0},
 };
 
@@ -217,6 +227,13 @@ static void test_answers(void **state)
 		 "{\"error\":\"", ""},
 		{"POST /refused " H "Content-Length: 5000000\r\n\r\n", " 404 ", "never here", ""},
 		{"POST /refused " H C "Content-Length: 2\r\n\r\nhi", " 404 ", "never here", ""},
+		{"POST /begun " H C "Content-Length: 3\r\n\r\nyes", " 200 ", "\r\n\r\nyes", ""},
+		{"POST /begun " H C "Content-Length: 2\r\n\r\nno", " 503 ", "not now",
+		 "Retry-After: 3"},
+		{"POST /begun " H C
+		 "Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n1\r\n!\r\n0\r\n\r\n",
+		 " 503 ", "not now", "Retry-After: 3"},
+		{"POST /begun " H C "\r\n", " 200 ", "\r\n\r\n", "Content-Length: 0"},
 		{"GET /held " H C "\r\n", " 200 ", "\r\n\r\nlater", ""},
 		{"HEAD /held " H C "\r\n", " 200 ", "\r\n\r\n", "Content-Length: 5"},
 		{"GET /at-once " H C "\r\n", " 503 ", "by the same thread", "Retry-After: 7"},
@@ -263,6 +280,35 @@ static void test_one_connection_many_requests(void **state)
 		if (!at)
 			fail_msg("no %s in order in\n%s", order[i], buf);
 	}
+	close(fd);
+	stop(&s);
+}
+
+/* Refused with its first part: what was counted for it is free at once, the rest is dropped, the connection goes on. */
+static void test_refused_as_it_begins(void **state)
+{
+	static const char head[] = "POST /begun " H "Content-Length: 600\r\n\r\nn",
+			  next[] = "POST /begun " H C "Content-Length: 3\r\n\r\nyes";
+	struct server s = {0};
+	char buf[4096], rest[599];
+	uint64_t all;
+	int fd;
+
+	start(&s);
+	all = vt_http_room(s.h);
+	fd = client(&s);
+	memset(rest, 'o', sizeof(rest));
+	first_part[0] = '\0';
+	say(fd, head, strlen(head));
+	for (int i = 0; i < PATIENCE_MS && (!first_part[0] || vt_http_room(s.h) != all); i++)
+		usleep(1000);
+	assert_string_equal(first_part, "n");
+	assert_int_equal(vt_http_room(s.h), all);
+	say(fd, rest, sizeof(rest));
+	say(fd, next, strlen(next));
+	hear(fd, buf, sizeof(buf), NULL);
+	assert_non_null(strstr(buf, "not now"));
+	assert_non_null(strstr(strstr(buf, "not now"), "\r\n\r\nyes"));
 	close(fd);
 	stop(&s);
 }
@@ -397,6 +443,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_one_connection_many_requests),
+		cmocka_unit_test(test_refused_as_it_begins),
 		cmocka_unit_test(test_memory_of_bodies_is_bounded),
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),

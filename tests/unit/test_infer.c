@@ -266,6 +266,30 @@ static void test_raw(void **state)
 	vt_io_fini(&io);
 }
 
+static void test_deadline_before_the_tensors(void **state)
+{
+	static const struct {
+		const char *json;
+		uint64_t ns;
+	} t[] = {
+		{"{\"inputs\":[{\"name\":\"x\"}],\"parameters\":{\"deadline_ms\":2.5}}", 2500001},
+		{"{\"parameters\":{\"deadline_ms\":1},\"inputs\":[]}", 1000001},
+		{"{\"parameters\":{\"deadline_ms\":1e30}}", 86400000000000},
+		{"{\"parameters\":{\"priority\":3}}", 0},
+		{"{\"inputs\":[{\"parameters\":{\"deadline_ms\":7}}]}", 0}, /* not its place */
+		{"{}", 0},
+		{"", 0},
+		{"[]", 0},
+		{"{\"parameters\":{\"deadline_ms\":-1}}", 0},
+		{"{\"parameters\":{\"deadline_ms\":1}", 0},
+		{"{\"inputs\":[,\"parameters\":{\"deadline_ms\":1}}", 0},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++)
+		if (vt_ask_deadline(t[i].json, strlen(t[i].json)) != t[i].ns)
+			fail_msg("%s", t[i].json);
+}
+
 static void test_answers(void **state)
 {
 	static const float y[2] = {0.1f, -3};
@@ -312,7 +336,7 @@ int main(void)
 		cmocka_unit_test(test_reads_a), cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_refuses), cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_binary),	cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_answers), cmocka_unit_test(test_deadline_before_the_tensors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

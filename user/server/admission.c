@@ -43,10 +43,10 @@ static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint6
 	for (uint32_t i = 0; i < a->n; i++) {
 		const struct vt_admitted *q = a->under_way[i];
 
-		if (q->deadline_ns > deadline_ns)
+		if (q->deadline_ns > deadline_ns || (!q->here && q->deadline_ns <= now_ns))
 			continue;
 		sum += q->work_ns;
-		if (!first || q->deadline_ns < first->deadline_ns)
+		if (q->here && (!first || q->deadline_ns < first->deadline_ns))
 			first = q;
 	}
 	if (first)
@@ -54,12 +54,13 @@ static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint6
 	return sum;
 }
 
-static uint64_t foretell(const struct vt_admission *a, const struct vt_admitted *q, uint64_t now_ns,
-			 uint64_t own_ns)
+/* Does it end in time, if @all_ns are left of it and what comes before, each taken @stretch times as long? */
+static bool in_time(const struct vt_admitted *q, uint64_t now_ns, uint64_t all_ns, uint64_t own_ns,
+		    double stretch)
 {
-	uint64_t all = before(a, q->deadline_ns, now_ns) + q->work_ns;
+	const uint64_t longest = all_ns > own_ns ? all_ns : own_ns;
 
-	return all > own_ns ? all : own_ns;
+	return (double)now_ns + (double)longest * stretch <= (double)q->deadline_ns;
 }
 
 bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
@@ -68,8 +69,8 @@ bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	bool ok;
 
 	pthread_mutex_lock(&a->lock);
-	q->fits = (double)now_ns + (double)foretell(a, q, now_ns, own_ns) * a->stretch <=
-		  (double)q->deadline_ns;
+	q->fits = in_time(q, now_ns, before(a, q->deadline_ns, now_ns) + q->work_ns, own_ns,
+			  a->stretch);
 	/* On a free machine nothing is known better than by trying; the policy may still shed. */
 	ok = a->n < a->room && (any || !a->n || q->fits);
 	if (ok) {
@@ -79,6 +80,30 @@ bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 		a->under_way[a->n++] = q;
 		a->sum_ns += q->work_ns;
 	}
+	pthread_mutex_unlock(&a->lock);
+	return ok;
+}
+
+static void take_out(struct vt_admission *a, struct vt_admitted *q)
+{
+	a->sum_ns -= q->work_ns;
+	a->under_way[q->at] = a->under_way[--a->n];
+	a->under_way[q->at]->at = q->at;
+}
+
+/* No stretch here: its place was kept, and its body has cost what it costs. */
+bool vt_admission_arrive(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
+			 uint64_t own_ns, bool any)
+{
+	bool ok;
+
+	pthread_mutex_lock(&a->lock);
+	q->here = true;
+	if (a->n == 1)
+		a->since_ns = now_ns;
+	ok = any || a->n == 1 || in_time(q, now_ns, before(a, q->deadline_ns, now_ns), own_ns, 1);
+	if (!ok)
+		take_out(a, q);
 	pthread_mutex_unlock(&a->lock);
 	return ok;
 }
@@ -102,10 +127,9 @@ void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	pthread_mutex_lock(&a->lock);
 	if (how != VT_ADMISSION_OTHER)
 		learn(a, q, how == VT_ADMISSION_ANSWERED && now_ns <= q->deadline_ns);
-	a->since_ns = now_ns;
-	a->sum_ns -= q->work_ns;
-	a->under_way[q->at] = a->under_way[--a->n];
-	a->under_way[q->at]->at = q->at;
+	if (q->here)
+		a->since_ns = now_ns;
+	take_out(a, q);
 	pthread_mutex_unlock(&a->lock);
 }
 

@@ -7,6 +7,9 @@
  * machine that does everything right. By how much more they must be taken to last, so that VT_ADMISSION_KEPT of those
  * admitted end in time, is learnt from those that end. Who would end after its deadline with that is
  * hopeless and is told so at once, instead of after it has waited. The policy still sheds what turns out hopeless later.
+ *
+ * A request may enter before all of it has come, so that nothing is kept of those for which there is no room. It holds its
+ * place until its deadline, then counts no more unless it has arrived.
  */
 #ifndef VT_SERVER_ADMISSION_H
 #define VT_SERVER_ADMISSION_H
@@ -22,6 +25,7 @@
 struct vt_admitted {
 	uint64_t deadline_ns;
 	uint64_t work_ns; /* of the whole machine: core time over cores */
+	bool here;	  /* all of it has come, so it can be worked on */
 	uint32_t at;	  /* private from here on */
 	bool fits;	  /* as far as was foretold; else it was tried, or is to be served late */
 };
@@ -52,6 +56,12 @@ void vt_admission_fini(struct vt_admission *a);		      /* accepts a zeroed one *
  */
 bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
 			uint64_t own_ns, bool any);
+/**
+ * vt_admission_arrive - the rest of @q, which entered before, has come
+ * Returns false if it took so long that @q cannot be in time any more, and it has left; with @any it stays.
+ */
+bool vt_admission_arrive(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
+			 uint64_t own_ns, bool any);
 /** vt_admission_leave - @q has ended @now_ns; learn from it */
 void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
 			enum vt_admission_end how);

@@ -106,5 +106,7 @@ void vt_http_release(struct vt_http_req *r);
 
 /** vt_http_attach - memory of the handler, given to @fini when the request ends */
 void vt_http_attach(struct vt_http_req *r, void *own, void (*fini)(void *own));
+/** vt_http_attached - that memory, or NULL */
+void *vt_http_attached(const struct vt_http_req *r);
 
 #endif

@@ -48,9 +48,9 @@ struct req {
 	struct MHD_Connection *mhd;
 	struct conn *conn;
 	char *body;
-	size_t room;	 /* of body; counted as taken */
+	size_t room;	 /* of body, which is there from its first part on; counted as taken */
 	uint64_t length; /* Content-Length */
-	bool chunked, expects, refused, handled, held;
+	bool chunked, expects, begun, refused, handled, held;
 	uint64_t dropped; /* bytes of a body nobody wants */
 	unsigned int status;
 	size_t answer_bytes;

@@ -125,6 +125,11 @@ void vt_http_attach(struct vt_http_req *pub, void *own, void (*fini)(void *own))
 	of(pub)->fini = fini;
 }
 
+void *vt_http_attached(const struct vt_http_req *pub)
+{
+	return ((const struct req *)pub)->own;
+}
+
 /* ---- held requests ----------------------------------------------------------------------------- */
 
 void vt_http_hold(struct vt_http_req *pub)
@@ -193,8 +198,8 @@ static bool refuse_encoding(struct req *r)
 	return true;
 }
 
-/* Room for the whole body at once, if its length is known. */
-static void prepare_body(struct req *r)
+/* May the whole body come, if its length is known? */
+static void expect_body(struct req *r)
 {
 	struct vt_http *h = r->pub.http;
 
@@ -210,11 +215,6 @@ static void prepare_body(struct req *r)
 		return;
 	}
 	r->room = r->length;
-	r->body = malloc(r->room);
-	if (!r->body)
-		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", r->room);
-	else
-		vt_fresh_populate(r->body, r->room);
 }
 
 static void look_at_head(struct req *r, const char *url)
@@ -242,7 +242,7 @@ static void look_at_head(struct req *r, const char *url)
 		vt_http_fail(&r->pub, 411,
 			     "a body is needed here, with its Content-Length or chunked");
 	else
-		prepare_body(r);
+		expect_body(r);
 }
 
 /* Should a refusal leave now? The connection ends with it, as the body is still on its way. */
@@ -291,12 +291,41 @@ static void drop_body(struct req *r)
 	r->pub.body_len = 0;
 }
 
+/* The first part of a body. Its handler may see at once that the rest is not worth keeping. */
+static void begin_body(struct req *r, const char *data, size_t len)
+{
+	const struct vt_route *route = r->pub.match.route;
+
+	r->begun = true;
+	if (route->begin) {
+		r->pub.body = data;
+		r->pub.body_len = len;
+		route->begin(&r->pub, route->arg);
+		r->pub.body = NULL;
+		r->pub.body_len = 0;
+	}
+	if (r->refused || !r->room)
+		return;
+	r->body = malloc(r->room);
+	if (!r->body)
+		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", r->room);
+	else
+		vt_fresh_populate(r->body, r->room);
+}
+
+static bool keep(struct req *r, size_t len)
+{
+	return !r->refused && (len <= r->room - r->pub.body_len || grow(r, r->pub.body_len + len));
+}
+
 /* False: enough of it; end the connection. */
 static bool receive(struct req *r, const char *data, size_t len)
 {
 	__atomic_fetch_add(&r->pub.http->count->bytes_in, len, __ATOMIC_RELAXED);
 	if (!r->refused && r->pub.match.route->flags & VT_ROUTE_BODY) {
-		if (len <= r->room - r->pub.body_len || grow(r, r->pub.body_len + len)) {
+		if (!r->begun)
+			begin_body(r, data, len);
+		if (keep(r, len)) {
 			memcpy(r->body + r->pub.body_len, data, len);
 			r->pub.body_len += len;
 			return true;

@@ -50,6 +50,12 @@ int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, si
 		size_t head, size_t max_own, struct vt_err *e);
 void vt_ask_fini(struct vt_ask *a);
 
+/**
+ * vt_ask_deadline - deadline_ns of the JSON of @len bytes at @json, before the tensors behind it are there
+ * 0: not given, or the JSON is not sound, which vt_ask_read() will say.
+ */
+uint64_t vt_ask_deadline(const void *json, size_t len);
+
 /** vt_answer_bound - bytes that the answer to @a may need */
 size_t vt_answer_bound(const struct vt_io *io, const struct vt_ask *a, const char *model,
 		       const char *version);

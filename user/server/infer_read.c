@@ -313,6 +313,12 @@ static int read_outputs(struct reader *r)
 
 /* ---- the request ------------------------------------------------------------------------------- */
 
+static uint64_t deadline_of(const struct vt_oip_params *p)
+{
+	return p->deadline_ms * 1e6 < (double)DEADLINE_MAX_NS ? (uint64_t)(p->deadline_ms * 1e6) + 1
+							      : DEADLINE_MAX_NS;
+}
+
 static int read_member(struct reader *r, const struct vt_json_str *key)
 {
 	struct vt_json_str s;
@@ -338,9 +344,7 @@ static int read_member(struct reader *r, const struct vt_json_str *key)
 		return err;
 	r->binary_output = p.binary_output;
 	if (p.has_deadline)
-		r->a->deadline_ns = p.deadline_ms * 1e6 < (double)DEADLINE_MAX_NS
-					    ? (uint64_t)(p.deadline_ms * 1e6) + 1
-					    : DEADLINE_MAX_NS;
+		r->a->deadline_ns = deadline_of(&p);
 	if (p.has_priority)
 		r->a->priority = (uint16_t)p.priority;
 	return refuse_unsupported(r, &p);
@@ -437,6 +441,32 @@ int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, si
 		err = read_request(&r);
 	}
 	return err ? err : settle(&r);
+}
+
+uint64_t vt_ask_deadline(const void *json, size_t len)
+{
+	struct vt_oip_params p;
+	struct vt_json_str key;
+	struct vt_err e = {0};
+	struct vt_json j;
+	uint64_t own = 0;
+	int more;
+
+	vt_json_init(&j, json, len, &e);
+	if (vt_json_object(&j))
+		return 0;
+	while ((more = vt_json_key(&j, &key)) > 0) {
+		if (!vt_json_is(&key, "parameters")) {
+			if (vt_json_skip(&j))
+				return 0;
+			continue;
+		}
+		if (vt_oip_params_read(&j, &p))
+			return 0;
+		if (p.has_deadline)
+			own = deadline_of(&p);
+	}
+	return more < 0 ? 0 : own;
 }
 
 void vt_ask_fini(struct vt_ask *a)

@@ -75,11 +75,11 @@ static void root(struct vt_http_req *r, void *arg)
 void vt_observe_routes(struct vt_gather *g, struct vt_route ret[VT_OBSERVE_ROUTES])
 {
 	const struct vt_route rows[VT_OBSERVE_ROUTES] = {
-		{"GET", "/metrics", metrics, NULL, g, 0},
-		{"GET", VT_PAGE_STATE, state, NULL, g, 0},
-		{"GET", "/dashboard", page, NULL, NULL, 0},
-		{"GET", "/dashboard/{}", page_file, NULL, NULL, 0},
-		{"GET", "/", root, NULL, NULL, 0},
+		{"GET", "/metrics", metrics, NULL, NULL, g, 0},
+		{"GET", VT_PAGE_STATE, state, NULL, NULL, g, 0},
+		{"GET", "/dashboard", page, NULL, NULL, NULL, 0},
+		{"GET", "/dashboard/{}", page_file, NULL, NULL, NULL, 0},
+		{"GET", "/", root, NULL, NULL, NULL, 0},
 	};
 
 	memcpy(ret, rows, sizeof(rows));

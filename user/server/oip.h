@@ -35,6 +35,7 @@ struct vt_loaded *oip_model(struct vt_oip *o, struct vt_http_req *r);
 
 void oip_infer(struct vt_http_req *r, void *arg);
 void oip_infer_head(struct vt_http_req *r, void *arg);
+void oip_infer_begin(struct vt_http_req *r, void *arg);
 void oip_index(struct vt_http_req *r, void *arg);
 void oip_load(struct vt_http_req *r, void *arg);
 void oip_unload(struct vt_http_req *r, void *arg);

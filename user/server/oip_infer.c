@@ -2,7 +2,8 @@
 /*
  * oip_infer.c - one inference over HTTP.
  *
- *	I/O thread	oip_infer(): body to tensors, room for the answer, submit
+ *	I/O thread	oip_infer_begin(): with the first part of the body, admission
+ *			oip_infer(): body to tensors, room for the answer, submit
  *	worker		load(): tensors into the instance's arena. store(): outputs, encoded, into the
  *			answer. done(): the connection goes on
  *	I/O thread	sends
@@ -29,6 +30,7 @@ struct call {
 	struct vt_oip *o;
 	struct vt_loaded *m;
 	struct vt_admitted turn;
+	bool entered;	/* turn is counted as under way */
 	uint64_t taken; /* bytes counted as under way, beside the body */
 	char *answer;
 	size_t len, head;
@@ -39,6 +41,9 @@ static void call_fini(void *arg)
 {
 	struct call *c = arg;
 
+	if (c->entered) /* it never ran */
+		vt_admission_leave(&c->o->admission, &c->turn, vt_now_mono_ns(),
+				   VT_ADMISSION_OTHER);
 	vt_ask_fini(&c->ask);
 	vt_http_give(c->r->http, c->taken);
 	free(c->answer);
@@ -88,10 +93,6 @@ static void refuse(struct call *c, enum vt_outcome how)
 	const char *name = c->m->name;
 
 	switch (how) {
-	case VT_REFUSED:
-		vt_http_retry(c->r, s, "model '%s': the request cannot meet its deadline now",
-			      name);
-		break;
 	case VT_QUEUE_FULL:
 		vt_http_retry(c->r, s, "model '%s': too many requests wait", name);
 		break;
@@ -144,6 +145,7 @@ static void done(struct vt_infer *q, enum vt_outcome how)
 			   how == VT_DONE      ? VT_ADMISSION_ANSWERED
 			   : how == VT_REFUSED ? VT_ADMISSION_GIVEN_UP
 					       : VT_ADMISSION_OTHER);
+	c->entered = false;
 	if (how == VT_DONE) {
 		learn(&m->work_ns, q->core_ns / m->cores, 8);
 		learn(&m->own_ns, q->served_ns, 8);
@@ -235,54 +237,106 @@ static bool prepare(struct call *c)
 }
 
 /* From its header fields to its answer: its own deadline, or the model's target. */
-static uint64_t time_for(const struct call *c)
+static uint64_t time_for(const struct vt_loaded *m, uint64_t own_deadline_ns)
 {
-	return c->ask.deadline_ns ? c->ask.deadline_ns : c->m->qos_ns;
+	return own_deadline_ns ? own_deadline_ns : m->qos_ns;
 }
 
 /* In time, as far as can be told: counted as under way. False after an error. */
-static bool admit(struct call *c)
+static bool admit(struct call *c, const struct vt_loaded *m, uint64_t time_ns, bool here)
 {
-	struct vt_loaded *m = c->m;
-	uint64_t all = time_for(c);
+	struct vt_admission *a = &c->o->admission;
+	const bool late = c->o->late;
 
-	c->turn.deadline_ns = c->r->arrival_ns + all - all / ANSWER_PART;
-	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
-	if (vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, c->o->late))
-		return true;
+	if (c->entered) {
+		c->entered = vt_admission_arrive(a, &c->turn, vt_now_mono_ns(), m->own_ns, late);
+	} else {
+		c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
+		c->turn.work_ns =
+			m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
+		c->turn.here = here;
+		c->entered = vt_admission_enter(a, &c->turn, vt_now_mono_ns(), m->own_ns, late);
+	}
+	return c->entered;
+}
+
+static void turn_away(struct call *c, struct vt_loaded *m)
+{
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
 	vt_runtime_refused(c->o->runtime, m->id);
-	refuse(c, VT_REFUSED);
-	return false;
+	vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
+		      "model '%s': the request cannot meet its deadline now", m->name);
+}
+
+/* The memory of a request, from the first part of its body on; NULL after an error. */
+static struct call *call_of(struct vt_http_req *r, struct vt_oip *o)
+{
+	struct call *c = vt_http_attached(r);
+
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		vt_http_retry(r, 1, "no memory");
+		return NULL;
+	}
+	c->r = r;
+	c->o = o;
+	vt_http_attach(r, c, call_fini);
+	return c;
+}
+
+/*
+ * What would be refused once its body is there is refused with the first part of it, and what is admitted has its place
+ * from then on: of a hundred requests that come at once, bodies are kept of those few that can be served. Else it takes a
+ * millisecond of fresh memory for each to be received, refused or not. A deadline of its own stands in the
+ * JSON before the tensors; where that is not whole yet, the body is awaited.
+ */
+void oip_infer_begin(struct vt_http_req *r, void *arg)
+{
+	struct vt_loaded *m;
+	struct call *c;
+	size_t head;
+
+	if (!json_length(r, &head) || head > r->body_len)
+		return;
+	m = oip_model(arg, r);
+	if (!m)
+		return;
+	c = call_of(r, arg);
+	if (c && !admit(c, m, time_for(m, vt_ask_deadline(r->body, head)), false))
+		turn_away(c, m);
+	vt_models_put(m); /* an upload that takes its time keeps no model */
 }
 
 void oip_infer(struct vt_http_req *r, void *arg)
 {
 	struct vt_oip *o = arg;
 	struct vt_loaded *m = oip_model(o, r);
-	struct call *c;
+	struct call *c = m ? call_of(r, o) : NULL;
+	uint64_t time_ns;
 
-	if (!m)
-		return;
-	c = calloc(1, sizeof(*c));
 	if (!c) {
-		vt_http_retry(r, 1, "no memory");
+		if (m)
+			vt_models_put(m);
+		return;
+	}
+	c->m = m;
+	if (!prepare(c)) {
 		vt_models_put(m);
 		return;
 	}
-	c->r = r;
-	c->o = o;
-	c->m = m;
-	vt_http_attach(r, c, call_fini);
-	if (!prepare(c) || !admit(c)) {
+	time_ns = time_for(m, c->ask.deadline_ns);
+	if (!admit(c, m, time_ns, true)) {
+		turn_away(c, m);
 		vt_models_put(m);
 		return;
 	}
 	c->q = (struct vt_infer){
 		.model = m->id,
 		.priority = c->ask.priority,
-		.deadline_ns = r->arrival_ns + time_for(c),
+		.deadline_ns = r->arrival_ns + time_ns,
 		.load = load,
 		.store = store,
 		.done = done,

@@ -31,6 +31,11 @@ struct vt_route {
 	void (*fn)(struct vt_http_req *r, void *arg);
 	/** head - may be NULL; called before the body is read, may refuse with vt_http_fail() */
 	void (*head)(struct vt_http_req *r, void *arg);
+	/**
+	 * begin - may be NULL; called with the first part of a body, before anything of it is kept: r->body, of
+	 * body_len bytes, only until it returns. May refuse like head: the rest is then dropped as it arrives
+	 */
+	void (*begin)(struct vt_http_req *r, void *arg);
 	void *arg;
 	unsigned int flags;
 };
