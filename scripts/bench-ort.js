@@ -157,8 +157,9 @@ function scalingOf(model, groups) {
   const one = groups.find((g) => g.threads === 1);
   return groups.filter((g) => one && g !== one).map((g) => {
     const by = (i) => {
-      const ratios = g.mids.map((m, t) => one.mids[t][i] / m[i]);
-      return { median: median(ratios), p25: quantile(ratios, 0.25), p75: quantile(ratios, 0.75), of_best: Math.min(...one.times[i]) / Math.min(...g.times[i]) };
+      const work = i === PEAK ? g.gflop / one.gflop : 1; // each of its threads does what one does alone
+      const ratios = g.mids.map((m, t) => work * one.mids[t][i] / m[i]);
+      return { median: median(ratios), p25: quantile(ratios, 0.25), p75: quantile(ratios, 0.75), of_best: work * Math.min(...one.times[i]) / Math.min(...g.times[i]) };
     };
     return { model: model.name, threads: g.threads, veltair: by(0), onnxruntime: by(1), peak: by(PEAK) };
   });
