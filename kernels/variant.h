@@ -74,7 +74,8 @@ bool vt_variant_applies(const struct vt_variant *v, size_t cols, size_t depth);
  * Up to 16 rows: rows outermost, columns shared out if there are many weights to read.
  * Weights that fit in half of the L2: rows outermost. Otherwise the widest column block whose
  * weights fill at most a quarter of it: the rest is for the rows that pass and for the output; in a
- * small L2 the cores get parts of the rows first, unless weights are many and rows few.
+ * small L2 the cores get parts of the rows first, unless weights are many and rows few: then there are fewer chunks,
+ * as each gathers the rows anew.
  */
 const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, size_t weight_bytes,
 					    size_t l2_bytes);

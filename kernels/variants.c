@@ -29,6 +29,7 @@ const struct vt_variant vt_variants[] = {
 	{.name = "f32_gemm_nouter_nc128_fit", .cols_outer = true, .nc = 128, .fit = true},
 	{.name = "f32_gemm_nouter_nc64_fit", .cols_outer = true, .nc = 64, .fit = true},
 	{.name = "f32_gemm_mouter_fit_c2", .fit = true, .chunks = 2},
+	{.name = "f32_gemm_nouter_fit_c2", .cols_outer = true, .fit = true, .chunks = 2},
 	{.name = "f32_gemm_nouter_nc1024_fit_c2",
 	 .cols_outer = true,
 	 .nc = 1024,
@@ -114,7 +115,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 					    size_t l2_bytes)
 {
 	const struct vt_variant *best = NULL;
-	bool split;
+	bool split, coarse;
 
 	/* Few rows: every weight is used about once, there is nothing to keep; what takes long to
 	 * read is read by all cores, a part of the columns each. */
@@ -132,10 +133,12 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	 * whose cores share no cache; the other, with 2 MiB, keeps what was measured there.
 	 */
 	split = l2_bytes < LARGE_L2 && rows >= 6 * FEW_ROWS && weight_bytes / rows <= MANY_WEIGHTS;
+	/* Every chunk of columns gathers all rows, which takes as long as some 20 columns of it. */
+	coarse = split || (l2_bytes < LARGE_L2 && weight_bytes / rows > MANY_WEIGHTS / 2);
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		size_t nc = v->nc ? v->nc : cols;
 
-		if (!v->fit || !v->cols_outer || v->split != split || (v->chunks && !split))
+		if (!v->fit || !v->cols_outer || v->split != split || (v->chunks != 0) != coarse)
 			continue;
 		best = v;
 		if (nc * k * sizeof(float) <= l2_bytes / 4)

@@ -181,7 +181,11 @@ static void test_defaults(void **state)
 		{"all columns in a block", 196, 256, 64, 256 * 1024 * 4, 1024,
 		 "f32_gemm_nouter_split_c2"},
 		{"too many weights for the rows", 196, 2048, 64, 2048 * 4608 * 4, 1024,
-		 "f32_gemm_nouter_nc1024_fit"},
+		 "f32_gemm_nouter_nc1024_fit_c2"},
+		{"the same in a large L2", 196, 2048, 256, 2048 * 4608 * 4, 2048,
+		 "f32_gemm_nouter_nc512_fit"},
+		{"few rows of many products: gathered for two chunks, not eight", 49, 512, 64,
+		 512 * 2048 * 4, 1024, "f32_gemm_nouter_fit_c2"},
 		{"too few rows", 49, 512, 64, 512 * 1024 * 4, 1024, "f32_gemm_nouter_fit"},
 	};
 
