@@ -242,24 +242,6 @@ static uint64_t time_for(const struct vt_loaded *m, uint64_t own_deadline_ns)
 	return own_deadline_ns ? own_deadline_ns : m->qos_ns;
 }
 
-/* In time, as far as can be told: counted as under way. False after an error. */
-static bool admit(struct call *c, const struct vt_loaded *m, uint64_t time_ns, bool here)
-{
-	struct vt_admission *a = &c->o->admission;
-	const bool late = c->o->late;
-
-	if (c->entered) {
-		c->entered = vt_admission_arrive(a, &c->turn, vt_now_mono_ns(), m->own_ns, late);
-	} else {
-		c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
-		c->turn.work_ns =
-			m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
-		c->turn.here = here;
-		c->entered = vt_admission_enter(a, &c->turn, vt_now_mono_ns(), m->own_ns, late);
-	}
-	return c->entered;
-}
-
 static void turn_away(struct call *c, struct vt_loaded *m)
 {
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
@@ -267,6 +249,29 @@ static void turn_away(struct call *c, struct vt_loaded *m)
 	vt_runtime_refused(c->o->runtime, m->id);
 	vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
 		      "model '%s': the request cannot meet its deadline now", m->name);
+}
+
+/* In time, as far as can be told: counted as under way. @here: all of it. False after an error. */
+static bool enter(struct call *c, struct vt_loaded *m, uint64_t time_ns, bool here)
+{
+	c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
+	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
+	c->turn.here = here;
+	c->entered = vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
+					c->o->late);
+	if (!c->entered)
+		turn_away(c, m);
+	return c->entered;
+}
+
+/* The rest of one that has entered is here. False after an error. */
+static bool arrive(struct call *c, struct vt_loaded *m)
+{
+	c->entered = vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
+					 c->o->late);
+	if (!c->entered)
+		turn_away(c, m);
+	return c->entered;
 }
 
 /* The memory of a request, from the first part of its body on; NULL after an error. */
@@ -305,38 +310,37 @@ void oip_infer_begin(struct vt_http_req *r, void *arg)
 	if (!m)
 		return;
 	c = call_of(r, arg);
-	if (c && !admit(c, m, time_for(m, vt_ask_deadline(r->body, head)), false))
-		turn_away(c, m);
+	if (c)
+		enter(c, m, time_for(m, vt_ask_deadline(r->body, head)), false);
 	vt_models_put(m); /* an upload that takes its time keeps no model */
+}
+
+/* All of it is here, sound, and in time. False after an error. */
+static bool take(struct call *c, struct vt_loaded *m)
+{
+	c->m = m;
+	if (!prepare(c))
+		return false;
+	return c->entered ? arrive(c, m) : enter(c, m, time_for(m, c->ask.deadline_ns), true);
 }
 
 void oip_infer(struct vt_http_req *r, void *arg)
 {
 	struct vt_oip *o = arg;
 	struct vt_loaded *m = oip_model(o, r);
-	struct call *c = m ? call_of(r, o) : NULL;
-	uint64_t time_ns;
+	struct call *c;
 
-	if (!c) {
-		if (m)
-			vt_models_put(m);
+	if (!m)
 		return;
-	}
-	c->m = m;
-	if (!prepare(c)) {
-		vt_models_put(m);
-		return;
-	}
-	time_ns = time_for(m, c->ask.deadline_ns);
-	if (!admit(c, m, time_ns, true)) {
-		turn_away(c, m);
+	c = call_of(r, o);
+	if (!c || !take(c, m)) {
 		vt_models_put(m);
 		return;
 	}
 	c->q = (struct vt_infer){
 		.model = m->id,
 		.priority = c->ask.priority,
-		.deadline_ns = r->arrival_ns + time_ns,
+		.deadline_ns = r->arrival_ns + time_for(m, c->ask.deadline_ns),
 		.load = load,
 		.store = store,
 		.done = done,
