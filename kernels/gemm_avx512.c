@@ -5,8 +5,7 @@
 
 #include <immintrin.h>
 
-#define PREFETCH_FLOATS                                                                            \
-	1024 /* 32 k ahead in the panel: the first pass finds its weights in no cache */
+#define PREFETCH_FLOATS 1024 /* 32 k ahead: the first pass finds its weights in no cache */
 /* A single row leaves no time for that: its weights come as fast as memory gives them, if asked for early. */
 #define PREFETCH_FLOATS_ONE 2048
 #define PREFETCH_C_K	    64 /* so many k before the end of a tile; a shorter one is over too soon */

@@ -93,8 +93,7 @@ static void test_places_are_held(void **state)
 	assert_true(vt_admission_enter(&a, &coming, 0, 0, false));
 	assert_false(vt_admission_enter(&a, &q, 0, 0, false)); /* 40 before it: 70 */
 	q.deadline_ns = 70 * MS;
-	assert_false(vt_admission_enter(&a, &q, 20 * MS, 0,
-					false)); /* nobody works on what is not there */
+	assert_false(vt_admission_enter(&a, &q, 20 * MS, 0, false)); /* it is not worked on yet */
 	assert_true(vt_admission_arrive(&a, &coming, 20 * MS, 0, false));
 	q.deadline_ns = 90 * MS - 1;
 	assert_false(vt_admission_enter(&a, &q, 30 * MS, 0, false));
@@ -108,8 +107,11 @@ static void test_places_are_held(void **state)
 	assert_true(vt_admission_enter(&a, &coming, 60 * MS, 0, false));
 	vt_admission_leave(&a, &q, 70 * MS, VT_ADMISSION_ANSWERED);
 	q = (struct vt_admitted){120 * MS, 15 * MS, true, 0, false};
-	assert_false(vt_admission_enter(&a, &q, 99 * MS, 0, false));
-	assert_true(vt_admission_enter(&a, &q, 100 * MS, 0, false));
+	assert_false(vt_admission_enter(&a, &q, 99 * MS, 21 * MS + 1, false));
+	assert_true(
+		vt_admission_enter(&a, &q, 100 * MS, 21 * MS, false)); /* as on a free machine */
+	assert_true(a.since_ns == 100 * MS);
+	assert_int_equal(a.n, 1);
 
 	/* Too late: it leaves, unless it is to be served late. */
 	assert_true(vt_admission_arrive(&a, &coming, 101 * MS, 0, true));
@@ -120,6 +122,11 @@ static void test_places_are_held(void **state)
 	assert_false(vt_admission_arrive(&a, &coming, 102 * MS, 0, false));
 	assert_int_equal(a.n, 1);
 	assert_true(a.sum_ns == 15 * MS);
+
+	coming = (struct vt_admitted){200 * MS, 10 * MS, false, 0, false};
+	assert_true(vt_admission_enter(&a, &coming, 102 * MS, 40 * MS, false));
+	assert_false(vt_admission_arrive(&a, &coming, 160 * MS + 1, 40 * MS, false));
+	assert_int_equal(a.n, 1);
 
 	/* What never came has not been worked on either. */
 	coming = (struct vt_admitted){500 * MS, MS, false, 0, false};

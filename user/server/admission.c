@@ -15,6 +15,8 @@
 #define STRETCH_MIN   1.0
 #define STRETCH_MAX   3.0
 
+#define NOWHERE UINT32_MAX /* as vt_admitted.at: its place was given up */
+
 int vt_admission_init(struct vt_admission *a, uint32_t room)
 {
 	*a = (struct vt_admission){.room = room, .stretch = STRETCH_FIRST};
@@ -34,6 +36,34 @@ void vt_admission_fini(struct vt_admission *a)
 	a->under_way = NULL;
 }
 
+static void put_in(struct vt_admission *a, struct vt_admitted *q)
+{
+	q->at = a->n;
+	a->under_way[a->n++] = q;
+	a->sum_ns += q->work_ns;
+}
+
+static void take_out(struct vt_admission *a, struct vt_admitted *q)
+{
+	a->under_way[q->at] = a->under_way[--a->n];
+	a->under_way[q->at]->at = q->at;
+	a->sum_ns -= q->work_ns;
+	q->at = NOWHERE;
+}
+
+/* Those that have not come by their deadline stand in nobody's way. */
+static void give_up_places(struct vt_admission *a, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < a->n;) {
+		struct vt_admitted *q = a->under_way[i];
+
+		if (!q->here && q->deadline_ns <= now_ns)
+			take_out(a, q); /* the last is here now */
+		else
+			i++;
+	}
+}
+
 /* What is left of the work that is due before @deadline_ns, or together with it. */
 static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint64_t now_ns)
 {
@@ -43,7 +73,7 @@ static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint6
 	for (uint32_t i = 0; i < a->n; i++) {
 		const struct vt_admitted *q = a->under_way[i];
 
-		if (q->deadline_ns > deadline_ns || (!q->here && q->deadline_ns <= now_ns))
+		if (q->deadline_ns > deadline_ns)
 			continue;
 		sum += q->work_ns;
 		if (q->here && (!first || q->deadline_ns < first->deadline_ns))
@@ -63,32 +93,29 @@ static bool in_time(const struct vt_admitted *q, uint64_t now_ns, uint64_t all_n
 	return (double)now_ns + (double)longest * stretch <= (double)q->deadline_ns;
 }
 
+/* On a free machine nothing is known better than by trying; the policy may still shed. */
+static bool may_try(const struct vt_admission *a, bool any)
+{
+	return a->n < a->room && (any || !a->n);
+}
+
 bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns,
 			uint64_t own_ns, bool any)
 {
 	bool ok;
 
 	pthread_mutex_lock(&a->lock);
+	give_up_places(a, now_ns);
 	q->fits = in_time(q, now_ns, before(a, q->deadline_ns, now_ns) + q->work_ns, own_ns,
 			  a->stretch);
-	/* On a free machine nothing is known better than by trying; the policy may still shed. */
-	ok = a->n < a->room && (any || !a->n || q->fits);
+	ok = may_try(a, any) || (a->n < a->room && q->fits);
 	if (ok) {
 		if (!a->n)
 			a->since_ns = now_ns;
-		q->at = a->n;
-		a->under_way[a->n++] = q;
-		a->sum_ns += q->work_ns;
+		put_in(a, q);
 	}
 	pthread_mutex_unlock(&a->lock);
 	return ok;
-}
-
-static void take_out(struct vt_admission *a, struct vt_admitted *q)
-{
-	a->sum_ns -= q->work_ns;
-	a->under_way[q->at] = a->under_way[--a->n];
-	a->under_way[q->at]->at = q->at;
 }
 
 /* No stretch here: its place was kept, and its body has cost what it costs. */
@@ -98,12 +125,17 @@ bool vt_admission_arrive(struct vt_admission *a, struct vt_admitted *q, uint64_t
 	bool ok;
 
 	pthread_mutex_lock(&a->lock);
+	give_up_places(a, now_ns);
 	q->here = true;
-	if (a->n == 1)
-		a->since_ns = now_ns;
-	ok = any || a->n == 1 || in_time(q, now_ns, before(a, q->deadline_ns, now_ns), own_ns, 1);
-	if (!ok)
+	ok = q->at != NOWHERE && in_time(q, now_ns, before(a, q->deadline_ns, now_ns), own_ns, 1);
+	if (q->at != NOWHERE)
 		take_out(a, q);
+	ok = ok || may_try(a, any);
+	if (ok) {
+		if (!a->n)
+			a->since_ns = now_ns;
+		put_in(a, q);
+	}
 	pthread_mutex_unlock(&a->lock);
 	return ok;
 }
@@ -129,7 +161,8 @@ void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 		learn(a, q, how == VT_ADMISSION_ANSWERED && now_ns <= q->deadline_ns);
 	if (q->here)
 		a->since_ns = now_ns;
-	take_out(a, q);
+	if (q->at != NOWHERE)
+		take_out(a, q);
 	pthread_mutex_unlock(&a->lock);
 }
 
