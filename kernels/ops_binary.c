@@ -106,11 +106,10 @@ static int64_t int_pow(int64_t a, int64_t b)
 	return (int64_t)r;
 }
 
-#define WRAP(op) ((uint64_t)a op(uint64_t) b)
-#define IDIV(a, b)                                                                                 \
-	((b) == 0 ? 0 : (b) + 1 == 0 ? (uint64_t)0 - (uint64_t)(a) : (uint64_t)((a) / (b)))
+#define WRAP(op)    ((uint64_t)a op(uint64_t) b)
+#define IDIV(a, b)  ((b) == 0 ? 0 : (b) == -1 ? (uint64_t)0 - (uint64_t)(a) : (uint64_t)((a) / (b)))
 #define UDIV(a, b)  ((b) == 0 ? 0 : (a) / (b))
-#define IREM(a, b)  ((b) == 0 || (b) + 1 == 0 ? 0 : (a) % (b))
+#define IREM(a, b)  ((b) == 0 || (b) == -1 ? 0 : (a) % (b))
 #define PYREM(a, b) FMOD_SIGN(IREM(a, b), b)
 #define UREM(a, b)  ((b) == 0 ? 0 : (a) % (b))
 #define SHIFT(T, e) ((uint64_t)b >= sizeof(T) * 8 ? 0 : (e))
