@@ -5,15 +5,11 @@
 
 #include <stdint.h>
 
-#define VT_FLOOR_OF(T, lo) ((T)(lo))
-/* the largest T: all bits of the range below hi */
-#define VT_TOP_OF(T, hi) ((T)((T)-1 < (T)1 ? ~((uint64_t)1 << (sizeof(T) * 8 - 1)) : ~(uint64_t)0))
+/* the largest T */
+#define VT_TOP_OF(T) ((T)((T)-1 < (T)1 ? ~((uint64_t)1 << (sizeof(T) * 8 - 1)) : ~(uint64_t)0))
 /* T from lo to hi - 1; evaluates x more than once */
 #define VT_FIT(T, lo, hi, x)                                                                       \
-	((x) >= (hi)	? VT_TOP_OF(T, hi)                                                         \
-	 : (x) > (lo)-1 ? (T)(x)                                                                   \
-	 : (x) == (x)	? VT_FLOOR_OF(T, lo)                                                       \
-			: 0)
+	((x) >= (hi) ? VT_TOP_OF(T) : (x) > (lo)-1 ? (T)(x) : (x) == (x) ? (T)(lo) : 0)
 
 static inline int64_t vt_fit_i64(double x)
 {

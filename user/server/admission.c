@@ -36,8 +36,10 @@ void vt_admission_fini(struct vt_admission *a)
 	a->under_way = NULL;
 }
 
-static void put_in(struct vt_admission *a, struct vt_admitted *q)
+static void put_in(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns)
 {
+	if (!a->n)
+		a->since_ns = now_ns;
 	q->at = a->n;
 	a->under_way[a->n++] = q;
 	a->sum_ns += q->work_ns;
@@ -109,11 +111,8 @@ bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	q->fits = in_time(q, now_ns, before(a, q->deadline_ns, now_ns) + q->work_ns, own_ns,
 			  a->stretch);
 	ok = may_try(a, any) || (a->n < a->room && q->fits);
-	if (ok) {
-		if (!a->n)
-			a->since_ns = now_ns;
-		put_in(a, q);
-	}
+	if (ok)
+		put_in(a, q, now_ns);
 	pthread_mutex_unlock(&a->lock);
 	return ok;
 }
@@ -131,11 +130,8 @@ bool vt_admission_arrive(struct vt_admission *a, struct vt_admitted *q, uint64_t
 	if (q->at != NOWHERE)
 		take_out(a, q);
 	ok = ok || may_try(a, any);
-	if (ok) {
-		if (!a->n)
-			a->since_ns = now_ns;
-		put_in(a, q);
-	}
+	if (ok)
+		put_in(a, q, now_ns);
 	pthread_mutex_unlock(&a->lock);
 	return ok;
 }

@@ -251,27 +251,32 @@ static void turn_away(struct call *c, struct vt_loaded *m)
 		      "model '%s': the request cannot meet its deadline now", m->name);
 }
 
-/* In time, as far as can be told: counted as under way. @here: all of it. False after an error. */
+/* @yes: it is counted as under way. False after an error. */
+static bool admitted(struct call *c, struct vt_loaded *m, bool yes)
+{
+	c->entered = yes;
+	if (!yes)
+		turn_away(c, m);
+	return yes;
+}
+
+/* In time, as far as can be told? @here: all of it. */
 static bool enter(struct call *c, struct vt_loaded *m, uint64_t time_ns, bool here)
 {
 	c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
 	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
 	c->turn.here = here;
-	c->entered = vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
-					c->o->late);
-	if (!c->entered)
-		turn_away(c, m);
-	return c->entered;
+	return admitted(c, m,
+			vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
+					   c->o->late));
 }
 
-/* The rest of one that has entered is here. False after an error. */
+/* The rest of one that has entered is here. */
 static bool arrive(struct call *c, struct vt_loaded *m)
 {
-	c->entered = vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
-					 c->o->late);
-	if (!c->entered)
-		turn_away(c, m);
-	return c->entered;
+	return admitted(c, m,
+			vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
+					    c->o->late));
 }
 
 /* The memory of a request, from the first part of its body on; NULL after an error. */
