@@ -19,13 +19,14 @@ step() {
 	echo "== $*"
 }
 
-# Why things were skipped, and the totals as the last line.
+# What failed, why things were skipped, and the totals as the last line.
 finish() {
 	status=$?
 	[ $status = 0 ] || echo "-- failed after $(($(date +%s) - step_began)) s: $now_doing"
 	echo
 	echo "== result, after $(($(date +%s) - began)) s"
 	sed -n 's/.*# SKIP */skipped: /p' "$VT_TAP_LOG" | sort | uniq -c
+	sed -n 's/^not ok [0-9]*/failed:/p' "$VT_TAP_LOG"
 	awk -v status=$status '
 		/^(ok|1\.\.0).*# SKIP/ { skipped++; next }
 		/^ok/ { passed++ }
