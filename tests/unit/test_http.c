@@ -91,6 +91,16 @@ static void until_gone(struct vt_http_req *r, void *arg)
 	vt_http_watch(r, gone, NULL, 42);
 }
 
+static _Atomic bool pausing, go_on;
+
+static void pause_io(struct vt_http_req *r, void *arg)
+{
+	pausing = true;
+	while (!go_on)
+		usleep(100);
+	vt_http_reply(r, 200, "text/plain", "on", 2, NULL, NULL);
+}
+
 static const struct vt_route routes[] = {
 	{"POST", "/echo", echo, NULL, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_NEED_BODY},
 	{"GET", "/name/{}/and/{}", name, NULL, NULL, NULL, 0},
@@ -99,6 +109,7 @@ static const struct vt_route routes[] = {
 	{"GET", "/held", held, NULL, NULL, NULL, 0},
 	{"GET", "/at-once", at_once, NULL, NULL, NULL, 0},
 	{"GET", "/until-gone", until_gone, NULL, NULL, NULL, 0},
+	{"GET", "/pause", pause_io, NULL, NULL, NULL, 0},
 	{0},
 };
 
@@ -315,6 +326,68 @@ static void test_refused_as_it_begins(void **state)
 	stop(&s);
 }
 
+/* As many at once as an event loop takes in one go, or twice as many, and nobody else: all are answered. */
+static void test_many_at_once(void **state)
+{
+	static const char ask[] = "GET /name/a/and/b " H "\r\n", pause[] = "GET /pause " H "\r\n";
+	static const int n[] = {127, 128, 129, 256, 512};
+	int fd[512];
+
+	for (size_t k = 0; k < VT_COUNT(n); k++) {
+		struct server s = {0};
+		char buf[4096];
+		int first;
+
+		pausing = go_on = false;
+		start(&s);
+		first = client(&s);
+		for (int i = 0; i < n[k]; i++) { /* known to the server, not only to the kernel */
+			fd[i] = client(&s);
+			say(fd[i], ask, strlen(ask));
+			hear(fd[i], buf, sizeof(buf), "\"q\"");
+		}
+		say(first, pause, strlen(pause));
+		while (!pausing)
+			usleep(100);
+		for (int i = 0; i < n[k]; i++)
+			say(fd[i], ask, strlen(ask));
+		go_on = true;
+		for (int i = 0; i < n[k]; i++) {
+			hear(fd[i], buf, sizeof(buf), "\"q\"");
+			if (!strstr(buf, "\"q\""))
+				fail_msg("of %d requests number %d has no answer", n[k], i);
+			close(fd[i]);
+		}
+		close(first);
+		stop(&s);
+	}
+}
+
+/* Threads that share an address: each connection is one's. */
+static void test_several_io_threads(void **state)
+{
+	static const char ask[] = "GET /held " H "\r\n";
+	struct server s = {0};
+	char buf[4096];
+	int fd[64];
+
+	assert_int_equal(vt_config_init(&s.c), 0);
+	s.c.io_threads = 3;
+	start(&s);
+	for (size_t i = 0; i < VT_COUNT(fd); i++) {
+		fd[i] = client(&s);
+		say(fd[i], ask, strlen(ask));
+	}
+	for (size_t i = 0; i < VT_COUNT(fd); i++) {
+		hear(fd[i], buf, sizeof(buf), "later");
+		assert_non_null(strstr(buf, "later"));
+	}
+	assert_int_equal(count.connections, VT_COUNT(fd));
+	for (size_t i = 0; i < VT_COUNT(fd); i++)
+		close(fd[i]);
+	stop(&s);
+}
+
 static void test_memory_of_bodies_is_bounded(void **state)
 {
 	static const char big[] = "POST /echo " H "Content-Length: 600\r\n\r\n";
@@ -446,6 +519,8 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_one_connection_many_requests),
 		cmocka_unit_test(test_refused_as_it_begins),
+		cmocka_unit_test(test_many_at_once),
+		cmocka_unit_test(test_several_io_threads),
 		cmocka_unit_test(test_memory_of_bodies_is_bounded),
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* http.c - the server's life, and that of connections. */
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,8 +28,9 @@ void conn_state(struct conn *c, enum conn_state s)
 
 /* ---- connections come and go ------------------------------------------------------------------- */
 
-static void conn_open(struct vt_http *h, struct MHD_Connection *mhd, void **ret)
+static void conn_open(struct io *io, struct MHD_Connection *mhd, void **ret)
 {
+	struct vt_http *h = io->http;
 	const union MHD_ConnectionInfo *i =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct conn *c = calloc(1, sizeof(*c));
@@ -35,6 +39,7 @@ static void conn_open(struct vt_http *h, struct MHD_Connection *mhd, void **ret)
 	if (!c)
 		return;
 	c->http = h;
+	c->io = io;
 	c->fd = i ? i->connect_fd : -1;
 	c->since_ns = vt_now_mono_ns();
 	pthread_mutex_lock(&h->lock);
@@ -64,10 +69,12 @@ static void conn_close(struct vt_http *h, struct conn *c)
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **own,
 			  enum MHD_ConnectionNotificationCode what)
 {
+	struct io *io = arg;
+
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
-		conn_open(arg, mhd, own);
+		conn_open(io, mhd, own);
 	else if (*own)
-		conn_close(arg, *own);
+		conn_close(io->http, *own);
 }
 
 /* What libmicrohttpd has to say of single connections is for the curious. */
@@ -83,22 +90,98 @@ static void on_log(void *arg, const char *fmt, va_list ap)
 
 /* ---- the server -------------------------------------------------------------------------------- */
 
-static struct MHD_Daemon *start_one(struct vt_http *h, const struct vt_config *c, int fd)
+/* One event loop, and the thread that runs it. */
+static struct MHD_Daemon *start_loop(struct io *io, const struct vt_config *c, int fd)
 {
-	struct MHD_OptionItem pool[] = {
-		{c->io_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
-		 (intptr_t)c->io_threads, NULL},
-		{MHD_OPTION_END, 0, NULL},
-	};
+	struct vt_http *h = io->http;
+	uint64_t limit = c->max_connections / c->io_threads;
 
-	return MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-		NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int)c->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONN_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONN_BYTES,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+				NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
+				MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
+				on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, io,
+				MHD_OPTION_CONNECTION_LIMIT, (unsigned int)(limit ? limit : 1),
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_BYTES,
+				MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONN_BYTES,
+				MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+}
+
+/*
+ * libmicrohttpd's own thread takes 128 events at a time and, having got exactly 128, waits for more
+ * before it looks at one of them (0.9.75, MHD_epoll()): for ever, if as many clients wait for their
+ * answers. Ours does the waiting, and has it take what is there.
+ */
+static void *io_main(void *arg)
+{
+	struct io *io = arg;
+
+	while (!io->http->stopping) {
+		MHD_UNSIGNED_LONG_LONG ms;
+		int wait = MHD_get_timeout(io->daemon, &ms) != MHD_YES ? -1
+			   : ms < INT_MAX			       ? (int)ms
+								       : INT_MAX;
+
+		if (wait) /* it may have left some of the last events */
+			epoll_wait(io->epoll, (struct epoll_event[2]){0}, 2, wait);
+		MHD_run(io->daemon);
+	}
+	return NULL;
+}
+
+void io_wake(struct io *io)
+{
+	eventfd_write(io->wake, 1);
+}
+
+static void io_fini(struct io *io)
+{
+	if (io->daemon)
+		MHD_stop_daemon(io->daemon);
+	if (io->epoll >= 0)
+		close(io->epoll);
+	if (io->wake >= 0)
+		close(io->wake);
+}
+
+/* What its thread waits for: the daemon's own set, and being woken, which by its edge needs no read. */
+static int io_watch(struct io *io, struct vt_err *e)
+{
+	struct epoll_event ready = {.events = EPOLLIN}, woken = {.events = EPOLLIN | EPOLLET};
+	int of_daemon = MHD_get_daemon_info(io->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+
+	io->epoll = epoll_create1(EPOLL_CLOEXEC);
+	io->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (io->epoll < 0 || io->wake < 0 ||
+	    epoll_ctl(io->epoll, EPOLL_CTL_ADD, of_daemon, &ready) ||
+	    epoll_ctl(io->epoll, EPOLL_CTL_ADD, io->wake, &woken))
+		return vt_fail(e, -errno, "%s", strerror(errno));
+	return 0;
+}
+
+/* Takes @fd over. */
+static int start_io(struct vt_http *h, const struct vt_config *c, int fd, struct vt_err *e)
+{
+	struct io *io = &h->io[h->n_io];
+	char name[16];
+	int rc;
+
+	*io = (struct io){.http = h, .epoll = -1, .wake = -1};
+	io->daemon = fd < 0 ? NULL : start_loop(io, c, fd);
+	if (!io->daemon) {
+		if (fd >= 0)
+			close(fd);
+		return vt_fail(e, -EIO, "libmicrohttpd does not start");
+	}
+	rc = io_watch(io, e);
+	if (!rc)
+		rc = -pthread_create(&io->thread, NULL, io_main, io);
+	if (rc) {
+		io_fini(io);
+		return vt_fail(e, rc, "no thread for it: %s", strerror(-rc));
+	}
+	snprintf(name, sizeof(name), "vt-io-%zu", h->n_io++);
+	pthread_setname_np(io->thread, name);
+	return 0;
 }
 
 /*
@@ -108,20 +191,46 @@ static struct MHD_Daemon *start_one(struct vt_http *h, const struct vt_config *c
  */
 #define IO_NICE (-10)
 
-static struct MHD_Daemon *start_first(struct vt_http *h, const struct vt_config *c, int fd)
+/* The threads of one address. Each has the listening socket, under a number of its own. */
+static int start_listener(struct vt_http *h, const struct vt_config *c, struct vt_listener *l,
+			  struct vt_err *e)
 {
 	const int nice = getpriority(PRIO_PROCESS, 0);
-	struct MHD_Daemon *d;
+	struct vt_err why = {0};
+	int rc = 0;
 
 	setpriority(PRIO_PROCESS, 0, nice + IO_NICE);
-	d = start_one(h, c, fd);
+	for (uint64_t i = 0; i < c->io_threads && !rc; i++) {
+		bool last = i + 1 == c->io_threads;
+		int fd = last ? l->fd : fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+
+		if (last)
+			l->fd = -1;
+		rc = start_io(h, c, fd, &why);
+	}
 	setpriority(PRIO_PROCESS, 0, nice);
-	return d;
+	return rc ? vt_fail(e, rc, "cannot serve on %s: %s", l->text, why.msg) : 0;
+}
+
+static int start_all(struct vt_http *h, const struct vt_http_opts *o, struct vt_err *e)
+{
+	int rc = 0;
+
+	h->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (h->watch_fd < 0)
+		return vt_fail(e, -errno, "cannot watch connections: %s", strerror(errno));
+	h->io = calloc(o->n_listeners * o->config->io_threads, sizeof(*h->io));
+	if (!h->io)
+		return vt_fail(e, -ENOMEM, "no memory for the server");
+	for (size_t i = 0; i < o->n_listeners && !rc; i++)
+		rc = start_listener(h, o->config, &o->listener[i], e);
+	return rc;
 }
 
 int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_err *e)
 {
 	struct vt_http *h = calloc(1, sizeof(*h));
+	int rc;
 
 	if (!h)
 		return vt_fail(e, -ENOMEM, "no memory for the server");
@@ -132,32 +241,21 @@ int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_
 	h->max_memory_bytes = o->config->max_memory_bytes;
 	h->idle_ns = o->config->idle_ms * VT_NS_PER_MS;
 	h->transfer_ns = o->config->transfer_ms * VT_NS_PER_MS;
+	h->watch_fd = -1;
 	pthread_mutex_init(&h->lock, NULL);
-	h->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (h->watch_fd < 0) {
-		vt_fail(e, -errno, "cannot watch connections: %s", strerror(errno));
+	rc = start_all(h, o, e);
+	if (rc)
 		vt_http_stop(h);
-		return e ? e->code : -EIO;
-	}
-	for (size_t i = 0; i < o->n_listeners; i++) {
-		h->daemon[i] = start_first(h, o->config, o->listener[i].fd);
-		if (!h->daemon[i]) {
-			vt_http_stop(h);
-			return vt_fail(e, -EIO, "cannot serve on %s: libmicrohttpd does not start",
-				       o->listener[i].text);
-		}
-		o->listener[i].fd = -1;
-		h->n_daemons++;
-	}
-	*ret = h;
-	return 0;
+	else
+		*ret = h;
+	return rc;
 }
 
 void vt_http_quiesce(struct vt_http *h)
 {
 	h->closing = true;
-	for (size_t i = 0; i < h->n_daemons; i++) {
-		MHD_socket fd = MHD_quiesce_daemon(h->daemon[i]);
+	for (size_t i = 0; i < h->n_io; i++) {
+		MHD_socket fd = MHD_quiesce_daemon(h->io[i].daemon);
 
 		if (fd != MHD_INVALID_SOCKET)
 			close(fd);
@@ -173,10 +271,15 @@ void vt_http_stop(struct vt_http *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; i < h->n_daemons; i++)
-		MHD_stop_daemon(h->daemon[i]);
+	h->stopping = true;
+	for (size_t i = 0; i < h->n_io; i++) {
+		io_wake(&h->io[i]);
+		pthread_join(h->io[i].thread, NULL);
+		io_fini(&h->io[i]);
+	}
 	if (h->watch_fd >= 0)
 		close(h->watch_fd);
+	free(h->io);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

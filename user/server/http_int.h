@@ -14,6 +14,7 @@ enum conn_state { CONN_IDLE, CONN_RECEIVING, CONN_HELD, CONN_SENDING };
 /** A connection. Fields of the I/O thread, except where the lock is named. */
 struct conn {
 	struct vt_http *http;
+	struct io *io;
 	struct conn *prev, *next; /* lock */
 	uint64_t serial;	  /* never reused, unlike fd */
 	int fd;
@@ -25,16 +26,24 @@ struct conn {
 	uint64_t gone_id;
 };
 
+/** An I/O thread: connections of its own, of one address. */
+struct io {
+	struct vt_http *http;
+	struct MHD_Daemon *daemon;
+	int epoll, wake;
+	pthread_t thread;
+};
+
 struct vt_http {
-	struct MHD_Daemon *daemon[VT_CONFIG_LISTEN];
-	size_t n_daemons;
+	struct io *io;
+	size_t n_io;
 	const struct vt_route *routes;
 	const struct vt_log *log;
 	struct vt_metrics_http *count;
 	uint64_t max_body_bytes, max_memory_bytes, idle_ns, transfer_ns;
 	_Atomic uint64_t memory_bytes;
 	_Atomic uint32_t busy;
-	_Atomic bool closing;
+	_Atomic bool closing, stopping;
 	pthread_mutex_t lock;
 	struct conn *conns; /* lock */
 	uint64_t next_serial;
@@ -60,6 +69,8 @@ struct req {
 };
 
 void conn_state(struct conn *c, enum conn_state s);
+/** io_wake - a connection of it was resumed, or it is to end; any thread */
+void io_wake(struct io *io);
 
 /* http_errors.c: an answer of @data that outlives it, by another way than the library's own errors */
 struct MHD_Response *answer_of(const void *data, size_t len);

@@ -159,6 +159,7 @@ void vt_http_release(struct vt_http_req *pub)
 {
 	struct vt_http *h = pub->http;
 	struct conn *c = of(pub)->conn;
+	struct io *io = c->io;
 
 	pthread_mutex_lock(&h->lock);
 	if (c->gone)
@@ -167,7 +168,8 @@ void vt_http_release(struct vt_http_req *pub)
 	c->state = CONN_SENDING;
 	c->since_ns = vt_now_mono_ns();
 	pthread_mutex_unlock(&h->lock);
-	MHD_resume_connection(of(pub)->mhd);
+	MHD_resume_connection(of(pub)->mhd); /* from here on the I/O thread may end both */
+	io_wake(io);
 }
 
 /* ---- header fields ----------------------------------------------------------------------------- */
