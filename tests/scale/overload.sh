@@ -41,11 +41,12 @@ status=$?
 kill $watcher
 [ $status = 0 ] && kill -0 $pid
 ok "$secs s at $factor times that: the server is still there"
-read -r offered in_time late refused errors p50 p99 most < <(node -e '
+read -r offered in_time late refused errors p50 p99 most trouble < <(node -e '
 	const row = JSON.parse(require("fs").readFileSync(process.argv[1])).rows[0], r = row.refused || {};
 	const sum = (k) => row.slices.reduce((n, s) => n + s[k], 0);
-	console.log(...["offered", "in_time", "late", "refused", "failed"].map(sum), r.p50_ms, r.p99_ms, r.most_ms);' "$dir/over.json")
-echo "# $offered offered, $in_time in time, $late late, $refused refused, $errors failed"
+	console.log(...["offered", "in_time", "late", "refused", "failed"].map(sum), r.p50_ms, r.p99_ms, r.most_ms,
+		row.trouble || "");' "$dir/over.json")
+echo "# $offered offered, $in_time in time, $late late, $refused refused, $errors failed${trouble:+: $trouble}"
 [ "$in_time" -gt 0 ] && [ "$errors" = 0 ]
 ok "no request fails"
 awk -v a="$in_time" -v b="$late" 'BEGIN { printf "# of those admitted %.1f %% are in time\n", 100 * a / (a + b); exit !(a >= 0.9 * (a + b)) }'

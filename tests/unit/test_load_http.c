@@ -148,6 +148,8 @@ static void *converse(void *arg)
 		/* In two pieces, as a network might. */
 		send(c->fd, a, strlen(a) / 2, MSG_NOSIGNAL);
 		send(c->fd, a + strlen(a) / 2, strlen(a) - strlen(a) / 2, MSG_NOSIGNAL);
+		if (strstr(a, "Connection: close"))
+			break;
 	}
 	close(c->fd);
 	free(c);
@@ -275,6 +277,65 @@ static void answers_become_ends(void **state)
 	}
 }
 
+/* Answered before its end by a server that then wants no more of it. */
+static void an_answer_may_come_early(void **state)
+{
+	static const char *const answers[] = {ANSWER("503", "Connection: close\r\n", "0\r\n\r\n")};
+	static char big[4 << 20];
+	struct vt_http_request q = {big, sizeof(big)};
+	struct server s = {.request_bytes = 1000, .answers = answers, .n_answers = 1};
+	static const double upto[] = {1};
+	static const uint64_t qos[] = {UINT64_MAX / 4};
+	struct vt_drive_cfg cfg = {.rate_hz = 100, .secs = 0.2, .upto = upto, .n_tenants = 1};
+	struct vt_tally all = {0};
+	struct vt_target t;
+	struct vt_http_url u;
+	struct vt_http *h;
+	struct vt_drive d;
+	struct vt_err e = {0};
+
+	start(&s, &u);
+	assert_int_equal(vt_http_open(&h, &u, &q, 1, 4, &e), 0);
+	t = vt_http_target(h);
+	assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), 0);
+	vt_tally_add(&all, &d, qos, UINT32_MAX);
+	assert_string_equal(vt_http_trouble(h), "");
+	assert_int_equal(all.refused, 20);
+	vt_tally_fini(&all);
+	free(d.shots);
+	vt_http_close(h);
+	stop(&s);
+}
+
+/* The server gives a connection up that was idle for long: its request goes to another, and does not fail. */
+static void an_idle_connection_may_be_gone(void **state)
+{
+	static const char ok[] = ANSWER("200", "", "3\r\n\r\nabc");
+	static const char *const answers[] = {ok, NULL, ok, NULL};
+	struct vt_http_request q = {"GET\n", 4};
+	struct server s = {.request_bytes = 4, .answers = answers, .n_answers = VT_COUNT(answers)};
+	struct vt_target t;
+	struct vt_http_url u;
+	struct vt_http *h;
+	struct vt_err e = {0};
+	uint64_t ns;
+
+	start(&s, &u);
+	assert_int_equal(vt_http_open(&h, &u, &q, 1, 1, &e), 0);
+	t = vt_http_target(h);
+	assert_int_equal(vt_drive_alone(&t, 0, 1, &ns, &e), 0);
+	usleep(1100000);
+	assert_int_equal(vt_drive_alone(&t, 0, 1, &ns, &e), 0);
+	assert_int_equal(s.served, 3);
+	assert_string_equal(vt_http_trouble(h), "");
+	/* Not idle for long: this one was lost. */
+	assert_int_not_equal(vt_drive_alone(&t, 0, 1, &ns, &e), 0);
+	assert_int_equal(s.served, 4);
+	assert_string_not_equal(vt_http_trouble(h), "");
+	vt_http_close(h);
+	stop(&s);
+}
+
 static void a_call_waits_for_its_answer(void **state)
 {
 	static const char *const answers[] = {ANSWER("404", "", "5\r\n\r\nhello")};
@@ -300,6 +361,8 @@ int main(void)
 		cmocka_unit_test(heads),
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(answers_become_ends),
+		cmocka_unit_test(an_answer_may_come_early),
+		cmocka_unit_test(an_idle_connection_may_be_gone),
 		cmocka_unit_test(a_call_waits_for_its_answer),
 	};
 

@@ -115,6 +115,12 @@ static void print_follows(const struct bench *b)
 	}
 }
 
+/** Why the last request that failed did, "" if none did or the engine does not say. */
+static const char *trouble_of(const struct bench_row *r)
+{
+	return r->engine->trouble ? r->engine->trouble(r->engine->self) : "";
+}
+
 /** Say what makes the numbers worth less. */
 static void print_warnings(const struct bench *b)
 {
@@ -128,8 +134,8 @@ static void print_warnings(const struct bench *b)
 		worst = r->all.max_late_send_ns > worst ? r->all.max_late_send_ns : worst;
 		for (uint32_t k = 0; k < r->n_slices; k++)
 			offered += r->slices[k].all.offered;
-		if (r->engine->trouble && *r->engine->trouble(r->engine->self))
-			printf("%s: %s\n", r->name, r->engine->trouble(r->engine->self));
+		if (*trouble_of(r))
+			printf("%s: %s\n", r->name, trouble_of(r));
 	}
 	if (failed)
 		printf("%llu requests failed\n", (unsigned long long)failed);
@@ -235,6 +241,8 @@ static json_t *row_json(const struct bench *b, struct bench_row *r)
 		json_object_set_new(j, "low_95_hz", json_real(r->at.low));
 		json_object_set_new(j, "high_95_hz", json_real(r->at.high));
 	}
+	if (*trouble_of(r))
+		json_object_set_new(j, "trouble", json_string(trouble_of(r)));
 	if (t->refused)
 		json_object_set_new(j, "refused",
 				    json_pack("{s:I s:f s:f s:f}", "requests",

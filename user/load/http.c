@@ -16,7 +16,8 @@
 #define MAX_CONNS   256u
 #define WARM_CONNS  8u
 #define HEAD_BYTES  8192u
-#define SOCKET_ROOM (1 << 21) /* a request of an image fits: one write, no second wake-up */
+#define SOCKET_ROOM (1 << 21)	/* a request of an image fits: one write, no second wake-up */
+#define STALE_NS    VT_NS_PER_S /* no server gives an idle connection up before */
 
 /** One connection. It is idle, or has one request under way. */
 struct conn {
@@ -26,7 +27,8 @@ struct conn {
 	char head[HEAD_BYTES];
 	size_t n_head;
 	uint64_t body_left;
-	bool in_body, close;
+	uint64_t idle_since_ns;
+	bool in_body, stale; /* stale: had nothing to do for long when its request came */
 	struct vt_http_head got;
 };
 
@@ -80,6 +82,7 @@ static bool open_conn(struct vt_http *h, uint32_t i)
 		c->fd = -1;
 		return false;
 	}
+	c->idle_since_ns = vt_now_mono_ns();
 	return true;
 }
 
@@ -88,14 +91,22 @@ static uint32_t index_of(const struct vt_http *h, const struct conn *c)
 	return (uint32_t)(c - h->conns);
 }
 
-/** The connection is gone; what it carried has failed. */
+/**
+ * The connection is gone; what it carried has failed. Unless the server gave it up for having been idle
+ * while the request was on its way (RFC 9112, 9.3.1): that one goes to another connection, first.
+ */
 static void drop(struct vt_http *h, struct conn *c, const char *why)
 {
 	uint32_t i = index_of(h, c);
 
 	close(c->fd);
 	c->fd = -1;
-	if (c->shot) {
+	if (c->shot && c->stale && !c->n_head) {
+		h->first = (h->first + h->n_shots - 1) % h->n_shots;
+		h->waiting[h->first] = c->shot;
+		h->n_waiting++;
+		c->shot = NULL;
+	} else if (c->shot) {
 		snprintf(h->trouble, sizeof(h->trouble), "%s", why);
 		vt_shot_end(c->shot, VT_SHOT_FAILED, vt_now_mono_ns());
 		c->shot = NULL;
@@ -109,6 +120,8 @@ static void drop(struct vt_http *h, struct conn *c, const char *why)
 
 /* ---- sending ------------------------------------------------------------------------------ */
 
+static void read_some(struct vt_http *h, struct conn *c);
+
 static void write_some(struct vt_http *h, struct conn *c)
 {
 	const struct vt_http_request *q = &h->requests[c->shot->tenant];
@@ -121,7 +134,11 @@ static void write_some(struct vt_http *h, struct conn *c)
 			return;
 		}
 		if (n < 0) {
-			drop(h, c, strerror(errno));
+			int why = errno;
+
+			read_some(h, c); /* it may have been answered before its end */
+			if (c->fd >= 0)
+				drop(h, c, strerror(why));
 			return;
 		}
 		c->sent += (size_t)n;
@@ -134,6 +151,7 @@ static void start(struct vt_http *h, uint32_t i, struct vt_shot *s)
 	struct conn *c = &h->conns[i];
 
 	c->shot = s;
+	c->stale = vt_now_mono_ns() - c->idle_since_ns >= STALE_NS;
 	c->sent = c->n_head = 0;
 	c->in_body = false;
 	write_some(h, c);
@@ -181,6 +199,7 @@ static void answered(struct vt_http *h, struct conn *c)
 	struct vt_shot *s = c->shot;
 
 	c->shot = NULL;
+	c->idle_since_ns = vt_now_mono_ns();
 	if (status != 200 && status != 429 && status != 503 && status != 504)
 		snprintf(h->trouble, sizeof(h->trouble), "the server answered with status %u",
 			 status);
@@ -193,7 +212,7 @@ static void answered(struct vt_http *h, struct conn *c)
 		    : status == 429 || status == 503 ? VT_SHOT_REFUSED
 		    : status == 504		     ? VT_SHOT_DROPPED
 						     : VT_SHOT_FAILED,
-		    vt_now_mono_ns());
+		    c->idle_since_ns);
 }
 
 /** Bytes of the head have come; takes what follows it as body. */

@@ -5,7 +5,8 @@
  *
  * A request waits for a connection only when all that are allowed are busy, and that wait is part
  * of its latency. 200 is done, 429 and 503 are refused, 504 is dropped, all else failed. A request ends when the
- * last byte of its answer has been read.
+ * last byte of its answer has been read. One that met a connection which the server had just given up
+ * as idle is sent again on another, and its latency goes on.
  */
 #ifndef VT_LOAD_HTTP_H
 #define VT_LOAD_HTTP_H
