@@ -291,13 +291,13 @@ static void line_up(struct vt_blocks *c)
 	}
 }
 
-/* Those too late, as far as there are cores that nobody else wants: they start on free ones only. */
+/* Those too late, as far as there are cores that nobody else wanted: they start on such only. */
 static void line_up_late(struct vt_blocks *c)
 {
 	const struct vt_rank *late = &c->s->late;
-	unsigned int asked = 0;
+	unsigned int left = c->t.n_free + vt_coreset_count(&c->t.slow), asked = 0;
 
-	for (uint32_t k = 0; k < late->n && c->late.sum < c->cores && asked < c->t.n_free; k++) {
+	for (uint32_t k = 0; k < late->n && c->late.sum < c->cores && asked < left; k++) {
 		struct vt_claim x;
 
 		if (!claim_of(c, late->at[k].index, &x))
@@ -504,8 +504,6 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	rank_blocks(&c);
 	rank(&c);
 	line_up(&c);
-	if (!s->cfg.shed)
-		line_up_late(&c);
 	vt_blocks_share(&c);
 	vt_blocks_lend(&c);
 	lack = grant(&c);
@@ -516,6 +514,7 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	if (s->cfg.shed) {
 		shed_late(&c);
 	} else {
+		line_up_late(&c);
 		start_late(&c);
 		start_slow(&c, &c.late);
 	}
