@@ -10,8 +10,10 @@
  *      least core-time. Few fast servers beat many slow ones: the same work is done, and who
  *      waits, waits less.
  *   3. Share. The line takes from all cores of the machine, whoever holds them now: first what each
- *      needs, then what it demands. The first that cannot have its need may begin with half of it,
- *      if waiting would make it late and the ends of those ahead of it come soon enough.
+ *      needs, then what it demands. Where more is asked than the machine can do in time, the largest
+ *      that have not begun come last. The first that cannot have its need may begin with half of it,
+ *      if waiting would make it late and the ends of the others come soon enough; else nobody takes
+ *      the cores that it waits for.
  *   4. Spare cores. What nobody demands is lent at one price: the highest price of latency at which
  *      everybody's plan still fits the machine. A loan costs core-time that would have been idle.
  *   Cores that others have taken are none of this. Nothing is led from them and nothing counts on them; they
@@ -274,17 +276,17 @@ static void add_request(struct vt_blocks *c, uint32_t index)
 	add(c, &x);
 }
 
-/* Both ranks, merged: of requests only as many as there are cores for. */
+/* Both ranks, merged: of requests as many as there are cores for, and as many again that may go first. */
 static void line_up(struct vt_blocks *c)
 {
 	const struct vt_rank *waiting = &c->s->rank, *busy = &c->s->busy;
-	const unsigned int slow = vt_coreset_count(&c->t.slow);
+	const unsigned int cores = c->t.n_usable + vt_coreset_count(&c->t.slow);
 	uint32_t w = 0, b = 0;
 
 	while (w < waiting->n || b < busy->n) {
 		if (b < busy->n && (w >= waiting->n || busy->at[b].key <= waiting->at[w].key))
 			add_block(c, busy->at[b++].index);
-		else if (c->line.sum <= c->t.n_usable + slow)
+		else if (c->line.sum <= 2 * cores)
 			add_request(c, waiting->at[w++].index);
 		else
 			w++;
@@ -312,10 +314,14 @@ static void line_up_late(struct vt_blocks *c)
 /* ---- 5. starts, growth, taking back ------------------------------------------------------- */
 
 /* Taken cores that may help a claim which has @cores: as many again, and no more than pay on an idle machine. */
-static uint16_t helpers(const struct vt_claim *x, unsigned int cores, unsigned int has)
+static uint16_t helpers(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores,
+			unsigned int has)
 {
-	unsigned int most = x->plan->points[x->plan->fastest[x->layer]];
+	unsigned int most;
 
+	if (vt_coreset_empty(&c->t.slow))
+		return 0;
+	most = x->plan->points[x->plan->fastest[x->layer]];
 	most = most < 2 * cores ? most : 2 * cores;
 	return (uint16_t)vt_above(most, has);
 }
@@ -333,7 +339,7 @@ static bool begin(struct vt_blocks *c, const struct vt_claim *x, unsigned int co
 					    .code = c->tr->code,
 					    .use_level = c->tr->use_level,
 					    .slow = slow,
-					    .helpers = helpers(x, cores, cores),
+					    .helpers = helpers(c, x, cores, cores),
 				    });
 }
 
@@ -462,7 +468,7 @@ static void call_helpers(struct vt_blocks *c)
 		if (!(x->index & VT_IS_BLOCK) || !x->held || x->share < x->held)
 			continue;
 		b = &c->t.view->blocks[x->index & ~VT_IS_BLOCK];
-		n = helpers(x, x->held, vt_coreset_count(&b->cores));
+		n = helpers(c, x, x->held, vt_coreset_count(&b->cores));
 		if (n && worth(c, x, n))
 			vt_turn_grow(&c->t, &(struct vt_regrant){
 						    .block = x->index & ~VT_IS_BLOCK,

@@ -20,10 +20,12 @@ struct vt_claim {
 	uint16_t layer;	   /* under way, or next */
 	uint32_t done_ppm; /* of it */
 	uint64_t slack;	   /* until its deadline, ns */
+	uint64_t work_us;  /* core-time to its end on the count that ends it soonest */
 	uint64_t end;	   /* from now, if it keeps its share, ns; worked out when asked for */
 	uint8_t urgency;   /* of the demand */
 	bool on_time;
-	bool begun; /* in this decision */
+	bool given_up; /* too much is asked of the machine: it gets its need last, if it waits */
+	bool begun;    /* in this decision */
 };
 
 struct vt_line {

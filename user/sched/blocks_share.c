@@ -2,7 +2,7 @@
 /* blocks_share.c - steps 3 and 4 of a decision: who is due how many cores; what is lent. */
 #include "sched/blocks.h"
 
-/* Ends of others that a request begun short of its need may count on. */
+/* Ends of others that a request may count on which cannot have its need yet. */
 #define ENDS_AHEAD 8u
 
 uint64_t vt_blocks_rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
@@ -15,13 +15,24 @@ uint64_t vt_blocks_rest_on(const struct vt_blocks *c, const struct vt_claim *x, 
 	return rest[point] - layer * x->done_ppm / VT_PPM;
 }
 
-/* The first end after @from of those ahead of claim @k, and the cores that it leaves. */
-static uint64_t next_end(const struct vt_blocks *c, uint32_t k, uint64_t from, unsigned int *cores)
+/* When those end that have a share already. */
+static void note_ends(struct vt_blocks *c)
+{
+	for (uint32_t i = 0; i < c->line.n; i++) {
+		struct vt_claim *x = &c->line.at[i];
+
+		if (x->share)
+			x->end = vt_blocks_rest_on(c, x, x->share);
+	}
+}
+
+/* The first of these ends after @from, and the cores that it leaves. */
+static uint64_t next_end(const struct vt_blocks *c, uint64_t from, unsigned int *cores)
 {
 	uint64_t first = UINT64_MAX;
 
 	*cores = 0;
-	for (uint32_t i = 0; i < k; i++) {
+	for (uint32_t i = 0; i < c->line.n; i++) {
 		const struct vt_claim *x = &c->line.at[i];
 
 		if (!x->share || x->end <= from || x->end > first)
@@ -33,7 +44,7 @@ static uint64_t next_end(const struct vt_blocks *c, uint32_t k, uint64_t from, u
 }
 
 /*
- * Claim @k cannot have its need, only @cores. Is it late if it waits until enough of those ahead
+ * Claim @k cannot have its need, only @cores. Is it late if it waits until enough of the others
  * have ended, and in time if it begins now and takes what they leave? What is done by their ends is
  * a part of the whole, whatever the count.
  */
@@ -44,14 +55,10 @@ static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 		 left_ppm = VT_PPM;
 	bool waits = true;
 
-	for (uint32_t i = 0; i < k; i++)
-		if (c->line.at[i].share)
-			c->line.at[i].end =
-				vt_blocks_rest_on(c, &c->line.at[i], c->line.at[i].share);
-
+	note_ends(c);
 	for (unsigned int i = 0; i < ENDS_AHEAD; i++) {
 		unsigned int more;
-		uint64_t rest = vt_blocks_rest_on(c, x, cores), end = next_end(c, k, now, &more);
+		uint64_t rest = vt_blocks_rest_on(c, x, cores), end = next_end(c, now, &more);
 
 		if (now + rest * left_ppm / VT_PPM <= (end < within ? end : within))
 			return true;
@@ -69,27 +76,130 @@ static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 	return false;
 }
 
-/*
- * First what each needs to be in time, then what it demands; in order of the line. A request that
- * cannot have its need waits, and who needs less goes first: begun in vain is the dearest work. But
- * the first that cannot may begin with half of it, if that will do and waiting will not.
- */
-void vt_blocks_share(struct vt_blocks *c)
+static uint64_t work_us(const struct vt_blocks *c, const struct vt_claim *x)
 {
-	unsigned int left = c->cores;
-	bool first_short = true;
+	unsigned int n = x->plan->points[x->plan->fastest[x->layer]];
+
+	n = n < c->t.n_usable ? n : c->t.n_usable;
+	return vt_blocks_rest_on(c, x, n) / 1000 * n;
+}
+
+/* Of the claims up to @k that are not given up, the one with most to do; of
+ * several the one due first, which needs most cores.
+ */
+static struct vt_claim *largest(struct vt_blocks *c, uint32_t k)
+{
+	struct vt_claim *ret = NULL;
+
+	for (uint32_t i = 0; i <= k; i++) {
+		struct vt_claim *x = &c->line.at[i];
+
+		if (!x->given_up && (!ret || x->work_us > ret->work_us))
+			ret = x;
+	}
+	return ret;
+}
+
+/*
+ * If those due by a deadline have more to do than the machine can until then, the largest of them is
+ * given up: of jobs with deadlines on one server this makes the fewest late (Moore and Hodgson 1968).
+ * Who waits needs more cores the longer it does, and more core-time on them: so each counts with what
+ * it takes at its fastest.
+ */
+static void give_up(struct vt_blocks *c)
+{
+	uint64_t sum = 0;
 
 	for (uint32_t k = 0; k < c->line.n; k++) {
 		struct vt_claim *x = &c->line.at[k];
+		uint64_t room = x->slack / 1000 * c->cores;
 
-		x->share = x->need < left ? x->need : (uint16_t)left;
-		if (!x->held && x->share < x->need) {
-			if (!first_short || x->share * 2u < x->need || !catches_up(c, k, left))
-				x->share = 0;
-			first_short = false;
+		x->work_us = work_us(c, x);
+		sum += x->work_us;
+		while (sum > room) {
+			struct vt_claim *y = largest(c, k);
+
+			y->given_up = true;
+			sum -= y->work_us;
 		}
-		left -= x->share;
 	}
+}
+
+/** What the first that waits for its need will find: enough cores, and some beyond. */
+struct promise {
+	bool made;
+	uint64_t at; /* from now; UINT64_MAX: nothing is promised */
+	unsigned int beyond;
+};
+
+static void promise(struct vt_blocks *c, uint32_t k, unsigned int cores, struct promise *p)
+{
+	const struct vt_claim *x = &c->line.at[k];
+	uint64_t now = 0;
+
+	note_ends(c);
+	for (unsigned int i = 0; i < ENDS_AHEAD && cores < x->need && now <= x->slack; i++) {
+		unsigned int more;
+
+		now = next_end(c, now, &more);
+		cores += more;
+	}
+	if (cores < x->need || now > x->slack || now + vt_blocks_rest_on(c, x, x->need) > x->slack)
+		return;
+	p->at = now;
+	p->beyond = cores - x->need;
+}
+
+/* May claim @x begin on its need, and whoever was promised cores finds them still? */
+static bool leaves(const struct vt_blocks *c, const struct vt_claim *x, struct promise *p)
+{
+	if (x->held || p->at == UINT64_MAX || vt_blocks_rest_on(c, x, x->need) <= p->at)
+		return true;
+	if (x->need > p->beyond)
+		return false;
+	p->beyond -= x->need;
+	return true;
+}
+
+/* Cores that claim @k is due, of @left. */
+static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, struct promise *p)
+{
+	const struct vt_claim *x = &c->line.at[k];
+
+	if (x->need <= left)
+		return leaves(c, x, p) ? x->need : 0;
+	if (x->held)
+		return left;
+	if (p->made)
+		return 0;
+	p->made = true;
+	if (left * 2u >= x->need && catches_up(c, k, left))
+		return left;
+	promise(c, k, left, p);
+	return 0;
+}
+
+/*
+ * First what each needs to be in time, last of all who waits and is given up; then what it demands; in
+ * order of the line. A request that cannot have its need waits, and who needs less goes first: begun in
+ * vain is the dearest work. But the first that cannot may begin with half of it, if that will do and
+ * waiting will not; else who goes first leaves it what it waits for ("EASY" backfilling, Lifka 1995).
+ */
+void vt_blocks_share(struct vt_blocks *c)
+{
+	struct promise p = {.at = UINT64_MAX};
+	unsigned int left = c->cores;
+
+	give_up(c);
+	for (unsigned int last = 0; last < 2; last++)
+		for (uint32_t k = 0; k < c->line.n; k++) {
+			struct vt_claim *x = &c->line.at[k];
+
+			if ((x->given_up && !x->held) != last)
+				continue;
+			x->share = (uint16_t)due(c, k, left, &p);
+			left -= x->share;
+		}
 	for (uint32_t k = 0; k < c->line.n && left; k++) {
 		struct vt_claim *x = &c->line.at[k];
 		unsigned int more = vt_above(x->want, x->share);

@@ -114,26 +114,27 @@ static void take_from(struct vt_turn *t, uint32_t d, unsigned int n, struct vt_c
  */
 static int best_fit(const struct vt_turn *t, unsigned int n)
 {
+	uint64_t least = UINT64_MAX;
 	int best = -1;
 
 	for (uint32_t d = 0; d < t->n_domains; d++) {
-		if (t->dom_free[d] < n)
-			continue;
-		if (best < 0 || t->dom_free[d] < t->dom_free[best] ||
-		    (t->dom_free[d] == t->dom_free[best] &&
-		     t->view->domains[d].pressure_ppm < t->view->domains[best].pressure_ppm))
-			best = (int)d;
+		uint64_t left = (uint64_t)t->dom_free[d] << 32 | t->view->domains[d].pressure_ppm;
+		bool better = (t->dom_free[d] >= n) & (left < least);
+
+		best = better ? (int)d : best;
+		least = better ? left : least;
 	}
 	return best;
 }
 
 static uint32_t most_free(const struct vt_turn *t)
 {
-	uint32_t best = 0;
+	uint32_t best = 0, most = 0;
 
-	for (uint32_t d = 1; d < t->n_domains; d++)
-		if (t->dom_free[d] > t->dom_free[best])
-			best = d;
+	for (uint32_t d = 0; d < t->n_domains; d++) {
+		best = t->dom_free[d] > most ? d : best;
+		most = t->dom_free[d] > most ? t->dom_free[d] : most;
+	}
 	return best;
 }
 
