@@ -20,7 +20,7 @@ struct vt_claim {
 	uint16_t layer;	   /* under way, or next */
 	uint32_t done_ppm; /* of it */
 	uint64_t slack;	   /* until its deadline, ns */
-	uint64_t work_us;  /* core-time to its end on the count that ends it soonest */
+	uint64_t work_us;  /* core-time of the rest, at its fastest */
 	uint64_t end;	   /* from now, if it keeps its share, ns; worked out when asked for */
 	uint8_t urgency;   /* of the demand */
 	bool on_time;

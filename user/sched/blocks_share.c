@@ -76,6 +76,7 @@ static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 	return false;
 }
 
+/* Core-time of the rest on the count that ends it soonest. */
 static uint64_t work_us(const struct vt_blocks *c, const struct vt_claim *x)
 {
 	unsigned int n = x->plan->points[x->plan->fastest[x->layer]];
@@ -84,9 +85,7 @@ static uint64_t work_us(const struct vt_blocks *c, const struct vt_claim *x)
 	return vt_blocks_rest_on(c, x, n) / 1000 * n;
 }
 
-/* Of the claims up to @k that are not given up, the one with most to do; of
- * several the one due first, which needs most cores.
- */
+/* Of the claims up to @k not given up, the one with most to do; of equals the first due, which needs most cores. */
 static struct vt_claim *largest(struct vt_blocks *c, uint32_t k)
 {
 	struct vt_claim *ret = NULL;
