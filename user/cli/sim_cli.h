@@ -105,6 +105,12 @@ bool sim_is_baseline(const struct vt_policy *p);
 
 /** sim_mean - mean and interval over the seeds of the double at @offset in struct sim_run */
 struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset);
+/**
+ * sim_gain - rate of @c over that of @over, minus 1, seed by seed, so that what tells the arrivals of
+ * seeds apart, which both had, is not in the interval
+ */
+struct vt_mean sim_gain(const struct sim_results *r, const struct sim_cell *c,
+			const struct sim_cell *over);
 
 /** Callbacks of a recorded run. */
 struct sim_recording {

@@ -77,22 +77,51 @@ static void print_row(const struct sim_results *r, const struct sim_cell *c, con
 	putchar('\n');
 }
 
+/** The policy with the highest rate, bounds aside; -1: there are only bounds. */
+static int best_policy(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
+{
+	double most = -1;
+	int best = -1;
+
+	for (uint32_t p = 0; p < s->n_policies; p++) {
+		double rate = sim_mean(r, &r->cell[mix][p], offsetof(struct sim_run, rate_hz)).mean;
+
+		if (!sim_is_bound(s->policies[p]) && rate > most) {
+			most = rate;
+			best = (int)p;
+		}
+	}
+	return best;
+}
+
+static void print_gain(struct vt_mean v)
+{
+	char half[16] = "";
+
+	if (isfinite(v.half))
+		snprintf(half, sizeof(half), "+- %.1f", v.half * 100);
+	printf("  %+6.1f %% %-8s", v.mean * 100, half);
+}
+
 static void print_equal(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
 {
-	uint32_t best = (uint32_t)r->best_baseline[mix];
-	struct vt_mean base = sim_mean(r, &r->cell[mix][best], offsetof(struct sim_run, rate_hz));
-	struct vt_mean slow = sim_mean(r, &r->equal[mix][best], offsetof(struct sim_run, mean_ms));
+	const struct sim_cell *cells = r->cell[mix];
+	uint32_t base = (uint32_t)r->best_baseline[mix];
+	uint32_t best = (uint32_t)best_policy(s, r, mix);
+	struct vt_mean slow = sim_mean(r, &r->equal[mix][base], offsetof(struct sim_run, mean_ms));
 
-	printf("against the best baseline, %s: requests/s, and mean latency at its highest rate\n",
-	       s->policies[best]->name);
+	printf("against the best baseline, %s: requests/s, seed by seed, and mean latency at its "
+	       "highest rate; last, %s against each\n",
+	       s->policies[base]->name, s->policies[best]->name);
 	for (uint32_t p = 0; p < s->n_policies; p++) {
-		struct vt_mean rate =
-			sim_mean(r, &r->cell[mix][p], offsetof(struct sim_run, rate_hz));
 		struct vt_mean ms =
 			sim_mean(r, &r->equal[mix][p], offsetof(struct sim_run, mean_ms));
 
-		printf("  %-16s %+6.1f %%  %8.2f ms (%+.0f %%)\n", s->policies[p]->name,
-		       (rate.mean / base.mean - 1) * 100, ms.mean, (ms.mean / slow.mean - 1) * 100);
+		printf("  %-16s", s->policies[p]->name);
+		print_gain(sim_gain(r, &cells[p], &cells[base]));
+		printf("  %8.2f ms (%+.0f %%)", ms.mean, (ms.mean / slow.mean - 1) * 100);
+		print_gain(sim_gain(r, &cells[best], &cells[p]));
+		putchar('\n');
 	}
 }
 
@@ -107,18 +136,21 @@ void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
 	}
 }
 
+static json_t *mean_json(struct vt_mean v)
+{
+	json_t *x = json_pack("{s:f}", "mean", v.mean);
+
+	if (isfinite(v.half))
+		json_object_set_new(x, "half_95", json_real(v.half));
+	return x;
+}
+
 static json_t *cell_json(const struct sim_results *r, const struct sim_cell *c)
 {
 	json_t *o = json_object();
 
-	for (size_t i = 0; i < N_COLUMNS; i++) {
-		struct vt_mean v = sim_mean(r, c, columns[i].at);
-		json_t *x = json_pack("{s:f}", "mean", v.mean);
-
-		if (isfinite(v.half))
-			json_object_set_new(x, "half_95", json_real(v.half));
-		json_object_set_new(o, columns[i].name, x);
-	}
+	for (size_t i = 0; i < N_COLUMNS; i++)
+		json_object_set_new(o, columns[i].name, mean_json(sim_mean(r, c, columns[i].at)));
 	return o;
 }
 
@@ -131,9 +163,13 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 		json_t *o = cell_json(r, &r->cell[m][p]);
 
 		json_object_set_new(o, "policy", json_string(s->policies[p]->name));
-		if (r->has_equal && best >= 0)
+		if (r->has_equal && best >= 0) {
 			json_object_set_new(o, "at_best_baseline_rate",
 					    cell_json(r, &r->equal[m][p]));
+			json_object_set_new(
+				o, "over_best_baseline",
+				mean_json(sim_gain(r, &r->cell[m][p], &r->cell[m][best])));
+		}
 		json_array_append_new(list, o);
 	}
 	return json_pack("{s:s, s:f, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",

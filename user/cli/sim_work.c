@@ -341,6 +341,18 @@ struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, s
 	return vt_mean_of(v, n);
 }
 
+struct vt_mean sim_gain(const struct sim_results *r, const struct sim_cell *c,
+			const struct sim_cell *over)
+{
+	double v[1024];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_seeds && n < 1024; i++)
+		if (over->runs[i].rate_hz > 0)
+			v[n++] = c->runs[i].rate_hz / over->runs[i].rate_hz - 1;
+	return vt_mean_of(v, n);
+}
+
 static int best_baseline(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
 {
 	double best = 0;
