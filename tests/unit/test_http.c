@@ -2,10 +2,12 @@
 /* The HTTP layer over real sockets: routes, bodies, limits, held requests, clients that leave. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -388,6 +390,52 @@ static void test_several_io_threads(void **state)
 	stop(&s);
 }
 
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Out of descriptors anywhere on the way: an error that says so, and what was open before is open still. */
+static void test_a_start_that_fails(void **state)
+{
+	struct vt_err e = {0};
+	struct rlimit was, few;
+	struct vt_config c;
+	int before, failed = 0, rc = -1;
+
+	getrlimit(RLIMIT_NOFILE, &was);
+	assert_int_equal(vt_config_init(&c), 0);
+	c.io_threads = 2;
+	assert_int_equal(vt_config_add_listen(&c, "127.0.0.1:0", 0, &e), 0);
+	before = open_fds();
+	for (int more = 1; rc && more < 40; more++) {
+		struct vt_listener l;
+		struct vt_http *h = NULL;
+		struct vt_http_opts o = {&c, &l, 1, routes, &count, &quiet};
+
+		assert_int_equal(vt_listener_open(&l, &c.listen[0], 0, &e), 0);
+		assert_int_equal(vt_listener_start(&l, &e), 0);
+		few = (struct rlimit){(rlim_t)(before + more), was.rlim_max};
+		setrlimit(RLIMIT_NOFILE, &few);
+		rc = vt_http_start(&h, &o, &e);
+		setrlimit(RLIMIT_NOFILE, &was);
+		failed += rc != 0;
+		if (rc)
+			assert_string_not_equal(e.msg, "");
+		else
+			vt_http_stop(h);
+		vt_listener_close(&l);
+		assert_int_equal(open_fds(), before);
+	}
+	assert_int_equal(rc, 0);
+	assert_true(failed > 4);
+	vt_config_fini(&c);
+}
+
 static void test_memory_of_bodies_is_bounded(void **state)
 {
 	static const char big[] = "POST /echo " H "Content-Length: 600\r\n\r\n";
@@ -521,6 +569,7 @@ int main(void)
 		cmocka_unit_test(test_refused_as_it_begins),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_several_io_threads),
+		cmocka_unit_test(test_a_start_that_fails),
 		cmocka_unit_test(test_memory_of_bodies_is_bounded),
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),

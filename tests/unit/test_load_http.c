@@ -201,6 +201,28 @@ static void stop(struct server *s)
 	unlink(s->at.sun_path);
 }
 
+/* What became of the requests of @cfg, and the last trouble. */
+static void drive(struct server *s, const struct vt_http_request *q, const struct vt_drive_cfg *cfg,
+		  struct vt_tally *all, char trouble[200])
+{
+	static const uint64_t qos[] = {UINT64_MAX / 4, UINT64_MAX / 4};
+	struct vt_target t;
+	struct vt_http_url u;
+	struct vt_http *h;
+	struct vt_drive d;
+	struct vt_err e = {0};
+
+	start(s, &u);
+	assert_int_equal(vt_http_open(&h, &u, q, cfg->n_tenants, 4, &e), 0);
+	t = vt_http_target(h);
+	assert_int_equal(vt_drive_run(&t, cfg, &d, &e), 0);
+	vt_tally_add(all, &d, qos, UINT32_MAX);
+	snprintf(trouble, 200, "%s", vt_http_trouble(h));
+	free(d.shots);
+	vt_http_close(h);
+	stop(s);
+}
+
 static void answers_become_ends(void **state)
 {
 	static const char ok[] = ANSWER("200", "", "3\r\n\r\nabc");
@@ -242,7 +264,6 @@ static void answers_become_ends(void **state)
 		 "more bytes came than Content-Length says"},
 	};
 	static const double upto[] = {1, 2};
-	static const uint64_t qos[] = {UINT64_MAX / 4, UINT64_MAX / 4};
 	static char big[300000];
 	struct vt_http_request q[] = {{big, sizeof(big)}, {big, sizeof(big)}};
 
@@ -253,27 +274,16 @@ static void answers_become_ends(void **state)
 		struct vt_drive_cfg cfg = {
 			.rate_hz = 400, .secs = 0.1, .upto = upto, .n_tenants = 2};
 		struct vt_tally all = {0};
-		struct vt_target t;
-		struct vt_http_url u;
-		struct vt_http *h;
-		struct vt_drive d;
-		struct vt_err e = {0};
+		char trouble[200];
 
-		start(&s, &u);
-		assert_int_equal(vt_http_open(&h, &u, q, 2, 4, &e), 0);
-		t = vt_http_target(h);
-		assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), 0);
-		vt_tally_add(&all, &d, qos, UINT32_MAX);
+		drive(&s, q, &cfg, &all, trouble);
 		assert_int_equal(all.n, cases[i].done);
 		assert_int_equal(all.refused, cases[i].refused);
 		assert_int_equal(all.failed, cases[i].failed);
 		assert_int_equal(all.in_time + all.late, 40 - cases[i].refused - cases[i].failed);
-		if (strcmp(vt_http_trouble(h), "Connection reset by peer") != 0)
-			assert_string_equal(vt_http_trouble(h), cases[i].trouble);
+		if (strcmp(trouble, "Connection reset by peer") != 0)
+			assert_string_equal(trouble, cases[i].trouble);
 		vt_tally_fini(&all);
-		free(d.shots);
-		vt_http_close(h);
-		stop(&s);
 	}
 }
 
@@ -285,26 +295,14 @@ static void an_answer_may_come_early(void **state)
 	struct vt_http_request q = {big, sizeof(big)};
 	struct server s = {.request_bytes = 1000, .answers = answers, .n_answers = 1};
 	static const double upto[] = {1};
-	static const uint64_t qos[] = {UINT64_MAX / 4};
 	struct vt_drive_cfg cfg = {.rate_hz = 100, .secs = 0.2, .upto = upto, .n_tenants = 1};
 	struct vt_tally all = {0};
-	struct vt_target t;
-	struct vt_http_url u;
-	struct vt_http *h;
-	struct vt_drive d;
-	struct vt_err e = {0};
+	char trouble[200];
 
-	start(&s, &u);
-	assert_int_equal(vt_http_open(&h, &u, &q, 1, 4, &e), 0);
-	t = vt_http_target(h);
-	assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), 0);
-	vt_tally_add(&all, &d, qos, UINT32_MAX);
-	assert_string_equal(vt_http_trouble(h), "");
+	drive(&s, &q, &cfg, &all, trouble);
+	assert_string_equal(trouble, "");
 	assert_int_equal(all.refused, 20);
 	vt_tally_fini(&all);
-	free(d.shots);
-	vt_http_close(h);
-	stop(&s);
 }
 
 /* The server gives a connection up that was idle for long: its request goes to another, and does not fail. */

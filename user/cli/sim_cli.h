@@ -112,6 +112,9 @@ struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, s
 struct vt_mean sim_gain(const struct sim_results *r, const struct sim_cell *c,
 			const struct sim_cell *over);
 
+/** sim_best - the policy, or baseline, of the highest mean rate, bounds aside; -1: none has one */
+int sim_best(const struct sim_setup *s, const struct sim_results *r, uint32_t mix, bool baseline);
+
 /** Callbacks of a recorded run. */
 struct sim_recording {
 	int (*started)(void *self, const struct vt_loop_cfg *cfg, const struct vt_model *models,

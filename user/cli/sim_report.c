@@ -77,23 +77,6 @@ static void print_row(const struct sim_results *r, const struct sim_cell *c, con
 	putchar('\n');
 }
 
-/** The policy with the highest rate, bounds aside; -1: there are only bounds. */
-static int best_policy(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
-{
-	double most = -1;
-	int best = -1;
-
-	for (uint32_t p = 0; p < s->n_policies; p++) {
-		double rate = sim_mean(r, &r->cell[mix][p], offsetof(struct sim_run, rate_hz)).mean;
-
-		if (!sim_is_bound(s->policies[p]) && rate > most) {
-			most = rate;
-			best = (int)p;
-		}
-	}
-	return best;
-}
-
 static void print_gain(struct vt_mean v)
 {
 	char half[16] = "";
@@ -107,7 +90,7 @@ static void print_equal(const struct sim_setup *s, const struct sim_results *r, 
 {
 	const struct sim_cell *cells = r->cell[mix];
 	uint32_t base = (uint32_t)r->best_baseline[mix];
-	uint32_t best = (uint32_t)best_policy(s, r, mix);
+	uint32_t best = (uint32_t)sim_best(s, r, mix, false); /* there is a baseline at least */
 	struct vt_mean slow = sim_mean(r, &r->equal[mix][base], offsetof(struct sim_run, mean_ms));
 
 	printf("against the best baseline, %s: requests/s, seed by seed, and mean latency at its "

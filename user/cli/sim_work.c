@@ -353,7 +353,7 @@ struct vt_mean sim_gain(const struct sim_results *r, const struct sim_cell *c,
 	return vt_mean_of(v, n);
 }
 
-static int best_baseline(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
+int sim_best(const struct sim_setup *s, const struct sim_results *r, uint32_t mix, bool baseline)
 {
 	double best = 0;
 	int at = -1;
@@ -361,7 +361,8 @@ static int best_baseline(const struct sim_setup *s, const struct sim_results *r,
 	for (uint32_t p = 0; p < s->n_policies; p++) {
 		double rate = sim_mean(r, &r->cell[mix][p], offsetof(struct sim_run, rate_hz)).mean;
 
-		if (sim_is_baseline(s->policies[p]) && rate > best) {
+		if (!sim_is_bound(s->policies[p]) && rate > best &&
+		    (!baseline || sim_is_baseline(s->policies[p]))) {
 			best = rate;
 			at = (int)p;
 		}
@@ -434,7 +435,7 @@ int sim_work(const struct sim_setup *s, struct sim_results *ret, struct vt_err *
 	if (rc || !s->opts->search)
 		return rc;
 	for (uint32_t m = 0; m < s->n_mixes; m++) {
-		ret->best_baseline[m] = best_baseline(s, ret, m);
+		ret->best_baseline[m] = sim_best(s, ret, m, true);
 		ret->has_equal = ret->has_equal || ret->best_baseline[m] >= 0;
 	}
 	return ret->has_equal ? work_cells(s, ret, true, e) : 0;

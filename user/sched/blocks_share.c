@@ -55,7 +55,6 @@ static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
 		 left_ppm = VT_PPM;
 	bool waits = true;
 
-	note_ends(c);
 	for (unsigned int i = 0; i < ENDS_AHEAD; i++) {
 		unsigned int more;
 		uint64_t rest = vt_blocks_rest_on(c, x, cores), end = next_end(c, now, &more);
@@ -126,7 +125,7 @@ static void give_up(struct vt_blocks *c)
 
 /** What the first that waits for its need will find: enough cores, and some beyond. */
 struct promise {
-	bool made;
+	bool asked;  /* for: by the first, so nobody else is promised any */
 	uint64_t at; /* from now; UINT64_MAX: nothing is promised */
 	unsigned int beyond;
 };
@@ -136,7 +135,6 @@ static void promise(struct vt_blocks *c, uint32_t k, unsigned int cores, struct 
 	const struct vt_claim *x = &c->line.at[k];
 	uint64_t now = 0;
 
-	note_ends(c);
 	for (unsigned int i = 0; i < ENDS_AHEAD && cores < x->need && now <= x->slack; i++) {
 		unsigned int more;
 
@@ -169,9 +167,10 @@ static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, stru
 		return leaves(c, x, p) ? x->need : 0;
 	if (x->held)
 		return left;
-	if (p->made)
+	if (p->asked)
 		return 0;
-	p->made = true;
+	p->asked = true;
+	note_ends(c);
 	if (left * 2u >= x->need && catches_up(c, k, left))
 		return left;
 	promise(c, k, left, p);

@@ -20,10 +20,10 @@
 
 void conn_state(struct conn *c, enum conn_state s)
 {
-	pthread_mutex_lock(&c->http->lock);
+	pthread_mutex_lock(&c->io->http->lock);
 	c->state = s;
 	c->since_ns = vt_now_mono_ns();
-	pthread_mutex_unlock(&c->http->lock);
+	pthread_mutex_unlock(&c->io->http->lock);
 }
 
 /* ---- connections come and go ------------------------------------------------------------------- */
@@ -38,7 +38,6 @@ static void conn_open(struct io *io, struct MHD_Connection *mhd, void **ret)
 	*ret = c;
 	if (!c)
 		return;
-	c->http = h;
 	c->io = io;
 	c->fd = i ? i->connect_fd : -1;
 	c->since_ns = vt_now_mono_ns();
@@ -144,7 +143,7 @@ static void io_fini(struct io *io)
 }
 
 /* What its thread waits for: the daemon's own set, and being woken, which by its edge needs no read. */
-static int io_watch(struct io *io, struct vt_err *e)
+static int io_watch(struct io *io)
 {
 	struct epoll_event ready = {.events = EPOLLIN}, woken = {.events = EPOLLIN | EPOLLET};
 	int of_daemon = MHD_get_daemon_info(io->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
@@ -154,7 +153,7 @@ static int io_watch(struct io *io, struct vt_err *e)
 	if (io->epoll < 0 || io->wake < 0 ||
 	    epoll_ctl(io->epoll, EPOLL_CTL_ADD, of_daemon, &ready) ||
 	    epoll_ctl(io->epoll, EPOLL_CTL_ADD, io->wake, &woken))
-		return vt_fail(e, -errno, "%s", strerror(errno));
+		return -errno;
 	return 0;
 }
 
@@ -172,12 +171,12 @@ static int start_io(struct vt_http *h, const struct vt_config *c, int fd, struct
 			close(fd);
 		return vt_fail(e, -EIO, "libmicrohttpd does not start");
 	}
-	rc = io_watch(io, e);
+	rc = io_watch(io);
 	if (!rc)
 		rc = -pthread_create(&io->thread, NULL, io_main, io);
 	if (rc) {
 		io_fini(io);
-		return vt_fail(e, rc, "no thread for it: %s", strerror(-rc));
+		return vt_fail(e, rc, "no event loop: %s", strerror(-rc));
 	}
 	snprintf(name, sizeof(name), "vt-io-%zu", h->n_io++);
 	pthread_setname_np(io->thread, name);

@@ -13,7 +13,6 @@ enum conn_state { CONN_IDLE, CONN_RECEIVING, CONN_HELD, CONN_SENDING };
 
 /** A connection. Fields of the I/O thread, except where the lock is named. */
 struct conn {
-	struct vt_http *http;
 	struct io *io;
 	struct conn *prev, *next; /* lock */
 	uint64_t serial;	  /* never reused, unlike fd */
