@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_share.c - who of veltair-full's line begins on eight free cores, as tables: models of one layer that
- * takes 1 / 1.9 of its time on two cores, 1 / 3.6 on four, 1 / 6.4 on eight, named by their milliseconds on one.
+ * test_share.c - who of veltair-full's line begins on eight cores, and on how many, as tables: models of one layer
+ * that takes 1 / 1.9 of its time on two cores, 1 / 3.6 on four, 1 / 6.4 on eight, named by their milliseconds on one.
+ * The one of 40 gains less, 1 / 1.6 to 1 / 4, and has a layer of 0.5 ms before it that each doubling of cores makes
+ * 0.5 ms slower.
  */
 #include "harness.h"
 
@@ -11,9 +13,9 @@
 #define CORES 8u
 
 static const uint16_t points[] = {1, 2, 4, 8};
-static const double speed[] = {1, 1.9, 3.6, 6.4};
-static const uint32_t works[] = {1, 10, 12, 100};
-static uint64_t times[VT_COUNT(works)][VT_LEVELS * VT_COUNT(points)];
+static const double speed[] = {1, 1.9, 3.6, 6.4}, less[] = {1, 1.6, 2.5, 4};
+static const uint32_t works[] = {1, 10, 12, 40, 100};
+static uint64_t times[VT_COUNT(works)][2 * VT_LEVELS * VT_COUNT(points)];
 static struct vt_model models[VT_COUNT(works)];
 
 static void make_models(void)
@@ -23,11 +25,16 @@ static void make_models(void)
 		struct vt_model *m = &models[i];
 		size_t len;
 
-		for (size_t k = 0; k < VT_LEVELS * n; k++)
-			times[i][k] = (uint64_t)(works[i] * MS / speed[k % n]);
+		unsigned int layers = works[i] == 40 ? 2 : 1;
+		const double *gain = works[i] == 40 ? less : speed;
+
+		for (size_t k = 0; k < layers * VT_LEVELS * n; k++)
+			times[i][k] = k + VT_LEVELS * n < layers * VT_LEVELS * n
+					      ? MS / 2 * (1 + k % n)
+					      : (uint64_t)(works[i] * MS / gain[k % n]);
 		*m = (struct vt_model){.name = "m",
 				       .qos_ns = 50 * MS,
-				       .n_layers = 1,
+				       .n_layers = (uint16_t)layers,
 				       .n_points = VT_COUNT(points),
 				       .n_versions = 1,
 				       .points = points,
@@ -90,6 +97,29 @@ static void run_on_six(struct fx_view *x)
 	vt_coreset_sub(&x->v.free, &x->blocks[0].cores);
 }
 
+static struct fx_view *eight_cores(void)
+{
+	struct fx_view *x = fx_alloc(sizeof(*x));
+
+	fx_domains(x, CORES, 1);
+	x->v.now_ns = 1000 * MS;
+	x->v.models = models;
+	x->v.n_models = VT_COUNT(models);
+	x->v.requests = x->requests;
+	x->v.blocks = x->blocks;
+	x->v.free = vt_coreset_range(0, CORES);
+	return x;
+}
+
+static void decide(const struct fx_view *x, struct fx_policy *f)
+{
+	const struct vt_policy *p = vt_policy_find("veltair-full");
+
+	fx_policy_open(f, p, CORES);
+	p->decide(f->state, &x->v, &f->d);
+	assert_null(fx_check(&x->v, &f->d));
+}
+
 static void who_begins(void **state)
 {
 	static const struct {
@@ -119,29 +149,31 @@ static void who_begins(void **state)
 		 {{100, 20}, {10, 40}, {1, 41}},
 		 4},
 		{"nobody waits for them: it may", true, {{10, 40}}, 1},
+		{"the largest has time until the others have ended: it waits, they go faster",
+		 false,
+		 {{100, 80}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}},
+		 0x7e},
+		{"it would be late then",
+		 false,
+		 {{100, 62}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}},
+		 0x7f},
+		{"all begin on what they demand: it gains nobody anything",
+		 false,
+		 {{100, 80}, {10, 40}},
+		 3},
 	};
-	const struct vt_policy *p = vt_policy_find("veltair-full");
 
 	make_models();
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		struct fx_view *x = fx_alloc(sizeof(*x));
+		struct fx_view *x = eight_cores();
 		unsigned int begun = 0;
 		struct fx_policy f;
 
-		fx_policy_open(&f, p, CORES);
-		fx_domains(x, CORES, 1);
-		x->v.now_ns = 1000 * MS;
-		x->v.models = models;
-		x->v.n_models = VT_COUNT(models);
-		x->v.requests = x->requests;
-		x->v.blocks = x->blocks;
-		x->v.free = vt_coreset_range(0, CORES);
 		if (t[i].six_busy)
 			run_on_six(x);
 		for (const struct ask *q = t[i].line; q->work; q++)
 			wait_for_cores(x, q);
-		p->decide(f.state, &x->v, &f.d);
-		assert_null(fx_check(&x->v, &f.d));
+		decide(x, &f);
 		for (uint32_t k = 0; k < f.d.n_actions; k++)
 			if (f.d.actions[k].kind == VT_START)
 				begun |= 1u << f.d.actions[k].index;
@@ -153,9 +185,54 @@ static void who_begins(void **state)
 	free_models();
 }
 
+static void on_how_many(void **state)
+{
+	static const struct {
+		const char *what;
+		struct ask line[4];
+		unsigned int cores[4],
+			end[4]; /* of the blocks that begin; the layer where they end */
+	} t[] = {
+		{"who has least to do leaves soonest, so it goes faster than those due before it",
+		 {{100, 130}, {100, 130}, {10, 135}},
+		 {2, 2, 4},
+		 {1, 1, 1}},
+		{"alike: the earlier", {{10, 60}, {10, 60}, {10, 60}}, {4, 2, 2}, {1, 1, 1}},
+		{"alone: a layer that cores slow down is a block of its own, as those after it "
+		 "gain by them",
+		 {{40, 200}},
+		 {1},
+		 {1}},
+	};
+
+	make_models();
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct fx_view *x = eight_cores();
+		struct fx_policy f;
+
+		for (const struct ask *q = t[i].line; q->work; q++)
+			wait_for_cores(x, q);
+		decide(x, &f);
+		assert_int_equal(f.d.n_actions, x->v.n_requests);
+		for (uint32_t k = 0; k < f.d.n_actions; k++) {
+			const struct vt_action *a = &f.d.actions[k];
+			unsigned int n = vt_coreset_count(&a->cores);
+
+			assert_int_equal(a->kind, VT_START);
+			if (n != t[i].cores[a->index] || a->layer_end != t[i].end[a->index])
+				fail_msg("%s: %u has %u cores until layer %u", t[i].what, a->index,
+					 n, a->layer_end);
+		}
+		fx_policy_close(&f);
+		free(x);
+	}
+	free_models();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(who_begins)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(who_begins),
+					   cmocka_unit_test(on_how_many)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

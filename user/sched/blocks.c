@@ -10,10 +10,12 @@
  *      least core-time. Few fast servers beat many slow ones: the same work is done, and who
  *      waits, waits less.
  *   3. Share. The line takes from all cores of the machine, whoever holds them now: first what each
- *      needs, then what it demands. Where more is asked than the machine can do in time, the largest
- *      that have not begun come last. The first that cannot have its need may begin with half of it,
- *      if waiting would make it late and the ends of the others come soon enough; else nobody takes
- *      the cores that it waits for.
+ *      needs; then what speeds it up at a price that falls with the length of the line, who has least
+ *      to do first; then what it demands. Where more is asked than the machine can do in time, the
+ *      largest that have not begun come last. The first that cannot have its need may begin with half
+ *      of it, if waiting would make it late and the ends of the others come soon enough; else nobody
+ *      takes the cores that it waits for. The largest that could begin waits instead, if smaller ones
+ *      lack cores and it has time until they have ended.
  *   4. Spare cores. What nobody demands is lent at one price: the highest price of latency at which
  *      everybody's plan still fits the machine. A loan costs core-time that would have been idle.
  *   Cores that others have taken are none of this. Nothing is led from them and nothing counts on them; they
@@ -185,9 +187,9 @@ static unsigned int demand(struct vt_blocks *c, struct vt_claim *x, uint64_t dea
 	u = needed(c, x, x->slack);
 	x->on_time = u < VT_URGENCIES;
 	u = x->on_time ? u : 0;
-	x->urgency = u > x->row->nearly_free ? (uint8_t)u : x->row->nearly_free;
+	x->asked = u > x->row->nearly_free ? (uint8_t)u : x->row->nearly_free;
 	x->need = x->plan->points[x->row->point[u]];
-	x->want = x->plan->points[x->row->point[x->urgency]];
+	x->want = x->plan->points[x->row->point[x->asked]];
 	if (c->t.n_usable < c->t.n_cores) {
 		x->on_time = x->on_time && fits(c, x, u);
 		x->need = x->need < c->t.n_usable ? x->need : (uint16_t)c->t.n_usable;
@@ -334,7 +336,7 @@ static bool begin(struct vt_blocks *c, const struct vt_claim *x, unsigned int co
 	return vt_turn_start(&c->t, &(struct vt_start){
 					    .request = x->index,
 					    .end = cells[x->urgency].end,
-					    .wanted = slow ? 1 : x->want,
+					    .wanted = slow ? 1 : vt_blocks_asks(x),
 					    .cores = (uint16_t)cores,
 					    .code = c->tr->code,
 					    .use_level = c->tr->use_level,
@@ -360,6 +362,12 @@ static bool worth(const struct vt_blocks *c, const struct vt_claim *x, unsigned 
 	       vt_plan_ns(x->plan, c->tr->code, c->level, now, b->layer_now, b->layer_end);
 }
 
+/* May it begin? On its demand, if it is due that, and on half of what a higher price brings it beyond. */
+static bool enough(const struct vt_claim *x, unsigned int cores)
+{
+	return cores * 2 >= x->due && cores >= (x->want < x->due ? x->want : x->due);
+}
+
 /* Gives each claim its share from the free cores; returns how many are lacking for demands. */
 static unsigned int grant(struct vt_blocks *c)
 {
@@ -367,8 +375,7 @@ static unsigned int grant(struct vt_blocks *c)
 
 	for (uint32_t k = 0; k < c->line.n; k++) {
 		struct vt_claim *x = &c->line.at[k];
-		unsigned int more = vt_above(x->share, x->held),
-			     due = x->want < x->share ? x->want : x->share;
+		unsigned int more = vt_above(x->share, x->held), due = x->due;
 		unsigned int got = more < c->t.n_free ? more : c->t.n_free;
 
 		if (!more)
@@ -384,7 +391,7 @@ static unsigned int grant(struct vt_blocks *c)
 							    .code = c->tr->code,
 							    .level = (uint8_t)c->level,
 						    });
-		} else if (got >= due) {
+		} else if (enough(x, got)) {
 			start(c, x, got);
 		} else {
 			got = 0;

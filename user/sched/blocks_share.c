@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* blocks_share.c - steps 3 and 4 of a decision: who is due how many cores; what is lent. */
+/* blocks_share.c - steps 3 and 4 of a decision: who is due how many cores, who waits; what is lent. */
 #include "sched/blocks.h"
 
 /* Ends of others that a request may count on which cannot have its need yet. */
@@ -178,44 +178,151 @@ static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, stru
 }
 
 /*
- * First what each needs to be in time, last of all who waits and is given up; then what it demands; in
- * order of the line. A request that cannot have its need waits, and who needs less goes first: begun in
- * vain is the dearest work. But the first that cannot may begin with half of it, if that will do and
- * waiting will not; else who goes first leaves it what it waits for ("EASY" backfilling, Lifka 1995).
+ * What each needs to be in time, last of all who waits and is given up; @waits gets nothing. A request
+ * that cannot have its need waits, and who needs less goes first: begun in vain is the dearest work. But
+ * the first that cannot may begin with half of it, if that will do and waiting will not; else who goes
+ * first leaves it what it waits for ("EASY" backfilling, Lifka 1995). Returns what is left.
  */
-void vt_blocks_share(struct vt_blocks *c)
+static unsigned int deal_needs(struct vt_blocks *c, const struct vt_claim *waits)
 {
 	struct promise p = {.at = UINT64_MAX};
 	unsigned int left = c->cores;
 
-	give_up(c);
 	for (unsigned int last = 0; last < 2; last++)
 		for (uint32_t k = 0; k < c->line.n; k++) {
 			struct vt_claim *x = &c->line.at[k];
 
 			if ((x->given_up && !x->held) != last)
 				continue;
-			x->share = (uint16_t)due(c, k, left, &p);
+			x->urgency = x->asked;
+			x->share = x == waits ? 0 : (uint16_t)due(c, k, left, &p);
 			left -= x->share;
 		}
-	for (uint32_t k = 0; k < c->line.n && left; k++) {
-		struct vt_claim *x = &c->line.at[k];
-		unsigned int more = vt_above(x->want, x->share);
+	return left;
+}
 
-		if (!x->held && !x->share)
-			continue;
-		more = more < left ? more : left;
-		x->share = (uint16_t)(x->share + more);
-		left -= more;
+static bool runs(const struct vt_claim *x)
+{
+	return x->held || x->share;
+}
+
+static unsigned int raise_to(struct vt_claim *x, unsigned int cores, unsigned int left)
+{
+	unsigned int more = vt_above(cores, x->share);
+
+	more = more < left ? more : left;
+	x->share = (uint16_t)(x->share + more);
+	return left - more;
+}
+
+/*
+ * Who has least to do goes faster first ("shortest remaining processing time", Schrage 1968): it leaves
+ * soonest, and the others get its cores. Not at any price: a core for a nanosecond holds each of the n in
+ * the line up for 1/cores of one, if all cores are busy, so a nanosecond of latency is worth cores/n. Half of
+ * that, as not all of them wait for it.
+ */
+static unsigned int speed_up(struct vt_blocks *c, unsigned int left)
+{
+	unsigned int u = vt_plan_urgency(16ull * c->t.n_usable / (2ull * c->line.n + !c->line.n));
+
+	vt_rank_init(&c->soon, VT_RANK_MAX);
+	for (uint32_t k = 0; k < c->line.n; k++)
+		if (runs(&c->line.at[k]))
+			vt_rank_put(&c->soon, c->line.at[k].row->rest_us[0], k);
+	vt_rank_sort(&c->soon);
+	for (uint32_t i = 0; i < c->soon.n && left; i++) {
+		struct vt_claim *x = &c->line.at[c->soon.at[i].index];
+		unsigned int v = u > x->asked ? u : x->asked,
+			     cores = x->plan->points[x->row->point[v]];
+
+		if (cores <= x->share + left)
+			x->urgency = (uint8_t)v;
+		else /* no cores beyond a measured count: nobody knows what they bring */
+			cores = x->plan->points[vt_plan_point(x->plan, x->share + left)];
+		left = raise_to(x, cores, left);
 	}
+	return left;
+}
+
+static void deal(struct vt_blocks *c, const struct vt_claim *waits)
+{
+	unsigned int left = deal_needs(c, waits);
+
+	if (left)
+		left = speed_up(c, left);
+	for (uint32_t k = 0; k < c->line.n && left; k++)
+		if (runs(&c->line.at[k]))
+			left = raise_to(&c->line.at[k], c->line.at[k].want, left);
 	c->spare = left;
+}
+
+/* Of those that are to begin in time the one with most to do, if somebody with less to do lacks cores. */
+static struct vt_claim *may_wait(struct vt_blocks *c)
+{
+	struct vt_claim *ret = NULL;
+	uint32_t least = UINT32_MAX;
+
+	for (uint32_t k = 0; k < c->line.n; k++) {
+		struct vt_claim *x = &c->line.at[k];
+		uint32_t us = x->row->rest_us[0];
+
+		if (!x->share)
+			continue;
+		if (!x->held && x->on_time && !x->given_up && (!ret || us > ret->row->rest_us[0]))
+			ret = x;
+		if (x->share < x->want && us < least)
+			least = us;
+	}
+	return ret && least < ret->row->rest_us[0] ? ret : NULL;
+}
+
+/* Of its time until the deadline, who waits may count on this much: others will come, and blocks stray. */
+#define WAIT_PERCENT 85u
+
+/* @x has no share. Will enough of the others have ended soon enough for it to run as it demands? */
+static bool can_wait(struct vt_blocks *c, const struct vt_claim *x)
+{
+	uint64_t within = vt_turn_margin(&c->t, c->s->cfg.margin_ppm, x->slack);
+	uint64_t rest = 1000ull * x->row->rest_us[x->asked], now = 0;
+	unsigned int cores = c->spare;
+
+	within = within / 100 * WAIT_PERCENT;
+	note_ends(c);
+	for (unsigned int i = 0; i < ENDS_AHEAD && cores < x->want && now < within; i++) {
+		unsigned int more;
+
+		now = next_end(c, now, &more);
+		cores += more;
+	}
+	return cores >= x->want && now < within && now + rest <= within;
+}
+
+/*
+ * Needs first, then speed, then demands in order of the line. Of two that share the machine both end late;
+ * one after the other, the first ends early and the second no later. So whoever is large and has time lets
+ * the smaller ones have the cores, and begins when they have ended.
+ */
+void vt_blocks_share(struct vt_blocks *c)
+{
+	struct vt_claim *x;
+
+	give_up(c);
+	deal(c, NULL);
+	x = may_wait(c);
+	if (x) {
+		deal(c, x);
+		if (!can_wait(c, x))
+			deal(c, NULL);
+	}
+	for (uint32_t k = 0; k < c->line.n; k++)
+		c->line.at[k].due = c->line.at[k].share;
 }
 
 static unsigned int cores_at(const struct vt_claim *x, unsigned int u)
 {
 	unsigned int n = x->plan->points[x->row->point[u > x->urgency ? u : x->urgency]];
 
-	return n > x->want ? n : x->want;
+	return n > vt_blocks_asks(x) ? n : vt_blocks_asks(x);
 }
 
 static unsigned int sum_at(const struct vt_blocks *c, unsigned int u)
@@ -248,10 +355,13 @@ void vt_blocks_lend(struct vt_blocks *c)
 			struct vt_claim *x = &c->line.at[k];
 			unsigned int n = cores_at(x, u);
 
-			if (!x->share || n <= x->share || n - x->share > c->spare)
+			if (!x->share || (n > x->share && n - x->share > c->spare))
+				continue;
+			/* Also if it costs nothing: the next block may end sooner, and what follows be lent more. */
+			x->urgency = (uint8_t)(u > x->urgency ? u : x->urgency);
+			if (n <= x->share)
 				continue;
 			c->spare -= n - x->share;
 			x->share = (uint16_t)n;
-			x->urgency = (uint8_t)(u > x->urgency ? u : x->urgency);
 		}
 }

@@ -266,3 +266,12 @@ unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
 		i--;
 	return i ? i - 1 : 0;
 }
+
+unsigned int vt_plan_urgency(uint64_t price)
+{
+	unsigned int u = 0;
+
+	while (u + 1 < VT_URGENCIES && lambda_16[u + 1] <= price)
+		u++;
+	return u;
+}

@@ -132,6 +132,9 @@ static inline uint64_t vt_plan_ns(const struct vt_plan *p, enum vt_plan_code cod
 	return r[(size_t)begin * p->n_points] - r[(size_t)end * p->n_points];
 }
 
+/** vt_plan_urgency - the highest urgency whose price is at most @price, in sixteenths of a core */
+unsigned int vt_plan_urgency(uint64_t price);
+
 /** vt_plan_versions - best version of each layer at @level on points[point] cores */
 static inline const uint8_t *vt_plan_versions(const struct vt_plan *p, unsigned int level,
 					      unsigned int point)
