@@ -114,3 +114,91 @@ int asked_times_of(struct vt_costs *ret, struct vt_engine *eng, struct vt_runtim
 		vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
 	return err;
 }
+
+struct in_turn {
+	struct vt_costs *ret;
+	const struct asked *a;
+	const char *const *name;
+	unsigned int runs;
+	struct vt_err *e;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The entry of layer @l on point @p: one version, the same time at every level. */
+static void put(const struct vt_model *m, unsigned int l, unsigned int p, uint64_t ns)
+{
+	uint64_t *to = (uint64_t *)m->ns + (size_t)l * VT_LEVELS * m->n_points + p;
+
+	for (unsigned int level = 0; level < VT_LEVELS; level++)
+		to[(size_t)level * m->n_points] = ns;
+}
+
+/* Runs of all models on point @p, the first of them to warm up; medians go into @t->ret. */
+static int turns_on(const struct in_turn *t, struct vt_pool *pool, unsigned int p)
+{
+	const uint32_t n = t->a->n_models;
+	uint64_t *ns[ASKED_MAX] = {NULL};
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && !err; i++) {
+		ns[i] = calloc((size_t)t->ret[i].model.n_layers * t->runs, sizeof(*ns[i]));
+		err = ns[i] ? 0 : vt_fail(t->e, -ENOMEM, "no memory for times");
+	}
+	for (unsigned int r = 0; r <= t->runs && !err; r++)
+		for (uint32_t i = 0; i < n && !err; i++) {
+			const struct vt_model *m = &t->ret[i].model;
+			struct vt_engine *eng =
+				(struct vt_engine *)vt_runtime_engine(t->a->rt, t->a->id[i]);
+			struct vt_costs one;
+
+			err = vt_costs_measured(&one, eng, pool, t->name[i], 0, &m->points[p], 1, 1,
+						t->e);
+			if (err)
+				break;
+			for (unsigned int l = 0; r && l < m->n_layers; l++)
+				ns[i][(size_t)l * t->runs + r - 1] =
+					vt_model_ns(&one.model, l, 0, 0, 0);
+			vt_costs_fini(&one);
+		}
+	for (uint32_t i = 0; i < n && !err; i++)
+		for (unsigned int l = 0; l < t->ret[i].model.n_layers; l++) {
+			uint64_t *at = &ns[i][(size_t)l * t->runs];
+
+			qsort(at, t->runs, sizeof(*at), by_value);
+			put(&t->ret[i].model, l, p, at[t->runs / 2]);
+		}
+	for (uint32_t i = 0; i < n; i++)
+		free(ns[i]);
+	return err;
+}
+
+static int measure_in_turn(void *arg, struct vt_pool *pool)
+{
+	const struct in_turn *t = arg;
+	int err = 0;
+
+	for (uint32_t i = 0; i < t->a->n_models && !err; i++)
+		err = asked_times(&t->ret[i],
+				  (struct vt_engine *)vt_runtime_engine(t->a->rt, t->a->id[i]),
+				  pool, t->name[i], 1, t->e);
+	for (unsigned int p = 0; !err && p < t->ret[0].model.n_points; p++)
+		err = turns_on(t, pool, p);
+	return err;
+}
+
+int asked_times_in_turn(struct vt_costs *ret, const struct asked *a, const char *const *name,
+			unsigned int runs, struct vt_err *e)
+{
+	struct in_turn t = {ret, a, name, runs, e};
+	int err;
+
+	while ((err = vt_runtime_borrow(a->rt, measure_in_turn, &t)) == -EBUSY)
+		vt_sleep_until_mono_ns(vt_now_mono_ns() + 100000);
+	return err;
+}

@@ -37,4 +37,12 @@ int asked_times(struct vt_costs *ret, struct vt_engine *eng, struct vt_pool *poo
 int asked_times_of(struct vt_costs *ret, struct vt_engine *eng, struct vt_runtime *rt,
 		   const char *name, unsigned int runs, struct vt_err *e);
 
+/**
+ * asked_times_in_turn - of all models of @a by turns, as they come while they are served: each run finds the caches as
+ * a run of another model left them
+ * @name: of each model; @ret: one for each, the caller's to finish
+ */
+int asked_times_in_turn(struct vt_costs *ret, const struct asked *a, const char *const *name,
+			unsigned int runs, struct vt_err *e);
+
 #endif

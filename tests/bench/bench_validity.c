@@ -99,25 +99,27 @@ static void add_model(struct bench *b, unsigned int i)
 	       (double)whole_ns(&c->model) / 1e6, (double)b->a.qos_ns[i] / 1e6);
 }
 
-static void measure(struct bench *b, unsigned int i, struct vt_costs *ret)
+/** This minute's times, by turns: caches are as the model before left them, as when they are served. */
+static void measure(struct bench *b, struct vt_costs *ret)
 {
 	struct vt_err e = {0};
 
-	if (asked_times_of(ret, (struct vt_engine *)vt_runtime_engine(b->a.rt, b->a.id[i]), b->a.rt,
-			   b->o.models[i], RUNS, &e))
+	if (asked_times_in_turn(ret, &b->a, b->o.models, RUNS, &e))
 		die(&e);
-	ret->model.qos_ns = b->a.qos_ns[i];
+	for (unsigned int i = 0; i < b->o.n_models; i++)
+		ret[i].model.qos_ns = b->a.qos_ns[i];
 }
 
-/** This minute's times, for both sides. */
+/** For both sides. */
 static void again(struct bench *b)
 {
+	for (unsigned int i = 0; i < b->o.n_models; i++)
+		vt_costs_fini(&b->costs[i]);
+	measure(b, b->costs);
 	for (unsigned int i = 0; i < b->o.n_models; i++) {
 		struct vt_costs theirs;
 		struct vt_err e = {0};
 
-		vt_costs_fini(&b->costs[i]);
-		measure(b, i, &b->costs[i]);
 		if (vt_costs_copy(&theirs, &b->costs[i], -1, &e) ||
 		    vt_runtime_recost(b->a.rt, b->a.id[i], &theirs, &e))
 			die(&e);
@@ -127,16 +129,17 @@ static void again(struct bench *b)
 /** The mean with the times right after the run, for the simulation: a machine drifts while it runs. */
 static void average(struct bench *b)
 {
+	struct vt_costs after[MAX];
+
+	measure(b, after);
 	for (unsigned int i = 0; i < b->o.n_models; i++) {
 		const struct vt_model *m = &b->costs[i].model;
 		size_t cells = (size_t)m->n_layers * m->n_versions * VT_LEVELS * m->n_points;
 		uint64_t *ns = (uint64_t *)m->ns;
-		struct vt_costs after;
 
-		measure(b, i, &after);
 		for (size_t k = 0; k < cells; k++)
-			ns[k] = (ns[k] + after.model.ns[k]) / 2;
-		vt_costs_fini(&after);
+			ns[k] = (ns[k] + after[i].model.ns[k]) / 2;
+		vt_costs_fini(&after[i]);
 	}
 }
 
