@@ -131,7 +131,7 @@ tier-flags = -DVT_TIER=$(1:v%=%) $(loops-$(CONFIG)) \
 define tier-rule
 $(O)/%.$1.o: %.c | $(gen)
 	@mkdir -p $$(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(call tier-flags,$1) -MMD -MP -c -o $$@ $$<
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(call tier-flags,$1) $$(cflags-$$*) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach t,v1 v3 v4,$(eval $(call tier-rule,$t)))
 

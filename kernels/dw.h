@@ -36,6 +36,9 @@ typedef void vt_dw_row_fn(const struct vt_dw *d, size_t n, size_t oy, size_t c0,
  * XNNPACK's */
 vt_dw_row_fn *vt_dw_row(int kernel, int stride);
 
+/** The rows of each instruction set: [kernel of 5][stride 2] */
+extern vt_dw_row_fn *const vt_dw_rows_v3[2][2], *const vt_dw_rows_v4[2][2];
+
 /** vt_dw_set_epilogue - the activation of @epi; -ENOTSUP where a row cannot compute it */
 int vt_dw_set_epilogue(struct vt_dw *d, const struct vt_epilogue *epi);
 /** vt_dw_packed_floats - of the weights of @channels filters of @taps */

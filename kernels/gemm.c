@@ -2,7 +2,6 @@
 /* gemm.c - packing, gathering and the task around the microkernel. */
 #include "kernels/gemm.h"
 
-#include <cpuinfo.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,11 +10,13 @@
 #include "kernels/tile.h"
 #include "model/graph.h"
 
-const struct vt_gemm_isa *vt_gemm_best(void)
+const struct vt_gemm_isa *vt_gemm_of(enum vt_tier tier)
 {
 #if defined(__x86_64__)
-	if (cpuinfo_initialize() && cpuinfo_has_x86_avx512f())
+	if (tier == VT_TIER_V4)
 		return &vt_gemm_avx512;
+	if (tier == VT_TIER_V3)
+		return &vt_gemm_avx2;
 #endif
 	return NULL;
 }
@@ -64,7 +65,7 @@ size_t vt_gemm_kc(size_t k)
 static size_t row_block(size_t k)
 {
 	const size_t bytes = l2_bytes() / 1000 * ROW_BLOCK_PPM / 1000;
-	const size_t tiles = bytes / (VT_GEMM_MR * vt_gemm_lda(k) * sizeof(float));
+	const size_t tiles = bytes / (vt_gemm_mr() * vt_gemm_lda(k) * sizeof(float));
 
 	return l2_bytes() >= LARGE_L2 || !tiles ? 1 : tiles;
 }
@@ -78,9 +79,9 @@ size_t vt_gemm_depth(size_t k)
 
 size_t vt_gemm_scratch_bytes(size_t k, size_t rows)
 {
-	const size_t tiles = (rows + VT_GEMM_MR - 1) / VT_GEMM_MR, block = row_block(k);
+	const size_t tiles = (rows + vt_gemm_mr() - 1) / vt_gemm_mr(), block = row_block(k);
 
-	return (tiles < block ? tiles : block) * VT_GEMM_MR * vt_gemm_lda(k) * sizeof(float);
+	return (tiles < block ? tiles : block) * vt_gemm_mr() * vt_gemm_lda(k) * sizeof(float);
 }
 
 /* ---- packing ------------------------------------------------------------------------------ */
@@ -190,19 +191,19 @@ static void fetch_ahead(struct vt_gemm_out *o, const struct cell *c, size_t i, s
 	const struct vt_gemm_src *s = &c->op->src;
 	const bool flat = s->kh * s->kw == 1, last_panel = j + VT_GEMM_NR >= c->j + c->nj;
 	const size_t panels = (c->nj + VT_GEMM_NR - 1) / VT_GEMM_NR, at = (j - c->j) / VT_GEMM_NR;
-	const size_t turn = (i - c->i) / VT_GEMM_MR, next = i + VT_GEMM_MR;
+	const size_t mr = c->op->isa->mr, turn = (i - c->i) / mr, next = i + mr;
 
-	if (c->block == VT_GEMM_MR) {
-		const size_t n = (VT_GEMM_MR + panels - 1) / panels;
+	if (c->block == mr) {
+		const size_t n = (mr + panels - 1) / panels;
 
 		if (turn < 2 && c->k0 + c->kc < s->k)
 			fetch_panel(o, c, c->k0 + c->kc, j, turn, 2);
-		else if (flat && at * n < VT_GEMM_MR && next + (at + 1) * n <= c->op->rows)
+		else if (flat && at * n < mr && next + (at + 1) * n <= c->op->rows)
 			fetch_rows(o, c, next + at * n, n);
-	} else if (!at && flat && next + VT_GEMM_MR <= end) {
-		fetch_rows(o, c, next, VT_GEMM_MR);
+	} else if (!at && flat && next + mr <= end) {
+		fetch_rows(o, c, next, mr);
 	} else {
-		const size_t tiles = min_size(c->block / VT_GEMM_MR, VT_GEMM_NR);
+		const size_t tiles = min_size(c->block / mr, VT_GEMM_NR);
 		const bool last_rows = end == c->i + c->mi;
 
 		if (!last_panel)
@@ -225,13 +226,13 @@ static void note_next_tile(struct vt_gemm_out *o, const struct cell *c, size_t b
 
 	if (i + rows < end) {
 		o->after = (ptrdiff_t)rows * ldc;
-		o->after_rows = min_size(VT_GEMM_MR, end - i - rows);
+		o->after_rows = min_size(c->op->isa->mr, end - i - rows);
 	} else if (jj + VT_GEMM_NR < c->j + c->nj) {
 		o->after = VT_GEMM_NR - (ptrdiff_t)(i - block) * ldc;
-		o->after_rows = min_size(VT_GEMM_MR, end - block);
+		o->after_rows = min_size(c->op->isa->mr, end - block);
 	} else if (end < c->i + c->mi) {
 		o->after = (ptrdiff_t)rows * ldc - (ptrdiff_t)(jj - c->j);
-		o->after_rows = min_size(VT_GEMM_MR, c->i + c->mi - end);
+		o->after_rows = min_size(c->op->isa->mr, c->i + c->mi - end);
 	}
 }
 
@@ -240,7 +241,7 @@ static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t b
 		      size_t end, size_t jj)
 {
 	const struct vt_gemm_op *op = c->op;
-	const size_t k = op->src.k, at = i * op->ldc + jj, rows = min_size(VT_GEMM_MR, end - i);
+	const size_t k = op->src.k, at = i * op->ldc + jj, rows = min_size(op->isa->mr, end - i);
 	struct vt_gemm_out o = {
 		.c = op->c + at,
 		.ldc = op->ldc,
@@ -265,8 +266,8 @@ static void gemm_rows(const struct cell *c, size_t i, size_t end)
 	const struct vt_gemm_op *op = c->op;
 
 	for (size_t jj = c->j; jj < c->j + c->nj; jj += VT_GEMM_NR)
-		for (size_t ii = i; ii < end; ii += VT_GEMM_MR) {
-			const size_t rows = min_size(VT_GEMM_MR, end - ii);
+		for (size_t ii = i; ii < end; ii += op->isa->mr) {
+			const size_t rows = min_size(op->isa->mr, end - ii);
 			float *a = c->a + (ii - i) * c->lda;
 
 			if (c->in_place) {
@@ -308,7 +309,7 @@ static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size
 			 .mi = mi,
 			 .j = j,
 			 .nj = nj,
-			 .block = VT_GEMM_MR,
+			 .block = op->isa->mr,
 			 .in_place = can_read_in_place(&op->src),
 			 .a = vt_scratch(),
 			 .lda = vt_gemm_lda(k)};
@@ -325,5 +326,5 @@ static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size
 void vt_gemm_run(struct vt_gemm_op *op, struct pthreadpool *gang)
 {
 	vt_tile_matrix(gang, (pthreadpool_task_2d_tile_2d_t)gemm_task, op, op->rows, op->cols,
-		       VT_GEMM_MR);
+		       op->isa->mr);
 }

@@ -2,9 +2,10 @@
 /*
  * gemm.h - our own f32 matrix kernels for cores whose FMA units XNNPACK's cannot fill.
  *
- * XNNPACK's widest f32 microkernel keeps 7 accumulators. A core with two 512-bit FMA ports and 4
+ * XNNPACK's widest f32 microkernel keeps 7 accumulators of AVX-512. A core with two 512-bit FMA ports and 4
  * cycles of latency needs at least 8 in flight, so it stops at 7/8 of the peak; ours keeps 28 (14
- * rows x 2 vectors). Sums run over k in the same order, bias first, one fused multiply-add per
+ * rows x 2 vectors). With AVX2 XNNPACK's 5x16, as Debian's gcc compiles it, keeps one of its ten in memory, and
+ * each product waits for that store: a third of the peak. Ours keeps 12 (6 rows x 2 vectors) of a tile's 56 at a time. Sums run over k in the same order, bias first, one fused multiply-add per
  * product: the output bits are XNNPACK's (tests/unit/test_gemm.c holds this).
  *
  * Weights are packed once into panels of VT_GEMM_NR columns: panel[j / NR][k][NR], zero-padded at
@@ -19,7 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VT_GEMM_MR 14 /* 28 accumulators + 2 weights + 1 broadcast of 32 vector registers */
+#include "kernels/isa.h"
+
+#define VT_GEMM_MR                                                                                 \
+	14 /* the most rows of a tile: 28 accumulators + 2 weights + 1 broadcast of 32 registers */
 #define VT_GEMM_NR 32
 
 /** vt_gemm_kc - products per block of a sum over @k; depends on @k and this machine's L2 only */
@@ -85,18 +89,33 @@ struct vt_gemm_src {
 	size_t gc; /* channels of the group */
 };
 
+/** vt_gemm_gather_fn - elements [k0, k1) of operand rows [row, row + rows), @lda apart, to @a */
+typedef void vt_gemm_gather_fn(float *a, size_t lda, const struct vt_gemm_src *s, size_t row,
+			       size_t rows, size_t k0, size_t k1);
+vt_gemm_gather_fn vt_gemm_gather_v3, vt_gemm_gather_v4;
+
 /** The part that is written for one instruction set. */
 struct vt_gemm_isa {
+	const char *name;
+	size_t mr; /* rows of a tile, at most VT_GEMM_MR */
 	vt_gemm_tile_fn tile;
-	/** gather - elements [k0, k1) of operand rows [row, row + rows), @lda apart, to @a */
-	void (*gather)(float *a, size_t lda, const struct vt_gemm_src *s, size_t row, size_t rows,
-		       size_t k0, size_t k1);
+	vt_gemm_gather_fn *gather;
 };
 
-extern const struct vt_gemm_isa vt_gemm_avx512;
+extern const struct vt_gemm_isa vt_gemm_avx2, vt_gemm_avx512;
 
-/** vt_gemm_best - for this CPU, or NULL: leave it to XNNPACK */
-const struct vt_gemm_isa *vt_gemm_best(void);
+/** vt_gemm_of - for CPUs of a tier, or NULL: leave it to XNNPACK */
+const struct vt_gemm_isa *vt_gemm_of(enum vt_tier tier);
+/** vt_gemm_best - for this CPU */
+static inline const struct vt_gemm_isa *vt_gemm_best(void)
+{
+	return vt_gemm_of(vt_tier_best());
+}
+/** vt_gemm_mr - its rows of a tile */
+static inline size_t vt_gemm_mr(void)
+{
+	return vt_gemm_best()->mr;
+}
 
 struct vt_gemm_op {
 	const struct vt_gemm_isa *isa;

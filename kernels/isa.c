@@ -2,7 +2,10 @@
 #include "kernels/isa.h"
 
 #include <cpuinfo.h>
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 extern const struct vt_vec vt_vec_v1;
 #ifdef __x86_64__
@@ -16,6 +19,9 @@ static const struct vt_vec *const tiers[VT_TIER_COUNT] = {
 	[VT_TIER_V4] = &vt_vec_v4,
 #endif
 };
+
+/* As VELTAIR_ISA has them, and struct vt_vec. */
+static const char *const names[VT_TIER_COUNT] = {"baseline", "avx2", "avx512"};
 
 static bool have(enum vt_tier tier)
 {
@@ -37,6 +43,27 @@ static bool have(enum vt_tier tier)
 	       cpuinfo_has_x86_avx512vl();
 }
 
+int vt_tier_check(void)
+{
+	const char *name = getenv("VELTAIR_ISA");
+
+	for (int t = 0; name && t < VT_TIER_COUNT; t++)
+		if (!strcmp(name, names[t]))
+			return have((enum vt_tier)t) ? 0 : -ENOTSUP;
+	return name ? -EINVAL : 0;
+}
+
+/* The tier that VELTAIR_ISA names, if it names one. */
+static int most(void)
+{
+	const char *name = getenv("VELTAIR_ISA");
+
+	for (int t = 0; name && t < VT_TIER_COUNT; t++)
+		if (!strcmp(name, names[t]))
+			return t;
+	return VT_TIER_COUNT - 1;
+}
+
 enum vt_tier vt_tier_best(void)
 {
 	/* Racing first calls store the same value. */
@@ -44,7 +71,7 @@ enum vt_tier vt_tier_best(void)
 	int t = atomic_load_explicit(&best, memory_order_relaxed);
 
 	if (t < 0) {
-		for (t = VT_TIER_COUNT - 1; t > VT_TIER_V1 && !have((enum vt_tier)t); t--)
+		for (t = most(); t > VT_TIER_V1 && !have((enum vt_tier)t); t--)
 			;
 		atomic_store_explicit(&best, t, memory_order_relaxed);
 	}

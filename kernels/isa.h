@@ -81,7 +81,9 @@ struct vt_vec {
 const struct vt_vec *vt_vec(void);
 /** vt_vec_tier - of one tier; NULL if the machine or the build lacks it. For tests and reports. */
 const struct vt_vec *vt_vec_tier(enum vt_tier tier);
-/** vt_tier_best - what vt_vec() uses */
+/** vt_tier_best - what vt_vec() uses: the best of this machine, or the one that VELTAIR_ISA in the environment names */
 enum vt_tier vt_tier_best(void);
+/** vt_tier_check - is VELTAIR_ISA, if set, a tier (else -EINVAL) that this machine has (-ENOTSUP)? */
+int vt_tier_check(void);
 
 #endif

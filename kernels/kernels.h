@@ -54,6 +54,8 @@ extern const struct vt_kernel vt_conv2d_gemm_f32, vt_conv2d_dw_f32, vt_conv2d_wi
 extern const struct vt_kernel vt_xnn_conv2d_f32, vt_xnn_deconv2d_f32, vt_xnn_fc_f32,
 	vt_xnn_maxpool2d_f32, vt_xnn_avgpool2d_f32;
 
+/** vt_attends - vt_eval.attends: is vt_attention_gemm_f32 for this CPU? */
+bool vt_attends(void);
 /** vt_conv_dw_joins - vt_eval.joins: where vt_conv2d_dw_pair_f32 takes both and saves time */
 bool vt_conv_dw_joins(const struct vt_graph *g, const struct vt_node *first,
 		      const struct vt_node *dw);

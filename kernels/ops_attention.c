@@ -47,7 +47,7 @@ static size_t round_up(size_t v, size_t to)
 	return (v + to - 1) / to * to;
 }
 
-/* Scratch of a core: A operand, scores of MR rows, packed keys, packed values. */
+/* Scratch of a core: A operand, scores of a tile's rows, packed keys, packed values. */
 static size_t scores_ld(const struct attention_state *st)
 {
 	return round_up(st->t, VT_GEMM_NR) + 16;
@@ -57,12 +57,12 @@ static size_t operand_floats(const struct attention_state *st)
 {
 	const size_t q = vt_gemm_lda(st->d), p = vt_gemm_lda(st->t);
 
-	return VT_GEMM_MR * (q > p ? q : p);
+	return st->isa->mr * (q > p ? q : p);
 }
 
 static size_t scratch_floats(const struct attention_state *st)
 {
-	return operand_floats(st) + VT_GEMM_MR * scores_ld(st) +
+	return operand_floats(st) + st->isa->mr * scores_ld(st) +
 	       vt_gemm_packed_floats(st->d, st->t) + vt_gemm_packed_floats(st->t, st->d);
 }
 
@@ -111,7 +111,7 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 	const struct attention_state *st = c->st;
 	const size_t width = st->heads * st->d, ld = scores_ld(st);
 	float *buf = vt_scratch(), *p = buf + operand_floats(st);
-	float *keys = p + VT_GEMM_MR * ld, *values = keys + vt_gemm_packed_floats(st->d, st->t);
+	float *keys = p + st->isa->mr * ld, *values = keys + vt_gemm_packed_floats(st->d, st->t);
 	const size_t kv = (b * st->t) * width + h * st->d;
 
 	vt_gemm_pack(keys, &(struct vt_gemm_weights){.w = c->in->k + kv,
@@ -127,9 +127,9 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 						       .channel_stride = width,
 						       .n_stride = 1});
 	vt_vec()->affine(keys, keys, vt_gemm_packed_floats(st->d, st->t), st->scale, 0);
-	for (; row < end; row += VT_GEMM_MR) {
+	for (; row < end; row += st->isa->mr) {
 		float inv[VT_GEMM_MR];
-		const size_t mi = min_size(VT_GEMM_MR, end - row),
+		const size_t mi = min_size(st->isa->mr, end - row),
 			     at = (b * st->s + row) * width + h * st->d;
 
 		product(st, buf, c->in->q + at, width, mi, st->d, keys, p, ld, st->t);
@@ -164,7 +164,7 @@ static void attention_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 	size_t parts = (want + units - 1) / units;
 
 	/* Each part packs keys and values again: no smaller than four tiles of rows. */
-	c.rows_per_unit = round_up((st->s + parts - 1) / parts, 4 * VT_GEMM_MR);
+	c.rows_per_unit = round_up((st->s + parts - 1) / parts, 4 * st->isa->mr);
 	if (parts == 1)
 		c.rows_per_unit = st->s;
 	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)attention_task, &c, units,
@@ -206,6 +206,11 @@ static bool mask_strides(struct attention_state *st, const struct vt_tensor *m)
 	return true;
 }
 
+bool vt_attends(void)
+{
+	return vt_gemm_best() != NULL;
+}
+
 static int attention_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			    struct vt_err *e)
 {
@@ -216,7 +221,7 @@ static int attention_create(struct vt_layer *l, const struct vt_graph *g, const 
 		if (vt_in(g, n, i) &&
 		    (vt_in(g, n, i)->dtype != VT_F32 || vt_in(g, n, i)->row_stride))
 			return -ENOTSUP;
-	if (!vt_gemm_best() || q->shape.rank != 3 || k->shape.rank != 3)
+	if (!vt_attends() || q->shape.rank != 3 || k->shape.rank != 3)
 		return -ENOTSUP;
 	st = calloc(1, sizeof(*st) + (size_t)l->n_inst * sizeof(st->inst[0]));
 	l->state = st;

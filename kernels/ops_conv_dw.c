@@ -214,7 +214,7 @@ static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struc
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
 	l->weight_bytes = (s->panel_floats + s->bias_floats + s->dw_floats) * sizeof(float);
 	l->scratch_bytes =
-		(s->band_rows * s->dw.iw * VT_GEMM_NR + VT_GEMM_MR * s->lda) * sizeof(float);
+		(s->band_rows * s->dw.iw * VT_GEMM_NR + s->conv.isa->mr * s->lda) * sizeof(float);
 	l->packed_in = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4;
 	return 0;
 }
@@ -254,8 +254,8 @@ static void make_pixels(const struct pair_state *s, const struct pair_inst *at,
 	const float *panel = s->panels + vt_gemm_panel(src.k, s->conv.cols, 0, b->c0);
 
 	src.x = at->x;
-	for (size_t i = from; i < to; i += VT_GEMM_MR) {
-		const size_t rows = min_size(VT_GEMM_MR, to - i);
+	for (size_t i = from; i < to; i += s->conv.isa->mr) {
+		const size_t rows = min_size(s->conv.isa->mr, to - i);
 		const float *a = src.x + (b->first + i) * src.ldx;
 
 		if (s->lda) {

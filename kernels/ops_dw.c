@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ops_dw.c - depthwise Conv on our own rows (dw.h), where the CPU has them. */
-#include <cpuinfo.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "kernels/bigmem.h"
 #include "kernels/dw.h"
+#include "kernels/isa.h"
 #include "kernels/kernels.h"
 
 /* Input rows of one window, this many bytes, stay in the first-level cache while the window moves
@@ -17,16 +17,15 @@
 /* With fewer pixels the convolution before was shared out by channels (vt_variant_default()), and so is this one. */
 #define BY_ROWS_FROM 96
 
-extern vt_dw_row_fn *const vt_dw_rows_avx512[2][2];
-
 vt_dw_row_fn *vt_dw_row(int kernel, int stride)
 {
 	if ((kernel != 3 && kernel != 5) || (stride != 1 && stride != 2))
 		return NULL;
 #if defined(__x86_64__)
-	if (cpuinfo_initialize() && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() &&
-	    cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512vl())
-		return vt_dw_rows_avx512[kernel == 5][stride == 2];
+	if (vt_tier_best() == VT_TIER_V4)
+		return vt_dw_rows_v4[kernel == 5][stride == 2];
+	if (vt_tier_best() == VT_TIER_V3)
+		return vt_dw_rows_v3[kernel == 5][stride == 2];
 #endif
 	return NULL;
 }

@@ -6,8 +6,8 @@
 
 #include "base/cache.h"
 #include "kernels/bigmem.h"
-#include "kernels/dw.h"
 #include "kernels/gemm.h"
+#include "kernels/isa.h"
 #include "kernels/kernels.h"
 #include "kernels/winograd.h"
 
@@ -17,9 +17,9 @@
  * weight more often, as long as their transforms leave half of L2 to the rest.
  */
 #define NEAR_WEIGHT_BYTES ((size_t)768 << 10)
-#define NEAR_TILES	  VT_GEMM_MR
-#define FAR_TILES	  (4 * VT_GEMM_MR)
-#define FAR_TILES_LEAST	  (2 * VT_GEMM_MR)
+#define NEAR_ROW_TILES	  1u /* of the matrix kernel, in a block */
+#define FAR_ROW_TILES	  4u
+#define FAR_LEAST	  2u
 #define FAR_COLS	  64
 #define MAX_CHANNELS	  128 /* the block of transformed inputs stays in L2 */
 #define MIN_CHANNELS	  16
@@ -36,6 +36,7 @@
 
 struct wino_state {
 	const struct vt_gemm_isa *isa;
+	const struct vt_wino_isa *wino;
 	size_t tiles, block_tiles, block_cols;
 	size_t panel_floats;
 	float *panels; /* [36] packed operands, channels x cols */
@@ -152,10 +153,11 @@ static void choose_blocks(struct wino_state *s, size_t channels, size_t cols)
 	size_t fit = vt_l2_bytes() / 2 / (VT_WINO_TERMS * channels * sizeof(float)), blocks;
 
 	s->block_cols = near ? cols : min_size(cols, FAR_COLS);
-	s->block_tiles = NEAR_TILES;
+	s->block_tiles = NEAR_ROW_TILES * s->isa->mr;
 	if (near)
 		return;
-	fit = fit < FAR_TILES_LEAST ? FAR_TILES_LEAST : min_size(fit, FAR_TILES);
+	fit = fit < FAR_LEAST * s->isa->mr ? FAR_LEAST * s->isa->mr
+					   : min_size(fit, FAR_ROW_TILES * s->isa->mr);
 	blocks = (s->tiles + fit - 1) / fit; /* of about one size */
 	s->block_tiles = (s->tiles + blocks - 1) / blocks;
 }
@@ -169,8 +171,8 @@ static int wino_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	struct wino_state *s;
 	size_t cols;
 
-	if (!vt_gemm_best() || !vt_dw_row(3, 1) || x->dtype != VT_F32 || w->dtype != VT_F32 ||
-	    !w->data || (b && !b->data) || !pays(n, x, w, y) || set_epilogue(&d, &n->epi))
+	if (!vt_gemm_best() || x->dtype != VT_F32 || w->dtype != VT_F32 || !w->data ||
+	    (b && !b->data) || !pays(n, x, w, y) || set_epilogue(&d, &n->epi))
 		return -ENOTSUP;
 	s = calloc(1, sizeof(*s) + (size_t)l->n_inst * sizeof(s->inst[0]));
 	l->state = s;
@@ -179,6 +181,7 @@ static int wino_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	d.channels = (size_t)w->shape.dim[1];
 	d.cols = cols = (size_t)w->shape.dim[0];
 	s->isa = vt_gemm_best();
+	s->wino = vt_tier_best() == VT_TIER_V4 ? &vt_wino_v4 : &vt_wino_v3;
 	s->panel_floats = vt_gemm_packed_floats(d.channels, cols);
 	s->panels = vt_big_alloc(VT_WINO_TERMS * s->panel_floats * sizeof(float));
 	s->bias = calloc(cols, sizeof(float));
@@ -235,7 +238,7 @@ static void term_product(const struct wino_state *s, const float *v, size_t term
 {
 	const size_t k = s->proto.channels, n = s->proto.cols;
 	const float *panels = s->panels + term * s->panel_floats, *next;
-	const size_t parts = (rows + VT_GEMM_MR - 1) / VT_GEMM_MR,
+	const size_t parts = (rows + s->isa->mr - 1) / s->isa->mr,
 		     part = (rows + parts - 1) / parts;
 	const size_t step = (VT_GEMM_NR + parts - 1) / parts;
 
@@ -267,13 +270,13 @@ static void wino_task(struct wino_ctx *c, size_t block, size_t part)
 	const size_t v_term = vt_wino_term(n, s->proto.channels);
 	float *v = vt_scratch(), *m = v + VT_WINO_TERMS * v_term;
 
-	vt_wino_input(c->d, t0, n, v);
+	s->wino->input(c->d, t0, n, v);
 	for (size_t j = part * c->cols; j < end; j += s->block_cols) {
 		const size_t nj = min_size(s->block_cols, end - j);
 
 		for (size_t k = 0; k < VT_WINO_TERMS; k++)
 			term_product(s, v + k * v_term, k, m + k * vt_wino_term(n, nj), n, j, nj);
-		vt_wino_output(c->d, t0, n, j, nj, m);
+		s->wino->output(c->d, t0, n, j, nj, m);
 	}
 }
 

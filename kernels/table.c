@@ -144,4 +144,5 @@ static int eval(const struct vt_graph *g, const struct vt_node *n, void *const *
 	return rc;
 }
 
-const struct vt_eval vt_kernel_eval = {.eval = eval, .joins = vt_conv_dw_joins};
+const struct vt_eval vt_kernel_eval = {
+	.eval = eval, .joins = vt_conv_dw_joins, .attends = vt_attends};

@@ -18,6 +18,7 @@
 #define VT_KERNELS_VEC_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -62,11 +63,22 @@ static inline void v_store(float *p, vt_vf v)
 	*(vt_vfu *)p = v;
 }
 
-/* The first n < VT_LANES floats; other lanes are 0. */
+#if VT_TIER == 3
+/* All ones in the first n <= VT_LANES lanes. */
+static inline __m256i v_first(size_t n)
+{
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+				  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
+/* The first n <= VT_LANES floats; other lanes are 0. */
 static inline vt_vf v_load_part(const float *p, size_t n)
 {
 #if VT_TIER == 4
 	return (vt_vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif VT_TIER == 3
+	return (vt_vf)_mm256_maskload_ps(p, v_first(n));
 #else
 	vt_vf v = {0};
 
@@ -79,10 +91,60 @@ static inline void v_store_part(float *p, vt_vf v, size_t n)
 {
 #if VT_TIER == 4
 	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif VT_TIER == 3
+	_mm256_maskstore_ps(p, v_first(n), (__m256)v);
 #else
 	memcpy(p, &v, n * sizeof(float));
 #endif
 }
+
+#if VT_TIER >= 3
+/*
+ * The first lanes of a vector, worked out once for many rows. AVX-512 masks cost nothing; those of AVX2 do when they
+ * store, and most vectors are whole.
+ */
+#if VT_TIER == 4
+typedef __mmask16 vt_lanes;
+
+static inline vt_lanes v_lanes(size_t n)
+{
+	return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
+}
+
+static inline vt_vf v_load_lanes(const float *p, vt_lanes l)
+{
+	return (vt_vf)_mm512_maskz_loadu_ps(l, p);
+}
+
+static inline void v_store_lanes(float *p, vt_vf v, vt_lanes l)
+{
+	_mm512_mask_storeu_ps(p, l, (__m512)v);
+}
+#else
+typedef struct {
+	__m256i mask;
+	bool whole;
+} vt_lanes;
+
+static inline vt_lanes v_lanes(size_t n)
+{
+	return (vt_lanes){v_first(n < 8 ? n : 8), n >= 8};
+}
+
+static inline vt_vf v_load_lanes(const float *p, vt_lanes l)
+{
+	return l.whole ? v_load(p) : (vt_vf)_mm256_maskload_ps(p, l.mask);
+}
+
+static inline void v_store_lanes(float *p, vt_vf v, vt_lanes l)
+{
+	if (l.whole)
+		v_store(p, v);
+	else
+		_mm256_maskstore_ps(p, l.mask, (__m256)v);
+}
+#endif
+#endif
 
 /* ---- arithmetic that GNU vectors do not have ---------------------------------------------- */
 

@@ -44,19 +44,15 @@ static inline size_t vt_wino_term(size_t n, size_t width)
 	return ((n * width + 15) / 16 | 1) * 16;
 }
 
-/**
- * vt_wino_input - transform the inputs of tiles [t0, t0 + n)
- * @v: 36 terms of [n][channels]
- */
-void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v);
-
-/**
- * vt_wino_output - transform products back and store the outputs of tiles [t0, t0 + n), columns [j,
- * j + nj)
- * @m: 36 terms of [n][nj]
- */
-void vt_wino_output(const struct vt_wino *d, size_t t0, size_t n, size_t j, size_t nj,
-		    const float *m);
+/** The part that is written for one instruction set. */
+struct vt_wino_isa {
+	/** input - transform the inputs of tiles [t0, t0 + n) into @v: 36 terms of [n][channels] */
+	void (*input)(const struct vt_wino *d, size_t t0, size_t n, float *v);
+	/** output - transform @m, 36 terms of [n][nj], back and store the outputs of these tiles, columns [j, j + nj) */
+	void (*output)(const struct vt_wino *d, size_t t0, size_t n, size_t j, size_t nj,
+		       const float *m);
+};
+extern const struct vt_wino_isa vt_wino_v3, vt_wino_v4;
 
 /** vt_wino_weights - transform one 3x3 kernel @g into @u[36] */
 void vt_wino_weights(const float *g, float *u);

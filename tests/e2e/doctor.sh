@@ -130,7 +130,7 @@ flags		: ${flags%% avx512*}"
 doctor
 finds limited cpu "Some CPU: no table"
 finds limited isa "avx2: vectors of 8"
-finds limited matrix-kernel "XNNPACK"
+finds ok matrix-kernel "AVX2 kernel, tiles of 12 x 32"
 finds limited cores "3 of 8 online cores allowed: 0,2-3"
 finds limited smt "two threads share"
 finds limited governor powersave

@@ -537,6 +537,29 @@ static bool never(const struct vt_graph *g, const struct vt_node *first, const s
 	return false;
 }
 
+static bool no(void)
+{
+	return false;
+}
+
+static void test_attention_stays_in_parts_without_a_kernel(void **state)
+{
+	static const struct vt_eval evals[] = {{.attends = NULL}, {.attends = no}};
+
+	for (size_t i = 0; i < VT_COUNT(evals); i++) {
+		struct vt_graph g;
+		struct vt_err e = {0};
+		int changed = 0;
+
+		b_start(&g);
+		b_output(&g, t_bert(&g, b_input(&g, "x", SHAPE(B, S, H))));
+		assert_int_equal(vt_pass_attention(&g, &evals[i], &changed, &e), 0);
+		assert_int_equal(changed, 0);
+		assert_int_equal(b_count(&g, VT_OP_ATTENTION), 0);
+		vt_graph_fini(&g);
+	}
+}
+
 static void test_depthwise_joins_only_what_kernels_want(void **state)
 {
 	static const struct vt_eval evals[] = {{.joins = NULL}, {.joins = never}};
@@ -582,6 +605,7 @@ int main(void)
 		cmocka_unit_test(test_layernorm),
 		cmocka_unit_test(test_attention),
 		cmocka_unit_test(test_epilogues),
+		cmocka_unit_test(test_attention_stays_in_parts_without_a_kernel),
 		cmocka_unit_test(test_depthwise_joins),
 		cmocka_unit_test(test_depthwise_joins_only_what_kernels_want),
 		cmocka_unit_test(test_matmul_parameters),

@@ -159,13 +159,14 @@ static void look_isa(const struct vt_doctor *d, int arg, struct vt_finding *f)
 static void look_matrix(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
 	const char *name;
-	bool own = vt_doctor_live(d) ? vt_gemm_best() != NULL : tier_of(d, &name) == VT_TIER_V4;
+	const struct vt_gemm_isa *own = vt_gemm_of(tier_of(d, &name));
 
 	if (own)
-		vt_found(f, VT_HEALTH_OK, "", "veltair's AVX-512 kernel, tiles of %d x %d",
-			 VT_GEMM_MR, VT_GEMM_NR);
+		vt_found(f, VT_HEALTH_OK, "", "veltair's %s kernel, tiles of %zu x %d", own->name,
+			 own->mr, VT_GEMM_NR);
 	else
-		vt_found(f, VT_HEALTH_LIMITED, "veltair's own kernel needs AVX-512",
+		vt_found(f, VT_HEALTH_LIMITED,
+			 "veltair's own kernels need AVX2 and FMA, or AVX-512",
 			 "XNNPACK's kernels for this CPU");
 }
 

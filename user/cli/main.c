@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/cmds.h"
+#include "kernels/isa.h"
 
 static const struct vt_cmd cmds[] = {
 #define X(name, summary) {#name, summary, vt_cmd_##name},
@@ -103,6 +104,8 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++)
 		fprintf(out, "  %-10s %s\n", cmds[i].name, cmds[i].summary);
 	fputs("\n`veltair COMMAND --help` tells the options of each.\n"
+	      "VELTAIR_ISA=baseline|avx2|avx512 in the environment: kernels for less than this CPU "
+	      "has.\n"
 	      "Exit status: 0 ok, 1 failed, 2 bad usage or input, 3 not supported here.\n",
 	      out);
 }
@@ -121,6 +124,12 @@ int main(int argc, char **argv)
 	}
 	if (argc < 2) {
 		usage(stderr);
+		return VT_EXIT_USAGE;
+	}
+	if (vt_tier_check()) {
+		fprintf(stderr, "veltair: VELTAIR_ISA=%.32s: %s\n", getenv("VELTAIR_ISA"),
+			vt_tier_check() == -EINVAL ? "not one of baseline, avx2, avx512"
+						   : "this CPU does not have it");
 		return VT_EXIT_USAGE;
 	}
 	for (size_t i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++) {

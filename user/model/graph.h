@@ -480,12 +480,14 @@ struct vt_dim_binding {
  * @eval: writes every output of @n, whose memory the caller has allocated; 0, -ENOTSUP, -ENOMEM
  * @joins: is the Conv @first, whose result only the depthwise Conv @dw reads, better computed with it
  * (VT_OP_CONV2D_DW)? NULL: never
+ * @attends: is there a kernel for VT_OP_ATTENTION? NULL or false: it stays in parts
  */
 struct vt_eval {
 	int (*eval)(const struct vt_graph *g, const struct vt_node *n, void *const *in,
 		    void *const *out, struct vt_err *e);
 	bool (*joins)(const struct vt_graph *g, const struct vt_node *first,
 		      const struct vt_node *dw);
+	bool (*attends)(void);
 };
 
 struct vt_import_opts {

@@ -205,5 +205,7 @@ int vt_pass_attention(struct vt_graph *g, const struct vt_eval *eval, int *chang
 {
 	static const vt_rule rules[] = {fuse, NULL};
 
+	if (!eval || !eval->attends || !eval->attends())
+		return 0;
 	return vt_rewrite(g, eval, rules, changed, e);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* winograd_avx512.c - the transforms of winograd.h, 16 channels at a time. Tier 4 of vec.h. */
-#define VT_TIER 4
+/* winograd_tiles.c - the transforms of winograd.h, a vector of channels at a time. Once per tier of vec.h. */
 #include "kernels/winograd.h"
 
 #include <stdbool.h>
@@ -46,12 +45,7 @@ static struct place place_of(const struct vt_wino *d, size_t t)
 			      (long)(in % d->tiles_x) * VT_WINO_OUT};
 }
 
-static inline __mmask16 lanes(size_t n)
-{
-	return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
-}
-
-void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v)
+static void input(const struct vt_wino *d, size_t t0, size_t n, float *v)
 {
 	const size_t term = vt_wino_term(n, d->channels);
 
@@ -59,8 +53,8 @@ void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v)
 		const struct place p = place_of(d, t0 + t);
 		const long iy0 = p.y - d->pt, ix0 = p.x - d->pl;
 
-		for (size_t c = 0; c < d->channels; c += 16) {
-			const __mmask16 m = lanes(d->channels - c);
+		for (size_t c = 0; c < d->channels; c += VT_LANES) {
+			const vt_lanes m = v_lanes(d->channels - c);
 			vt_vf w[6][6]; /* [column][row], columns transformed */
 
 			for (int j = 0; j < 6; j++) {
@@ -76,7 +70,7 @@ void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v)
 								 d->ldx +
 							 c;
 
-					col[i] = in ? (vt_vf)_mm512_maskz_loadu_ps(m, x) : v_set(0);
+					col[i] = in ? v_load_lanes(x, m) : v_set(0);
 				}
 				in6(col, w[j]);
 			}
@@ -87,9 +81,9 @@ void vt_wino_input(const struct vt_wino *d, size_t t0, size_t n, float *v)
 
 				in6(row, o);
 				for (int j = 0; j < 6; j++)
-					_mm512_mask_storeu_ps(v + (size_t)(i * 6 + j) * term +
-								      t * d->channels + c,
-							      m, (__m512)o[j]);
+					v_store_lanes(v + (size_t)(i * 6 + j) * term +
+							      t * d->channels + c,
+						      o[j], m);
 			}
 		}
 	}
@@ -104,10 +98,10 @@ static inline __attribute__((always_inline)) vt_vf finish(const struct vt_wino *
 	return v;
 }
 
-static void store_tile(const struct vt_wino *d, const struct place *p, size_t c, __mmask16 m,
+static void store_tile(const struct vt_wino *d, const struct place *p, size_t c, vt_lanes m,
 		       vt_vf y[4][4])
 {
-	const vt_vf bias = (vt_vf)_mm512_maskz_loadu_ps(m, d->bias + c);
+	const vt_vf bias = v_load_lanes(d->bias + c, m);
 
 	for (int i = 0; i < 4 && p->y + i < (long)d->oh; i++)
 		for (int j = 0; j < 4 && p->x + j < (long)d->ow; j++) {
@@ -118,21 +112,21 @@ static void store_tile(const struct vt_wino *d, const struct place *p, size_t c,
 			vt_vf v = y[i][j] + bias;
 
 			if (d->residual)
-				v += (vt_vf)_mm512_maskz_loadu_ps(m, d->residual + at);
-			_mm512_mask_storeu_ps(d->y + at, m, (__m512)finish(d, v));
+				v += v_load_lanes(d->residual + at, m);
+			v_store_lanes(d->y + at, finish(d, v), m);
 		}
 }
 
-void vt_wino_output(const struct vt_wino *d, size_t t0, size_t n, size_t j0, size_t nj,
-		    const float *m)
+static void output(const struct vt_wino *d, size_t t0, size_t n, size_t j0, size_t nj,
+		   const float *m)
 {
 	const size_t term = vt_wino_term(n, nj);
 
 	for (size_t t = 0; t < n; t++) {
 		const struct place p = place_of(d, t0 + t);
 
-		for (size_t c = 0; c < nj; c += 16) {
-			const __mmask16 mask = lanes(nj - c);
+		for (size_t c = 0; c < nj; c += VT_LANES) {
+			const vt_lanes mask = v_lanes(nj - c);
 			const float *from = m + t * nj + c;
 			vt_vf w[4][6], y[4][4];
 
@@ -140,8 +134,8 @@ void vt_wino_output(const struct vt_wino *d, size_t t0, size_t n, size_t j0, siz
 				vt_vf col[6], o[4];
 
 				for (int i = 0; i < 6; i++)
-					col[i] = (vt_vf)_mm512_maskz_loadu_ps(
-						mask, from + (size_t)(i * 6 + j) * term);
+					col[i] = v_load_lanes(from + (size_t)(i * 6 + j) * term,
+							      mask);
 				out4(col, o);
 				for (int i = 0; i < 4; i++)
 					w[i][j] = o[i];
@@ -152,3 +146,5 @@ void vt_wino_output(const struct vt_wino *d, size_t t0, size_t n, size_t j0, siz
 		}
 	}
 }
+
+const struct vt_wino_isa VT_SUFFIX(vt_wino) = {.input = input, .output = output};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* dw_avx512.c - the rows of dw.h. Compiled for AVX-512 as tier 4 of vec.h. */
-#define VT_TIER 4
+/* dw_rows.c - the rows of dw.h, a vector of channels at a time. Once per tier of vec.h. */
 #include "kernels/dw.h"
 
 #include <stdbool.h>
@@ -8,7 +7,7 @@
 #include "kernels/vec.h"
 #include "model/graph.h"
 
-/* One step: outputs [ox, ox + VT_DW_WIDTH) of the channels at @c, of which @lanes exist. */
+/* One step: outputs [ox, ox + VT_DW_WIDTH) of a vector of channels, of which @lanes or more exist. */
 struct step {
 	const float *x; /* of image n, channel c */
 	float *y;	/* of output row oy, channel c */
@@ -25,11 +24,11 @@ static inline __attribute__((always_inline)) vt_vf finish(const struct vt_dw *d,
 	return v;
 }
 
-/* @k, @s and @inside are constants in every caller: the accumulators live in registers. */
+/* @k, @s, @inside and @whole (the vector) are constants in every caller: the accumulators live in registers. */
 static inline __attribute__((always_inline)) void step(const struct vt_dw *d, const struct step *t,
-						       int k, int s, bool inside)
+						       int k, int s, bool inside, bool whole)
 {
-	const __mmask16 lanes = (__mmask16)((1u << t->lanes) - 1);
+	const vt_lanes lanes = v_lanes(whole ? VT_LANES : t->lanes);
 	const int columns = (VT_DW_WIDTH - 1) * s + k;
 	const long ix0 = (long)t->ox * s - d->pl, iy0 = (long)t->oy * s - d->pt;
 	/* Columns of the window that lie inside; outside is zero and adds nothing. */
@@ -56,7 +55,7 @@ static inline __attribute__((always_inline)) void step(const struct vt_dw *d, co
 
 			if (!inside && (j < from || j >= to))
 				continue;
-			v = (vt_vf)_mm512_maskz_loadu_ps(lanes, x);
+			v = v_load_lanes(x, lanes);
 #pragma GCC unroll 7
 			for (int p = 0; p < VT_DW_WIDTH; p++)
 				if (j - p * s >= 0 && j - p * s < k)
@@ -66,8 +65,8 @@ static inline __attribute__((always_inline)) void step(const struct vt_dw *d, co
 #pragma GCC unroll 7
 	for (int p = 0; p < VT_DW_WIDTH; p++)
 		if (inside || t->ox + (size_t)p < d->ow)
-			_mm512_mask_storeu_ps(t->y + (t->ox + (size_t)p) * d->ldy, lanes,
-					      (__m512)finish(d, acc[p]));
+			v_store_lanes(t->y + (t->ox + (size_t)p) * d->ldy, finish(d, acc[p]),
+				      lanes);
 }
 
 static inline __attribute__((always_inline)) bool all_inside(const struct vt_dw *d, size_t ox,
@@ -87,19 +86,25 @@ static inline __attribute__((always_inline)) void row(const struct vt_dw *d, siz
 	for (size_t ox = 0; ox < d->ow; ox += VT_DW_WIDTH) {
 		const bool inside = all_inside(d, ox, k, s);
 
-		for (size_t c = c0; c < c1; c += VT_DW_BLOCK) {
+		for (size_t c = c0; c < c1; c += VT_LANES) {
 			const struct step t = {.x = d->x + n * d->ih * d->iw * d->ldx + c,
 					       .y = d->y + ((n * d->oh + oy) * d->ow) * d->ldy + c,
-					       .w = d->weights + c / VT_DW_BLOCK * block,
+					       .w = d->weights + c / VT_DW_BLOCK * block +
+						    c % VT_DW_BLOCK,
 					       .oy = oy,
 					       .ox = ox,
-					       .lanes =
-						       c1 - c < VT_DW_BLOCK ? c1 - c : VT_DW_BLOCK};
+					       .lanes = c1 - c};
 
-			if (inside)
-				step(d, &t, k, s, true);
-			else
-				step(d, &t, k, s, false);
+			if (VT_TIER == 3 && t.lanes >= VT_LANES) {
+				if (inside)
+					step(d, &t, k, s, true, true);
+				else
+					step(d, &t, k, s, false, true);
+			} else if (inside) {
+				step(d, &t, k, s, true, false);
+			} else {
+				step(d, &t, k, s, false, false);
+			}
 		}
 	}
 }
@@ -115,5 +120,4 @@ ROW(3, 2)
 ROW(5, 1)
 ROW(5, 2)
 
-extern vt_dw_row_fn *const vt_dw_rows_avx512[2][2];
-vt_dw_row_fn *const vt_dw_rows_avx512[2][2] = {{row_k3_s1, row_k3_s2}, {row_k5_s1, row_k5_s2}};
+vt_dw_row_fn *const VT_SUFFIX(vt_dw_rows)[2][2] = {{row_k3_s1, row_k3_s2}, {row_k5_s1, row_k5_s2}};

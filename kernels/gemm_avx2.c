@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * gemm_avx2.c - tiles of 12x32 in parts of up to 6x16: 12 accumulators, 2 weights and 1 broadcast of the 16 registers
+ * that AVX2 has. Compiled with AVX2 and FMA; called only where the CPU has both.
+ */
+#include "kernels/gemm.h"
+
+#include <immintrin.h>
+
+#define MR		6
+#define ROWS		(2 * MR) /* of a tile */
+#define NR		16
+#define PREFETCH_FLOATS 1024 /* 32 k ahead: the first pass finds its weights in no cache */
+/* A single row leaves no time for that: its weights come as fast as memory gives them, if asked for early. */
+#define PREFETCH_FLOATS_ONE 2048
+#define PREFETCH_C_K	    64 /* so many k before the end of a part; a shorter one is over too soon */
+
+/* Rows of the left operand lie lda apart: three odd multiples reach six of them, see gemm_avx512.c. */
+#define ROW(r)                                                                                     \
+	((r) == 0 ? 0 : (r) == 1 ? l1 : (r) == 2 ? 2 * l1 : (r) == 3 ? l3 : (r) == 4 ? 4 * l1 : l5)
+
+/** What the parts of a tile have in common. */
+struct tile {
+	size_t kc, lda, ldc; /* lda, ldc: bytes */
+	const struct vt_gemm_out *o;
+	bool first, last;
+};
+
+/** Where a part is. */
+struct at {
+	const float *a, *b, *bias;
+	char *c;
+	const char *residual; /* NULL: none, or not yet */
+	size_t cols;	      /* up to NR */
+};
+
+static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+/* Of 8 lanes the first @n. */
+static inline __m256i lanes(size_t n)
+{
+	return _mm256_loadu_si256((const __m256i *)(ones + 8 - (n < 8 ? n : 8)));
+}
+
+static inline __attribute__((always_inline)) __m256 load(const char *p, bool whole, __m256i mask)
+{
+	return whole ? _mm256_loadu_ps((const float *)p)
+		     : _mm256_maskload_ps((const float *)p, mask);
+}
+
+static inline __attribute__((always_inline)) void store(char *p, __m256 v, bool whole, __m256i mask)
+{
+	if (whole)
+		_mm256_storeu_ps((float *)p, v);
+	else /* slow on some CPUs: only where columns end */
+		_mm256_maskstore_ps((float *)p, mask, v);
+}
+
+/* From row to row; the empty asm keeps the compiler from computing all addresses beforehand, and spilling them. */
+#define NEXT_ROW(p, step)                                                                          \
+	do {                                                                                       \
+		(p) += (step);                                                                     \
+		__asm__("" : "+r"(p));                                                             \
+	} while (0)
+
+/* Products of @n k more. @fetch: bring in the weights that follow, and what @next says. */
+static inline __attribute__((always_inline)) void multiply(size_t mr, bool wide, bool fetch,
+							   size_t n, size_t lda, const float *a,
+							   const float *b, const float *next,
+							   size_t next_step, __m256 *x0, __m256 *x1)
+{
+	const size_t ahead = mr == 1 ? PREFETCH_FLOATS_ONE : PREFETCH_FLOATS;
+	size_t l1 = lda, l3 = 3 * l1, l5 = 5 * l1;
+
+#pragma GCC unroll 4
+	for (; n; n--) {
+		const __m256 b0 = _mm256_load_ps(b);
+		const __m256 b1 = wide ? _mm256_load_ps(b + 8) : b0;
+
+		if (fetch) {
+			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+			_mm_prefetch((const char *)(b + ahead + NR), _MM_HINT_T0);
+			_mm_prefetch((const char *)next, _MM_HINT_T1);
+			next += next_step;
+		}
+		b += VT_GEMM_NR;
+		__asm__("" : "+r"(l1), "+r"(l3), "+r"(l5));
+#pragma GCC unroll 6
+		for (size_t r = 0; r < mr; r++) {
+			const __m256 v =
+				_mm256_broadcast_ss((const float *)((const char *)a + ROW(r)));
+
+			x0[r] = _mm256_fmadd_ps(v, b0, x0[r]);
+			if (wide)
+				x1[r] = _mm256_fmadd_ps(v, b1, x1[r]);
+		}
+		a++;
+	}
+}
+
+/* All products of the tile; with @fetch, meanwhile one line a product of what its caller wants next. */
+static inline __attribute__((always_inline)) void products(size_t mr, bool wide, bool fetch,
+							   const struct tile *t, const struct at *p,
+							   __m256 *x0, __m256 *x1)
+{
+	const struct vt_gemm_out *o = t->o;
+	const float *a = p->a, *b = p->b, *next = o->next ? o->next : b; /* b: costs nothing */
+	const size_t step = o->next ? o->next_step : 0;
+	size_t run = fetch && o->next_run ? o->next_run : SIZE_MAX;
+
+	for (size_t left = t->kc, n; left; left -= n) {
+		n = run < left ? run : left;
+		if (left > PREFETCH_C_K && n > left - PREFETCH_C_K) {
+			n = left - PREFETCH_C_K;
+		} else if (left <= PREFETCH_C_K && t->kc >= PREFETCH_C_K) {
+			const char *c = p->c;
+#pragma GCC unroll 6
+			for (size_t r = 0; r < mr; r++) {
+				__builtin_prefetch(c, 1);
+				NEXT_ROW(c, t->ldc);
+			}
+		}
+		multiply(mr, wide, fetch, n, t->lda, a, b, next, step, x0, x1);
+		a += n;
+		b += n * VT_GEMM_NR;
+		if (!fetch)
+			continue;
+		next += n * step;
+		run -= n;
+		if (!run) {
+			next += o->next_jump;
+			run = o->next_run;
+		}
+	}
+}
+
+/*
+ * One part. @mr, @wide, @whole (the last vector) and @fetch are constants in every caller, so that the loops over rows unroll and
+ * the accumulators live in registers.
+ */
+static inline __attribute__((always_inline)) void part(size_t mr, bool wide, bool whole, bool fetch,
+						       const struct tile *t, const struct at *p)
+{
+	const __m256i mask = lanes(wide ? p->cols - 8 : p->cols); /* of the last vector */
+	__m256 x0[MR], x1[MR];
+	char *c = p->c;
+
+	if (t->first) {
+		const __m256 i0 = _mm256_loadu_ps(p->bias), i1 = _mm256_loadu_ps(p->bias + 8);
+#pragma GCC unroll 6
+		for (size_t r = 0; r < mr; r++) {
+			x0[r] = i0;
+			x1[r] = i1;
+		}
+	} else {
+#pragma GCC unroll 6
+		for (size_t r = 0; r < mr; r++) {
+			x0[r] = load(c, wide || whole, mask);
+			if (wide)
+				x1[r] = load(c + 32, whole, mask);
+			NEXT_ROW(c, t->ldc);
+		}
+	}
+	products(mr, wide, fetch, t, p, x0, x1);
+	if (p->residual) {
+		const char *res = p->residual;
+#pragma GCC unroll 6
+		for (size_t r = 0; r < mr; r++) {
+			x0[r] = _mm256_add_ps(x0[r], load(res, wide || whole, mask));
+			if (wide)
+				x1[r] = _mm256_add_ps(x1[r], load(res + 32, whole, mask));
+			NEXT_ROW(res, t->ldc);
+		}
+	}
+	if (t->last && t->o->clamp) {
+		const __m256 lo = _mm256_set1_ps(t->o->lo), hi = _mm256_set1_ps(t->o->hi);
+#pragma GCC unroll 6
+		for (size_t r = 0; r < mr;
+		     r++) { /* the bound first: a NaN passes as the second operand */
+			x0[r] = _mm256_min_ps(hi, _mm256_max_ps(lo, x0[r]));
+			if (wide)
+				x1[r] = _mm256_min_ps(hi, _mm256_max_ps(lo, x1[r]));
+		}
+	}
+	c = p->c;
+#pragma GCC unroll 6
+	for (size_t r = 0; r < mr; r++) {
+		store(c, x0[r], wide || whole, mask);
+		if (wide)
+			store(c + 32, x1[r], whole, mask);
+		NEXT_ROW(c, t->ldc);
+	}
+}
+
+typedef void part_fn(const struct tile *t, const struct at *p);
+
+#define PART(name, mr, wide, whole, fetch)                                                         \
+	static __attribute__((noinline)) void name##_##mr(const struct tile *t,                    \
+							  const struct at *p)                      \
+	{                                                                                          \
+		part(mr, wide, whole, fetch, t, p);                                                \
+	}
+#define PARTS(name, wide, whole, fetch)                                                            \
+	PART(name, 1, wide, whole, fetch)                                                          \
+	PART(name, 2, wide, whole, fetch)                                                          \
+	PART(name, 3, wide, whole, fetch)                                                          \
+	PART(name, 4, wide, whole, fetch)                                                          \
+	PART(name, 5, wide, whole, fetch)                                                          \
+	PART(name, 6, wide, whole, fetch)
+#define ALL(name)                                                                                  \
+	{                                                                                          \
+		name##_1, name##_2, name##_3, name##_4, name##_5, name##_6                         \
+	}
+
+PARTS(narrow, false, false, true)
+PARTS(eight, false, true, true)
+PARTS(wide, true, false, true)
+PARTS(fetching, true, true, true)
+PARTS(whole, true, true, false)
+
+enum how { UP_TO_7, JUST_8, UP_TO_15, FETCHING_16, WHOLE_16, HOWS };
+
+static part_fn *const parts[HOWS][MR] = {
+	[UP_TO_7] = ALL(narrow),       [JUST_8] = ALL(eight),	[UP_TO_15] = ALL(wide),
+	[FETCHING_16] = ALL(fetching), [WHOLE_16] = ALL(whole),
+};
+
+/* The first part of a tile fetches for all of them. */
+static enum how how(size_t cols, bool begins)
+{
+	if (cols == NR)
+		return begins ? FETCHING_16 : WHOLE_16;
+	return cols < 8 ? UP_TO_7 : cols == 8 ? JUST_8 : UP_TO_15;
+}
+
+/* Rows in parts of about one size, for every half of the panel: its weights stay close meanwhile. */
+static void tile(size_t rows, size_t cols, size_t kc, const float *a, size_t lda, const float *b,
+		 const struct vt_gemm_out *o, bool first, bool last)
+{
+	const struct tile t = {kc, lda * sizeof(float), o->ldc * sizeof(float), o, first, last};
+	const size_t n = (rows + MR - 1) / MR;
+
+	for (size_t j = 0; j < cols; j += NR) {
+		struct at p = {.a = a, .b = b + j, .bias = o->bias + j, .c = (char *)(o->c + j)};
+
+		p.residual = last && o->residual ? (const char *)(o->residual + j) : NULL;
+		p.cols = cols - j < NR ? cols - j : NR;
+		for (size_t i = n, left = rows, mr; i; i--, left -= mr) {
+			mr = (left + i - 1) / i;
+			parts[how(p.cols, i == n && j == 0)][mr - 1](&t, &p);
+			p.a += mr * lda;
+			p.c += mr * t.ldc;
+			if (p.residual)
+				p.residual += mr * t.ldc;
+		}
+	}
+}
+
+const struct vt_gemm_isa vt_gemm_avx2 = {
+	.name = "AVX2", .mr = ROWS, .tile = tile, .gather = vt_gemm_gather_v3};
