@@ -33,7 +33,6 @@ const struct vt_gemm_isa *vt_gemm_of(enum vt_tier tier)
  */
 #define LARGE_L2      ((size_t)2 << 20)
 #define KC_LARGE_L2   256
-#define KC_SMALL_L2   1024
 #define ROW_BLOCK_PPM 375000 /* of L2: the row tiles that stay */
 
 static size_t l2_bytes(void)
@@ -50,7 +49,7 @@ static size_t l2_bytes(void)
 
 size_t vt_gemm_kc(size_t k)
 {
-	const size_t max = l2_bytes() >= LARGE_L2 ? KC_LARGE_L2 : KC_SMALL_L2;
+	const size_t max = l2_bytes() >= LARGE_L2 ? KC_LARGE_L2 : vt_gemm_best()->kc;
 	size_t blocks;
 
 	if (k <= max)

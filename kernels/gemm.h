@@ -26,7 +26,10 @@
 	14 /* the most rows of a tile: 28 accumulators + 2 weights + 1 broadcast of 32 registers */
 #define VT_GEMM_NR 32
 
-/** vt_gemm_kc - products per block of a sum over @k; depends on @k and this machine's L2 only */
+/**
+ * vt_gemm_kc - products per block of a sum over @k; depends on @k, this machine's L2 and its kernel only
+ * This and what follows: where vt_gemm_best() is a kernel.
+ */
 size_t vt_gemm_kc(size_t k);
 /** vt_gemm_lda - row distance in scratch for that block: an odd number of cache lines */
 static inline size_t vt_gemm_lda(size_t k)
@@ -98,6 +101,7 @@ vt_gemm_gather_fn vt_gemm_gather_v3, vt_gemm_gather_v4;
 struct vt_gemm_isa {
 	const char *name;
 	size_t mr; /* rows of a tile, at most VT_GEMM_MR */
+	size_t kc; /* products of a block where L2 is small, see gemm.c */
 	vt_gemm_tile_fn tile;
 	vt_gemm_gather_fn *gather;
 };

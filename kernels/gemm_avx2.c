@@ -257,4 +257,4 @@ static void tile(size_t rows, size_t cols, size_t kc, const float *a, size_t lda
 }
 
 const struct vt_gemm_isa vt_gemm_avx2 = {
-	.name = "AVX2", .mr = ROWS, .tile = tile, .gather = vt_gemm_gather_v3};
+	.name = "AVX2", .mr = ROWS, .kc = 512, .tile = tile, .gather = vt_gemm_gather_v3};

@@ -224,5 +224,8 @@ static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, size_t
 	tiles[cols > 16][rows - 1](cols, kc, a, lda, b, o, first, last);
 }
 
-const struct vt_gemm_isa vt_gemm_avx512 = {
-	.name = "AVX-512", .mr = VT_GEMM_MR, .tile = tile_any, .gather = vt_gemm_gather_v4};
+const struct vt_gemm_isa vt_gemm_avx512 = {.name = "AVX-512",
+					   .mr = VT_GEMM_MR,
+					   .kc = 1024,
+					   .tile = tile_any,
+					   .gather = vt_gemm_gather_v4};

@@ -296,6 +296,10 @@ static void test_tail_of_panels_is_zero(void **state)
 {
 	float w[3 * 5], *p = calloc(vt_gemm_packed_floats(5, 3), sizeof(float));
 
+	if (!vt_gemm_best()) { /* said in main() */
+		free(p);
+		return;
+	}
 	assert_non_null(p);
 	fill(w, 15, 9);
 	vt_gemm_pack(p, &(struct vt_gemm_weights){.w = w,
@@ -321,6 +325,7 @@ int main(void)
 	};
 
 	if (!vt_gemm_best())
-		fputs("# our own matrix kernel needs AVX-512; XNNPACK alone is tested\n", stderr);
+		fputs("# our own matrix kernels need AVX2 or AVX-512; XNNPACK alone is tested\n",
+		      stderr);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
