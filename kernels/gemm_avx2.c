@@ -3,9 +3,9 @@
  * gemm_avx2.c - tiles of 12x32 in parts of up to 6x16: 12 accumulators, 2 weights and 1 broadcast of the 16 registers
  * that AVX2 has. Compiled with AVX2 and FMA; called only where the CPU has both.
  */
+#define VT_TIER 3
 #include "kernels/gemm.h"
-
-#include <immintrin.h>
+#include "kernels/vec.h"
 
 #define MR		6
 #define ROWS		(2 * MR) /* of a tile */
@@ -33,14 +33,6 @@ struct at {
 	const char *residual; /* NULL: none, or not yet */
 	size_t cols;	      /* up to NR */
 };
-
-static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
-
-/* Of 8 lanes the first @n. */
-static inline __m256i lanes(size_t n)
-{
-	return _mm256_loadu_si256((const __m256i *)(ones + 8 - (n < 8 ? n : 8)));
-}
 
 static inline __attribute__((always_inline)) __m256 load(const char *p, bool whole, __m256i mask)
 {
@@ -141,7 +133,7 @@ static inline __attribute__((always_inline)) void products(size_t mr, bool wide,
 static inline __attribute__((always_inline)) void part(size_t mr, bool wide, bool whole, bool fetch,
 						       const struct tile *t, const struct at *p)
 {
-	const __m256i mask = lanes(wide ? p->cols - 8 : p->cols); /* of the last vector */
+	const __m256i mask = v_first(wide ? p->cols - 8 : p->cols); /* of the last vector */
 	__m256 x0[MR], x1[MR];
 	char *c = p->c;
 

@@ -223,8 +223,11 @@ static unsigned int raise_to(struct vt_claim *x, unsigned int cores, unsigned in
  */
 static unsigned int speed_up(struct vt_blocks *c, unsigned int left)
 {
-	unsigned int u = vt_plan_urgency(16ull * c->t.n_usable / (2ull * c->line.n + !c->line.n));
+	unsigned int u;
 
+	if (!c->line.n)
+		return left;
+	u = vt_plan_urgency(16ull * c->t.n_usable / (2ull * c->line.n));
 	vt_rank_init(&c->soon, VT_RANK_MAX);
 	for (uint32_t k = 0; k < c->line.n; k++)
 		if (runs(&c->line.at[k]))
