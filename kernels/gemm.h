@@ -5,8 +5,8 @@
  * XNNPACK's widest f32 microkernel keeps 7 accumulators of AVX-512. A core with two 512-bit FMA ports and 4
  * cycles of latency needs at least 8 in flight, so it stops at 7/8 of the peak; ours keeps 28 (14
  * rows x 2 vectors). With AVX2 XNNPACK's 5x16, as Debian's gcc compiles it, keeps one of its ten in memory, and
- * each product waits for that store: a third of the peak. Ours keeps 12 (6 rows x 2 vectors) of a tile's 56 at a time. Sums run over k in the same order, bias first, one fused multiply-add per
- * product: the output bits are XNNPACK's (tests/unit/test_gemm.c holds this).
+ * each product waits for that store: a third of the peak. Ours keeps 12 (6 rows x 2 vectors) of a tile's 48 at a time.
+ * Sums run over k in the same order, bias first, one fused multiply-add per product: the output bits are XNNPACK's (tests/unit/test_gemm.c holds this).
  *
  * Weights are packed once into panels of VT_GEMM_NR columns: panel[j / NR][k][NR], zero-padded at
  * the right, products in blocks of vt_gemm_kc(k). The left operand is gathered per tile of MR rows and one

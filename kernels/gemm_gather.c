@@ -93,11 +93,10 @@ static void gather_row(float *to, const struct vt_gemm_src *s, size_t n, size_t 
  * An image's first layer has rows of 9 or 21 floats: what decides about each costs more than moving it.
  */
 static void gather_inside(float *to, size_t lda, const struct vt_gemm_src *s, const float *x,
-			  size_t n)
+			  size_t n, bool roomy)
 {
 	const size_t row = (size_t)s->kw * s->gc, step = (size_t)s->sw * s->ldx;
 	const size_t line = (size_t)s->dh * s->iw * s->ldx;
-	const bool roomy = is_roomy(lda, 0, s->k);
 
 	for (int ky = 0; ky < s->kh; ky++, x += line, to += row) {
 		const vt_lanes tail = v_lanes((row - 1) % VT_LANES + 1);
@@ -150,8 +149,8 @@ void VT_SUFFIX(vt_gemm_gather)(float *to, size_t lda, const struct vt_gemm_src *
 
 			some = min_size(within[1] - ox, rows - r);
 			gather_inside(to + r * lda, lda, s,
-				      s->x + ((n * s->ih + iy) * s->iw + ix) * s->ldx + s->c0,
-				      some);
+				      s->x + ((n * s->ih + iy) * s->iw + ix) * s->ldx + s->c0, some,
+				      roomy);
 		} else {
 			gather_row(to + r * lda, s, n, oy, ox, k0, k1, roomy);
 		}

@@ -43,25 +43,26 @@ static bool have(enum vt_tier tier)
 	       cpuinfo_has_x86_avx512vl();
 }
 
-int vt_tier_check(void)
+/* The tier that VELTAIR_ISA names; VT_TIER_COUNT if it names none, -1 if it is not set. */
+static int asked(void)
 {
 	const char *name = getenv("VELTAIR_ISA");
+	int t = 0;
 
-	for (int t = 0; name && t < VT_TIER_COUNT; t++)
-		if (!strcmp(name, names[t]))
-			return have((enum vt_tier)t) ? 0 : -ENOTSUP;
-	return name ? -EINVAL : 0;
+	if (!name)
+		return -1;
+	while (t < VT_TIER_COUNT && strcmp(name, names[t]) != 0)
+		t++;
+	return t;
 }
 
-/* The tier that VELTAIR_ISA names, if it names one. */
-static int most(void)
+int vt_tier_check(void)
 {
-	const char *name = getenv("VELTAIR_ISA");
+	int t = asked();
 
-	for (int t = 0; name && t < VT_TIER_COUNT; t++)
-		if (!strcmp(name, names[t]))
-			return t;
-	return VT_TIER_COUNT - 1;
+	if (t == VT_TIER_COUNT)
+		return -EINVAL;
+	return t < 0 || have((enum vt_tier)t) ? 0 : -ENOTSUP;
 }
 
 enum vt_tier vt_tier_best(void)
@@ -71,7 +72,10 @@ enum vt_tier vt_tier_best(void)
 	int t = atomic_load_explicit(&best, memory_order_relaxed);
 
 	if (t < 0) {
-		for (t = most(); t > VT_TIER_V1 && !have((enum vt_tier)t); t--)
+		t = asked();
+		if (t < 0 || t == VT_TIER_COUNT)
+			t = VT_TIER_COUNT - 1;
+		for (; t > VT_TIER_V1 && !have((enum vt_tier)t); t--)
 			;
 		atomic_store_explicit(&best, t, memory_order_relaxed);
 	}

@@ -63,22 +63,11 @@ static inline void v_store(float *p, vt_vf v)
 	*(vt_vfu *)p = v;
 }
 
-#if VT_TIER == 3
-/* All ones in the first n <= VT_LANES lanes. */
-static inline __m256i v_first(size_t n)
-{
-	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
-				  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-#endif
-
-/* The first n <= VT_LANES floats; other lanes are 0. */
+/* The first n < VT_LANES floats; other lanes are 0. */
 static inline vt_vf v_load_part(const float *p, size_t n)
 {
 #if VT_TIER == 4
 	return (vt_vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#elif VT_TIER == 3
-	return (vt_vf)_mm256_maskload_ps(p, v_first(n));
 #else
 	vt_vf v = {0};
 
@@ -91,8 +80,6 @@ static inline void v_store_part(float *p, vt_vf v, size_t n)
 {
 #if VT_TIER == 4
 	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-#elif VT_TIER == 3
-	_mm256_maskstore_ps(p, v_first(n), (__m256)v);
 #else
 	memcpy(p, &v, n * sizeof(float));
 #endif
@@ -121,6 +108,13 @@ static inline void v_store_lanes(float *p, vt_vf v, vt_lanes l)
 	_mm512_mask_storeu_ps(p, l, (__m512)v);
 }
 #else
+/* All ones in the first n <= VT_LANES lanes. */
+static inline __m256i v_first(size_t n)
+{
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+				  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
 typedef struct {
 	__m256i mask;
 	bool whole;

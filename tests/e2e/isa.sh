@@ -28,6 +28,11 @@ for isa in baseline avx2 avx512; do
 	fi
 	grep -qE "^(ok|limited) +isa +$isa: " "$dir/out"
 	ok "$isa: doctor names it"
+	case $isa in
+	baseline) grep -qE "^limited +matrix-kernel +XNNPACK's kernels" "$dir/out" ;;
+	*) grep -qE "^ok +matrix-kernel +veltair's AVX" "$dir/out" ;;
+	esac
+	ok "$isa: and whose matrix kernels run"
 	for t in test_gemm test_conv_dw test_spatial test_engine; do
 		"$unit/$t" >"$dir/out" 2>&1
 		ok "$isa: $t" "$dir/out"

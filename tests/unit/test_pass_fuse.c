@@ -542,37 +542,31 @@ static bool no(void)
 	return false;
 }
 
-static void test_attention_stays_in_parts_without_a_kernel(void **state)
+static void test_fuses_only_what_has_a_kernel(void **state)
 {
-	static const struct vt_eval evals[] = {{.attends = NULL}, {.attends = no}};
+	static const struct {
+		int (*pass)(struct vt_graph *g, const struct vt_eval *eval, int *changed,
+			    struct vt_err *e);
+		int (*make)(struct vt_graph *g, int x);
+		struct vt_shape in;
+		struct vt_eval eval;
+		enum vt_op fused;
+	} t[] = {
+		{join_all, j_mobile, SHAPE(2, 7, 5, 4), {.joins = NULL}, VT_OP_CONV2D_DW},
+		{join_all, j_mobile, SHAPE(2, 7, 5, 4), {.joins = never}, VT_OP_CONV2D_DW},
+		{vt_pass_attention, t_bert, SHAPE(B, S, H), {.attends = NULL}, VT_OP_ATTENTION},
+		{vt_pass_attention, t_bert, SHAPE(B, S, H), {.attends = no}, VT_OP_ATTENTION},
+	};
 
-	for (size_t i = 0; i < VT_COUNT(evals); i++) {
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		struct vt_graph g;
 		struct vt_err e = {0};
 		int changed = 0;
 
 		b_start(&g);
-		b_output(&g, t_bert(&g, b_input(&g, "x", SHAPE(B, S, H))));
-		assert_int_equal(vt_pass_attention(&g, &evals[i], &changed, &e), 0);
-		assert_int_equal(changed, 0);
-		assert_int_equal(b_count(&g, VT_OP_ATTENTION), 0);
-		vt_graph_fini(&g);
-	}
-}
-
-static void test_depthwise_joins_only_what_kernels_want(void **state)
-{
-	static const struct vt_eval evals[] = {{.joins = NULL}, {.joins = never}};
-
-	for (size_t i = 0; i < VT_COUNT(evals); i++) {
-		struct vt_graph g;
-		struct vt_err e = {0};
-		int changed = 0;
-
-		b_start(&g);
-		b_output(&g, j_mobile(&g, b_input(&g, "x", SHAPE(2, 7, 5, 4))));
-		assert_int_equal(join_all(&g, &evals[i], &changed, &e), 0);
-		assert_int_equal(b_count(&g, VT_OP_CONV2D_DW), 0);
+		b_output(&g, t[i].make(&g, b_input(&g, "x", t[i].in)));
+		assert_int_equal(t[i].pass(&g, &t[i].eval, &changed, &e), 0);
+		assert_int_equal(b_count(&g, t[i].fused), 0);
 		vt_graph_fini(&g);
 	}
 }
@@ -605,9 +599,8 @@ int main(void)
 		cmocka_unit_test(test_layernorm),
 		cmocka_unit_test(test_attention),
 		cmocka_unit_test(test_epilogues),
-		cmocka_unit_test(test_attention_stays_in_parts_without_a_kernel),
 		cmocka_unit_test(test_depthwise_joins),
-		cmocka_unit_test(test_depthwise_joins_only_what_kernels_want),
+		cmocka_unit_test(test_fuses_only_what_has_a_kernel),
 		cmocka_unit_test(test_matmul_parameters),
 	};
 

@@ -120,6 +120,19 @@ static void decide(const struct fx_view *x, struct fx_policy *f)
 	assert_null(fx_check(&x->v, &f->d));
 }
 
+/* What it decides of the requests of @line; the caller closes @f and frees the view. */
+static struct fx_view *decided(const struct ask *line, bool six_busy, struct fx_policy *f)
+{
+	struct fx_view *x = eight_cores();
+
+	if (six_busy)
+		run_on_six(x);
+	for (; line->work; line++)
+		wait_for_cores(x, line);
+	decide(x, f);
+	return x;
+}
+
 static void who_begins(void **state)
 {
 	static const struct {
@@ -165,15 +178,10 @@ static void who_begins(void **state)
 
 	make_models();
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		struct fx_view *x = eight_cores();
-		unsigned int begun = 0;
 		struct fx_policy f;
+		struct fx_view *x = decided(t[i].line, t[i].six_busy, &f);
+		unsigned int begun = 0;
 
-		if (t[i].six_busy)
-			run_on_six(x);
-		for (const struct ask *q = t[i].line; q->work; q++)
-			wait_for_cores(x, q);
-		decide(x, &f);
 		for (uint32_t k = 0; k < f.d.n_actions; k++)
 			if (f.d.actions[k].kind == VT_START)
 				begun |= 1u << f.d.actions[k].index;
@@ -207,12 +215,9 @@ static void on_how_many(void **state)
 
 	make_models();
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		struct fx_view *x = eight_cores();
 		struct fx_policy f;
+		struct fx_view *x = decided(t[i].line, false, &f);
 
-		for (const struct ask *q = t[i].line; q->work; q++)
-			wait_for_cores(x, q);
-		decide(x, &f);
 		assert_int_equal(f.d.n_actions, x->v.n_requests);
 		for (uint32_t k = 0; k < f.d.n_actions; k++) {
 			const struct vt_action *a = &f.d.actions[k];
