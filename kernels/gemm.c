@@ -95,44 +95,49 @@ size_t vt_gemm_packed_floats(size_t k, size_t n)
 	return (n + VT_GEMM_NR - 1) / VT_GEMM_NR * VT_GEMM_NR * k;
 }
 
-/* Products [k0, k0 + kc) of one panel. */
-static void pack_block(float *to, const struct vt_gemm_weights *w, size_t j, size_t nr, size_t k0,
-		       size_t kc)
+/* Products [k0, k0 + kc) of columns [j, j + n), @nr or less of them. */
+static void pack_block(float *to, const struct vt_gemm_weights *w, size_t j, size_t n, size_t nr,
+		       size_t k0, size_t kc)
 {
-	for (size_t i = k0; i < k0 + kc; i++, to += VT_GEMM_NR) {
+	for (size_t i = k0; i < k0 + kc; i++, to += nr) {
 		const float *from = w->w + j * w->n_stride + i / w->channels * w->tap_stride +
 				    i % w->channels * w->channel_stride;
 
-		for (size_t c = 0; c < nr; c++)
+		for (size_t c = 0; c < n; c++)
 			to[c] = from[c * w->n_stride];
-		memset(to + nr, 0, (VT_GEMM_NR - nr) * sizeof(float));
+		memset(to + n, 0, (nr - n) * sizeof(float));
 	}
 }
 
 /* The same where a column's products are contiguous: read along them, for columns may lie pages
  * apart. */
-static void pack_block_transposed(float *to, const struct vt_gemm_weights *w, size_t j, size_t nr,
-				  size_t k0, size_t kc)
+static void pack_block_transposed(float *to, const struct vt_gemm_weights *w, size_t j, size_t n,
+				  size_t nr, size_t k0, size_t kc)
 {
-	if (nr < VT_GEMM_NR)
-		memset(to, 0, kc * VT_GEMM_NR * sizeof(float));
-	for (size_t c = 0; c < nr; c++) {
+	if (n < nr)
+		memset(to, 0, kc * nr * sizeof(float));
+	for (size_t c = 0; c < n; c++) {
 		const float *from = w->w + (j + c) * w->n_stride + k0;
 
 		for (size_t i = 0; i < kc; i++)
-			to[i * VT_GEMM_NR + c] = from[i];
+			to[i * nr + c] = from[i];
 	}
 }
 
 void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j)
 {
-	const size_t nr = min_size(VT_GEMM_NR, w->n - j), k = w->taps * w->channels;
-	const size_t kc = vt_gemm_kc(k);
+	const size_t cols = min_size(VT_GEMM_NR, w->n - j), k = w->taps * w->channels;
+	const size_t block = vt_gemm_kc(k), nr = vt_gemm_best()->nr;
 	const bool along = w->taps == 1 && w->channel_stride == 1;
 
-	for (size_t k0 = 0; k0 < k; k0 += kc)
-		(along ? pack_block_transposed : pack_block)(panels + vt_gemm_panel(k, w->n, k0, j),
-							     w, j, nr, k0, min_size(kc, k - k0));
+	for (size_t k0 = 0; k0 < k; k0 += block)
+		for (size_t c = 0; c < VT_GEMM_NR; c += nr) {
+			const size_t kc = min_size(block, k - k0);
+
+			(along ? pack_block_transposed : pack_block)(
+				panels + vt_gemm_panel(k, w->n, k0, j) + c * kc, w, j + c,
+				c < cols ? min_size(nr, cols - c) : 0, nr, k0, kc);
+		}
 }
 
 void vt_gemm_pack(float *panels, const struct vt_gemm_weights *w)

@@ -8,8 +8,9 @@
  * each product waits for that store: a third of the peak. Ours keeps 12 (6 rows x 2 vectors) of a tile's 48 at a time.
  * Sums run over k in the same order, bias first, one fused multiply-add per product: the output bits are XNNPACK's (tests/unit/test_gemm.c holds this).
  *
- * Weights are packed once into panels of VT_GEMM_NR columns: panel[j / NR][k][NR], zero-padded at
- * the right, products in blocks of vt_gemm_kc(k). The left operand is gathered per tile of MR rows and one
+ * Weights are packed once into panels of VT_GEMM_NR columns, products in blocks of vt_gemm_kc(k), zero-padded at the
+ * right. What a microkernel takes at a time lies in one piece: panel[j / NR][part of nr columns][k][nr], because lines
+ * of which every second one is used fill only half of the sets of a first-level cache. The left operand is gathered per tile of MR rows and one
  * block of products into the core's scratch, which makes its rows a fixed distance apart (one address
  * register, no cache-set conflicts) and serves 1x1, kxk, strided, dilated and padded convolutions alike.
  */
@@ -101,6 +102,7 @@ vt_gemm_gather_fn vt_gemm_gather_v3, vt_gemm_gather_v4;
 struct vt_gemm_isa {
 	const char *name;
 	size_t mr; /* rows of a tile, at most VT_GEMM_MR */
+	size_t nr; /* columns it takes at a time: a panel lies as VT_GEMM_NR / nr parts of so many */
 	size_t kc; /* products of a block where L2 is small, see gemm.c */
 	vt_gemm_tile_fn tile;
 	vt_gemm_gather_fn *gather;

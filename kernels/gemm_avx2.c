@@ -8,11 +8,12 @@
 #include "kernels/vec.h"
 
 #define MR		6
-#define ROWS		(2 * MR) /* of a tile */
+#define ROWS		(2 * MR) /* of a tile, and of a part of 8 columns */
 #define NR		16
-#define PREFETCH_FLOATS 1024 /* 32 k ahead: the first pass finds its weights in no cache */
+#define PREFETCH_FLOATS 512 /* 32 k ahead: the first pass finds its weights in no cache */
 /* A single row leaves no time for that: its weights come as fast as memory gives them, if asked for early. */
-#define PREFETCH_FLOATS_ONE 2048
+#define PREFETCH_FLOATS_ONE 1024
+#define BRIEF		    64 /* products: nothing is worth being fetched meanwhile */
 #define PREFETCH_C_K	    64 /* so many k before the end of a part; a shorter one is over too soon */
 
 /* Rows of the left operand lie lda apart: three odd multiples reach six of them, see gemm_avx512.c. */
@@ -31,6 +32,7 @@ struct at {
 	const float *a, *b, *bias;
 	char *c;
 	const char *residual; /* NULL: none, or not yet */
+	const float *next;    /* what o->next says, or NULL */
 	size_t cols;	      /* up to NR */
 };
 
@@ -62,25 +64,26 @@ static inline __attribute__((always_inline)) void multiply(size_t mr, bool wide,
 							   size_t next_step, __m256 *x0, __m256 *x1)
 {
 	const size_t ahead = mr == 1 ? PREFETCH_FLOATS_ONE : PREFETCH_FLOATS;
+	const size_t half = MR * lda / sizeof(*a);
 	size_t l1 = lda, l3 = 3 * l1, l5 = 5 * l1;
 
 #pragma GCC unroll 4
 	for (; n; n--) {
 		const __m256 b0 = _mm256_load_ps(b);
 		const __m256 b1 = wide ? _mm256_load_ps(b + 8) : b0;
+		const float *second = mr > MR ? a + half : a;
 
 		if (fetch) {
 			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-			_mm_prefetch((const char *)(b + ahead + NR), _MM_HINT_T0);
 			_mm_prefetch((const char *)next, _MM_HINT_T1);
 			next += next_step;
 		}
-		b += VT_GEMM_NR;
-		__asm__("" : "+r"(l1), "+r"(l3), "+r"(l5));
-#pragma GCC unroll 6
+		b += NR;
+		__asm__("" : "+r"(l1), "+r"(l3), "+r"(l5), "+r"(second));
+#pragma GCC unroll 12
 		for (size_t r = 0; r < mr; r++) {
-			const __m256 v =
-				_mm256_broadcast_ss((const float *)((const char *)a + ROW(r)));
+			const char *row = (const char *)(r < MR ? a : second) + ROW(r % MR);
+			const __m256 v = _mm256_broadcast_ss((const float *)row);
 
 			x0[r] = _mm256_fmadd_ps(v, b0, x0[r]);
 			if (wide)
@@ -96,8 +99,8 @@ static inline __attribute__((always_inline)) void products(size_t mr, bool wide,
 							   __m256 *x0, __m256 *x1)
 {
 	const struct vt_gemm_out *o = t->o;
-	const float *a = p->a, *b = p->b, *next = o->next ? o->next : b; /* b: costs nothing */
-	const size_t step = o->next ? o->next_step : 0;
+	const float *a = p->a, *b = p->b, *next = p->next ? p->next : b; /* b: costs nothing */
+	const size_t step = p->next ? o->next_step : 0;
 	size_t run = fetch && o->next_run ? o->next_run : SIZE_MAX;
 
 	for (size_t left = t->kc, n; left; left -= n) {
@@ -106,7 +109,7 @@ static inline __attribute__((always_inline)) void products(size_t mr, bool wide,
 			n = left - PREFETCH_C_K;
 		} else if (left <= PREFETCH_C_K && t->kc >= PREFETCH_C_K) {
 			const char *c = p->c;
-#pragma GCC unroll 6
+#pragma GCC unroll 12
 			for (size_t r = 0; r < mr; r++) {
 				__builtin_prefetch(c, 1);
 				NEXT_ROW(c, t->ldc);
@@ -114,7 +117,7 @@ static inline __attribute__((always_inline)) void products(size_t mr, bool wide,
 		}
 		multiply(mr, wide, fetch, n, t->lda, a, b, next, step, x0, x1);
 		a += n;
-		b += n * VT_GEMM_NR;
+		b += n * NR;
 		if (!fetch)
 			continue;
 		next += n * step;
@@ -127,25 +130,27 @@ static inline __attribute__((always_inline)) void products(size_t mr, bool wide,
 }
 
 /*
- * One part. @mr, @wide, @whole (the last vector) and @fetch are constants in every caller, so that the loops over rows unroll and
- * the accumulators live in registers.
+ * One part. @mr, @wide, @whole (the last vector), @fetch and @brief (few products, and all of them) are constants in every
+ * caller, so that the loops over rows unroll and the accumulators live in registers.
  */
 static inline __attribute__((always_inline)) void part(size_t mr, bool wide, bool whole, bool fetch,
-						       const struct tile *t, const struct at *p)
+						       bool brief, const struct tile *t,
+						       const struct at *p)
 {
 	const __m256i mask = v_first(wide ? p->cols - 8 : p->cols); /* of the last vector */
-	__m256 x0[MR], x1[MR];
+	__m256 x0[ROWS], x1[MR];
 	char *c = p->c;
 
-	if (t->first) {
+	if (brief || t->first) {
 		const __m256 i0 = _mm256_loadu_ps(p->bias), i1 = _mm256_loadu_ps(p->bias + 8);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
 		for (size_t r = 0; r < mr; r++) {
 			x0[r] = i0;
-			x1[r] = i1;
+			if (wide)
+				x1[r] = i1;
 		}
 	} else {
-#pragma GCC unroll 6
+#pragma GCC unroll 12
 		for (size_t r = 0; r < mr; r++) {
 			x0[r] = load(c, wide || whole, mask);
 			if (wide)
@@ -153,10 +158,13 @@ static inline __attribute__((always_inline)) void part(size_t mr, bool wide, boo
 			NEXT_ROW(c, t->ldc);
 		}
 	}
-	products(mr, wide, fetch, t, p, x0, x1);
+	if (brief)
+		multiply(mr, wide, false, t->kc, t->lda, p->a, p->b, NULL, 0, x0, x1);
+	else
+		products(mr, wide, fetch, t, p, x0, x1);
 	if (p->residual) {
 		const char *res = p->residual;
-#pragma GCC unroll 6
+#pragma GCC unroll 12
 		for (size_t r = 0; r < mr; r++) {
 			x0[r] = _mm256_add_ps(x0[r], load(res, wide || whole, mask));
 			if (wide)
@@ -164,9 +172,9 @@ static inline __attribute__((always_inline)) void part(size_t mr, bool wide, boo
 			NEXT_ROW(res, t->ldc);
 		}
 	}
-	if (t->last && t->o->clamp) {
+	if ((brief || t->last) && t->o->clamp) {
 		const __m256 lo = _mm256_set1_ps(t->o->lo), hi = _mm256_set1_ps(t->o->hi);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
 		for (size_t r = 0; r < mr;
 		     r++) { /* the bound first: a NaN passes as the second operand */
 			x0[r] = _mm256_min_ps(hi, _mm256_max_ps(lo, x0[r]));
@@ -175,7 +183,7 @@ static inline __attribute__((always_inline)) void part(size_t mr, bool wide, boo
 		}
 	}
 	c = p->c;
-#pragma GCC unroll 6
+#pragma GCC unroll 12
 	for (size_t r = 0; r < mr; r++) {
 		store(c, x0[r], wide || whole, mask);
 		if (wide)
@@ -186,42 +194,52 @@ static inline __attribute__((always_inline)) void part(size_t mr, bool wide, boo
 
 typedef void part_fn(const struct tile *t, const struct at *p);
 
-#define PART(name, mr, wide, whole, fetch)                                                         \
+#define PART(name, mr, wide, whole, fetch, brief)                                                  \
 	static __attribute__((noinline)) void name##_##mr(const struct tile *t,                    \
 							  const struct at *p)                      \
 	{                                                                                          \
-		part(mr, wide, whole, fetch, t, p);                                                \
+		part(mr, wide, whole, fetch, brief, t, p);                                         \
 	}
-#define PARTS(name, wide, whole, fetch)                                                            \
-	PART(name, 1, wide, whole, fetch)                                                          \
-	PART(name, 2, wide, whole, fetch)                                                          \
-	PART(name, 3, wide, whole, fetch)                                                          \
-	PART(name, 4, wide, whole, fetch)                                                          \
-	PART(name, 5, wide, whole, fetch)                                                          \
-	PART(name, 6, wide, whole, fetch)
-#define ALL(name)                                                                                  \
-	{                                                                                          \
-		name##_1, name##_2, name##_3, name##_4, name##_5, name##_6                         \
-	}
+#define PARTS(name, wide, whole, fetch, brief)                                                     \
+	PART(name, 1, wide, whole, fetch, brief)                                                   \
+	PART(name, 2, wide, whole, fetch, brief)                                                   \
+	PART(name, 3, wide, whole, fetch, brief)                                                   \
+	PART(name, 4, wide, whole, fetch, brief)                                                   \
+	PART(name, 5, wide, whole, fetch, brief)                                                   \
+	PART(name, 6, wide, whole, fetch, brief)
+#define TALL_PARTS(name, wide, whole, fetch, brief)                                                \
+	PART(name, 7, wide, whole, fetch, brief)                                                   \
+	PART(name, 8, wide, whole, fetch, brief)                                                   \
+	PART(name, 9, wide, whole, fetch, brief)                                                   \
+	PART(name, 10, wide, whole, fetch, brief)                                                  \
+	PART(name, 11, wide, whole, fetch, brief)                                                  \
+	PART(name, 12, wide, whole, fetch, brief)
+#define SIX(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
 
-PARTS(narrow, false, false, true)
-PARTS(eight, false, true, true)
-PARTS(wide, true, false, true)
-PARTS(fetching, true, true, true)
-PARTS(whole, true, true, false)
+PARTS(narrow, false, false, true, false)
+PARTS(eight, false, true, true, false)
+TALL_PARTS(eight, false, true, true, false)
+PARTS(wide, true, false, true, false)
+PARTS(fetching, true, true, true, false)
+PARTS(whole, true, true, false, false)
+PARTS(brief, true, true, false, true)
 
-enum how { UP_TO_7, JUST_8, UP_TO_15, FETCHING_16, WHOLE_16, HOWS };
+enum how { UP_TO_7, JUST_8, UP_TO_15, FETCHING_16, WHOLE_16, BRIEF_16, HOWS };
 
-static part_fn *const parts[HOWS][MR] = {
-	[UP_TO_7] = ALL(narrow),       [JUST_8] = ALL(eight),	[UP_TO_15] = ALL(wide),
-	[FETCHING_16] = ALL(fetching), [WHOLE_16] = ALL(whole),
+static part_fn *const parts[HOWS][ROWS] = {
+	[UP_TO_7] = {SIX(narrow)},
+	[JUST_8] = {SIX(eight), eight_7, eight_8, eight_9, eight_10, eight_11, eight_12},
+	[UP_TO_15] = {SIX(wide)},
+	[FETCHING_16] = {SIX(fetching)},
+	[WHOLE_16] = {SIX(whole)},
+	[BRIEF_16] = {SIX(brief)},
 };
 
 /* The first part of a tile fetches for all of them. */
-static enum how how(size_t cols, bool begins)
+static enum how how(size_t cols, bool begins, bool brief)
 {
 	if (cols == NR)
-		return begins ? FETCHING_16 : WHOLE_16;
+		return brief ? BRIEF_16 : begins ? FETCHING_16 : WHOLE_16;
 	return cols < 8 ? UP_TO_7 : cols == 8 ? JUST_8 : UP_TO_15;
 }
 
@@ -230,16 +248,19 @@ static void tile(size_t rows, size_t cols, size_t kc, const float *a, size_t lda
 		 const struct vt_gemm_out *o, bool first, bool last)
 {
 	const struct tile t = {kc, lda * sizeof(float), o->ldc * sizeof(float), o, first, last};
-	const size_t n = (rows + MR - 1) / MR;
+	const bool brief = kc <= BRIEF && first && last;
 
-	for (size_t j = 0; j < cols; j += NR) {
-		struct at p = {.a = a, .b = b + j, .bias = o->bias + j, .c = (char *)(o->c + j)};
+	for (size_t j = 0, n; j < cols; j += NR) {
+		struct at p = {
+			.a = a, .b = b + j * kc, .bias = o->bias + j, .c = (char *)(o->c + j)};
 
 		p.residual = last && o->residual ? (const char *)(o->residual + j) : NULL;
 		p.cols = cols - j < NR ? cols - j : NR;
+		n = p.cols == 8 ? 1 : (rows + MR - 1) / MR;
+		p.next = j ? NULL : o->next;
 		for (size_t i = n, left = rows, mr; i; i--, left -= mr) {
 			mr = (left + i - 1) / i;
-			parts[how(p.cols, i == n && j == 0)][mr - 1](&t, &p);
+			parts[how(p.cols, i == n, brief)][mr - 1](&t, &p);
 			p.a += mr * lda;
 			p.c += mr * t.ldc;
 			if (p.residual)
@@ -249,4 +270,4 @@ static void tile(size_t rows, size_t cols, size_t kc, const float *a, size_t lda
 }
 
 const struct vt_gemm_isa vt_gemm_avx2 = {
-	.name = "AVX2", .mr = ROWS, .kc = 512, .tile = tile, .gather = vt_gemm_gather_v3};
+	.name = "AVX2", .mr = ROWS, .nr = NR, .kc = 512, .tile = tile, .gather = vt_gemm_gather_v3};

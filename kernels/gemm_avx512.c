@@ -226,6 +226,7 @@ static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, size_t
 
 const struct vt_gemm_isa vt_gemm_avx512 = {.name = "AVX-512",
 					   .mr = VT_GEMM_MR,
+					   .nr = VT_GEMM_NR,
 					   .kc = 1024,
 					   .tile = tile_any,
 					   .gather = vt_gemm_gather_v4};
