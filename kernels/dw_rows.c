@@ -7,105 +7,103 @@
 #include "kernels/vec.h"
 #include "model/graph.h"
 
-/* One step: outputs [ox, ox + VT_DW_WIDTH) of a vector of channels, of which @lanes or more exist. */
-struct step {
-	const float *x; /* of image n, channel c */
-	float *y;	/* of output row oy, channel c */
-	const float *w; /* bias and weights of the block */
-	size_t oy, ox, lanes;
+/* Outputs [ox, ox + VT_DW_WIDTH) of a row, for all channels: what their steps have in common. */
+struct span {
+	ptrdiff_t
+		x; /* from the image to the first pixel of the window, in floats; it may lie outside */
+	ptrdiff_t y;	/* to the first output */
+	int ky0, ky1;	/* rows of the window that lie inside */
+	long from, to;	/* columns that do; outside is zero and adds nothing */
+	size_t outputs; /* that exist */
 };
 
-static inline __attribute__((always_inline)) vt_vf finish(const struct vt_dw *d, vt_vf v)
+static inline __attribute__((always_inline)) void finish(const struct vt_dw *d, vt_vf *v)
 {
-	if (d->act == VT_OP_CLIP) /* the bound first: a NaN passes as the second operand */
-		return v_min_fast(v_set(d->hi), v_max_fast(v_set(d->lo), v));
-	if (d->act == VT_OP_SILU)
-		return v / (1.0f + v_exp(-v));
-	return v;
+	if (d->act == VT_OP_CLIP) { /* the bound first: a NaN passes as the second operand */
+		VT_UNROLL(i, VT_DW_WIDTH)
+		v[i] = v_min_fast(v_set(d->hi), v_max_fast(v_set(d->lo), v[i]));
+	} else if (d->act == VT_OP_SILU) {
+		v_silu(v, 2);
+		v_silu(v + 2, 2);
+		v_silu(v + 4, VT_DW_WIDTH - 4);
+	}
 }
 
-/* @k, @s, @inside and @whole (the vector) are constants in every caller: the accumulators live in registers. */
-static inline __attribute__((always_inline)) void step(const struct vt_dw *d, const struct step *t,
-						       int k, int s, bool inside, bool whole)
+/*
+ * One step: a vector of channels, of which @lanes exist, of a span. @x, @y: the image and the output at these channels, @w: bias and weights.
+ * @k, @s, @inside and @whole (the vector) are constants in every caller: the accumulators live in registers.
+ */
+static inline __attribute__((always_inline)) void step(const struct vt_dw *d, const struct span *t,
+						       const float *x, float *y, const float *w,
+						       size_t n_lanes, int k, int s, bool inside,
+						       bool whole)
 {
-	const vt_lanes lanes = v_lanes(whole ? VT_LANES : t->lanes);
+	const vt_lanes lanes = v_lanes(whole ? VT_LANES : n_lanes);
 	const int columns = (VT_DW_WIDTH - 1) * s + k;
-	const long ix0 = (long)t->ox * s - d->pl, iy0 = (long)t->oy * s - d->pt;
-	/* Columns of the window that lie inside; outside is zero and adds nothing. */
-	const long from = ix0 < 0 ? -ix0 : 0, to = (long)d->iw - ix0;
+	const size_t ldx = d->ldx, line = (d->iw - (size_t)columns) * ldx;
 	vt_vf acc[VT_DW_WIDTH];
 
-#pragma GCC unroll 7
-	for (int p = 0; p < VT_DW_WIDTH; p++)
-		acc[p] = v_load(t->w);
-	for (int ky = 0; ky < k; ky++) {
-		const long iy = iy0 + ky;
-		const float *x;
-		vt_vf w[5];
+	VT_UNROLL(p, VT_DW_WIDTH) acc[p] = v_load(w);
+	w += (1 + t->ky0 * k) * VT_DW_BLOCK;
+	x += t->x;
+	for (int ky = t->ky0; ky < t->ky1; ky++, x += line, w += k * VT_DW_BLOCK) {
+		vt_vf tap[5];
 
-		if (iy < 0 || iy >= (long)d->ih)
-			continue;
-		x = t->x + (iy * (long)d->iw + ix0) * (long)d->ldx;
-#pragma GCC unroll 5
-		for (int kx = 0; kx < k; kx++)
-			w[kx] = v_load(t->w + (1 + ky * k + kx) * VT_DW_BLOCK);
+		VT_UNROLL(kx, k) tap[kx] = v_load(w + kx * VT_DW_BLOCK);
 #pragma GCC unroll 17
-		for (int j = 0; j < columns; j++, x += d->ldx) {
+		for (int j = 0; j < columns; j++, x += ldx) {
 			vt_vf v;
 
-			if (!inside && (j < from || j >= to))
+			if (!inside && (j < t->from || j >= t->to))
 				continue;
 			v = v_load_lanes(x, lanes);
-#pragma GCC unroll 7
-			for (int p = 0; p < VT_DW_WIDTH; p++)
-				if (j - p * s >= 0 && j - p * s < k)
-					acc[p] = v_fma(v, w[j - p * s], acc[p]);
+			VT_UNROLL(p, VT_DW_WIDTH)
+			if (j - p * s >= 0 && j - p * s < k)
+				acc[p] = v_fma(v, tap[j - p * s], acc[p]);
 		}
 	}
-#pragma GCC unroll 7
-	for (int p = 0; p < VT_DW_WIDTH; p++)
-		if (inside || t->ox + (size_t)p < d->ow)
-			v_store_lanes(t->y + (t->ox + (size_t)p) * d->ldy, finish(d, acc[p]),
-				      lanes);
+	finish(d, acc);
+	y += t->y;
+	VT_UNROLL(p, VT_DW_WIDTH)
+	if (inside || (size_t)p < t->outputs)
+		v_store_lanes(y + (size_t)p * d->ldy, acc[p], lanes);
 }
 
-static inline __attribute__((always_inline)) bool all_inside(const struct vt_dw *d, size_t ox,
-							     int k, int s)
+static inline __attribute__((always_inline)) void steps(const struct vt_dw *d, const struct span *t,
+							size_t n, size_t c0, size_t c1, int k,
+							int s, bool inside)
 {
-	const long ix0 = (long)ox * s - d->pl;
+	const size_t block = (size_t)(1 + k * k) * VT_DW_BLOCK;
+	const float *x = d->x + n * d->ih * d->iw * d->ldx;
+	size_t c = c0;
 
-	return ix0 >= 0 && ix0 + (VT_DW_WIDTH - 1) * s + k <= (long)d->iw &&
-	       ox + VT_DW_WIDTH <= d->ow;
+	for (; VT_TIER == 3 && c + VT_LANES <= c1; c += VT_LANES)
+		step(d, t, x + c, d->y + c, d->weights + c / VT_DW_BLOCK * block + c % VT_DW_BLOCK,
+		     VT_LANES, k, s, inside, true);
+	for (; c < c1; c += VT_LANES)
+		step(d, t, x + c, d->y + c, d->weights + c / VT_DW_BLOCK * block + c % VT_DW_BLOCK,
+		     c1 - c, k, s, inside, false);
 }
 
 static inline __attribute__((always_inline)) void row(const struct vt_dw *d, size_t n, size_t oy,
 						      size_t c0, size_t c1, int k, int s)
 {
-	const size_t block = (size_t)(1 + k * k) * VT_DW_BLOCK;
+	const long iy0 = (long)oy * s - d->pt, below = (long)d->ih - iy0;
+	const int columns = (VT_DW_WIDTH - 1) * s + k;
+	struct span t = {.ky0 = iy0 < 0 ? (int)-iy0 : 0, .ky1 = below < k ? (int)below : k};
 
 	for (size_t ox = 0; ox < d->ow; ox += VT_DW_WIDTH) {
-		const bool inside = all_inside(d, ox, k, s);
+		const long ix0 = (long)ox * s - d->pl;
 
-		for (size_t c = c0; c < c1; c += VT_LANES) {
-			const struct step t = {.x = d->x + n * d->ih * d->iw * d->ldx + c,
-					       .y = d->y + ((n * d->oh + oy) * d->ow) * d->ldy + c,
-					       .w = d->weights + c / VT_DW_BLOCK * block +
-						    c % VT_DW_BLOCK,
-					       .oy = oy,
-					       .ox = ox,
-					       .lanes = c1 - c};
-
-			if (VT_TIER == 3 && t.lanes >= VT_LANES) {
-				if (inside)
-					step(d, &t, k, s, true, true);
-				else
-					step(d, &t, k, s, false, true);
-			} else if (inside) {
-				step(d, &t, k, s, true, false);
-			} else {
-				step(d, &t, k, s, false, false);
-			}
-		}
+		t.x = ((iy0 + t.ky0) * (long)d->iw + ix0) * (long)d->ldx;
+		t.y = (ptrdiff_t)(((n * d->oh + oy) * d->ow + ox) * d->ldy);
+		t.from = ix0 < 0 ? -ix0 : 0;
+		t.to = (long)d->iw - ix0;
+		t.outputs = d->ow - ox;
+		if (!t.from && t.to >= columns && t.outputs >= VT_DW_WIDTH)
+			steps(d, &t, n, c0, c1, k, s, true);
+		else
+			steps(d, &t, n, c0, c1, k, s, false);
 	}
 }
 

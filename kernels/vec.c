@@ -38,13 +38,13 @@ const struct vt_vec VT_SUFFIX(vt_vec) = {
 	.unary =
 		{
 #define X(op, f) [VT_OP_##op] = row_##op,
-			VT_VEC_UNARY(X)
+			VT_VEC_UNARY(X)[VT_OP_SILU] = row_SILU,
 #undef X
 		},
 	.add_unary =
 		{
 #define X(op, f) [VT_OP_##op] = add_##op,
-			VT_VEC_UNARY(X)
+			VT_VEC_UNARY(X)[VT_OP_SILU] = add_SILU,
 #undef X
 		},
 	.binary =

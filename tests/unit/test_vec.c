@@ -212,6 +212,9 @@ static void special_values(void **state)
 		{VT_OP_ERF, NAN, NAN},
 		{VT_OP_SIGMOID, INFINITY, 1},
 		{VT_OP_SIGMOID, -INFINITY, 0},
+		{VT_OP_SILU, INFINITY, INFINITY},
+		{VT_OP_SILU, NAN, NAN},
+		{VT_OP_SILU, 0, 0},
 		{VT_OP_GELU, INFINITY, INFINITY},
 		{VT_OP_GELU, -INFINITY, 0},
 		{VT_OP_GELU, NAN, NAN},
@@ -232,6 +235,20 @@ static void special_values(void **state)
 				fail_msg("%s %s(%g) = %g, want %g", vt_vec_tier(t)->name,
 					 vt_op_name(rows[i].op), (double)rows[i].x, (double)y,
 					 (double)rows[i].want);
+		}
+}
+
+/* Far on the left SiLU is as good as 0, on every tier, and not the NaN of -inf / inf. */
+static void silu_far_left(void **state)
+{
+	static const float x[] = {-88, -89, -1e5f, -1e30f, -INFINITY};
+
+	for (int t = 0; t < VT_TIER_COUNT; t++)
+		for (size_t i = 0; vt_vec_tier(t) && i < VT_COUNT(x); i++) {
+			float y;
+
+			vt_vec_tier(t)->unary[VT_OP_SILU](&y, &x[i], 1, 0, 0);
+			assert_true(y <= 0 && y > -1e-36f);
 		}
 }
 
@@ -420,7 +437,7 @@ int main(void)
 		cmocka_unit_test(accuracy), cmocka_unit_test(special_values),
 		cmocka_unit_test(cuts),	    cmocka_unit_test(folds),
 		cmocka_unit_test(long_sum), cmocka_unit_test(combinations),
-		cmocka_unit_test(halves),
+		cmocka_unit_test(halves),   cmocka_unit_test(silu_far_left),
 	};
 
 	return cmocka_run_group_tests_name("vec", tests, NULL, NULL);
