@@ -5,6 +5,7 @@
 #   make demo           install what is needed, build, run real models, show the result
 #   make check          install what is needed, build, run every test this machine can run
 #   make check-quick    build, rules of the tree, unit and end-to-end tests: no root, nothing installed
+#   make lint           cppcheck, and clang-tidy over the C files that differ from LINT_SINCE=HEAD~1
 #   make check-vm       the BPF programs under three Debian kernels in guests, with a scripted PMU
 #   make check-monitor  100 runs of each exactness test, 1000 starts and kill -9s: RUNS=100 KILLS=1000
 #   make check-scale    a real HAProxy before three nodes in network namespaces; needs root: SECS=6 RATE=60
@@ -300,6 +301,12 @@ check-quick: all $(tests) $(e2e-bin)
 	scripts/check-tree.sh
 	scripts/check-pure.sh $(O)/libvtpure.a
 	prove --timer --exec scripts/tap.sh $(tests) $(e2e-y)
+
+# All of the tree takes clang-tidy ten minutes: what a change touches is enough.
+LINT_SINCE ?= HEAD~1
+.PHONY: lint
+lint: all
+	scripts/lint.sh $$(git diff --name-only --diff-filter=d $(LINT_SINCE) -- '*.c')
 
 check: deps
 	scripts/check.sh

@@ -46,6 +46,9 @@ step "builds: gcc, clang"
 make -j"$j" all benches
 make -j"$j" CONFIG=clang all benches
 
+step "cppcheck"
+scripts/lint.sh
+
 step "the pure archive is pure"
 scripts/check-pure.sh build/release/libvtpure.a build/clang/libvtpure.a
 

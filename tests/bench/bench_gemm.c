@@ -89,6 +89,7 @@ int main(int argc, char **argv)
 
 	if (m < 1 || k < 1 || n < 1 || rounds < 1 || rounds > MAX_ROUNDS || !c) {
 		fprintf(stderr, "usage: bench_gemm [M K N [ROUNDS]]\n");
+		free(c);
 		return 2;
 	}
 	vt_cpuset_allowed(&cores);
@@ -101,8 +102,10 @@ int main(int argc, char **argv)
 	fill(g.tensors[in[1]].data, (size_t)n * (size_t)k);
 	x = vt_big_alloc((size_t)m * (size_t)k * sizeof(float) + 64);
 	y = vt_big_alloc((size_t)m * (size_t)n * sizeof(float) + 64);
-	if (!x || !y)
+	if (!x || !y) {
+		free(c);
 		return 1;
+	}
 	fill(x, (size_t)m * (size_t)k);
 	snprintf(c[0].name, sizeof(c[0].name), "peak (fused multiply-adds on registers)");
 	for (size_t i = 0; i < 2; i++) {

@@ -83,7 +83,8 @@ static int measure(void *arg, struct vt_pool *pool)
 			ns[k - 1] = t;
 		}
 	}
-	*m->alone_ns = ns[OWN_RUNS / 2];
+	if (!err)
+		*m->alone_ns = ns[OWN_RUNS / 2];
 	return err;
 }
 

@@ -412,7 +412,7 @@ static void halves(void **state)
 				continue;
 			}
 			assert_int_equal(back[i], i);
-			assert_true(mag == 0x7c00 ? isinf(f[i]) : fabs(f[i]) == want);
+			assert_true(mag == 0x7c00 ? isinf(f[i]) : fabsf(f[i]) == want);
 		}
 		/* between neighbours a and b: nearer wins, halfway goes to the even one */
 		for (uint32_t i = 0; i < 0x7bff; i++) {
