@@ -73,22 +73,18 @@ static void test_who_is_refused(void **state)
 	static const struct {
 		const char *policy;
 		uint64_t layer_ns, qos_ns;
-		bool no_shed, admit;
+		bool no_shed;
 		enum vt_outcome how;
 	} rows[] = {
-		{"veltair-full", 1000000000, 1000000, false, false, VT_REFUSED},
-		{"veltair-full", 1000000000, 1000000, true, false, VT_DONE},
-		{"veltair-full", 1000000000, 1000000, true, true, VT_DONE},
-		{"fcfs", 1000000000, 1000000, false, false, VT_DONE},
-		{"fcfs", 1000000000, 1000000, false, true, VT_REFUSED},
-		{"fcfs", 1000, 10000000000ull, false, true, VT_DONE},
-		{"prema", 1000000000, 1000000, false, true, VT_REFUSED},
+		{"veltair-full", 1000000000, 1000000, false, VT_REFUSED},
+		{"veltair-full", 1000000000, 1000000, true, VT_DONE},
+		{"veltair-full", 1000, 10000000000ull, false, VT_DONE},
+		{"fcfs", 1000000000, 1000000, false, VT_DONE},
 	};
 
 	for (size_t i = 0; i < VT_COUNT(rows); i++) {
 		struct vt_runtime_opts o = {.policy = vt_policy_find(rows[i].policy),
 					    .no_shed = rows[i].no_shed,
-					    .admit = rows[i].admit,
 					    .record_fd = -1};
 		struct fx_load l = {0};
 		struct fx_request r;
@@ -104,24 +100,6 @@ static void test_who_is_refused(void **state)
 		check_stats(t.rt, &l, 5);
 		close_three(&t);
 	}
-}
-
-/* A burst of ten seconds' work: as many are let in as fit, and one that is due first is not. */
-static void test_admission_counts_what_is_before(void **state)
-{
-	struct vt_runtime_opts o = {.record_fd = -1, .admit = true};
-	struct three t;
-	struct borrowed b = {.t = &t, .n = 12};
-
-	/* About 0.6 s each by its (invented) times, due in two: three or so of twelve. */
-	open_three(&t, &o, 10000000, 2000000000ull, 1);
-	assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
-	fx_wait(&b.l, 12);
-	settle(t.rt);
-	assert_in_range(atomic_load(&b.l.how[VT_REFUSED]), 1, 11);
-	assert_int_equal(atomic_load(&b.l.how[VT_REFUSED]) + atomic_load(&b.l.how[VT_DONE]), 12);
-	check_stats(t.rt, &b.l, 12);
-	close_three(&t);
 }
 
 static void test_unknown_gone_and_draining(void **state)
@@ -211,7 +189,6 @@ int main(void)
 		cmocka_unit_test(test_queues_are_bounded),
 		cmocka_unit_test(test_a_waiting_request_can_be_cancelled),
 		cmocka_unit_test(test_who_is_refused),
-		cmocka_unit_test(test_admission_counts_what_is_before),
 		cmocka_unit_test(test_unknown_gone_and_draining),
 		cmocka_unit_test(test_a_server_may_refuse_by_itself),
 		cmocka_unit_test(test_bad_models),

@@ -267,7 +267,6 @@ static void defaults(struct vt_runtime *rt, const struct vt_runtime_opts *o)
 	pthread_mutex_init(&rt->ctl, NULL);
 	pthread_mutex_init(&rt->names, NULL);
 	pthread_mutex_init(&rt->monitoring, NULL);
-	rt->stretch = 1000;
 	rt->ours_ppm = VT_PPM;
 	for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++)
 		rt->model[i].id = i;

@@ -117,16 +117,10 @@ struct vt_runtime_opts {
 	struct vt_cpuset cores;		/* empty: all this process may use */
 	const struct vt_policy *policy; /* NULL: veltair-full */
 	bool no_shed;			/* serve late rather than refuse */
-	/*
-	 * Refuse on arrival what could not be in time behind what waits and runs, or would make
-	 * that late, whatever the policy: the answer comes at once, not when hope is lost. A server
-	 * wants it; a comparison of policies does not. Without effect if no_shed.
-	 */
-	bool admit;
-	uint32_t max_requests;	    /* waiting and running, all models; 0: 1024 */
-	struct vt_monitor *monitor; /* open, stays the caller's; NULL: no counters */
-	uint64_t window_ns;	    /* counters are closed this often at most; 0: 10 ms */
-	int record_fd;		    /* a trace of every step is written here; -1: none */
+	uint32_t max_requests;		/* waiting and running, all models; 0: 1024 */
+	struct vt_monitor *monitor;	/* open, stays the caller's; NULL: no counters */
+	uint64_t window_ns;		/* counters are closed this often at most; 0: 10 ms */
+	int record_fd;			/* a trace of every step is written here; -1: none */
 	void (*block)(void *arg, const struct vt_block_event *b);
 	/* Both short, from any worker; core holds up the loop. NULL costs nothing. */
 	void (*core)(void *arg, const struct vt_core_span *s);

@@ -78,12 +78,7 @@ static void take_arrival(struct vt_runtime *rt, struct vt_infer *q)
 		.home_domain = VT_NO_DOMAIN,
 	};
 
-	if (rt_admit(rt, m, q)) {
-		insert(rt, &r, &(struct rt_wait){.q = q, .m = m, .inst = RT_NO_INST});
-		return;
-	}
-	atomic_fetch_sub(&m->queued, 1);
-	rt_refuse(rt, q, VT_REFUSED);
+	insert(rt, &r, &(struct rt_wait){.q = q, .m = m, .inst = RT_NO_INST});
 }
 
 static void take_arrivals(struct vt_runtime *rt)
@@ -176,8 +171,10 @@ static void take_ended(struct vt_runtime *rt, struct rt_block *b)
 	struct rt_model *m = b->m;
 
 	note_done(rt, b, &v);
-	if (!RT_GET(b->resized) && !b->outdated && !shared(rt, b, &v) && b->ran_to == b->end)
-		rt_stretch(rt, b->end_ns - v.start_ns, v.end_ns - v.start_ns);
+	if (!RT_GET(b->resized) && !b->outdated && !shared(rt, b, &v) && b->ran_to == b->end) {
+		RT_ADD(rt->n.took_ns, b->end_ns - v.start_ns);
+		RT_ADD(rt->n.planned_ns, v.end_ns - v.start_ns);
+	}
 	free_cores(rt, b, &v);
 	for (uint32_t i = 0; i < (uint32_t)(b->ran_to - b->begin); i++)
 		RT_ADD(m->layer_runs[b->version[i]], 1);

@@ -5,7 +5,6 @@
  *	runtime.c		opening, closing, requests from outside
  *	runtime_step.c		the lock, who steps, what the plant shows and does
  *	runtime_events.c	what has happened since the last step, taken in
- *	runtime_admit.c		who is refused at once
  *	runtime_count.c		windows of the counters
  *	runtime_record.c	a trace of every step
  *	runtime_work.c		a block on its worker
@@ -197,9 +196,6 @@ struct vt_runtime {
 	struct vt_cpuset wake;		       /* workers to be woken once the lock is free */
 	struct vt_infer *refused[VT_OUTCOMES]; /* to be answered then, by outcome */
 	_Atomic uint64_t wake_ns;	       /* the policy wants to be asked again; 0: not */
-	uint64_t took_ns, expected_ns;	       /* blocks of late */
-	uint64_t stretched_ns;		       /* when the last of them ended */
-	uint32_t stretch;		       /* of times, permille, then */
 
 	/* ---- counters: lock ---- */
 	struct vt_look look[2];
@@ -253,11 +249,8 @@ void rt_close_up(struct vt_runtime *rt);
 /** rt_mark_startable - write instances_busy of all that wait */
 void rt_mark_startable(struct vt_runtime *rt);
 
-/* ---- runtime_admit.c, runtime_count.c: lock ---- */
+/* ---- runtime_count.c: lock ---- */
 
-/** rt_admit - may @q wait? false: it would be late, or make others late */
-bool rt_admit(const struct vt_runtime *rt, const struct rt_model *m, const struct vt_infer *q);
-void rt_stretch(struct vt_runtime *rt, uint64_t took_ns, uint64_t expected_ns);
 int rt_count_open(struct vt_runtime *rt);
 void rt_count_close(struct vt_runtime *rt);
 /** rt_count - this step's window, or windows of 0 if none was due; NULL if nothing is counted */
