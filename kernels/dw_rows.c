@@ -9,8 +9,7 @@
 
 /* Outputs [ox, ox + VT_DW_WIDTH) of a row, for all channels: what their steps have in common. */
 struct span {
-	ptrdiff_t
-		x; /* from the image to the first pixel of the window, in floats; it may lie outside */
+	ptrdiff_t x;	/* floats from the image to the window, which may begin outside */
 	ptrdiff_t y;	/* to the first output */
 	int ky0, ky1;	/* rows of the window that lie inside */
 	long from, to;	/* columns that do; outside is zero and adds nothing */
@@ -40,7 +39,7 @@ static inline __attribute__((always_inline)) void step(const struct vt_dw *d, co
 {
 	const vt_lanes lanes = v_lanes(whole ? VT_LANES : n_lanes);
 	const int columns = (VT_DW_WIDTH - 1) * s + k;
-	const size_t ldx = d->ldx, line = (d->iw - (size_t)columns) * ldx;
+	const ptrdiff_t ldx = (ptrdiff_t)d->ldx, line = ((ptrdiff_t)d->iw - columns) * ldx;
 	vt_vf acc[VT_DW_WIDTH];
 
 	VT_UNROLL(p, VT_DW_WIDTH) acc[p] = v_load(w);

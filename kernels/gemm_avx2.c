@@ -71,7 +71,7 @@ static inline __attribute__((always_inline)) void multiply(size_t mr, bool wide,
 	for (; n; n--) {
 		const __m256 b0 = _mm256_load_ps(b);
 		const __m256 b1 = wide ? _mm256_load_ps(b + 8) : b0;
-		const float *second = mr > MR ? a + half : a;
+		const float *second = mr > MR ? a + half : a; /* rows from MR on */
 
 		if (fetch) {
 			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);

@@ -402,7 +402,7 @@ static inline vt_vf v_sigmoid(vt_vf x)
 #define VT_UNROLL(i, n) _Pragma("GCC unroll 8") for (int i = 0; i < (n); i++)
 
 /*
- * x / (1 + e^-x) of @n (a constant) vectors in place; from -88 down the value at -88, -5e-37. In between 2^k is a
+ * x / (1 + e^-x) of @n (a constant, at most 8) vectors in place; from -88 down the value at -88, -5e-37. In between 2^k is a
  * normal number, so one step scales. NaN passes as the second operand.
  */
 static inline __attribute__((always_inline)) void v_silu(vt_vf *x, int n)

@@ -53,6 +53,9 @@ static const struct layer_case cases[] = {
 	 false},
 	{"fc", 37, 1, 1, 300, 130, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
 	{"fc one row", 1, 1, 1, 513, 1000, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true},
+	{"fc 7 rows", 7, 1, 1, 300, 24, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, true, true},
+	{"fc 8 rows, few products", 8, 1, 1, 40, 24, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
+	{"fc 9 rows, fewer", 9, 1, 1, 3, 40, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true},
 	{"fc one column", 50, 1, 1, 64, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
 };
 
