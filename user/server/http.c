@@ -93,7 +93,8 @@ static void on_log(void *arg, const char *fmt, va_list ap)
 static struct MHD_Daemon *start_loop(struct io *io, const struct vt_config *c, int fd)
 {
 	struct vt_http *h = io->http;
-	uint64_t limit = c->max_connections / c->io_threads;
+	/* Over the threads of an address these add up to the whole. */
+	uint64_t limit = (c->max_connections + h->n_io % c->io_threads) / c->io_threads;
 
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
 				NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
