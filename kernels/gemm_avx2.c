@@ -129,14 +129,18 @@ static inline __attribute__((always_inline)) void products(size_t mr, bool wide,
 	}
 }
 
+/* Columns of a part; of 16 with what is fetched meanwhile, without, or for few products and all of them. */
+enum how { UP_TO_7, JUST_8, UP_TO_15, FETCHING_16, WHOLE_16, BRIEF_16, HOWS };
+
 /*
- * One part. @mr, @wide, @whole (the last vector), @fetch and @brief (few products, and all of them) are constants in every
- * caller, so that the loops over rows unroll and the accumulators live in registers.
+ * One part. @mr and @how are constants in every caller, so that the loops over rows unroll and the accumulators live in
+ * registers. wide: two vectors; whole: the last of them is.
  */
-static inline __attribute__((always_inline)) void part(size_t mr, bool wide, bool whole, bool fetch,
-						       bool brief, const struct tile *t,
-						       const struct at *p)
+static inline __attribute__((always_inline)) void part(size_t mr, enum how how,
+						       const struct tile *t, const struct at *p)
 {
+	const bool wide = how >= UP_TO_15, whole = how != UP_TO_7 && how != UP_TO_15;
+	const bool fetch = how <= FETCHING_16, brief = how == BRIEF_16;
 	const __m256i mask = v_first(wide ? p->cols - 8 : p->cols); /* of the last vector */
 	__m256 x0[ROWS], x1[MR];
 	char *c = p->c;
@@ -194,49 +198,35 @@ static inline __attribute__((always_inline)) void part(size_t mr, bool wide, boo
 
 typedef void part_fn(const struct tile *t, const struct at *p);
 
-#define PART(name, mr, wide, whole, fetch, brief)                                                  \
-	static __attribute__((noinline)) void name##_##mr(const struct tile *t,                    \
-							  const struct at *p)                      \
+#define PART(mr, how)                                                                              \
+	static __attribute__((noinline)) void how##_##mr(const struct tile *t, const struct at *p) \
 	{                                                                                          \
-		part(mr, wide, whole, fetch, brief, t, p);                                         \
+		part(mr, how, t, p);                                                               \
 	}
-#define PARTS(name, wide, whole, fetch, brief)                                                     \
-	PART(name, 1, wide, whole, fetch, brief)                                                   \
-	PART(name, 2, wide, whole, fetch, brief)                                                   \
-	PART(name, 3, wide, whole, fetch, brief)                                                   \
-	PART(name, 4, wide, whole, fetch, brief)                                                   \
-	PART(name, 5, wide, whole, fetch, brief)                                                   \
-	PART(name, 6, wide, whole, fetch, brief)
-#define TALL_PARTS(name, wide, whole, fetch, brief)                                                \
-	PART(name, 7, wide, whole, fetch, brief)                                                   \
-	PART(name, 8, wide, whole, fetch, brief)                                                   \
-	PART(name, 9, wide, whole, fetch, brief)                                                   \
-	PART(name, 10, wide, whole, fetch, brief)                                                  \
-	PART(name, 11, wide, whole, fetch, brief)                                                  \
-	PART(name, 12, wide, whole, fetch, brief)
-#define SIX(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
+#define SIX_PARTS(how) PART(1, how) PART(2, how) PART(3, how) PART(4, how) PART(5, how) PART(6, how)
+#define SIX(how)       how##_1, how##_2, how##_3, how##_4, how##_5, how##_6
 
-PARTS(narrow, false, false, true, false)
-PARTS(eight, false, true, true, false)
-TALL_PARTS(eight, false, true, true, false)
-PARTS(wide, true, false, true, false)
-PARTS(fetching, true, true, true, false)
-PARTS(whole, true, true, false, false)
-PARTS(brief, true, true, false, true)
-
-enum how { UP_TO_7, JUST_8, UP_TO_15, FETCHING_16, WHOLE_16, BRIEF_16, HOWS };
+/* clang-format off */
+SIX_PARTS(UP_TO_7)
+SIX_PARTS(JUST_8) /* and, of 8 columns, all rows of a tile at once */
+PART(7, JUST_8) PART(8, JUST_8) PART(9, JUST_8) PART(10, JUST_8) PART(11, JUST_8) PART(12, JUST_8)
+SIX_PARTS(UP_TO_15)
+SIX_PARTS(FETCHING_16)
+SIX_PARTS(WHOLE_16)
+SIX_PARTS(BRIEF_16)
 
 static part_fn *const parts[HOWS][ROWS] = {
-	[UP_TO_7] = {SIX(narrow)},
-	[JUST_8] = {SIX(eight), eight_7, eight_8, eight_9, eight_10, eight_11, eight_12},
-	[UP_TO_15] = {SIX(wide)},
-	[FETCHING_16] = {SIX(fetching)},
-	[WHOLE_16] = {SIX(whole)},
-	[BRIEF_16] = {SIX(brief)},
+	[UP_TO_7] = {SIX(UP_TO_7)},
+	[JUST_8] = {SIX(JUST_8), JUST_8_7, JUST_8_8, JUST_8_9, JUST_8_10, JUST_8_11, JUST_8_12},
+	[UP_TO_15] = {SIX(UP_TO_15)},
+	[FETCHING_16] = {SIX(FETCHING_16)},
+	[WHOLE_16] = {SIX(WHOLE_16)},
+	[BRIEF_16] = {SIX(BRIEF_16)},
 };
+/* clang-format on */
 
 /* The first part of a tile fetches for all of them. */
-static enum how how(size_t cols, bool begins, bool brief)
+static enum how how_of(size_t cols, bool begins, bool brief)
 {
 	if (cols == NR)
 		return brief ? BRIEF_16 : begins ? FETCHING_16 : WHOLE_16;
@@ -260,7 +250,7 @@ static void tile(size_t rows, size_t cols, size_t kc, const float *a, size_t lda
 		p.next = j ? NULL : o->next;
 		for (size_t i = n, left = rows, mr; i; i--, left -= mr) {
 			mr = (left + i - 1) / i;
-			parts[how(p.cols, i == n, brief)][mr - 1](&t, &p);
+			parts[how_of(p.cols, i == n, brief)][mr - 1](&t, &p);
 			p.a += mr * lda;
 			p.c += mr * t.ldc;
 			if (p.residual)
