@@ -12,7 +12,8 @@
 #   make check-overload five minutes at five times what a server can take: SECS=300 FACTOR=5
 #   make conformance    every case of ONNX's test data, and the seven full models beside ONNX Runtime
 #   make fuzz           libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
-#   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan
+#   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan;
+#                       CONFIG=asan run-avx512: AVX-512's kernels, emulated on a CPU without it
 #   make bench          one layer, the scheduler, models beside ONNX Runtime:
 #                       bench-gemm, bench-sched, bench-ort (BENCH="--models resnet-50 --threads 1")
 #   make bench-variants models beside the bubble: XNNPACK's order, fastest alone, chosen by level, best measured
@@ -175,6 +176,27 @@ $(O)/gen/%.o: $(O)/gen/%.c
 .SECONDEXPANSION:
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+# AVX-512's kernels in plain C (tests/emulate) in place of the true ones, for CPUs without it. All else is as in $(O).
+E        := $(O)/emulated
+emulated := $(addprefix $(E)/,$(filter %.v4.o kernels/gemm_avx512.o kernels/isa.o,$(vt-y)))
+as-avx2   = -O2 -march=x86-64-v3 -include tests/emulate/avx512.h -Wno-psabi
+$(E)/kernels/isa.o: as-avx2 = -include tests/emulate/cpu.h
+$(E)/%.v4.o: %.c | $(gen)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DVT_TIER=4 $(cflags-$*) $(as-avx2) -MMD -MP -c -o $@ $<
+$(E)/%.o: %.c | $(gen)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(as-avx2) -MMD -MP -c -o $@ $<
+$(E)/libvt.a: $(O)/libvt.a $(emulated)
+	cp $< $@
+	ar rs $@ $(emulated)
+$(E)/veltair: $(cli-objs) $(E)/libvt.a $(O)/libvtpure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(E)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(E)/libvt.a $(O)/libvtpure.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+-include $(emulated:.o=.d)
 
 e2e-bin := $(addprefix $(O)/,$(e2e-bin-y))
 $(e2e-bin): $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(O)/tests/unit/onnx_text.o $(O)/libvt.a
@@ -402,6 +424,11 @@ run-tests:
 .PHONY: run-tsan
 run-tsan: $(addprefix $(O)/,$(tsan-y))
 	@prove --timer --exec scripts/tap.sh $^
+
+# Beside isa.sh, which runs isa-test-y: what else has kernels of a tier in it.
+.PHONY: run-avx512
+run-avx512: $(addprefix $(E)/,veltair $(isa-test-y) $(avx512-y))
+	@VELTAIR=$< ISA="baseline avx512" prove --timer --exec scripts/tap.sh tests/e2e/isa.sh $(addprefix $(E)/,$(avx512-y))
 
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | grep -v vmlinux | xargs clang-format -i

@@ -56,6 +56,9 @@ step "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 make -j"$j" CONFIG=asan tests
 make -s CONFIG=asan run-tests
 
+step "AVX-512's kernels, emulated, under the same sanitizers"
+make -s -j"$j" CONFIG=asan run-avx512
+
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 

@@ -295,6 +295,24 @@ static void test_winograd_same_bits_on_any_cores(void **state)
 	assert_true(taken >= 3 || !vt_gemm_best() || !vt_dw_row(3, 1));
 }
 
+/* What is not a number stays that, also through a clamp, and in its own row only. */
+static void test_nan_passes_a_clamp(void **state)
+{
+	static const struct layer_case c = {"NaN", 20, 1, 1, 70, 40, 1,	   1,	  1,
+					    1,	   0,  0, 0, 0,	 1,  true, false, true};
+	const size_t row = 7, cols = (size_t)c.m;
+	struct made m;
+
+	make(&m, &c);
+	m.x[row * (size_t)c.c + 3] = NAN;
+	if (compute(&m, &c, &vt_fc_gemm_f32, NULL, 1))
+		for (size_t y = 0; y < m.y_elems; y++)
+			assert_true(isnan(m.y[y]) == (y / cols == row));
+	else
+		assert_true(!vt_gemm_best());
+	unmake(&m);
+}
+
 static void test_tail_of_panels_is_zero(void **state)
 {
 	float w[3 * 5], *p = calloc(vt_gemm_packed_floats(5, 3), sizeof(float));
@@ -327,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_conv_equals_definition),
 		cmocka_unit_test(test_depthwise_same_bits_on_any_cores),
 		cmocka_unit_test(test_winograd_same_bits_on_any_cores),
+		cmocka_unit_test(test_nan_passes_a_clamp),
 		cmocka_unit_test(test_tail_of_panels_is_zero),
 	};
 
