@@ -525,6 +525,46 @@ static void test_slow_clients_are_cut(void **state)
 	stop(&s);
 }
 
+/* Connects, asks and leaves until nobody takes connections any more. */
+static void *knock(void *arg)
+{
+	static const char ask[] = "GET /name/a/and/b HTTP/1.1\r\nHost: x\r\n\r\n";
+	const struct server *s = arg;
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char answer[512];
+
+	memcpy(a.sun_path, s->path, strlen(s->path) + 1);
+	for (bool there = true; there;) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		there = !connect(fd, (struct sockaddr *)&a, sizeof(a)) &&
+			send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0 &&
+			recv(fd, answer, sizeof(answer), 0) > 0;
+		close(fd);
+	}
+	return NULL;
+}
+
+static void test_stops_while_clients_come(void **state)
+{
+	for (unsigned int i = 0; i < 100; i++) {
+		struct server s = {0};
+		pthread_t t;
+
+		start(&s);
+		assert_int_equal(pthread_create(&t, NULL, knock, &s), 0);
+		usleep(200 + i * 37 % 1000);
+		vt_http_quiesce(s.h);
+		vt_http_stop(s.h);
+		s.h = NULL;
+		vt_listener_close(&s.l); /* its path is gone: nobody can knock again */
+		pthread_join(t, NULL);
+		vt_config_fini(&s.c);
+		assert_int_equal(count.connections, 0);
+		assert_int_equal(count.in_flight, 0);
+	}
+}
+
 static void test_listeners(void **state)
 {
 	struct vt_config c;
@@ -573,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_memory_of_bodies_is_bounded),
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),
+		cmocka_unit_test(test_stops_while_clients_come),
 		cmocka_unit_test(test_listeners),
 	};
 

@@ -107,6 +107,20 @@ static struct MHD_Daemon *start_loop(struct io *io, const struct vt_config *c, i
 }
 
 /*
+ * On its own thread: only it may touch its epoll set. Called beside MHD_run() both take the listening socket out of
+ * it, and the second to do so finds it gone and aborts the process.
+ */
+static void io_quiesce(struct io *io)
+{
+	MHD_socket fd = MHD_quiesce_daemon(io->daemon);
+
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
+	io->quiet = true;
+	sem_post(&io->http->quiet);
+}
+
+/*
  * libmicrohttpd's own thread takes 128 events at a time and, having got exactly 128, waits for more
  * before it looks at one of them (0.9.75, MHD_epoll()): for ever, if as many clients wait for their
  * answers. Ours does the waiting, and has it take what is there.
@@ -117,10 +131,13 @@ static void *io_main(void *arg)
 
 	while (!io->http->stopping) {
 		MHD_UNSIGNED_LONG_LONG ms;
-		int wait = MHD_get_timeout(io->daemon, &ms) != MHD_YES ? -1
-			   : ms < INT_MAX			       ? (int)ms
-								       : INT_MAX;
+		int wait;
 
+		if (io->http->closing && !io->quiet)
+			io_quiesce(io);
+		wait = MHD_get_timeout(io->daemon, &ms) != MHD_YES ? -1
+		       : ms < INT_MAX				   ? (int)ms
+								   : INT_MAX;
 		if (wait) /* it may have left some of the last events */
 			epoll_wait(io->epoll, (struct epoll_event[2]){0}, 2, wait);
 		MHD_run(io->daemon);
@@ -243,6 +260,7 @@ int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_
 	h->transfer_ns = o->config->transfer_ms * VT_NS_PER_MS;
 	h->watch_fd = -1;
 	pthread_mutex_init(&h->lock, NULL);
+	sem_init(&h->quiet, 0, 0);
 	rc = start_all(h, o, e);
 	if (rc)
 		vt_http_stop(h);
@@ -253,13 +271,14 @@ int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_
 
 void vt_http_quiesce(struct vt_http *h)
 {
+	if (h->closing)
+		return;
 	h->closing = true;
-	for (size_t i = 0; i < h->n_io; i++) {
-		MHD_socket fd = MHD_quiesce_daemon(h->io[i].daemon);
-
-		if (fd != MHD_INVALID_SOCKET)
-			close(fd);
-	}
+	for (size_t i = 0; i < h->n_io; i++)
+		io_wake(&h->io[i]);
+	for (size_t i = 0; i < h->n_io; i++)
+		while (sem_wait(&h->quiet)) /* a signal */
+			;
 }
 
 uint32_t vt_http_busy(const struct vt_http *h)
@@ -280,6 +299,7 @@ void vt_http_stop(struct vt_http *h)
 	if (h->watch_fd >= 0)
 		close(h->watch_fd);
 	free(h->io);
+	sem_destroy(&h->quiet);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

@@ -49,7 +49,7 @@ struct vt_http_opts {
 
 /** vt_http_start - answer from now on; -ENOMEM, or what libmicrohttpd could not do */
 int vt_http_start(struct vt_http **ret, const struct vt_http_opts *o, struct vt_err *e);
-/** vt_http_quiesce - take no new connections, close each after its present answer */
+/** vt_http_quiesce - take no new connections, close each after its present answer; not on an I/O thread */
 void vt_http_quiesce(struct vt_http *h);
 /** vt_http_busy - requests that are being received, held or answered */
 uint32_t vt_http_busy(const struct vt_http *h);

@@ -4,6 +4,7 @@
 #define VT_SERVER_HTTP_INT_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include <microhttpd.h>
 
@@ -30,6 +31,7 @@ struct io {
 	struct vt_http *http;
 	struct MHD_Daemon *daemon;
 	int epoll, wake;
+	bool quiet; /* takes no more connections; of its thread */
 	pthread_t thread;
 };
 
@@ -43,6 +45,7 @@ struct vt_http {
 	_Atomic uint64_t memory_bytes;
 	_Atomic uint32_t busy;
 	_Atomic bool closing, stopping;
+	sem_t quiet; /* posted by each I/O thread that has become so */
 	pthread_mutex_t lock;
 	struct conn *conns; /* lock */
 	uint64_t next_serial;
