@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * avx512.h - AVX-512's intrinsics, as far as the kernels use them, in plain C: CONFIG=avx512
+ * avx512.h - AVX-512's intrinsics, as far as the kernels use them, in plain C: CONFIG=asan run-avx512
  *
  * Included before a file of that tier, which is then compiled for AVX2. What it computes, reads and writes is what the
  * instructions do (Intel's manual, volume 2); how long it takes is not. A lane whose mask is 0

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpu.h - for kernels/isa.c in CONFIG=avx512: this CPU has what avx512.h stands in for. */
+/* cpu.h - for kernels/isa.c, with CONFIG=asan run-avx512: this CPU has what avx512.h stands in for. */
 #ifndef VT_TESTS_EMULATE_CPU_H
 #define VT_TESTS_EMULATE_CPU_H
 

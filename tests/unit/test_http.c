@@ -555,6 +555,7 @@ static void test_stops_while_clients_come(void **state)
 		assert_int_equal(pthread_create(&t, NULL, knock, &s), 0);
 		usleep(200 + i * 37 % 1000);
 		vt_http_quiesce(s.h);
+		vt_http_quiesce(s.h); /* no harm */
 		vt_http_stop(s.h);
 		s.h = NULL;
 		vt_listener_close(&s.l); /* its path is gone: nobody can knock again */
@@ -563,42 +564,6 @@ static void test_stops_while_clients_come(void **state)
 		assert_int_equal(count.connections, 0);
 		assert_int_equal(count.in_flight, 0);
 	}
-}
-
-static void test_listeners(void **state)
-{
-	struct vt_config c;
-	struct vt_listener a, b;
-	struct vt_err e = {0};
-	char path[64], text[80];
-
-	assert_int_equal(vt_config_init(&c), 0);
-	assert_int_equal(vt_config_add_listen(&c, "127.0.0.1:0", 0, NULL), 0);
-	assert_int_equal(vt_listener_open(&a, &c.listen[0], 0, &e), 0);
-	assert_int_not_equal(a.port, 0);
-	assert_int_equal(vt_listener_start(&a, &e), 0);
-	snprintf(text, sizeof(text), "127.0.0.1:%u", a.port);
-	assert_int_equal(vt_config_add_listen(&c, text, 0, NULL), 0);
-	assert_int_equal(vt_listener_open(&b, &c.listen[1], 0, &e), -EADDRINUSE);
-	assert_non_null(strstr(e.msg, text));
-	assert_non_null(strstr(e.msg, "another process has it"));
-	vt_listener_close(&a);
-
-	snprintf(path, sizeof(path), "/tmp/vt-test-listen-%d", getpid());
-	snprintf(text, sizeof(text), "unix:%s", path);
-	assert_int_equal(vt_config_add_listen(&c, text, 0, NULL), 0);
-	assert_int_equal(vt_listener_open(&a, &c.listen[2], 0600, NULL), 0);
-	assert_int_equal(vt_listener_start(&a, NULL), 0);
-	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), -EADDRINUSE);
-	close(a.fd); /* as after kill -9: the path stays, nobody listens */
-	a.fd = -1;
-	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), 0);
-	vt_listener_close(&b);
-	fclose(fopen(path, "w")); /* a file is nobody's socket: never removed */
-	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), -EADDRINUSE);
-	assert_int_equal(unlink(path), 0);
-	vt_config_fini(&c);
 }
 
 int main(void)
@@ -614,7 +579,6 @@ int main(void)
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),
 		cmocka_unit_test(test_stops_while_clients_come),
-		cmocka_unit_test(test_listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
