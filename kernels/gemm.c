@@ -153,6 +153,7 @@ struct cell {
 	const struct vt_gemm_op *op;
 	size_t i, mi, j, nj; /* rows, columns */
 	size_t k0, kc;
+	size_t mr; /* rows of a tile: tiles of about one size, as one of a single row takes the time of four */
 	size_t block; /* rows that stay while all columns pass */
 	bool in_place;
 	float *a; /* gathered rows of a block, lda apart */
@@ -195,7 +196,7 @@ static void fetch_ahead(struct vt_gemm_out *o, const struct cell *c, size_t i, s
 	const struct vt_gemm_src *s = &c->op->src;
 	const bool flat = s->kh * s->kw == 1, last_panel = j + VT_GEMM_NR >= c->j + c->nj;
 	const size_t panels = (c->nj + VT_GEMM_NR - 1) / VT_GEMM_NR, at = (j - c->j) / VT_GEMM_NR;
-	const size_t mr = c->op->isa->mr, turn = (i - c->i) / mr, next = i + mr;
+	const size_t mr = c->mr, turn = (i - c->i) / mr, next = i + mr;
 
 	if (c->block == mr) {
 		const size_t n = (mr + panels - 1) / panels;
@@ -230,13 +231,13 @@ static void note_next_tile(struct vt_gemm_out *o, const struct cell *c, size_t b
 
 	if (i + rows < end) {
 		o->after = (ptrdiff_t)rows * ldc;
-		o->after_rows = min_size(c->op->isa->mr, end - i - rows);
+		o->after_rows = min_size(c->mr, end - i - rows);
 	} else if (jj + VT_GEMM_NR < c->j + c->nj) {
 		o->after = VT_GEMM_NR - (ptrdiff_t)(i - block) * ldc;
-		o->after_rows = min_size(c->op->isa->mr, end - block);
+		o->after_rows = min_size(c->mr, end - block);
 	} else if (end < c->i + c->mi) {
 		o->after = (ptrdiff_t)rows * ldc - (ptrdiff_t)(jj - c->j);
-		o->after_rows = min_size(c->op->isa->mr, c->i + c->mi - end);
+		o->after_rows = min_size(c->mr, c->i + c->mi - end);
 	}
 }
 
@@ -245,7 +246,7 @@ static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t b
 		      size_t end, size_t jj)
 {
 	const struct vt_gemm_op *op = c->op;
-	const size_t k = op->src.k, at = i * op->ldc + jj, rows = min_size(op->isa->mr, end - i);
+	const size_t k = op->src.k, at = i * op->ldc + jj, rows = min_size(c->mr, end - i);
 	struct vt_gemm_out o = {
 		.c = op->c + at,
 		.ldc = op->ldc,
@@ -270,8 +271,8 @@ static void gemm_rows(const struct cell *c, size_t i, size_t end)
 	const struct vt_gemm_op *op = c->op;
 
 	for (size_t jj = c->j; jj < c->j + c->nj; jj += VT_GEMM_NR)
-		for (size_t ii = i; ii < end; ii += op->isa->mr) {
-			const size_t rows = min_size(op->isa->mr, end - ii);
+		for (size_t ii = i; ii < end; ii += c->mr) {
+			const size_t rows = min_size(c->mr, end - ii);
 			float *a = c->a + (ii - i) * c->lda;
 
 			if (c->in_place) {
@@ -308,12 +309,14 @@ static bool can_read_in_place(const struct vt_gemm_src *s)
 static void gemm_task(struct vt_gemm_op *op, size_t i, size_t j, size_t mi, size_t nj)
 {
 	const size_t k = op->src.k, kc = vt_gemm_kc(k);
+	const size_t tiles = (mi + op->isa->mr - 1) / op->isa->mr, mr = (mi + tiles - 1) / tiles;
 	struct cell c = {.op = op,
 			 .i = i,
 			 .mi = mi,
 			 .j = j,
 			 .nj = nj,
-			 .block = op->isa->mr,
+			 .mr = mr,
+			 .block = mr,
 			 .in_place = can_read_in_place(&op->src),
 			 .a = vt_scratch(),
 			 .lda = vt_gemm_lda(k)};

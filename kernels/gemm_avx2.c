@@ -57,40 +57,78 @@ static inline __attribute__((always_inline)) void store(char *p, __m256 v, bool 
 		__asm__("" : "+r"(p));                                                             \
 	} while (0)
 
-/* Products of @n k more. @fetch: bring in the weights that follow, and what @next says. */
+#define MIDDLE 2 /* of four products: the distances to the others' weights fit into a byte */
+
+/* Where products are: rows of the left operand, from MR on at @second, and weights, MIDDLE products further on. */
+struct walk {
+	const float *a, *second, *b, *next;
+	size_t l1, l3, l5, next_step;
+};
+
+/* x += a * b, in its place: left to itself the compiler puts sums off and moves them about, and runs out of registers. */
+static inline __attribute__((always_inline)) void add_product(__m256 *x, __m256 a, __m256 b)
+{
+	__asm__("vfmadd231ps %2, %1, %0" : "+x"(*x) : "x"(a), "x"(b));
+}
+
+/*
+ * @n (a constant) products more of each sum, at fixed distances from pointers: 20 instructions for 12 multiply-adds, as a core that
+ * shares its front end with a sibling has none to spare. @fetch: bring in the weights that follow, and what @next says.
+ */
+static inline __attribute__((always_inline)) void
+advance(size_t n, size_t mr, bool wide, bool fetch, struct walk *w, __m256 *x0, __m256 *x1)
+{
+	const size_t ahead = mr == 1 ? PREFETCH_FLOATS_ONE : PREFETCH_FLOATS;
+
+#pragma GCC unroll 4
+	for (size_t k = 0; k < n; k++) {
+		const size_t l1 = w->l1, l3 = w->l3, l5 = w->l5;
+		const float *b = w->b + ((ptrdiff_t)k - MIDDLE) * NR;
+		const __m256 b0 = _mm256_load_ps(b), b1 = wide ? _mm256_load_ps(b + 8) : b0;
+
+		if (fetch) {
+			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+			_mm_prefetch((const char *)w->next, _MM_HINT_T1);
+			w->next += w->next_step;
+		}
+#pragma GCC unroll 12
+		for (size_t r = 0; r < mr; r++) {
+			const float *row = (r < MR ? w->a : w->second) + k;
+			const __m256 v = _mm256_broadcast_ss(
+				(const float *)((const char *)row + ROW(r % MR)));
+
+			add_product(&x0[r], v, b0);
+			if (wide)
+				add_product(&x1[r], v, b1);
+		}
+		/* Addresses stay what they are: the compiler would compute all of them beforehand, and spill them. */
+		__asm__("" : "+r"(w->a), "+r"(w->b), "+r"(w->l1), "+r"(w->l3), "+r"(w->l5));
+		if (mr > MR)
+			__asm__("" : "+r"(w->second));
+	}
+	w->a += n;
+	w->second += n;
+	w->b += n * NR;
+}
+
 static inline __attribute__((always_inline)) void multiply(size_t mr, bool wide, bool fetch,
 							   size_t n, size_t lda, const float *a,
 							   const float *b, const float *next,
 							   size_t next_step, __m256 *x0, __m256 *x1)
 {
-	const size_t ahead = mr == 1 ? PREFETCH_FLOATS_ONE : PREFETCH_FLOATS;
-	const size_t half = MR * lda / sizeof(*a);
-	size_t l1 = lda, l3 = 3 * l1, l5 = 5 * l1;
+	struct walk w = {.a = a,
+			 .second = mr > MR ? a + MR * lda / sizeof(*a) : a,
+			 .b = b + MIDDLE * NR,
+			 .next = next,
+			 .l1 = lda,
+			 .l3 = 3 * lda,
+			 .l5 = 5 * lda,
+			 .next_step = next_step};
 
-#pragma GCC unroll 4
-	for (; n; n--) {
-		const __m256 b0 = _mm256_load_ps(b);
-		const __m256 b1 = wide ? _mm256_load_ps(b + 8) : b0;
-		const float *second = mr > MR ? a + half : a; /* rows from MR on */
-
-		if (fetch) {
-			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-			_mm_prefetch((const char *)next, _MM_HINT_T1);
-			next += next_step;
-		}
-		b += NR;
-		__asm__("" : "+r"(l1), "+r"(l3), "+r"(l5), "+r"(second));
-#pragma GCC unroll 12
-		for (size_t r = 0; r < mr; r++) {
-			const char *row = (const char *)(r < MR ? a : second) + ROW(r % MR);
-			const __m256 v = _mm256_broadcast_ss((const float *)row);
-
-			x0[r] = _mm256_fmadd_ps(v, b0, x0[r]);
-			if (wide)
-				x1[r] = _mm256_fmadd_ps(v, b1, x1[r]);
-		}
-		a++;
-	}
+	for (; n >= 4; n -= 4)
+		advance(4, mr, wide, fetch, &w, x0, x1);
+	for (; n; n--)
+		advance(1, mr, wide, fetch, &w, x0, x1);
 }
 
 /* All products of the tile; with @fetch, meanwhile one line a product of what its caller wants next. */
