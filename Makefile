@@ -180,7 +180,8 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a 
 # AVX-512's kernels in plain C (tests/emulate) in place of the true ones, for CPUs without it. All else is as in $(O).
 E        := $(O)/emulated
 emulated := $(addprefix $(E)/,$(filter %.v4.o kernels/gemm_avx512.o kernels/isa.o,$(vt-y)))
-as-avx2   = -O2 -march=x86-64-v3 -include tests/emulate/avx512.h -Wno-psabi
+# A minute less to build than with -O2 and the places of variables.
+as-avx2   = -fno-var-tracking -march=x86-64-v3 -include tests/emulate/avx512.h -Wno-psabi
 $(E)/kernels/isa.o: as-avx2 = -include tests/emulate/cpu.h
 $(E)/%.v4.o: %.c | $(gen)
 	@mkdir -p $(@D)
