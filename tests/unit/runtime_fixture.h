@@ -93,40 +93,47 @@ static void fx_model_fini(struct fx_model *f)
 		free(f->want[s]);
 }
 
-/** Two versions of each layer, invented times: what a policy decides does not matter here. */
-static struct vt_costs fx_costs(const struct vt_engine *m, const char *name, uint64_t layer_ns,
-				uint64_t qos_ns)
+/** Up to two versions of each layer, invented times: what a policy decides does not matter here. */
+static struct vt_costs fx_costs_of(const struct vt_engine *m, const char *name, uint64_t layer_ns,
+				   uint64_t qos_ns, size_t versions)
 {
-	const size_t n = (size_t)m->n_steps, at_ns = 8;
+	const size_t n = (size_t)m->n_steps, cells = n * versions * VT_LEVELS * 2, at_ns = 8;
 	struct vt_costs c = {.source = VT_COSTS_PROFILE};
 	uint16_t *points;
 	uint64_t *ns;
 
-	c.mem = calloc(1, at_ns + n * 2 * VT_LEVELS * 2 * sizeof(*ns));
-	c.variant = calloc(n * 2, sizeof(*c.variant));
+	c.mem = calloc(1, at_ns + cells * sizeof(*ns));
+	c.variant = calloc(n * versions, sizeof(*c.variant));
 	assert_non_null(c.mem);
 	assert_non_null(c.variant);
 	points = c.mem;
 	points[0] = 1;
 	points[1] = 2;
 	ns = (uint64_t *)((char *)c.mem + at_ns);
-	for (size_t i = 0; i < n * 2 * VT_LEVELS * 2; i++) {
-		size_t point = i % 2, level = i / 2 % VT_LEVELS, version = i / 2 / VT_LEVELS % 2;
+	for (size_t i = 0; i < cells; i++) {
+		size_t point = i % 2, level = i / 2 % VT_LEVELS,
+		       version = i / 2 / VT_LEVELS % versions;
 
 		/* Version 0 suffers, version 1 is slower alone and does not. */
 		ns[i] = (version ? layer_ns * 5 / 4 : layer_ns + layer_ns * level / 4) *
 			(point ? 6 : 10) / 10;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && versions > 1; i++)
 		c.variant[2 * i + 1] = m->steps[i].layer.depth ? &vt_variants[i % 4] : NULL;
 	c.model = (struct vt_model){.qos_ns = qos_ns,
 				    .n_layers = (uint16_t)n,
 				    .n_points = 2,
-				    .n_versions = 2,
+				    .n_versions = (uint8_t)versions,
 				    .points = points,
 				    .ns = ns};
 	snprintf(c.model.name, sizeof(c.model.name), "%s", name);
 	return c;
+}
+
+static struct vt_costs fx_costs(const struct vt_engine *m, const char *name, uint64_t layer_ns,
+				uint64_t qos_ns)
+{
+	return fx_costs_of(m, name, layer_ns, qos_ns, 2);
 }
 
 static struct vt_runtime *fx_open(const struct vt_runtime_opts *o)

@@ -25,6 +25,8 @@ static int submit_all(void *arg, struct vt_pool *pool)
 	if (b->then) {
 		assert_int_equal(vt_runtime_cancel(b->t->rt, b->r[1].q.id), 0);
 		assert_int_equal(vt_runtime_cancel(b->t->rt, b->r[1].q.id), -ENOENT);
+		/* Which has taken in those that still wait. */
+		assert_true(vt_runtime_wanted(b->t->rt));
 	}
 	return 5;
 }
@@ -107,10 +109,13 @@ static void test_unknown_gone_and_draining(void **state)
 	struct vt_runtime_opts o = {.record_fd = -1};
 	struct fx_model stranger = {.id = 12345};
 	struct fx_load l = {0};
+	struct vt_runtime_stats *s = calloc(1, sizeof(*s));
 	struct fx_request r;
 	struct three t;
+	bool seen = false;
 	uint32_t id;
 
+	assert_non_null(s);
 	open_three(&t, &o, 50000, 10000000000ull, 1);
 	fx_submit(t.rt, &r, &stranger, &l, 0);
 	assert_int_equal(r.how, VT_NO_MODEL);
@@ -129,6 +134,16 @@ static void test_unknown_gone_and_draining(void **state)
 	vt_runtime_drain(t.rt);
 	fx_submit(t.rt, &r, &t.f[0], &l, 0);
 	assert_int_equal(r.how, VT_STOPPING);
+	/* It was submitted to a model that is there: no more ends than has begun. */
+	vt_runtime_stats(t.rt, s);
+	for (uint32_t i = 0; i < s->n_models; i++)
+		if (s->model[i].id == t.f[0].id) {
+			assert_int_equal(s->model[i].requests, 2);
+			assert_int_equal(s->model[i].ended[VT_STOPPING], 1);
+			seen = true;
+		}
+	assert_true(seen);
+	free(s);
 	close_three(&t);
 }
 

@@ -47,6 +47,7 @@ static void refuse_now(struct vt_runtime *rt, struct rt_model *m, struct vt_infe
 {
 	/* A model that is not there counts nothing; its slot may be another's. */
 	if (atomic_load(&m->id) == q->model && atomic_load(&m->state) != RT_FREE) {
+		RT_ADD_SHARED(m->requests, 1);
 		rt_answer(rt, m, q, how);
 		return;
 	}
@@ -73,12 +74,12 @@ void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q)
 		refuse_now(rt, m, q, how);
 		return;
 	}
-	RT_ADD_SHARED(m->requests, 1);
 	fill_in(rt, m, q);
 	if (how != VT_OUTCOMES) {
 		refuse_now(rt, m, q, how);
 		return;
 	}
+	RT_ADD_SHARED(m->requests, 1);
 	q->next = atomic_load_explicit(&rt->arrived, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak(&rt->arrived, &q->next, q))
 		;
@@ -134,7 +135,7 @@ bool vt_runtime_idle(const struct vt_runtime *rt)
 
 bool vt_runtime_wanted(const struct vt_runtime *rt)
 {
-	return RT_GET(rt->arrived) != NULL || RT_GET(rt->draining);
+	return RT_GET(rt->unanswered) || RT_GET(rt->draining);
 }
 
 static bool lend(struct vt_runtime *rt)

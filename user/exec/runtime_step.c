@@ -278,8 +278,10 @@ static bool resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 	RT_SET(b->resized, 1);
 	v->cores = *to;
 	v->flags |= VT_BLOCK_RESIZED;
+	if (b->outdated) /* versions are numbers of the new costs, the block runs by the old ones */
+		return true;
 	recode(b, a, d);
-	if (v->layer_now < v->layer_end && v->layer_end <= m->n_layers && !b->outdated)
+	if (v->layer_now < v->layer_end && v->layer_end <= m->n_layers)
 		v->end_ns = rt->now_ns + vt_model_block_ns(m, v->layer_now, v->layer_end,
 							   b->to_run + (v->layer_now - b->begin),
 							   is, v->level);
