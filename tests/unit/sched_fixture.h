@@ -235,11 +235,16 @@ struct fx_policy {
 	struct vt_decision d;
 };
 
-static inline void fx_policy_open(struct fx_policy *x, const struct vt_policy *p, uint32_t n_cores)
+/** @shed: the hopeless may be refused */
+static inline void fx_policy_open_shed(struct fx_policy *x, const struct vt_policy *p,
+				       uint32_t n_cores, bool shed)
 {
 	*x = (struct fx_policy){
 		.p = p,
-		.cfg = {.n_cores = n_cores, .max_requests = FX_REQUESTS, .max_tenants = 1024},
+		.cfg = {.n_cores = n_cores,
+			.max_requests = FX_REQUESTS,
+			.max_tenants = 1024,
+			.shed = shed},
 		.d = {.cap_actions = 2 * n_cores + 64, .cap_versions = n_cores * 40},
 	};
 	x->state = fx_alloc(p->state_size(&x->cfg));
@@ -247,6 +252,11 @@ static inline void fx_policy_open(struct fx_policy *x, const struct vt_policy *p
 	x->d.versions = fx_alloc(x->d.cap_versions);
 	if (p->init(p, x->state, &x->cfg))
 		abort();
+}
+
+static inline void fx_policy_open(struct fx_policy *x, const struct vt_policy *p, uint32_t n_cores)
+{
+	fx_policy_open_shed(x, p, n_cores, false);
 }
 
 static inline void fx_policy_close(struct fx_policy *x)

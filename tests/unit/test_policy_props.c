@@ -5,7 +5,7 @@
 
 /* Per policy. `make check` asks for a million (VT_VIEWS); the inner loop of work gets fewer. */
 #define VIEWS 40000u
-/* Views per set of models: making plans costs far more than a decision. */
+/* The most views per set of models, which is one machine: making plans costs far more than a decision. */
 #define PER_BANK 20000u
 
 static const uint32_t core_counts[] = {1, 2, 3, 4, 8, 12, 16, 24, 64, 256};
@@ -59,8 +59,8 @@ static struct failure run_round(const struct vt_policy *p, uint32_t round, uint3
 	struct failure fail = {0};
 	struct fx_policy a, b;
 
-	fx_policy_open(&a, p, n_cores);
-	fx_policy_open(&b, p, n_cores);
+	fx_policy_open_shed(&a, p, n_cores, round / VT_COUNT(core_counts) % 2);
+	fx_policy_open_shed(&b, p, n_cores, round / VT_COUNT(core_counts) % 2);
 	for (uint32_t i = 0; i < views && !fail.what; i++) {
 		/* Mostly few requests, sometimes a crowd. */
 		fx_view_random(x, &rng, &f, n_cores, i % 64 ? 8 : FX_REQUESTS);
@@ -80,15 +80,91 @@ static void test_promises(void **state)
 	const struct vt_policy *p = *state;
 	const char *asked = getenv("VT_VIEWS");
 	uint32_t views = asked ? (uint32_t)strtoul(asked, NULL, 10) : VIEWS;
+	/* At least two rounds of each machine: one that refuses, one that does not. */
+	uint32_t each = views / (2 * VT_COUNT(core_counts));
 
-	assert_true(views >= PER_BANK);
-	for (uint32_t done = 0, round = 0; done < views; done += PER_BANK, round++) {
-		struct failure fail = run_round(p, round, PER_BANK);
+	each = each < PER_BANK ? each : PER_BANK;
+	assert_true(each);
+	for (uint32_t done = 0, round = 0; done < views; done += each, round++) {
+		struct failure fail = run_round(p, round, each);
 
 		if (fail.what)
 			fail_msg("%s: round %u view %u: %s", p->name, fail.round, fail.view,
 				 fail.what);
 	}
+}
+
+/*
+ * As many as a decision looks at, and all too late: blocks that run, requests that have begun, and those
+ * whose deadline is over. Random views do not meet it.
+ */
+static void test_all_are_late(void **state)
+{
+	const struct vt_policy *p = *state;
+	struct vt_rng rng = {.s = 9};
+	struct fx_models f = fx_models_new(&rng, 4, 256, VT_PLAN_ALL);
+	struct fx_view *x = fx_alloc(sizeof(*x));
+	struct fx_policy a;
+
+	fx_policy_open(&a, p, 256);
+	for (uint32_t i = 0; i < 64; i++) {
+		const char *err;
+
+		fx_view_random(x, &rng, &f, 256, 0);
+		x->v.n_blocks = 64;
+		x->v.free = vt_coreset_range(64, 192);
+		memset(&x->v.taken, 0, sizeof(x->v.taken));
+		for (uint32_t k = 0; k < 64; k++) {
+			struct vt_block *b = &x->blocks[k];
+
+			fx_block(b, &rng, &f, k + 1, x->v.now_ns);
+			b->cores = vt_coreset_range(k, 1);
+			b->leader = (uint16_t)k;
+			b->end_ns = x->v.now_ns + 1000000;
+			b->deadline_ns = x->v.now_ns - 1;
+			b->flags = 0;
+		}
+		x->v.n_requests = 192;
+		for (uint32_t k = 0; k < 192; k++) {
+			struct vt_request *r = &x->requests[k];
+
+			*r = fx_request(&rng, &f, k + 65, x->v.now_ns);
+			r->deadline_ns = x->v.now_ns + (k < 64) - (k >= 64);
+			r->next_layer = k < 64 && f.m[r->model].n_layers > 1;
+			r->instances_busy = 0;
+		}
+		p->decide(a.state, &x->v, &a.d);
+		err = fx_check(&x->v, &a.d);
+		if (err)
+			fail_msg("%s: view %u: %s", p->name, i, err);
+	}
+	fx_policy_close(&a);
+	fx_models_free(&f);
+	free(x);
+}
+
+/* A trace names blocks of any kind: what a policy reads, it checks. */
+static void test_blocks_beyond_their_model(void **state)
+{
+	static const uint16_t ends[] = {0, 1, 60000, UINT16_MAX};
+	const struct vt_policy *p = *state;
+	struct vt_rng rng = {.s = 11};
+	struct fx_models f = fx_models_new(&rng, 4, 64, VT_PLAN_ALL);
+	struct fx_view *x = fx_alloc(sizeof(*x));
+	struct fx_policy a;
+
+	fx_policy_open(&a, p, 64);
+	for (uint32_t i = 0; i < 2000; i++) {
+		fx_view_random(x, &rng, &f, 64, 64);
+		for (uint32_t k = 0; k < x->v.n_blocks; k++)
+			if (vt_rng_below(&rng, 2))
+				x->blocks[k].layer_end = ends[vt_rng_below(&rng, VT_COUNT(ends))];
+		p->decide(a.state, &x->v, &a.d);
+		assert_true(a.d.n_actions <= a.d.cap_actions);
+	}
+	fx_policy_close(&a);
+	fx_models_free(&f);
+	free(x);
 }
 
 /* A policy must live with any capacity it is given. */
@@ -119,21 +195,26 @@ static void test_tiny_decisions(void **state)
 
 int main(void)
 {
+	static const struct {
+		const char *name;
+		CMUnitTestFunction fn;
+	} all[] = {
+		{"promises", test_promises},
+		{"tiny decisions", test_tiny_decisions},
+		{"all are late", test_all_are_late},
+		{"blocks beyond their model", test_blocks_beyond_their_model},
+	};
 	static struct CMUnitTest tests[64];
 	static char names[64][64];
 	size_t n = 0;
 
-	for (unsigned int i = 0; vt_policy_at(i) && n + 2 <= VT_COUNT(tests); i++) {
-		void *p = (void *)vt_policy_at(i);
-
-		snprintf(names[n], sizeof(names[n]), "promises of %s", vt_policy_at(i)->name);
-		tests[n] = (struct CMUnitTest){
-			.name = names[n], .test_func = test_promises, .initial_state = p};
-		n++;
-		snprintf(names[n], sizeof(names[n]), "tiny decisions of %s", vt_policy_at(i)->name);
-		tests[n] = (struct CMUnitTest){
-			.name = names[n], .test_func = test_tiny_decisions, .initial_state = p};
-		n++;
-	}
+	for (unsigned int i = 0; vt_policy_at(i); i++)
+		for (size_t k = 0; k < VT_COUNT(all) && n < VT_COUNT(tests); k++, n++) {
+			snprintf(names[n], sizeof(names[n]), "%s of %s", all[k].name,
+				 vt_policy_at(i)->name);
+			tests[n] = (struct CMUnitTest){.name = names[n],
+						       .test_func = all[k].fn,
+						       .initial_state = (void *)vt_policy_at(i)};
+		}
 	return _cmocka_run_group_tests("policy promises", tests, n, NULL, NULL);
 }

@@ -39,8 +39,8 @@
 
 static bool settled(const struct vt_blocks *c, const struct vt_block *b, const struct vt_model *m)
 {
-	return !m || b->layer_now >= m->n_layers || b->flags & VT_BLOCK_STOPPING ||
-	       b->end_ns < c->t.view->now_ns + WORTH_NS ||
+	return !m || b->layer_now >= b->layer_end || b->layer_end > m->n_layers ||
+	       b->flags & VT_BLOCK_STOPPING || b->end_ns < c->t.view->now_ns + WORTH_NS ||
 	       vt_coreset_has(&c->t.out, vt_turn_leads(b));
 }
 
@@ -174,7 +174,8 @@ static bool fits(const struct vt_blocks *c, struct vt_claim *x, unsigned int u)
 	all = vt_blocks_rest_on(c, x, c->t.n_cores);
 	/* Helpers there bring a part of what such cores would. */
 	if (all < usable)
-		usable -= (usable - all) / VT_PPM * VT_POLITE_PPM;
+		usable -= (usable - all) / VT_PPM * VT_POLITE_PPM +
+			  (usable - all) % VT_PPM * VT_POLITE_PPM / VT_PPM;
 	return usable <= x->slack;
 }
 
@@ -304,6 +305,8 @@ static void line_up_late(struct vt_blocks *c)
 	for (uint32_t k = 0; k < late->n && c->late.sum < c->cores && asked < left; k++) {
 		struct vt_claim x;
 
+		if (c->late.n == 2 * VT_RANK_MAX) /* as many may be there that were in the line */
+			return;
 		if (!claim_of(c, late->at[k].index, &x))
 			continue;
 		x.urgency = x.row->nearly_free;

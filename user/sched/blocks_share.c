@@ -188,6 +188,9 @@ static unsigned int deal_needs(struct vt_blocks *c, const struct vt_claim *waits
 	struct promise p = {.at = UINT64_MAX};
 	unsigned int left = c->cores;
 
+	/* Nobody counts on what another deal gave. */
+	for (uint32_t k = 0; k < c->line.n; k++)
+		c->line.at[k].share = 0;
 	for (unsigned int last = 0; last < 2; last++)
 		for (uint32_t k = 0; k < c->line.n; k++) {
 			struct vt_claim *x = &c->line.at[k];
@@ -300,6 +303,31 @@ static bool can_wait(struct vt_blocks *c, const struct vt_claim *x)
 	return cores >= x->want && now < within && now + rest <= within;
 }
 
+/** What a deal has written. */
+struct dealt {
+	unsigned int spare;
+	uint16_t share[2 * VT_RANK_MAX];
+	uint8_t urgency[2 * VT_RANK_MAX];
+};
+
+static void keep(const struct vt_blocks *c, struct dealt *ret)
+{
+	ret->spare = c->spare;
+	for (uint32_t k = 0; k < c->line.n; k++) {
+		ret->share[k] = c->line.at[k].share;
+		ret->urgency[k] = c->line.at[k].urgency;
+	}
+}
+
+static void put_back(struct vt_blocks *c, const struct dealt *d)
+{
+	c->spare = d->spare;
+	for (uint32_t k = 0; k < c->line.n; k++) {
+		c->line.at[k].share = d->share[k];
+		c->line.at[k].urgency = d->urgency[k];
+	}
+}
+
 /*
  * Needs first, then speed, then demands in order of the line. Of two that share the machine both end late;
  * one after the other, the first ends early and the second no later. So whoever is large and has time lets
@@ -308,14 +336,16 @@ static bool can_wait(struct vt_blocks *c, const struct vt_claim *x)
 void vt_blocks_share(struct vt_blocks *c)
 {
 	struct vt_claim *x;
+	struct dealt d;
 
 	give_up(c);
 	deal(c, NULL);
 	x = may_wait(c);
 	if (x) {
+		keep(c, &d);
 		deal(c, x);
 		if (!can_wait(c, x))
-			deal(c, NULL);
+			put_back(c, &d);
 	}
 	for (uint32_t k = 0; k < c->line.n; k++)
 		c->line.at[k].due = c->line.at[k].share;
