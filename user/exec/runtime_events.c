@@ -173,7 +173,7 @@ static void take_ended(struct vt_runtime *rt, struct rt_block *b)
 	note_done(rt, b, &v);
 	if (!RT_GET(b->resized) && !b->outdated && !shared(rt, b, &v) && b->ran_to == b->end) {
 		RT_ADD(rt->n.took_ns, b->end_ns - v.start_ns);
-		RT_ADD(rt->n.planned_ns, v.end_ns - v.start_ns);
+		RT_ADD(rt->n.planned_ns, b->planned_end_ns - v.start_ns);
 	}
 	free_cores(rt, b, &v);
 	for (uint32_t i = 0; i < (uint32_t)(b->ran_to - b->begin); i++)

@@ -114,7 +114,8 @@ struct rt_block {
 		granted; /* odd while n_cores and core_ns_more change together; RT_CLOSED */
 	_Atomic uint32_t resized;
 	/* lock */
-	uint32_t at; /* in blocks[] */
+	uint32_t at;		 /* in blocks[] */
+	uint64_t planned_end_ns; /* at the start; what is expected now is in blocks[] */
 	bool running;
 	bool shared;   /* others had taken one of its cores when it began */
 	bool outdated; /* costs or models changed while it ran: the loop does not hear of its end */

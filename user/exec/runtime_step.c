@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "exec/runtime_int.h"
+#include "sched/plan.h"
 
 #define FETCH_FIRST 4u	  /* of what there may be hundreds of */
 #define FETCH_LOOP  5120u /* its head, and that of the policy's state */
@@ -76,12 +77,41 @@ void rt_unlock(struct vt_runtime *rt)
 
 /* ---- what the loop sees ------------------------------------------------------------------- */
 
+/* Layers [begin, end) of @v's model, each with the fastest code at @level. */
+static uint64_t layers_ns(const struct vt_runtime *rt, const struct vt_block *v, unsigned int cores,
+			  unsigned int level, unsigned int begin, unsigned int end)
+{
+	const struct vt_plan *p = rt->models[v->model].plan;
+	enum vt_plan_code code = p->rest[VT_PLAN_ADAPTIVE] ? VT_PLAN_ADAPTIVE : VT_PLAN_SOLO;
+
+	return vt_plan_ns(p, code, level, vt_plan_point(p, cores), begin, end);
+}
+
+/*
+ * A block ends no sooner than the layers that it has not begun take. Else one that is slower than expected,
+ * beside others or on a core they share, would be thought nearly through with half of it to come: it would get
+ * no more cores, nor give any back. The simulator knows its ends.
+ */
+static void correct_end(const struct vt_runtime *rt, struct vt_block *v)
+{
+	uint64_t left;
+
+	if (v->layer_now + 1u >= v->layer_end)
+		return;
+	left = layers_ns(rt, v, vt_coreset_count(&v->cores), v->level, v->layer_now + 1u,
+			 v->layer_end);
+	if (v->end_ns < rt->now_ns + left)
+		v->end_ns = rt->now_ns + left;
+}
+
 static int sample(void *self, struct vt_sample *ret)
 {
 	struct vt_runtime *rt = self;
 
 	for (uint32_t i = 0; i < rt->n_blocks; i++) {
 		rt->blocks[i].layer_now = (uint16_t)RT_GET(rt->block_of[i]->layer_now);
+		if (!rt->block_of[i]->outdated)
+			correct_end(rt, &rt->blocks[i]);
 		/* Its layers are through, its leader has not told yet: nothing can be done to it. */
 		if (RT_GET(rt->block_of[i]->over))
 			rt->blocks[i].flags |= VT_BLOCK_STOPPING;
@@ -175,13 +205,14 @@ static void show_block(struct vt_runtime *rt, struct rt_block *b, const struct v
 		       const struct vt_action *a)
 {
 	b->at = rt->n_blocks++;
+	b->planned_end_ns = rt->now_ns + a->expect_ns;
 	rt->block_of[b->at] = b;
 	rt->blocks[b->at] = (struct vt_block){
 		.id = r->id,
 		.arrival_ns = r->arrival_ns,
 		.deadline_ns = r->deadline_ns,
 		.start_ns = rt->now_ns,
-		.end_ns = rt->now_ns + a->expect_ns,
+		.end_ns = b->planned_end_ns,
 		.served_ns = r->served_ns,
 		.cores = a->cores,
 		.model = r->model,
@@ -255,6 +286,24 @@ static void recode(struct rt_block *b, const struct vt_action *a, const struct v
 					 __ATOMIC_RELAXED);
 }
 
+/* On @is instead of @was cores, and at @level: what is left of the layer under way, and those after it. */
+static void expect_anew(const struct vt_runtime *rt, struct vt_block *v, unsigned int was,
+			unsigned int is, unsigned int level)
+{
+	const unsigned int l = v->layer_now, end = v->layer_end;
+	const uint64_t all = layers_ns(rt, v, was, v->level, l, end);
+	const uint64_t layer = layers_ns(rt, v, was, v->level, l, l + 1);
+	const uint64_t left = v->end_ns > rt->now_ns ? v->end_ns - rt->now_ns : 0;
+	uint64_t done = all > left ? all - left : 0;
+
+	done = done < layer ? done : layer;
+	done = layer ? (uint64_t)((double)layers_ns(rt, v, is, level, l, l + 1) * (double)done /
+				  (double)layer)
+		     : 0;
+	v->level = (uint8_t)level;
+	v->end_ns = rt->now_ns + layers_ns(rt, v, is, level, l, end) - done;
+}
+
 /*
  * Cores join or leave: the core time so far, and the time of what is left. False if the leader has added
  * up already: nothing has changed then. Pairs with close_grant() in runtime_work.c.
@@ -264,7 +313,6 @@ static bool resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 		   const struct vt_decision *d)
 {
 	const unsigned int was = vt_coreset_count(&v->cores), is = vt_coreset_count(to);
-	const struct vt_model *m = &rt->models[v->model];
 	const uint64_t begun_ns = RT_GET(b->begun_ns);
 	uint32_t even = atomic_load(&b->granted);
 
@@ -281,10 +329,8 @@ static bool resize(struct vt_runtime *rt, struct rt_block *b, struct vt_block *v
 	if (b->outdated) /* versions are numbers of the new costs, the block runs by the old ones */
 		return true;
 	recode(b, a, d);
-	if (v->layer_now < v->layer_end && v->layer_end <= m->n_layers)
-		v->end_ns = rt->now_ns + vt_model_block_ns(m, v->layer_now, v->layer_end,
-							   b->to_run + (v->layer_now - b->begin),
-							   is, v->level);
+	if (v->layer_now < v->layer_end)
+		expect_anew(rt, v, was, is, a->layer_end > a->layer_begin ? a->level : v->level);
 	return true;
 }
 
