@@ -91,6 +91,8 @@ static int lend(void *arg, int (*fn)(void *what, struct vt_pool *pool), void *wh
 	struct measuring *x = arg;
 	int err = -EBUSY;
 
+	if (must_end(x->m))
+		return -ECANCELED;
 	while (!x->own && (err = vt_runtime_borrow(x->m->o.runtime, fn, what)) == -EBUSY) {
 		usleep(BORROW_POLL_US);
 		if (x->patience_ns > BORROW_POLL_US * 1000)
