@@ -183,6 +183,12 @@ kill -HUP $pid && said "reloaded" &&
 	curl -sS "http://127.0.0.1:$port/v2/models/mobile" 2>>"$dir/err" | grep -q '"name":"mobile"'
 ok "models come and go with the file"
 
+sed -i "s|add.onnx, version: 3|gone.onnx, name: add, version: 3|" "$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "gone.onnx: cannot open" && : >"$dir/err" &&
+	kill -HUP $pid && said "gone.onnx: cannot open" && add | grep -q outputs && ! grep -q reloaded "$dir/err"
+ok "a model that cannot be loaded is tried at every reload, and goes on as it was"
+
 # ---- ends ----------------------------------------------------------------------------------------
 load 2 mobile 4
 sleep 1
@@ -195,9 +201,22 @@ ok "nothing is left behind"
 ok "what was taken was answered"
 echo "# $(cat "$dir/load.json")"
 
+many=()
+for i in $(seq 250); do many+=("$mobile=m$i"); done
+: >"$dir/err"
+"$veltair" serve --monitor off --listen 127.0.0.1:0 --listen "unix:$dir/sock" "${many[@]}" >"$dir/out" 2>"$dir/err" &
+pid=$!
+said "serving m3 " && ends TERM 0 && said "stopped before it was ready" && [ ! -e "$dir/sock" ]
+ok "SIGTERM while models are loaded: exit 0, at once"
 cp "$dir/good.yaml" "$dir/c.yaml"
-start --config "$dir/c.yaml"
+start --config "$dir/c.yaml" "$tiny=flag"
 ok "starts again"
+printf 'models:\n' >"$dir/c.yaml"
+for i in $(seq 256); do echo "  - {path: $dir/add.onnx, name: m$i}"; done >>"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "more than 256 models; nothing was changed" && add | grep -q outputs
+ok "more models than there is room for, one of them a flag's: changes nothing"
+cp "$dir/good.yaml" "$dir/c.yaml"
 (sleep 5 | timeout 20 curl -sS --max-time 20 -T - "http://127.0.0.1:$port/v2/models/add/infer" -X POST >/dev/null 2>&1) &
 sleep 0.5
 kill -TERM $pid && sleep 0.3 && ends TERM 1

@@ -67,11 +67,18 @@ struct onto {
 	struct vt_config_model like; /* what models of the command line have in common */
 	uint32_t first_model;	     /* of the command line */
 	bool listened;
+	struct vt_err *e; /* of a later look, which must not end a server; NULL: the first */
 };
 
 static void say(struct argp_state *st, const struct vt_err *e)
 {
-	if (e->code)
+	const struct onto *o = st->input;
+
+	if (!e->code)
+		return;
+	if (o->e)
+		vt_fail(o->e, e->code, "%s", e->msg);
+	else
 		argp_error(st, "%s", e->msg);
 }
 
@@ -292,9 +299,10 @@ static const struct argp argp = {
 	NULL,
 	NULL};
 
-static void parse_onto(struct vt_config *c, struct vt_serve_args *a, int argc, char **argv)
+static void parse_onto(struct vt_config *c, struct vt_serve_args *a, int argc, char **argv,
+		       struct vt_err *e)
 {
-	struct onto o = {.c = c, .a = a, .first_model = c->n_models};
+	struct onto o = {.c = c, .a = a, .first_model = c->n_models, .e = e};
 
 	vt_cmd_parse(&argp, argc, argv, &o);
 	vt_config_model_fini(&o.like);
@@ -308,13 +316,14 @@ void vt_serve_parse(struct vt_serve_args *a, int argc, char **argv)
 	*a = (struct vt_serve_args){.argc = argc, .argv = argv};
 	if (vt_config_init(&c))
 		abort();
-	parse_onto(&c, a, argc, argv);
+	parse_onto(&c, a, argc, argv, NULL);
 	vt_config_fini(&c);
 }
 
 int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct vt_err *e)
 {
 	struct vt_serve_args again = *a;
+	struct vt_err flags = {0};
 	int err = vt_config_init(ret);
 
 	if (err)
@@ -323,7 +332,9 @@ int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct
 		err = vt_config_read(ret, a->file, e);
 	if (err)
 		return err;
-	parse_onto(ret, &again, a->argc, a->argv);
+	parse_onto(ret, &again, a->argc, a->argv, &flags);
+	if (flags.code)
+		return vt_fail(e, flags.code, "%s", flags.msg);
 	if (!a->file && !ret->n_models)
 		return vt_fail(e, -EINVAL, "no models: name ONNX files, or a --config FILE");
 	return vt_config_check(ret, a->file, e);
