@@ -242,41 +242,48 @@ static uint64_t time_for(const struct vt_loaded *m, uint64_t own_deadline_ns)
 	return own_deadline_ns ? own_deadline_ns : m->qos_ns;
 }
 
-static void turn_away(struct call *c, struct vt_loaded *m)
+/* @full: not for its deadline, but as there are max_requests. */
+static void turn_away(struct call *c, struct vt_loaded *m, bool full)
 {
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
 	vt_runtime_refused(c->o->runtime, m->id);
 	vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
-		      "model '%s': the request cannot meet its deadline now", m->name);
+		      full ? "model '%s': too many requests are under way"
+			   : "model '%s': the request cannot meet its deadline now",
+		      m->name);
 }
 
-/* @yes: it is counted as under way. False after an error. */
-static bool admitted(struct call *c, struct vt_loaded *m, bool yes)
+/* @yes: it is counted as under way; @full: if not, then for want of room. False after an error. */
+static bool admitted(struct call *c, struct vt_loaded *m, bool yes, bool full)
 {
 	c->entered = yes;
 	if (!yes)
-		turn_away(c, m);
+		turn_away(c, m, full);
 	return yes;
 }
 
 /* In time, as far as can be told? @here: all of it. */
 static bool enter(struct call *c, struct vt_loaded *m, uint64_t time_ns, bool here)
 {
+	const bool any = c->o->late;
+	bool yes;
+
 	c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
 	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
 	c->turn.here = here;
-	return admitted(c, m,
-			vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
-					   c->o->late));
+	yes = vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, any);
+	return admitted(c, m, yes, any || c->turn.fits);
 }
 
 /* The rest of one that has entered is here. */
 static bool arrive(struct call *c, struct vt_loaded *m)
 {
-	return admitted(c, m,
-			vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
-					    c->o->late));
+	const bool any = c->o->late;
+	bool yes =
+		vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, any);
+
+	return admitted(c, m, yes, any);
 }
 
 /* The memory of a request, from the first part of its body on; NULL after an error. */
