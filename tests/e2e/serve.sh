@@ -79,7 +79,14 @@ refuses "a file that is no model" 2 "$dir/text.onnx" "$dir/text.onnx" --listen 1
 truncate -s 1T "$dir/huge.onnx" 2>/dev/null && refuses "a model that does not fit in memory" 1 "does not fit" "$dir/huge.onnx" --listen 127.0.0.1:0
 rm -f "$dir/huge.onnx"
 refuses "a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --listen 127.0.0.1:0
-refuses "a socket's path that is a file" 1 "cannot listen on unix:$dir/text.onnx" "$tiny" --listen "unix:$dir/text.onnx"
+refuses "a socket's path that is a file" 2 "cannot listen on unix:$dir/text.onnx" "$tiny" --listen "unix:$dir/text.onnx"
+
+refuses "a socket in a directory that is not there" 2 "cannot listen on unix:$dir/none/s" "$tiny" --listen "unix:$dir/none/s"
+refuses "a size that is none" 2 "no size from 1KiB" "$tiny" --max-body 1MB --listen 127.0.0.1:0
+refuses "--check: a model that is not there, by its line" 2 "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml" --check
+refuses "--check: a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --check
+refuses "--check: a core that does not exist" 2 "core 1023" "$tiny" --cores 0,1023 --check
+refuses "--check: a body that memory cannot hold" 2 "max_memory is 536870912" "$tiny" --max-body 1GiB --check
 
 cat >"$dir/c.yaml" <<END
 listen: [127.0.0.1:0, "unix:$dir/sock"]
@@ -94,8 +101,8 @@ ok "--check: a sound file"
 # ---- the protocol --------------------------------------------------------------------------------
 start --config "$dir/c.yaml" --verbose
 ok "starts, and says where it listens"
-refuses "a port in use" 1 "another process has it" "$tiny" --listen "127.0.0.1:$port"
-refuses "a Unix socket in use" 1 "another process has it" "$tiny" --listen "unix:$dir/sock"
+refuses "a port in use" 2 "another process has it" "$tiny" --listen "127.0.0.1:$port"
+refuses "a Unix socket in use" 2 "another process has it" "$tiny" --listen "unix:$dir/sock"
 curl -sS --max-time 20 "http://127.0.0.1:$port/v2/health/ready" 2>>"$dir/err" | grep -q '"ready":true' &&
 	curl -sS --max-time 20 --unix-socket "$dir/sock" http://x/v2/models/add 2>>"$dir/err" | grep -q '"name":"add"'
 ok "answers curl, over TCP and the Unix socket"
@@ -234,6 +241,16 @@ if [ "$(id -u)" = 0 ]; then
 	ok "--user: another user, with CAP_BPF and CAP_PERFMON at most; the socket is its own"
 	ends TERM 0
 	rm -f "$dir/sock"
+	mkdir -p "$dir/roots" "$dir/state"
+	refuses "a store where the user may not write, at the start" 2 "--profiles" "$dir/add.onnx" --qos-ms 20000 --user nobody \
+		--profiles "$dir/roots/p.db" --listen 127.0.0.1:0
+	STATE_DIRECTORY="/nowhere:$dir/state" start "$dir/add.onnx" --qos-ms 20000 --user nobody --profiles "$dir/state/p.db" \
+		--listen 127.0.0.1:0 && [ "$(stat -c %U "$dir/state")" = nobody ] && said "profiled add" && ends TERM 0
+	ok "systemd's StateDirectory is given to the user, and profiled into"
+	cp "$dir/state/p.db" "$dir/roots/p.db"
+	start "$dir/add.onnx" --qos-ms 20000 --user nobody --profiles "$dir/roots/p.db" --listen 127.0.0.1:0 --monitor off &&
+		said "models will not be profiled" && [ "$(stat -c %U "$dir/roots/p.db")" = nobody ] && ends TERM 0
+	ok "a store that is there in such a directory: is the user's, and serves"
 else
 	skip "--user" "needs root"
 fi

@@ -101,16 +101,25 @@ static bool must_stop(void *arg)
 	return s->ended || s->oip.stopping;
 }
 
+/* Whatever the reason: bad input, as the file or the flag must change. */
+static int no_address(struct vt_err *e)
+{
+	e->code = -EINVAL;
+	return e->code;
+}
+
 static int bind_all(struct serving *s, struct vt_err *e)
 {
 	for (uint32_t i = 0; i < s->c.n_listen; i++) {
 		int err = vt_listener_open(&s->listener[i], &s->c.listen[i], s->c.socket_mode, e);
 
 		if (err)
-			return err;
+			return no_address(e);
 		s->n_listeners++;
 	}
-	return s->c.agent.host ? vt_listener_open(&s->agent_at, &s->c.agent, 0, e) : 0;
+	if (s->c.agent.host && vt_listener_open(&s->agent_at, &s->c.agent, 0, e))
+		return no_address(e);
+	return 0;
 }
 
 /* Auto: without it where it cannot be had, and said so. */
@@ -274,7 +283,7 @@ static int open_http(struct serving *s, struct vt_err *e)
 	for (size_t i = 0; i < s->n_listeners && !err; i++)
 		err = vt_listener_start(&s->listener[i], e);
 	if (err)
-		return err;
+		return no_address(e);
 	s->busy_ns = vt_now_mono_ns();
 	s->oip = (struct vt_oip){
 		.models = s->models, .runtime = s->runtime, .log = &s->log, .late = s->c.late};
@@ -287,6 +296,31 @@ static int open_http(struct serving *s, struct vt_err *e)
 	return err ? err : vt_http_start(&s->http, &o, e);
 }
 
+/* From root to the user, who gets what the server needs later: sockets, and the store. */
+static int give_up_rights(struct serving *s, struct vt_err *e)
+{
+	struct vt_err store = {0};
+	int err = 0;
+
+	if (!s->c.user)
+		return 0;
+	for (size_t i = 0; i < s->n_listeners && !err; i++)
+		if (s->listener[i].unlink)
+			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
+	if (!err && s->c.profiles)
+		vt_serve_give_store(s->c.user, s->c.profiles);
+	if (!err)
+		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+	if (err || !s->c.profiles)
+		return err;
+	err = vt_serve_try_store(s->c.user, s->c.profiles, &store);
+	if (err == -EINVAL)
+		return vt_fail(e, err, "%s", store.msg);
+	if (err)
+		vt_log(&s->log, VT_LOG_WARN, "models will not be profiled: %s", store.msg);
+	return 0;
+}
+
 static int start(struct serving *s, struct vt_err *e)
 {
 	int err = take_signals(s, e);
@@ -296,11 +330,8 @@ static int start(struct serving *s, struct vt_err *e)
 		err = bind_all(s, e);
 	if (!err)
 		err = open_monitor(s, e);
-	for (size_t i = 0; i < s->n_listeners && !err && s->c.user; i++)
-		if (s->listener[i].unlink)
-			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
-	if (!err && s->c.user)
-		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+	if (!err)
+		err = give_up_rights(s, e);
 	if (!err && s->agent_at.fd >= 0)
 		err = vt_agent_start(&s->agent, &s->agent_at, e);
 	if (!err)
@@ -415,22 +446,6 @@ struct reload {
 	struct vt_config c;
 };
 
-static void say_what_stays(const struct serving *s, const struct vt_config *c)
-{
-	const struct vt_config *o = &s->c;
-	bool same = o->n_listen == c->n_listen;
-
-	for (uint32_t i = 0; same && i < c->n_listen; i++)
-		same = o->listen[i].port == c->listen[i].port &&
-		       !strcmp(o->listen[i].host ? o->listen[i].host : o->listen[i].path,
-			       c->listen[i].host ? c->listen[i].host : c->listen[i].path);
-	if (!same || memcmp(&o->cores, &c->cores, sizeof(c->cores)) ||
-	    o->max_body_bytes != c->max_body_bytes || o->max_memory_bytes != c->max_memory_bytes ||
-	    o->io_threads != c->io_threads || o->monitor != c->monitor)
-		vt_log(&s->log, VT_LOG_WARN,
-		       "listen, cores, monitor, io_threads and limits change with a restart only");
-}
-
 /* On the loader's thread. */
 static void reload_models(void *arg)
 {
@@ -456,6 +471,7 @@ static void reload(struct serving *s)
 {
 	struct reload *r = calloc(1, sizeof(*r));
 	struct vt_err e = {0};
+	char stays[512];
 
 	if (!r)
 		return;
@@ -470,7 +486,8 @@ static void reload(struct serving *s)
 		free(r);
 		return;
 	}
-	say_what_stays(s, &r->c);
+	if (*vt_serve_stays(&s->c, &r->c, stays, sizeof(stays)))
+		vt_log(&s->log, VT_LOG_WARN, "these change with a restart only: %s", stays);
 	vt_serve_move_agent(&s->agent, &s->agent_at, &s->c.agent, &r->c.agent, &s->log);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(vt_now_mono_ns() / 1000));
@@ -531,8 +548,8 @@ int vt_cmd_serve(int argc, char **argv)
 	s->signals = s->record_fd = s->agent_at.fd = -1;
 	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
 	err = vt_serve_config(&s->args, &s->c, &e);
-	if (!err && !s->args.check)
-		err = start(s, &e);
+	if (!err)
+		err = s->args.check ? vt_serve_check(&s->c, s->args.file, &e) : start(s, &e);
 	if (!err && !s->args.check)
 		serve(s);
 	if (!err && s->args.check)

@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
 	{"agent", OPT_AGENT, "HOST:PORT", 0,
 	 "tell HAProxy there, by its agent-check, how much more this node can take", 0},
 	{"user", OPT_USER, "NAME", 0, "become this user after the start", 0},
-	{"max-body", OPT_BODY, "BYTES", 0, "largest request [64 MiB]", 0},
+	{"max-body", OPT_BODY, "SIZE", 0, "largest request [64MiB]", 0},
 	{"verbose", 'v', NULL, 0, "say more on stderr", 0},
 	{NULL, 0, NULL, 0, "Of the models on the command line:", 1},
 	{"qos-ms", OPT_QOS, "MS", 0, "latency target, or auto: three times the time alone [auto]",
@@ -255,7 +255,11 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 		return 0;
 	}
 	case OPT_BODY:
-		c->max_body_bytes = number(st, "max-body", arg, 1024, 1ull << 34);
+		if (vt_config_size(arg, 1024, 1ull << 34, &c->max_body_bytes))
+			argp_error(st,
+				   "--max-body: '%.40s' is no size from 1KiB to 16GiB, such as "
+				   "65536 or 64MiB",
+				   arg);
 		return 0;
 	default:
 		return model_flag(key, arg, st, o);
