@@ -182,7 +182,7 @@ int vt_costs_measured_by(struct vt_costs *ret, struct vt_engine *eng,
 	if (!err) {
 		err = by->lend(by->arg, reserve, &eng->scratch_bytes);
 		if (err)
-			vt_fail(e, err, "%s: no scratch for the workers: %s", name, strerror(-err));
+			vt_fail(e, err, "%s: cannot prepare the workers: %s", name, strerror(-err));
 	}
 	if (!err)
 		err = alloc_tables(&c, name, eng->n_steps, 1, points, n_points, e);
