@@ -34,7 +34,8 @@ struct call {
 	uint64_t taken; /* bytes counted as under way, beside the body */
 	char *answer;
 	size_t len, head;
-	struct vt_ask ask;
+	size_t json; /* value of Inference-Header-Content-Length; VT_INFER_JSON_ONLY: absent */
+	struct vt_ask ask; /* last: its arrays are not zeroed */
 };
 
 static void call_fini(void *arg)
@@ -211,11 +212,9 @@ static bool prepare(struct call *c)
 {
 	struct vt_http *h = c->r->http;
 	struct vt_err e = {0};
-	size_t head, room;
+	size_t room;
 
-	if (!json_length(c->r, &head))
-		return false;
-	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, head, vt_http_room(h),
+	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, c->json, vt_http_room(h),
 			&e)) {
 		bad_request(c->r, c->o, &e);
 		return false;
@@ -290,14 +289,19 @@ static bool arrive(struct call *c, struct vt_loaded *m)
 static struct call *call_of(struct vt_http_req *r, struct vt_oip *o)
 {
 	struct call *c = vt_http_attached(r);
+	size_t json;
 
 	if (c)
 		return c;
-	c = calloc(1, sizeof(*c));
+	if (!json_length(r, &json))
+		return NULL;
+	c = malloc(sizeof(*c));
 	if (!c) {
 		vt_http_retry(r, 1, "no memory");
 		return NULL;
 	}
+	memset(c, 0, offsetof(struct call, ask) + offsetof(struct vt_ask, in));
+	c->json = json;
 	c->r = r;
 	c->o = o;
 	vt_http_attach(r, c, call_fini);
@@ -312,18 +316,15 @@ static struct call *call_of(struct vt_http_req *r, struct vt_oip *o)
  */
 void oip_infer_begin(struct vt_http_req *r, void *arg)
 {
+	struct call *c = call_of(r, arg);
 	struct vt_loaded *m;
-	struct call *c;
-	size_t head;
 
-	if (!json_length(r, &head) || head > r->body_len)
+	if (!c || c->json > r->body_len)
 		return;
 	m = oip_model(arg, r);
 	if (!m)
 		return;
-	c = call_of(r, arg);
-	if (c)
-		enter(c, m, time_for(m, vt_ask_deadline(r->body, head)), false);
+	enter(c, m, time_for(m, vt_ask_deadline(r->body, c->json)), false);
 	vt_models_put(m); /* an upload that takes its time keeps no model */
 }
 
