@@ -185,8 +185,8 @@ start "$tiny=tiny" --agent 127.0.0.1:$port
 ready
 first=$pid
 "$veltair" serve --monitor off --listen 127.0.0.1:0 "$tiny" --agent "127.0.0.1:$port" >"$dir/out" 2>"$dir/err2"
-[ $? = 1 ] && [ "$(wc -l <"$dir/err2")" = 1 ] && grep -q "another process has it" "$dir/err2"
-ok "an address that another process has: exit 1, one line"
+[ $? = 2 ] && [ "$(wc -l <"$dir/err2")" = 1 ] && grep -q "another process has it" "$dir/err2"
+ok "an address that another process has: exit 2, one line"
 kill -TERM $first
 wait $first
 pid=

@@ -188,6 +188,21 @@ async function answers(dir) {
       after.inference_stats.success.ns > before.inference_stats.success.ns && after.last_inference > 1e12, after);
     want((await get('/v2/models/stats')).json.model_stats.length === 2, 'all models');
   });
+  await check('the last decisions are the last, each with its number', async () => {
+    const last = async () => {
+      await sleep(150); // looks are at most 100 ms old
+      const d = (await get('/dashboard/state')).json.decisions;
+      want(d.length <= 64 && d.every((x, i) => !i || x.n > d[i - 1].n), d.map((x) => x.n));
+      return d.length ? d[d.length - 1].n : 0;
+    };
+    let before = await last();
+    for (let round = 0; round < 4; round++) {
+      for (let i = 0; i < 80; i++) await post(ADD, add(ones, ones));
+      const now = await last();
+      want(now >= before + 80, [before, now]);
+      before = now;
+    }
+  });
   await check('repository: index, unload, load', async () => {
     const state = async () => (await post('/v2/repository/index', {})).json.find((m) => m.name === 'add');
     want((await state()).state === 'READY', await state());
@@ -197,7 +212,7 @@ async function answers(dir) {
     want((await post('/v2/repository/index', { ready: true })).json.length === 1, 'only what is ready');
     r = await post(ADD, add(ones, ones));
     want(r.status === 404 && schema.inference_error_response(r.json), r);
-    want((await get('/v2/health/ready')).status === 503, 'ready without a model');
+    want((await get('/v2/health/ready')).status === 200, 'not ready without what nobody wants');
     r = await post('/v2/repository/models/add/load', {});
     want(r.status === 200, r);
     want((await post(ADD, add(ones, ones))).status === 200 && (await get('/v2/health/ready')).status === 200, 'back');
@@ -237,6 +252,10 @@ const refusals = [
   ['the wrong method', 405, 'takes GET', '/v2/models/add', '{}'],
   ['no body', 411, 'a body is needed', ADD, undefined],
   ['an absurd Content-Length', 413, 'takes up to', ADD, undefined, { 'Content-Length': '999999999999', Expect: '100-continue' }],
+  ['a list as the body of index', 400, 'object', '/v2/repository/index', '[0,0,0]'],
+  ['ready that is no bool', 400, 'byte', '/v2/repository/index', '{"ready":1}'],
+  ['a large body for index', 413, 'takes up to 65536', '/v2/repository/index', Buffer.alloc(70000, ' ')],
+  ['a large body for load', 413, 'takes up to 65536', '/v2/repository/models/add/load', Buffer.alloc(70000, ' ')],
   ['loading an unknown model', 404, 'configured', '/v2/repository/models/nope/load', '{}'],
 ];
 

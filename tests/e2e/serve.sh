@@ -79,7 +79,14 @@ refuses "a file that is no model" 2 "$dir/text.onnx" "$dir/text.onnx" --listen 1
 truncate -s 1T "$dir/huge.onnx" 2>/dev/null && refuses "a model that does not fit in memory" 1 "does not fit" "$dir/huge.onnx" --listen 127.0.0.1:0
 rm -f "$dir/huge.onnx"
 refuses "a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --listen 127.0.0.1:0
-refuses "a socket's path that is a file" 1 "cannot listen on unix:$dir/text.onnx" "$tiny" --listen "unix:$dir/text.onnx"
+refuses "a socket's path that is a file" 2 "cannot listen on unix:$dir/text.onnx" "$tiny" --listen "unix:$dir/text.onnx"
+
+refuses "a socket in a directory that is not there" 2 "cannot listen on unix:$dir/none/s" "$tiny" --listen "unix:$dir/none/s"
+refuses "a size that is none" 2 "no size from 1KiB" "$tiny" --max-body 1MB --listen 127.0.0.1:0
+refuses "--check: a model that is not there, by its line" 2 "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml" --check
+refuses "--check: a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --check
+refuses "--check: a core that does not exist" 2 "core 1023" "$tiny" --cores 0,1023 --check
+refuses "--check: a body that memory cannot hold" 2 "max_memory is 536870912" "$tiny" --max-body 1GiB --check
 
 cat >"$dir/c.yaml" <<END
 listen: [127.0.0.1:0, "unix:$dir/sock"]
@@ -94,8 +101,8 @@ ok "--check: a sound file"
 # ---- the protocol --------------------------------------------------------------------------------
 start --config "$dir/c.yaml" --verbose
 ok "starts, and says where it listens"
-refuses "a port in use" 1 "another process has it" "$tiny" --listen "127.0.0.1:$port"
-refuses "a Unix socket in use" 1 "another process has it" "$tiny" --listen "unix:$dir/sock"
+refuses "a port in use" 2 "another process has it" "$tiny" --listen "127.0.0.1:$port"
+refuses "a Unix socket in use" 2 "another process has it" "$tiny" --listen "unix:$dir/sock"
 curl -sS --max-time 20 "http://127.0.0.1:$port/v2/health/ready" 2>>"$dir/err" | grep -q '"ready":true' &&
 	curl -sS --max-time 20 --unix-socket "$dir/sock" http://x/v2/models/add 2>>"$dir/err" | grep -q '"name":"add"'
 ok "answers curl, over TCP and the Unix socket"
@@ -183,6 +190,12 @@ kill -HUP $pid && said "reloaded" &&
 	curl -sS "http://127.0.0.1:$port/v2/models/mobile" 2>>"$dir/err" | grep -q '"name":"mobile"'
 ok "models come and go with the file"
 
+sed -i "s|add.onnx, version: 3|gone.onnx, name: add, version: 3|" "$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "gone.onnx: cannot open" && : >"$dir/err" &&
+	kill -HUP $pid && said "gone.onnx: cannot open" && add | grep -q outputs && ! grep -q reloaded "$dir/err"
+ok "a model that cannot be loaded is tried at every reload, and goes on as it was"
+
 # ---- ends ----------------------------------------------------------------------------------------
 load 2 mobile 4
 sleep 1
@@ -195,9 +208,22 @@ ok "nothing is left behind"
 ok "what was taken was answered"
 echo "# $(cat "$dir/load.json")"
 
+many=()
+for i in $(seq 250); do many+=("$mobile=m$i"); done
+: >"$dir/err"
+"$veltair" serve --monitor off --listen 127.0.0.1:0 --listen "unix:$dir/sock" "${many[@]}" >"$dir/out" 2>"$dir/err" &
+pid=$!
+said "serving m3 " && ends TERM 0 && said "stopped before it was ready" && [ ! -e "$dir/sock" ]
+ok "SIGTERM while models are loaded: exit 0, at once"
 cp "$dir/good.yaml" "$dir/c.yaml"
-start --config "$dir/c.yaml"
+start --config "$dir/c.yaml" "$tiny=flag"
 ok "starts again"
+printf 'models:\n' >"$dir/c.yaml"
+for i in $(seq 256); do echo "  - {path: $dir/add.onnx, name: m$i}"; done >>"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "more than 256 models; nothing was changed" && add | grep -q outputs
+ok "more models than there is room for, one of them a flag's: changes nothing"
+cp "$dir/good.yaml" "$dir/c.yaml"
 (sleep 5 | timeout 20 curl -sS --max-time 20 -T - "http://127.0.0.1:$port/v2/models/add/infer" -X POST >/dev/null 2>&1) &
 sleep 0.5
 kill -TERM $pid && sleep 0.3 && ends TERM 1
@@ -215,6 +241,16 @@ if [ "$(id -u)" = 0 ]; then
 	ok "--user: another user, with CAP_BPF and CAP_PERFMON at most; the socket is its own"
 	ends TERM 0
 	rm -f "$dir/sock"
+	mkdir -p "$dir/roots" "$dir/state"
+	refuses "a store where the user may not write, at the start" 2 "--profiles" "$dir/add.onnx" --qos-ms 20000 --user nobody \
+		--profiles "$dir/roots/p.db" --listen 127.0.0.1:0
+	STATE_DIRECTORY="/nowhere:$dir/state" start "$dir/add.onnx" --qos-ms 20000 --user nobody --profiles "$dir/state/p.db" \
+		--listen 127.0.0.1:0 && [ "$(stat -c %U "$dir/state")" = nobody ] && said "profiled add" && ends TERM 0
+	ok "systemd's StateDirectory is given to the user, and profiled into"
+	cp "$dir/state/p.db" "$dir/roots/p.db"
+	start "$dir/add.onnx" --qos-ms 20000 --user nobody --profiles "$dir/roots/p.db" --listen 127.0.0.1:0 --monitor off &&
+		said "models will not be profiled" && [ "$(stat -c %U "$dir/roots/p.db")" = nobody ] && ends TERM 0
+	ok "a store that is there in such a directory: is the user's, and serves"
 else
 	skip "--user" "needs root"
 fi

@@ -125,6 +125,48 @@ static void test_measured(void **state)
 	vt_pool_close(pool);
 }
 
+/** Lends until @refuse_at, and looks at how much it is asked for at one time. */
+struct lent {
+	struct vt_pool *pool;
+	int calls, refuse_at; /* 0: never */
+};
+
+static int lend(void *arg, int (*fn)(void *what, struct vt_pool *pool), void *what)
+{
+	struct lent *l = arg;
+
+	return ++l->calls == l->refuse_at ? -EBUSY : fn(what, l->pool);
+}
+
+/* The first run goes step by step; who lends is asked before each piece, and may end it there. */
+static void test_measured_in_pieces(void **state)
+{
+	static const uint16_t one[] = {1};
+	static const struct {
+		int refuse_at, want, calls;
+	} t[] = {{0, 0, 3}, {1, -EBUSY, 1}, {2, -EBUSY, 2}, {3, -EBUSY, 3}};
+	struct vt_cpuset allowed;
+	struct vt_pool *pool = NULL;
+	struct vt_err e = {0};
+
+	vt_cpuset_allowed(&allowed);
+	assert_int_equal(vt_pool_open(&pool, &allowed, &e), 0);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct lent l = {pool, 0, t[i].refuse_at};
+		const struct vt_costs_lender by = {lend, &l};
+		struct vt_costs c = {0};
+
+		assert_int_equal(vt_costs_measured_by(&c, eng, &by, "tiny", 0, one, 1, 2, &e),
+				 t[i].want);
+		if (t[i].want)
+			assert_int_equal(l.calls, t[i].calls);
+		else /* scratch, each step of the first run, and two runs more */
+			assert_in_range(l.calls, 1 + eng->n_steps + 2, 1 + 3 * eng->n_steps);
+		vt_costs_fini(&c);
+	}
+	vt_pool_close(pool);
+}
+
 /* ---- from the store ------------------------------------------------------------------------- */
 
 static void put(struct vt_profile *p, int step, const char *variant, uint16_t cores, uint8_t level,
@@ -392,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_signatures),
 		cmocka_unit_test(test_here),
 		cmocka_unit_test(test_measured),
+		cmocka_unit_test(test_measured_in_pieces),
 		cmocka_unit_test(test_profiled),
 		cmocka_unit_test(test_all_cores_are_slowed_as_fewer),
 		cmocka_unit_test(test_nothing_kept),

@@ -108,6 +108,7 @@ static const struct vt_route routes[] = {
 	{"GET", "/name/{}/and/{}", name, NULL, NULL, NULL, 0},
 	{"POST", "/refused", echo, refuse_head, NULL, NULL, VT_ROUTE_BODY},
 	{"POST", "/begun", echo, NULL, refuse_no, NULL, VT_ROUTE_BODY},
+	{"POST", "/small", echo, NULL, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_SMALL},
 	{"GET", "/held", held, NULL, NULL, NULL, 0},
 	{"GET", "/at-once", at_once, NULL, NULL, NULL, 0},
 	{"GET", "/until-gone", until_gone, NULL, NULL, NULL, 0},
@@ -115,93 +116,7 @@ static const struct vt_route routes[] = {
 	{0},
 };
 
-/* ---- a server and a client ---------------------------------------------------------------------- */
-
-struct server {
-	struct vt_config c;
-	struct vt_listener l;
-	struct vt_http *h;
-	char path[64];
-};
-
-static void start(struct server *s)
-{
-	struct vt_http_opts o = {.config = &s->c,
-				 .listener = &s->l,
-				 .n_listeners = 1,
-				 .routes = routes,
-				 .count = &count,
-				 .log = &quiet};
-	struct vt_err e = {0};
-	char text[80];
-
-	memset(&count, 0, sizeof(count));
-	if (!s->c.model)
-		assert_int_equal(vt_config_init(&s->c), 0);
-	snprintf(s->path, sizeof(s->path), "/tmp/vt-test-http-%d.sock", getpid());
-	snprintf(text, sizeof(text), "unix:%s", s->path);
-	assert_int_equal(vt_config_add_listen(&s->c, text, 0, &e), 0);
-	if (vt_listener_open(&s->l, &s->c.listen[0], 0600, &e) || vt_listener_start(&s->l, &e) ||
-	    vt_http_start(&s->h, &o, &e))
-		fail_msg("%s", e.msg);
-}
-
-static void stop(struct server *s)
-{
-	vt_http_quiesce(s->h);
-	vt_http_stop(s->h);
-	vt_listener_close(&s->l);
-	assert_int_not_equal(access(s->path, F_OK), 0);
-	vt_config_fini(&s->c);
-	assert_int_equal(count.connections, 0);
-	assert_int_equal(count.in_flight, 0);
-	assert_int_equal(count.body_bytes, 0);
-}
-
-static int client(const struct server *s)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	memcpy(a.sun_path, s->path, strlen(s->path) + 1);
-	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	return fd;
-}
-
-static void say(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			return; /* closed on us: what was answered can still be read */
-		text += n;
-		len -= (size_t)n;
-	}
-}
-
-/* All that comes until the server closes, or @until stands in it. */
-static void hear(int fd, char *buf, size_t len, const char *until)
-{
-	size_t used = 0;
-
-	buf[0] = '\0';
-	while (used + 1 < len && !(until && strstr(buf, until))) {
-		struct pollfd p = {fd, POLLIN, 0};
-		ssize_t n;
-
-		if (poll(&p, 1, PATIENCE_MS) <= 0)
-			return;
-		n = recv(fd, buf + used, len - 1 - used, 0);
-		if (n <= 0)
-			return;
-		used += (size_t)n;
-		buf[used] = '\0';
-	}
-}
-
-#define H "HTTP/1.1\r\nHost: x\r\n"
-#define C "Connection: close\r\n"
+#include "http_fixture.h"
 
 /* ---- tests --------------------------------------------------------------------------------------- */
 
@@ -468,6 +383,67 @@ static void test_memory_of_bodies_is_bounded(void **state)
 	stop(&s);
 }
 
+/* What a body may be, and what is taken for it: never more than that, also where its length is not told. */
+static void test_limits_of_bodies(void **state)
+{
+	static const struct {
+		const char *path;
+		bool chunked;
+		size_t len;
+		const char *status;
+	} t[] = {
+		{"/small", false, VT_ROUTE_SMALL_BYTES, " 200 "},
+		{"/small", false, VT_ROUTE_SMALL_BYTES + 1, " 413 "},
+		{"/small", true, VT_ROUTE_SMALL_BYTES, " 200 "},
+		{"/small", true, VT_ROUTE_SMALL_BYTES + 1, " 413 "},
+		{"/echo", true, 80000, " 200 "}, /* twice the first room would be past max_memory */
+		{"/echo", true, 80001, " 413 "},
+	};
+	struct server s = {0};
+	char *body = malloc(80001), *buf = malloc(100000), head[128];
+
+	memset(body, 'x', 80001);
+	assert_int_equal(vt_config_init(&s.c), 0);
+	s.c.max_body_bytes = s.c.max_memory_bytes = 80000;
+	start(&s);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		int fd = client(&s);
+
+		snprintf(head, sizeof(head),
+			 t[i].chunked ? "POST %s " H C "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
+				      : "POST %s " H C "Content-Length: %zu\r\n\r\n",
+			 t[i].path, t[i].len);
+		say(fd, head, strlen(head));
+		say(fd, body, t[i].len);
+		if (t[i].chunked)
+			say(fd, "\r\n0\r\n\r\n", 7);
+		hear(fd, buf, 100000, NULL);
+		if (!strstr(buf, t[i].status))
+			fail_msg("%s, %zu bytes: %.200s", t[i].path, t[i].len, buf);
+		close(fd);
+	}
+	stop(&s);
+	free(body);
+	free(buf);
+}
+
+static void test_head_sends_no_body(void **state)
+{
+	static const char ask[] = "HEAD /held " H C "\r\n";
+	struct server s = {0};
+	char buf[512];
+	int fd;
+
+	start(&s);
+	fd = client(&s);
+	say(fd, ask, strlen(ask));
+	hear(fd, buf, sizeof(buf), NULL);
+	assert_non_null(strstr(buf, "Content-Length: 5"));
+	assert_int_equal(count.bytes_out, 0);
+	close(fd);
+	stop(&s);
+}
+
 static void test_clients_that_leave(void **state)
 {
 	static const char get[] = "GET /until-gone " H "\r\n",
@@ -576,6 +552,8 @@ int main(void)
 		cmocka_unit_test(test_several_io_threads),
 		cmocka_unit_test(test_a_start_that_fails),
 		cmocka_unit_test(test_memory_of_bodies_is_bounded),
+		cmocka_unit_test(test_limits_of_bodies),
+		cmocka_unit_test(test_head_sends_no_body),
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),
 		cmocka_unit_test(test_stops_while_clients_come),

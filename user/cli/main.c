@@ -38,17 +38,21 @@ static ssize_t drop_try_lines(void *cookie, const char *buf, size_t len)
 	return (ssize_t)len;
 }
 
-static const struct argp *given; /* to vt_cmd_parse(); a process parses once */
+static const struct argp *given; /* to vt_cmd_parse() */
 
 static error_t parse_with_short_errors(int key, char *arg, struct argp_state *state)
 {
-	if (key == ARGP_KEY_INIT) {
-		FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){.write = drop_try_lines});
+	static FILE *f; /* one for the process: a server parses again at every SIGHUP */
 
-		if (f) {
-			setvbuf(f, NULL, _IOLBF, 1024); /* a line at a time */
-			state->err_stream = f;
+	if (key == ARGP_KEY_INIT) {
+		if (!f) {
+			f = fopencookie(NULL, "w",
+					(cookie_io_functions_t){.write = drop_try_lines});
+			if (f)
+				setvbuf(f, NULL, _IOLBF, 1024); /* a line at a time */
 		}
+		if (f)
+			state->err_stream = f;
 	}
 	return given->parser ? given->parser(key, arg, state) : ARGP_ERR_UNKNOWN;
 }

@@ -32,7 +32,7 @@
 #define TICK_MS	   500
 #define AGENT_MS   100		     /* if a balancer is told how this node feels */
 #define IDLE_NS	   (3 * VT_NS_PER_S) /* without a request, before models are profiled */
-#define LOOK_US	   100000u
+#define LOOK_NS	   (100 * VT_NS_PER_MS)
 #define MAX_ROUTES 64u
 
 struct serving {
@@ -40,6 +40,8 @@ struct serving {
 	struct vt_config c;
 	struct vt_log log;
 	int signals; /* signalfd */
+	bool starting, ended,
+		again; /* told to end, or to read the file again, before it was ready */
 	int record_fd;
 	struct vt_listener listener[VT_CONFIG_LISTEN];
 	size_t n_listeners;
@@ -80,16 +82,44 @@ static int take_signals(struct serving *s, struct vt_err *e)
 			      : 0;
 }
 
+/* A signal that waits, 0 if there is none. */
+static int next_signal(struct serving *s)
+{
+	struct signalfd_siginfo i;
+
+	return read(s->signals, &i, sizeof(i)) == sizeof(i) ? (int)i.ssi_signo : 0;
+}
+
+/* Asked by who loads. The signals are this thread's business until there are others. */
+static bool must_stop(void *arg)
+{
+	struct serving *s = arg;
+	int sig = s->starting ? next_signal(s) : 0;
+
+	s->ended |= sig == SIGTERM || sig == SIGINT;
+	s->again |= sig == SIGHUP;
+	return s->ended || s->oip.stopping;
+}
+
+/* Whatever the reason: bad input, as the file or the flag must change. */
+static int no_address(struct vt_err *e)
+{
+	e->code = -EINVAL;
+	return e->code;
+}
+
 static int bind_all(struct serving *s, struct vt_err *e)
 {
 	for (uint32_t i = 0; i < s->c.n_listen; i++) {
 		int err = vt_listener_open(&s->listener[i], &s->c.listen[i], s->c.socket_mode, e);
 
 		if (err)
-			return err;
+			return no_address(e);
 		s->n_listeners++;
 	}
-	return s->c.agent.host ? vt_listener_open(&s->agent_at, &s->c.agent, 0, e) : 0;
+	if (s->c.agent.host && vt_listener_open(&s->agent_at, &s->c.agent, 0, e))
+		return no_address(e);
+	return 0;
 }
 
 /* Auto: without it where it cannot be had, and said so. */
@@ -159,7 +189,9 @@ static int load_models(struct serving *s, struct vt_err *e)
 	struct vt_models_opts o = {.runtime = s->runtime,
 				   .cores = s->c.cores,
 				   .profiles = s->c.profiles,
-				   .log = &s->log};
+				   .log = &s->log,
+				   .stop = must_stop,
+				   .arg = s};
 	int err = 0;
 
 	if (!vt_cpuset_count(&o.cores))
@@ -168,6 +200,8 @@ static int load_models(struct serving *s, struct vt_err *e)
 		return vt_fail(e, err, "cannot read the cores this process may use");
 	err = vt_models_new(&s->models, &o, e);
 	for (uint32_t i = 0; i < s->c.n_models && !err; i++) {
+		if (must_stop(s))
+			return -ECANCELED;
 		sd_notifyf(0, "STATUS=loading %s\nEXTEND_TIMEOUT_USEC=600000000",
 			   s->c.model[i].name);
 		err = vt_models_add(s->models, &s->c.model[i], e);
@@ -219,7 +253,7 @@ static bool something_to_do(void *arg)
  * On the loader's thread while it has no job. Traffic is often a request here and there: only when
  * there was none for a while is there time for a profile.
  */
-static bool between_jobs(void *arg)
+static uint64_t between_jobs(void *arg)
 {
 	struct serving *s = arg;
 	uint64_t now = vt_now_mono_ns();
@@ -233,9 +267,7 @@ static bool between_jobs(void *arg)
 		rc = vt_models_improve(s->models, something_to_do, s, &e);
 	if (rc < 0 && rc != -EBUSY)
 		vt_log(&s->log, VT_LOG_WARN, "%s", e.msg);
-	if (rc <= 0)
-		usleep(LOOK_US);
-	return !s->oip.stopping;
+	return s->oip.stopping ? UINT64_MAX : rc > 0 ? 0 : LOOK_NS;
 }
 
 static int open_http(struct serving *s, struct vt_err *e)
@@ -251,7 +283,7 @@ static int open_http(struct serving *s, struct vt_err *e)
 	for (size_t i = 0; i < s->n_listeners && !err; i++)
 		err = vt_listener_start(&s->listener[i], e);
 	if (err)
-		return err;
+		return no_address(e);
 	s->busy_ns = vt_now_mono_ns();
 	s->oip = (struct vt_oip){
 		.models = s->models, .runtime = s->runtime, .log = &s->log, .late = s->c.late};
@@ -264,25 +296,49 @@ static int open_http(struct serving *s, struct vt_err *e)
 	return err ? err : vt_http_start(&s->http, &o, e);
 }
 
+/* From root to the user, who gets what the server needs later: sockets, and the store. */
+static int give_up_rights(struct serving *s, struct vt_err *e)
+{
+	struct vt_err store = {0};
+	int err = 0;
+
+	if (!s->c.user)
+		return 0;
+	for (size_t i = 0; i < s->n_listeners && !err; i++)
+		if (s->listener[i].unlink)
+			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
+	if (!err && s->c.profiles)
+		vt_serve_give_store(s->c.user, s->c.profiles);
+	if (!err)
+		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+	if (err || !s->c.profiles)
+		return err;
+	err = vt_serve_try_store(s->c.user, s->c.profiles, &store);
+	if (err == -EINVAL)
+		return vt_fail(e, err, "%s", store.msg);
+	if (err)
+		vt_log(&s->log, VT_LOG_WARN, "models will not be profiled: %s", store.msg);
+	return 0;
+}
+
 static int start(struct serving *s, struct vt_err *e)
 {
 	int err = take_signals(s, e);
 
+	s->starting = true;
 	if (!err)
 		err = bind_all(s, e);
 	if (!err)
 		err = open_monitor(s, e);
-	for (size_t i = 0; i < s->n_listeners && !err && s->c.user; i++)
-		if (s->listener[i].unlink)
-			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
-	if (!err && s->c.user)
-		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+	if (!err)
+		err = give_up_rights(s, e);
 	if (!err && s->agent_at.fd >= 0)
 		err = vt_agent_start(&s->agent, &s->agent_at, e);
 	if (!err)
 		err = open_runtime(s, e);
 	if (!err)
 		err = load_models(s, e);
+	s->starting = false;
 	if (!err)
 		err = open_http(s, e);
 	return err;
@@ -296,8 +352,9 @@ static int stop(struct serving *s, struct vt_err *e)
 
 	vt_agent_stop(s->agent);
 	vt_listener_close(&s->agent_at);
+	vt_loader_stop(s->loader); /* a job answers; libmicrohttpd stops only if nobody is held */
 	vt_http_stop(s->http);
-	vt_loader_stop(s->loader);
+	vt_loader_free(s->loader);
 	vt_gather_free(s->gather);
 	vt_admission_fini(&s->oip.admission);
 	vt_models_free(s->models);
@@ -315,14 +372,6 @@ static int stop(struct serving *s, struct vt_err *e)
 		close(s->signals);
 	vt_config_fini(&s->c);
 	return err;
-}
-
-/* A signal that waits, 0 if there is none. */
-static int next_signal(struct serving *s)
-{
-	struct signalfd_siginfo i;
-
-	return read(s->signals, &i, sizeof(i)) == sizeof(i) ? (int)i.ssi_signo : 0;
 }
 
 static void wait_a_little(struct serving *s, int ms)
@@ -347,6 +396,32 @@ static void end_at_once(struct serving *s)
 	_exit(VT_EXIT_FAILED);
 }
 
+static void wait_while(struct serving *s, bool (*busy)(const struct serving *s), uint64_t until)
+{
+	while (busy(s) && vt_now_mono_ns() < until) {
+		int sig = next_signal(s);
+
+		if (sig == SIGTERM || sig == SIGINT)
+			end_at_once(s);
+		wait_a_little(s, 20);
+	}
+}
+
+static bool clients(const struct serving *s)
+{
+	return vt_http_busy(s->http);
+}
+
+static bool computing(const struct serving *s)
+{
+	return !vt_runtime_idle(s->runtime);
+}
+
+static bool loading(const struct serving *s)
+{
+	return vt_loader_busy(s->loader);
+}
+
 /* Answer what has been taken. */
 static void drain(struct serving *s)
 {
@@ -357,17 +432,11 @@ static void drain(struct serving *s)
 	s->oip.stopping = true;
 	vt_agent_say(s->agent, VT_AGENT_DRAIN, 0);
 	vt_http_quiesce(s->http);
-	while (vt_http_busy(s->http) && vt_now_mono_ns() < until) {
-		int sig = next_signal(s);
-
-		if (sig == SIGTERM || sig == SIGINT)
-			end_at_once(s);
-		wait_a_little(s, 20);
-	}
+	wait_while(s, clients, until);
 	/* Whoever is left is slow to send or to take; what runs is waited for in any case. */
-	vt_runtime_drain(s->runtime);
-	while (vt_loader_busy(s->loader))
-		wait_a_little(s, 20);
+	wait_while(s, computing, UINT64_MAX);
+	vt_runtime_drain(s->runtime); /* at most for what came this very moment */
+	wait_while(s, loading, UINT64_MAX);
 }
 
 /* ---- a new configuration ------------------------------------------------------------------------- */
@@ -377,22 +446,6 @@ struct reload {
 	struct vt_config c;
 };
 
-static void say_what_stays(const struct serving *s, const struct vt_config *c)
-{
-	const struct vt_config *o = &s->c;
-	bool same = o->n_listen == c->n_listen;
-
-	for (uint32_t i = 0; same && i < c->n_listen; i++)
-		same = o->listen[i].port == c->listen[i].port &&
-		       !strcmp(o->listen[i].host ? o->listen[i].host : o->listen[i].path,
-			       c->listen[i].host ? c->listen[i].host : c->listen[i].path);
-	if (!same || memcmp(&o->cores, &c->cores, sizeof(c->cores)) ||
-	    o->max_body_bytes != c->max_body_bytes || o->max_memory_bytes != c->max_memory_bytes ||
-	    o->io_threads != c->io_threads || o->monitor != c->monitor)
-		vt_log(&s->log, VT_LOG_WARN,
-		       "listen, cores, monitor, io_threads and limits change with a restart only");
-}
-
 /* On the loader's thread. */
 static void reload_models(void *arg)
 {
@@ -400,13 +453,15 @@ static void reload_models(void *arg)
 	struct serving *s = r->s;
 	struct vt_err e = {0};
 	const struct vt_policy *p = r->c.policy ? vt_policy_find(r->c.policy) : NULL;
+	const int err = vt_models_reload(s->models, &r->c, &e);
 
-	if (vt_models_reload(s->models, &r->c, &e))
+	if (err)
 		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; what it replaces goes on", e.msg);
 	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
 		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
 	s->oip.late = r->c.late;
-	vt_log(&s->log, VT_LOG_INFO, "reloaded");
+	if (!err)
+		vt_log(&s->log, VT_LOG_INFO, "reloaded");
 	sd_notify(0, "READY=1\nSTATUS=serving");
 	vt_config_fini(&r->c);
 	free(r);
@@ -416,6 +471,7 @@ static void reload(struct serving *s)
 {
 	struct reload *r = calloc(1, sizeof(*r));
 	struct vt_err e = {0};
+	char stays[512];
 
 	if (!r)
 		return;
@@ -430,7 +486,8 @@ static void reload(struct serving *s)
 		free(r);
 		return;
 	}
-	say_what_stays(s, &r->c);
+	if (*vt_serve_stays(&s->c, &r->c, stays, sizeof(stays)))
+		vt_log(&s->log, VT_LOG_WARN, "these change with a restart only: %s", stays);
 	vt_serve_move_agent(&s->agent, &s->agent_at, &s->c.agent, &r->c.agent, &s->log);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(vt_now_mono_ns() / 1000));
@@ -460,6 +517,8 @@ static void serve(struct serving *s)
 
 	sd_watchdog_enabled(0, &s->watchdog_us);
 	say_ready(s);
+	if (s->again)
+		reload(s);
 	for (;;) {
 		uint64_t now = vt_now_mono_ns();
 		int sig = next_signal(s);
@@ -489,13 +548,17 @@ int vt_cmd_serve(int argc, char **argv)
 	s->signals = s->record_fd = s->agent_at.fd = -1;
 	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
 	err = vt_serve_config(&s->args, &s->c, &e);
-	if (!err && !s->args.check)
-		err = start(s, &e);
+	if (!err)
+		err = s->args.check ? vt_serve_check(&s->c, s->args.file, &e) : start(s, &e);
 	if (!err && !s->args.check)
 		serve(s);
 	if (!err && s->args.check)
 		printf("%s: sound; models: %u\n", s->args.file ? s->args.file : "flags",
 		       s->c.n_models);
+	if (s->ended) {
+		vt_log(&s->log, VT_LOG_INFO, "stopped before it was ready");
+		err = 0;
+	}
 	if (err)
 		stop(s, NULL);
 	else

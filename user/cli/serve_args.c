@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
 	{"agent", OPT_AGENT, "HOST:PORT", 0,
 	 "tell HAProxy there, by its agent-check, how much more this node can take", 0},
 	{"user", OPT_USER, "NAME", 0, "become this user after the start", 0},
-	{"max-body", OPT_BODY, "BYTES", 0, "largest request [64 MiB]", 0},
+	{"max-body", OPT_BODY, "SIZE", 0, "largest request [64MiB]", 0},
 	{"verbose", 'v', NULL, 0, "say more on stderr", 0},
 	{NULL, 0, NULL, 0, "Of the models on the command line:", 1},
 	{"qos-ms", OPT_QOS, "MS", 0, "latency target, or auto: three times the time alone [auto]",
@@ -67,11 +67,18 @@ struct onto {
 	struct vt_config_model like; /* what models of the command line have in common */
 	uint32_t first_model;	     /* of the command line */
 	bool listened;
+	struct vt_err *e; /* of a later look, which must not end a server; NULL: the first */
 };
 
 static void say(struct argp_state *st, const struct vt_err *e)
 {
-	if (e->code)
+	const struct onto *o = st->input;
+
+	if (!e->code)
+		return;
+	if (o->e)
+		vt_fail(o->e, e->code, "%s", e->msg);
+	else
 		argp_error(st, "%s", e->msg);
 }
 
@@ -248,7 +255,11 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 		return 0;
 	}
 	case OPT_BODY:
-		c->max_body_bytes = number(st, "max-body", arg, 1024, 1ull << 34);
+		if (vt_config_size(arg, 1024, 1ull << 34, &c->max_body_bytes))
+			argp_error(st,
+				   "--max-body: '%.40s' is no size from 1KiB to 16GiB, such as "
+				   "65536 or 64MiB",
+				   arg);
 		return 0;
 	default:
 		return model_flag(key, arg, st, o);
@@ -292,9 +303,10 @@ static const struct argp argp = {
 	NULL,
 	NULL};
 
-static void parse_onto(struct vt_config *c, struct vt_serve_args *a, int argc, char **argv)
+static void parse_onto(struct vt_config *c, struct vt_serve_args *a, int argc, char **argv,
+		       struct vt_err *e)
 {
-	struct onto o = {.c = c, .a = a, .first_model = c->n_models};
+	struct onto o = {.c = c, .a = a, .first_model = c->n_models, .e = e};
 
 	vt_cmd_parse(&argp, argc, argv, &o);
 	vt_config_model_fini(&o.like);
@@ -308,13 +320,14 @@ void vt_serve_parse(struct vt_serve_args *a, int argc, char **argv)
 	*a = (struct vt_serve_args){.argc = argc, .argv = argv};
 	if (vt_config_init(&c))
 		abort();
-	parse_onto(&c, a, argc, argv);
+	parse_onto(&c, a, argc, argv, NULL);
 	vt_config_fini(&c);
 }
 
 int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct vt_err *e)
 {
 	struct vt_serve_args again = *a;
+	struct vt_err flags = {0};
 	int err = vt_config_init(ret);
 
 	if (err)
@@ -323,7 +336,9 @@ int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct
 		err = vt_config_read(ret, a->file, e);
 	if (err)
 		return err;
-	parse_onto(ret, &again, a->argc, a->argv);
+	parse_onto(ret, &again, a->argc, a->argv, &flags);
+	if (flags.code)
+		return vt_fail(e, flags.code, "%s", flags.msg);
 	if (!a->file && !ret->n_models)
 		return vt_fail(e, -EINVAL, "no models: name ONNX files, or a --config FILE");
 	return vt_config_check(ret, a->file, e);

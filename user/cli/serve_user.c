@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* serve_user.c - from root to a user who may do nothing more than count. */
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -29,6 +33,74 @@ int vt_serve_give(const char *user, const char *path, struct vt_err *e)
 		return 0;
 	return vt_fail(e, -errno, "cannot give unix:%s to user '%s': %s", path, user,
 		       strerror(errno));
+}
+
+int vt_serve_user(const char *user, struct vt_err *e)
+{
+	return find(user, e) ? 0 : -ENOENT;
+}
+
+/* Where the user may write already, a link could stand for somebody else's file. */
+static void give_file(const struct passwd *p, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+	    fchown(fd, p->pw_uid, p->pw_gid))
+		errno = 0; /* vt_serve_try_store() sees what comes of it */
+	close(fd);
+}
+
+/* $STATE_DIRECTORY: absolute paths with colons between them. */
+static void give_state(const struct passwd *p, const char *path)
+{
+	const char *all = getenv("STATE_DIRECTORY");
+	char dir[512];
+
+	for (; all && *all; all += *all == ':') {
+		size_t len = strcspn(all, ":");
+
+		if (len && len < sizeof(dir) && !strncmp(path, all, len) && path[len] == '/') {
+			memcpy(dir, all, len);
+			dir[len] = '\0';
+			if (lchown(dir, p->pw_uid, p->pw_gid))
+				errno = 0; /* likewise */
+		}
+		all += len;
+	}
+}
+
+void vt_serve_give_store(const char *user, const char *path)
+{
+	static const char *const parts[] = {"", "-wal", "-shm", "-journal"};
+	const struct passwd *p = find(user, NULL);
+	char name[1024];
+
+	if (!p || getuid() == p->pw_uid)
+		return;
+	give_state(p, path);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if ((size_t)snprintf(name, sizeof(name), "%s%s", path, parts[i]) < sizeof(name))
+			give_file(p, name);
+}
+
+int vt_serve_try_store(const char *user, const char *path, struct vt_err *e)
+{
+	const char *slash = strrchr(path, '/');
+	const bool there = !access(path, F_OK);
+	char dir[1024] = ".";
+
+	if (slash)
+		snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	if (access(dir, W_OK | X_OK) || (there && access(path, R_OK | W_OK)))
+		return vt_fail(e, there ? -EACCES : -EINVAL,
+			       "profiles: user '%s' cannot write %s: chown %s it and its folder, "
+			       "or give another --profiles",
+			       user, path, user);
+	return 0;
 }
 
 int vt_serve_become(const char *user, bool monitor, struct vt_err *e)

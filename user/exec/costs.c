@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/cpuset.h"
 #include "profile/table.h"
 
@@ -12,6 +13,7 @@ _Static_assert(VT_PROFILE_KEPT == VT_MAX_VERSIONS, "what is kept can be schedule
 _Static_assert(VT_PROFILE_POINTS == VT_MAX_POINTS, "core counts of one are those of the other");
 
 #define QOS_FACTOR 3
+#define PIECE_NS   (2 * VT_NS_PER_MS) /* of a run to measure, at one time */
 
 /* Tables of a model in one piece of memory. */
 struct tables {
@@ -102,28 +104,71 @@ static int first_cores(const struct vt_pool *pool, unsigned int n, struct vt_cpu
 	return 0;
 }
 
-/* @ns: [runs][n_steps]; the first run warms caches and is not kept. */
-static int run_on(struct vt_engine *eng, struct vt_pool *pool, unsigned int cores,
+/** Some steps of a run: what is asked of the lender at one time. */
+struct piece {
+	struct vt_run r;
+	unsigned int cores, workers; /* wanted; there */
+};
+
+static int run_piece(void *arg, struct vt_pool *pool)
+{
+	struct piece *p = arg;
+	struct vt_cpuset grant;
+
+	p->workers = vt_cpuset_count(vt_pool_cores(pool));
+	if (first_cores(pool, p->cores, &grant))
+		return -EINVAL;
+	return vt_pool_run(pool, &p->r.work, &grant);
+}
+
+static int reserve(void *arg, struct vt_pool *pool)
+{
+	return vt_pool_reserve(pool, *(const size_t *)arg);
+}
+
+/* The step after those from @first on that take PIECE_NS together, as far as @ns of an earlier run tells; one at least. */
+static int end_of_piece(const uint64_t *ns, int first, int n)
+{
+	uint64_t sum = ns[first];
+	int last = first + 1;
+
+	while (ns[first] && last < n && ns[last] && sum + ns[last] <= PIECE_NS)
+		sum += ns[last++];
+	return last;
+}
+
+/*
+ * @ns: [runs][n_steps], zeroed; the first run warms caches and is not kept. It goes step by step: nobody knows yet
+ * how long they take. The next one is in its place, and reads of it what it has not yet written.
+ */
+static int run_on(struct vt_engine *eng, const struct vt_costs_lender *by, unsigned int cores,
 		  unsigned int runs, uint64_t *ns, struct vt_err *e)
 {
-	struct vt_cpuset grant;
-	struct vt_run r;
-	int err = first_cores(pool, cores, &grant);
+	const size_t n = (size_t)eng->n_steps;
+	struct piece p = {.cores = cores};
+	int err = 0;
 
-	if (err)
-		return vt_fail(e, err, "cannot measure on %u cores: there are %u workers", cores,
-			       vt_cpuset_count(vt_pool_cores(pool)));
 	for (unsigned int i = 0; i <= runs && !err; i++) {
-		vt_run_init(&r, eng, 0);
-		r.step_ns = ns + (i ? i - 1 : 0) * (size_t)eng->n_steps;
-		err = vt_pool_run(pool, &r.work, &grant);
+		const uint64_t *before = ns + (i > 1 ? i - 2 : 0) * n;
+
+		for (int at = 0; at < eng->n_steps && !err; at = p.r.last) {
+			vt_run_init(&p.r, eng, 0);
+			p.r.first = at;
+			p.r.last = i ? end_of_piece(before, at, eng->n_steps) : at + 1;
+			p.r.step_ns = ns + (i ? i - 1 : 0) * n;
+			err = by->lend(by->arg, run_piece, &p);
+		}
 	}
+	if (err && p.workers < cores)
+		return vt_fail(e, err, "cannot measure on %u cores: there are %u workers", cores,
+			       p.workers);
 	return err ? vt_fail(e, err, "cannot run on %u cores: %s", cores, strerror(-err)) : 0;
 }
 
-int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_pool *pool,
-		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
-		      unsigned int runs, struct vt_err *e)
+int vt_costs_measured_by(struct vt_costs *ret, struct vt_engine *eng,
+			 const struct vt_costs_lender *by, const char *name, uint64_t qos_ns,
+			 const uint16_t *points, size_t n_points, unsigned int runs,
+			 struct vt_err *e)
 {
 	struct vt_costs c = {.source = VT_COSTS_RUNS};
 	size_t n = (size_t)eng->n_steps;
@@ -134,12 +179,16 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 	ns = calloc(n * runs + 1, sizeof(*ns));
 	sorted = calloc(runs, sizeof(*sorted));
 	err = ns && sorted ? 0 : vt_fail(e, -ENOMEM, "%s: no memory for its times", name);
-	if (!err && vt_pool_reserve(pool, eng->scratch_bytes))
-		err = vt_fail(e, -ENOMEM, "%s: no memory for the scratch of the workers", name);
+	if (!err) {
+		err = by->lend(by->arg, reserve, &eng->scratch_bytes);
+		if (err)
+			vt_fail(e, err, "%s: cannot prepare the workers: %s", name, strerror(-err));
+	}
 	if (!err)
 		err = alloc_tables(&c, name, eng->n_steps, 1, points, n_points, e);
 	for (size_t p = 0; p < n_points && !err; p++) {
-		err = run_on(eng, pool, points[p], runs, ns, e);
+		memset(ns, 0, n * runs * sizeof(*ns));
+		err = run_on(eng, by, points[p], runs, ns, e);
 		for (size_t l = 0; l < n && !err; l++) {
 			for (unsigned int i = 0; i < runs; i++)
 				sorted[i] = ns[i * n + l];
@@ -158,6 +207,20 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 	}
 	*ret = c;
 	return 0;
+}
+
+static int lend_always(void *pool, int (*fn)(void *what, struct vt_pool *pool), void *what)
+{
+	return fn(what, pool);
+}
+
+int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_pool *pool,
+		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
+		      unsigned int runs, struct vt_err *e)
+{
+	const struct vt_costs_lender by = {lend_always, pool};
+
+	return vt_costs_measured_by(ret, eng, &by, name, qos_ns, points, n_points, runs, e);
 }
 
 /* ---- a copy --------------------------------------------------------------------------------- */

@@ -50,6 +50,23 @@ int vt_costs_measured(struct vt_costs *ret, struct vt_engine *eng, struct vt_poo
 		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,
 		      unsigned int runs, struct vt_err *e);
 
+/** Whose workers are measured on. */
+struct vt_costs_lender {
+	/** lend - call @fn with a pool that is idle, now or when it is; return what that does, or an error */
+	int (*lend)(void *arg, int (*fn)(void *what, struct vt_pool *pool), void *what);
+	void *arg;
+};
+
+/**
+ * vt_costs_measured_by - the same in pieces of at most two milliseconds, or one step if that takes longer, so that others
+ * can use the workers between them
+ * An error of @by ends it and is returned.
+ */
+int vt_costs_measured_by(struct vt_costs *ret, struct vt_engine *eng,
+			 const struct vt_costs_lender *by, const char *name, uint64_t qos_ns,
+			 const uint16_t *points, size_t n_points, unsigned int runs,
+			 struct vt_err *e);
+
 /**
  * vt_costs_copy - a copy of its own, without plan and traffic; with @level >= 0 of one version per layer: the one
  * that is fastest at that pressure on the most cores, whatever the pressure then is. -ENOMEM

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 
-#define REASONS 64
+#define REASONS 64 /* shown */
 
 struct vt_gather {
 	pthread_mutex_t lock;
@@ -19,7 +19,8 @@ struct vt_gather {
 	struct vt_snapshot snap;
 	struct vt_tenant_table tenants;
 	struct vt_runtime_stats stats;
-	struct vt_reason reasons[REASONS];
+	struct vt_metrics_reason reasons[2 * REASONS]; /* the last ones, shown from m.reasons on */
+	size_t n_reasons;
 	struct vt_metrics m;
 	uint64_t looked_mono_ns;
 };
@@ -46,7 +47,6 @@ int vt_gather_new(struct vt_gather **ret, const struct vt_gather_opts *o, struct
 		.tenants = o->monitor ? &g->tenants : NULL,
 		.losses = o->monitor ? &g->snap.loss : NULL,
 		.line_bytes = line > 0 ? (unsigned int)line : 64,
-		.reasons = g->reasons,
 	};
 	*ret = g;
 	return 0;
@@ -83,19 +83,36 @@ static uint64_t cpu_ns(void)
 	       (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000;
 }
 
+/* One at a time, as only the last of several has its number told. Whoever looks seldom has missed some. */
+static void read_reasons(struct vt_gather *g)
+{
+	uint64_t last = g->n_reasons ? g->reasons[g->n_reasons - 1].n : 0;
+	struct vt_reason why;
+
+	for (unsigned int i = 0;
+	     i < VT_RUNTIME_REASONS && vt_runtime_reasons(g->o.runtime, last, &why, 1, &last);
+	     i++) {
+		if (g->n_reasons == 2 * REASONS) {
+			memcpy(g->reasons, g->reasons + REASONS, REASONS * sizeof(g->reasons[0]));
+			g->n_reasons = REASONS;
+		}
+		g->reasons[g->n_reasons++] = (struct vt_metrics_reason){last, why};
+	}
+	g->m.n_reasons = g->n_reasons < REASONS ? g->n_reasons : REASONS;
+	g->m.reasons = g->reasons + (g->n_reasons - g->m.n_reasons);
+}
+
 /* A look at everything, unless the last one is fresh. Holding the lock. */
 static int look(struct vt_gather *g)
 {
-	uint64_t now = vt_now_mono_ns(), after;
+	uint64_t now = vt_now_mono_ns();
 	int err;
 
 	if (g->looked_mono_ns && now - g->looked_mono_ns < VT_GATHER_FRESH_NS)
 		return 0;
 	if (g->o.runtime) {
 		vt_runtime_stats(g->o.runtime, &g->stats);
-		after = g->m.last_reason > REASONS ? g->m.last_reason - REASONS : 0;
-		g->m.n_reasons = vt_runtime_reasons(g->o.runtime, after, g->reasons, REASONS,
-						    &g->m.last_reason);
+		read_reasons(g);
 	}
 	if (g->o.monitor) {
 		err = vt_monitor_read(g->o.monitor, VT_GATHER_FRESH_NS, &g->snap);

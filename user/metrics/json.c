@@ -104,11 +104,11 @@ static void core(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 
 static void decision(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 {
-	const struct vt_reason *r = &m->reasons[i];
+	const struct vt_reason *r = &m->reasons[i].why;
 
 	vt_expo_put(x, "{\"n\":%llu,\"t\":%.9f,\"kind\":\"%s\",\"id\":%llu,",
-		    (unsigned long long)(m->last_reason - (m->n_reasons - 1 - i)),
-		    (double)r->now_ns * 1e-9, vt_reason_action(r->kind), (unsigned long long)r->id);
+		    (unsigned long long)m->reasons[i].n, (double)r->now_ns * 1e-9,
+		    vt_reason_action(r->kind), (unsigned long long)r->id);
 	text(x, "model", m->runtime ? model_name(m, r->model) : NULL);
 	vt_expo_put(x, ",\"layers\":[%u,%u],\"wanted\":%u,\"granted\":%u,\"free\":%u",
 		    r->layer_begin, r->layer_end, r->wanted, r->granted, r->free);

@@ -23,6 +23,12 @@ struct vt_metrics_http {
 	uint64_t body_bytes; /* of bodies that are held now */
 };
 
+/** Why something was decided; numbers grow, and some may be missing. */
+struct vt_metrics_reason {
+	uint64_t n;
+	struct vt_reason why;
+};
+
 /** Everything gathered for one answer. NULL and 0 parts are left out. */
 struct vt_metrics {
 	const struct vt_runtime_stats *runtime;
@@ -34,9 +40,8 @@ struct vt_metrics {
 	const struct vt_losses *losses;
 	unsigned int line_bytes; /* of a cache line: misses to bytes */
 	/* reasons of the last decisions, oldest first: JSON only */
-	const struct vt_reason *reasons;
+	const struct vt_metrics_reason *reasons;
 	size_t n_reasons;
-	uint64_t last_reason;
 	/* what this process uses */
 	uint64_t rss_bytes, cpu_ns;
 };

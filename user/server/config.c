@@ -146,6 +146,28 @@ int vt_config_ms(const char *text, uint64_t *ret_ns, struct vt_err *e)
 	return 0;
 }
 
+int vt_config_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		unsigned int shift;
+	} units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+	const size_t len = strspn(text, "0123456789");
+	char digits[24] = "";
+	uint64_t n = 0;
+
+	if (len && len < sizeof(digits))
+		memcpy(digits, text, len);
+	text += len + strspn(text + len, " ");
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(text, units[i].unit) && !vt_text_u64(digits, &n) &&
+		    n <= max >> units[i].shift && n << units[i].shift >= min) {
+			*ret = n << units[i].shift;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static bool in_url(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");

@@ -100,6 +100,9 @@ int vt_config_add_dim(struct vt_config_model *m, const char *name, uint64_t valu
 /** vt_config_ms - "auto" (0) or milliseconds, into nanoseconds */
 int vt_config_ms(const char *text, uint64_t *ret_ns, struct vt_err *e);
 
+/** vt_config_size - bytes, or a number of KiB, MiB, GiB: "65536", "64MiB", "1 GiB"; -EINVAL if not from @min to @max */
+int vt_config_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
 /** vt_config_check - what can only be told of the whole; gives each model its name and version */
 int vt_config_check(struct vt_config *c, const char *where, struct vt_err *e);
 

@@ -127,33 +127,16 @@ static int set_u16(struct file *f, const struct key *k, yaml_node_t *v, void *fi
 	return err;
 }
 
-/* Bytes, or with a unit: 64MiB, 1 GiB */
 static int set_size(struct file *f, const struct key *k, yaml_node_t *v, void *field)
 {
-	static const struct {
-		const char *unit;
-		unsigned int shift;
-	} units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
 	const char *text = scalar(f, k, v);
-	char digits[24] = "";
-	uint64_t n = 0;
-	size_t len;
 
 	if (!text)
 		return f->e->code;
-	len = strspn(text, "0123456789");
-	if (len && len < sizeof(digits))
-		memcpy(digits, text, len);
-	text += len + strspn(text + len, " ");
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (!strcmp(text, units[i].unit) && !vt_text_u64(digits, &n) &&
-		    n <= k->max >> units[i].shift && n << units[i].shift >= k->min) {
-			*(uint64_t *)field = n << units[i].shift;
-			return 0;
-		}
+	if (!vt_config_size(text, k->min, k->max, field))
+		return 0;
 	return bad(f, v, "%s: '%.40s' is no size from %llu to %llu bytes, such as 65536 or 64MiB",
-		   k->name, (const char *)v->data.scalar.value, (unsigned long long)k->min,
-		   (unsigned long long)k->max);
+		   k->name, text, (unsigned long long)k->min, (unsigned long long)k->max);
 }
 
 static int set_word(struct file *f, const struct key *k, yaml_node_t *v, void *field)

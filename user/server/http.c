@@ -370,28 +370,25 @@ void vt_http_tend(struct vt_http *h, uint64_t now_ns)
 
 /* ---- the memory of requests -------------------------------------------------------------------- */
 
+/* The count that is exported is the one that is kept: a copy of it, written after, could end with an older value. */
 bool vt_http_take(struct vt_http *h, uint64_t bytes)
 {
-	uint64_t was = atomic_fetch_add(&h->memory_bytes, bytes);
+	uint64_t was = __atomic_fetch_add(&h->count->body_bytes, bytes, __ATOMIC_RELAXED);
 
-	if (bytes <= h->max_memory_bytes && was <= h->max_memory_bytes - bytes) {
-		__atomic_store_n(&h->count->body_bytes, was + bytes, __ATOMIC_RELAXED);
+	if (bytes <= h->max_memory_bytes && was <= h->max_memory_bytes - bytes)
 		return true;
-	}
-	atomic_fetch_sub(&h->memory_bytes, bytes);
+	vt_http_give(h, bytes);
 	return false;
 }
 
 void vt_http_give(struct vt_http *h, uint64_t bytes)
 {
-	uint64_t was = atomic_fetch_sub(&h->memory_bytes, bytes);
-
-	__atomic_store_n(&h->count->body_bytes, was - bytes, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&h->count->body_bytes, bytes, __ATOMIC_RELAXED);
 }
 
 uint64_t vt_http_room(const struct vt_http *h)
 {
-	uint64_t used = h->memory_bytes;
+	uint64_t used = __atomic_load_n(&h->count->body_bytes, __ATOMIC_RELAXED);
 
 	return used < h->max_memory_bytes ? h->max_memory_bytes - used : 0;
 }

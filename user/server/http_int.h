@@ -42,7 +42,6 @@ struct vt_http {
 	const struct vt_log *log;
 	struct vt_metrics_http *count;
 	uint64_t max_body_bytes, max_memory_bytes, idle_ns, transfer_ns;
-	_Atomic uint64_t memory_bytes;
 	_Atomic uint32_t busy;
 	_Atomic bool closing, stopping;
 	sem_t quiet; /* posted by each I/O thread that has become so */

@@ -200,14 +200,23 @@ static bool refuse_encoding(struct req *r)
 	return true;
 }
 
+static uint64_t body_limit(const struct req *r)
+{
+	uint64_t max = r->pub.http->max_body_bytes;
+
+	return r->pub.match.route->flags & VT_ROUTE_SMALL && max > VT_ROUTE_SMALL_BYTES
+		       ? VT_ROUTE_SMALL_BYTES
+		       : max;
+}
+
 /* May the whole body come, if its length is known? */
 static void expect_body(struct req *r)
 {
 	struct vt_http *h = r->pub.http;
 
-	if (r->length > h->max_body_bytes) {
-		vt_http_fail(&r->pub, 413, "a body of %llu bytes; this server takes up to %llu",
-			     (unsigned long long)r->length, (unsigned long long)h->max_body_bytes);
+	if (r->length > body_limit(r)) {
+		vt_http_fail(&r->pub, 413, "a body of %llu bytes; this path takes up to %llu",
+			     (unsigned long long)r->length, (unsigned long long)body_limit(r));
 		return;
 	}
 	if (!r->length)
@@ -258,16 +267,19 @@ static bool refuse_now(const struct req *r)
 static bool grow(struct req *r, size_t need)
 {
 	struct vt_http *h = r->pub.http;
+	const uint64_t limit = body_limit(r);
 	size_t room = r->room ? r->room : FIRST_CHUNK;
 	char *more;
 
-	while (room < need)
-		room *= 2;
-	if (need > h->max_body_bytes) {
-		vt_http_fail(&r->pub, 413, "a body above %llu bytes; this server takes no more",
-			     (unsigned long long)h->max_body_bytes);
+	if (need > limit) {
+		vt_http_fail(&r->pub, 413, "a body above %llu bytes; this path takes no more",
+			     (unsigned long long)limit);
 		return false;
 	}
+	while (room < need)
+		room *= 2;
+	if (room > limit)
+		room = limit;
 	if (!vt_http_take(h, room - r->room)) {
 		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
 		return false;
@@ -367,7 +379,8 @@ static enum MHD_Result send_answer(struct req *r)
 	if (!r->answer)
 		return MHD_NO; /* not even memory to say so */
 	conn_state(r->conn, CONN_SENDING);
-	__atomic_fetch_add(&h->count->bytes_out, r->answer_bytes, __ATOMIC_RELAXED);
+	if (strcmp(r->pub.method, "HEAD") != 0)
+		__atomic_fetch_add(&h->count->bytes_out, r->answer_bytes, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&h->count->requests[r->status / 100 % 6], 1, __ATOMIC_RELAXED);
 	ok = MHD_queue_response(r->mhd, r->status, r->answer);
 	MHD_destroy_response(r->answer);

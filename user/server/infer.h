@@ -27,16 +27,17 @@ struct vt_want {
 
 /** A request, checked against the model. Pointers lead into the body, or to memory of its own. */
 struct vt_ask {
-	const void *in[VT_INFER_TENSORS]; /* bytes of each input, in the model's order */
-	void *own[VT_INFER_TENSORS];	  /* of those, what vt_ask_fini() frees */
+	size_t n_in, n_want;
 	size_t own_bytes;
-	struct vt_want want[VT_INFER_TENSORS];
-	size_t n_want;
 	bool any_binary;      /* of the outputs */
 	const char *id;	      /* as it stands between its quotes; not NUL-terminated; NULL: none */
 	size_t id_len;	      /* 0: none was given */
 	uint64_t deadline_ns; /* from arrival; 0: not given */
 	uint16_t priority;    /* 0: not given */
+	/* Of these, only what n_in and n_want count is ever set: they are large, and most models have one or two. */
+	const void *in[VT_INFER_TENSORS]; /* [n_in]: bytes of each input, in the model's order */
+	void *own[VT_INFER_TENSORS];	  /* [n_in]: of those, what vt_ask_fini() frees */
+	struct vt_want want[VT_INFER_TENSORS];
 };
 
 /**
@@ -44,7 +45,7 @@ struct vt_ask {
  * @head: value of Inference-Header-Content-Length, or VT_INFER_JSON_ONLY
  * @max_own: bytes it may allocate; -ENOSPC past that
  * -EBADMSG: not sound; -EINVAL: sound, but not what this model takes; -ENOTSUP: a part of the
- * protocol that is not served here; -ENOMEM. Call vt_ask_fini() in every case.
+ * protocol that is not served here; -ENOMEM. Call vt_ask_fini() in every case; it also takes a zeroed one.
  */
 int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, size_t len,
 		size_t head, size_t max_own, struct vt_err *e);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* infer_read.c - a request's body into pointers to tensors. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -418,14 +419,22 @@ static int settle(struct reader *r)
 int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, size_t len,
 		size_t head, size_t max_own, struct vt_err *e)
 {
-	struct reader r = {.a = ret, .io = io, .e = e, .max_own = max_own};
+	struct reader r; /* binary[] is large, and set as outputs are met */
 	size_t json = head == VT_INFER_JSON_ONLY ? len : head;
 	int err;
 
-	*ret = (struct vt_ask){0};
+	memset(&r, 0, offsetof(struct reader, binary));
+	r.a = ret;
+	r.io = io;
+	r.e = e;
+	r.max_own = max_own;
+	memset(ret, 0, offsetof(struct vt_ask, in));
 	if (io->n_in > VT_INFER_TENSORS || io->n_out > VT_INFER_TENSORS)
 		return vt_fail(e, -ENOTSUP, "a model with more than %u inputs or outputs",
 			       VT_INFER_TENSORS);
+	ret->n_in = io->n_in;
+	memset(ret->in, 0, io->n_in * sizeof(ret->in[0]));
+	memset(ret->own, 0, io->n_in * sizeof(ret->own[0]));
 	if (json > len)
 		return vt_fail(e, -EINVAL,
 			       "Inference-Header-Content-Length is %zu, the body has %zu bytes",
@@ -471,8 +480,8 @@ uint64_t vt_ask_deadline(const void *json, size_t len)
 
 void vt_ask_fini(struct vt_ask *a)
 {
-	for (size_t i = 0; i < VT_INFER_TENSORS; i++)
+	for (size_t i = 0; i < a->n_in; i++)
 		free(a->own[i]);
-	memset(a->own, 0, sizeof(a->own));
+	a->n_in = 0;
 	a->own_bytes = 0;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 struct job {
 	void (*fn)(void *arg);
 	void *arg;
@@ -16,8 +18,9 @@ struct vt_loader {
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	struct job *first, **last;
-	bool running, stop, idle_over;
-	bool (*idle)(void *arg);
+	bool running, stop, joined;
+	uint64_t look_ns; /* when idle is called next */
+	uint64_t (*idle)(void *arg);
 	void *arg;
 };
 
@@ -34,17 +37,30 @@ static void run_job(struct vt_loader *l)
 	free(j);
 	pthread_mutex_lock(&l->lock);
 	l->running = false;
-	l->idle_over = false;
+	if (l->look_ns == UINT64_MAX)
+		l->look_ns = 0;
 }
 
 static void run_idle(struct vt_loader *l)
 {
-	bool more;
+	uint64_t in_ns;
 
 	pthread_mutex_unlock(&l->lock);
-	more = l->idle(l->arg);
+	in_ns = l->idle(l->arg);
 	pthread_mutex_lock(&l->lock);
-	l->idle_over = !more;
+	l->look_ns = in_ns == UINT64_MAX ? in_ns : vt_now_mono_ns() + in_ns;
+}
+
+/* For a job or the end, until the next look is due. */
+static void wait_for_news(struct vt_loader *l)
+{
+	struct timespec until = {.tv_sec = (time_t)(l->look_ns / VT_NS_PER_S),
+				 .tv_nsec = (long)(l->look_ns % VT_NS_PER_S)};
+
+	if (l->idle && l->look_ns != UINT64_MAX)
+		pthread_cond_timedwait(&l->news, &l->lock, &until);
+	else
+		pthread_cond_wait(&l->news, &l->lock);
 }
 
 static void *work(void *arg)
@@ -58,18 +74,20 @@ static void *work(void *arg)
 			run_job(l);
 		else if (l->stop)
 			break;
-		else if (l->idle && !l->idle_over)
+		else if (l->idle && vt_now_mono_ns() >= l->look_ns)
 			run_idle(l);
 		else
-			pthread_cond_wait(&l->news, &l->lock);
+			wait_for_news(l);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
 }
 
-int vt_loader_start(struct vt_loader **ret, bool (*idle)(void *arg), void *arg, struct vt_err *e)
+int vt_loader_start(struct vt_loader **ret, uint64_t (*idle)(void *arg), void *arg,
+		    struct vt_err *e)
 {
 	struct vt_loader *l = calloc(1, sizeof(*l));
+	pthread_condattr_t mono;
 	int err;
 
 	if (!l)
@@ -78,7 +96,10 @@ int vt_loader_start(struct vt_loader **ret, bool (*idle)(void *arg), void *arg, 
 	l->idle = idle;
 	l->arg = arg;
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_cond_init(&l->news, NULL);
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->news, &mono);
+	pthread_condattr_destroy(&mono);
 	err = pthread_create(&l->thread, NULL, work, l);
 	if (err) {
 		free(l);
@@ -121,13 +142,21 @@ bool vt_loader_busy(struct vt_loader *l)
 
 void vt_loader_stop(struct vt_loader *l)
 {
-	if (!l)
+	if (!l || l->joined)
 		return;
 	pthread_mutex_lock(&l->lock);
 	l->stop = true;
 	pthread_cond_signal(&l->news);
 	pthread_mutex_unlock(&l->lock);
 	pthread_join(l->thread, NULL);
+	l->joined = true;
+}
+
+void vt_loader_free(struct vt_loader *l)
+{
+	if (!l)
+		return;
+	vt_loader_stop(l);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->news);
 	free(l);

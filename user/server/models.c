@@ -7,7 +7,8 @@
 
 #include "server/models_int.h"
 
-#define POLL_US 1000u /* of those who wait for a model's last request */
+#define POLL_US	  1000u	  /* of those who wait for a model's last request */
+#define MEMORY_US 100000u /* of those who wait for memory */
 
 int vt_models_new(struct vt_models **ret, const struct vt_models_opts *o, struct vt_err *e)
 {
@@ -33,6 +34,7 @@ void vt_models_free(struct vt_models *m)
 {
 	if (!m)
 		return;
+	m->closing = true;
 	close_tuner(m);
 	for (uint32_t i = 0; i < m->n; i++) {
 		retire(m, m->entry[i].now);
@@ -97,16 +99,23 @@ bool vt_models_all_ready(struct vt_models *m)
 
 	pthread_mutex_lock(&m->lock);
 	for (uint32_t i = 0; i < m->n; i++)
-		ready &= m->entry[i].now != NULL;
+		ready &= m->entry[i].now ||
+			 (m->entry[i].away && m->entry[i].state != VT_MODEL_LOADING);
 	pthread_mutex_unlock(&m->lock);
 	return ready;
 }
 
 /* ---- the loader -------------------------------------------------------------------------------- */
 
+bool must_end(const struct vt_models *m)
+{
+	return m->closing || (m->o.stop && m->o.stop(m->o.arg));
+}
+
 /*
  * New requests do not find @l any more. Those that did are waited for before the runtime is told,
- * so that none of them meets a model that is going.
+ * so that none of them meets a model that is going. Without memory for the runtime's new plan it
+ * would go on under its name, which could never be loaded again: there will be some in a while.
  */
 void retire(struct vt_models *m, struct vt_loaded *l)
 {
@@ -114,7 +123,8 @@ void retire(struct vt_models *m, struct vt_loaded *l)
 		return;
 	while (atomic_load(&l->users))
 		usleep(POLL_US);
-	vt_runtime_del(m->o.runtime, l->id);
+	while (vt_runtime_del(m->o.runtime, l->id) == -ENOMEM && !must_end(m))
+		usleep(MEMORY_US);
 	vt_io_fini(&l->io);
 	free(l);
 }
@@ -178,6 +188,7 @@ static int load_entry(struct vt_models *m, struct vt_model_entry *x, struct vt_e
 	old = x->now;
 	x->now = fresh;
 	x->state = VT_MODEL_READY;
+	x->away = false;
 	x->why[0] = '\0';
 	pthread_mutex_unlock(&m->lock);
 	retire(m, old);
@@ -188,6 +199,7 @@ int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct v
 {
 	struct vt_model_entry *x = find_entry(m, c->name, c->version);
 	struct vt_config_model copy, old;
+	int err;
 
 	if (!x) {
 		x = new_entry(m, c, e);
@@ -198,9 +210,17 @@ int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct v
 	pthread_mutex_lock(&m->lock);
 	old = x->config;
 	x->config = copy;
+	x->away = false;
 	pthread_mutex_unlock(&m->lock);
+	err = load_entry(m, x, e);
+	if (err && x->now) { /* the old one goes on, so the next reload must find a difference */
+		pthread_mutex_lock(&m->lock);
+		x->config = old;
+		pthread_mutex_unlock(&m->lock);
+		old = copy;
+	}
 	vt_config_model_fini(&old);
-	return load_entry(m, x, e);
+	return err;
 }
 
 static bool file_changed(const struct vt_loaded *l, const char *path)
@@ -259,6 +279,9 @@ int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e)
 			known = true;
 			if (m->entry[i].now)
 				unload_entry(m, &m->entry[i]);
+			pthread_mutex_lock(&m->lock);
+			m->entry[i].away = true;
+			pthread_mutex_unlock(&m->lock);
 		}
 	return known ? 0 : vt_fail(e, -ENOENT, "no model '%s' is configured", name);
 }

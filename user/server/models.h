@@ -44,6 +44,7 @@ struct vt_model_entry {
 	struct vt_config_model config;
 	enum vt_model_state state;
 	struct vt_loaded *now; /* NULL: not loaded */
+	bool away;	       /* unloaded on purpose: the server is ready without it */
 	char why[256];	       /* it is not: the last error, or "" */
 };
 
@@ -52,6 +53,9 @@ struct vt_models_opts {
 	struct vt_cpuset cores;	  /* that the runtime has */
 	const char *profiles;	  /* NULL: none; copied */
 	const struct vt_log *log; /* kept */
+	/* Asked often while a model is measured; true: leave off, -ECANCELED. May be NULL. */
+	bool (*stop)(void *arg);
+	void *arg;
 };
 
 struct vt_models;
@@ -73,7 +77,7 @@ void vt_models_put(struct vt_loaded *l);
 /** vt_models_each - call @fn for each entry, under the lock: copy and return; until it returns false */
 void vt_models_each(struct vt_models *m, bool (*fn)(void *arg, const struct vt_model_entry *e),
 		    void *arg);
-/** vt_models_all_ready - is every configured model loaded? */
+/** vt_models_all_ready - is every configured model loaded that was not unloaded on purpose? */
 bool vt_models_all_ready(struct vt_models *m);
 
 /* ---- the loader -------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ struct vt_models {
 	pthread_mutex_t lock;
 	struct vt_model_entry entry[VT_CONFIG_MODELS];
 	uint32_t n;
+	bool closing;
 	/* Of models_improve.c, the loader's; NULL while there is nothing to improve. */
 	struct vt_profile *db;
 	struct vt_tuner *tuner;
@@ -21,6 +22,8 @@ struct vt_models {
 
 struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const char *version);
 void retire(struct vt_models *m, struct vt_loaded *l);
+/** must_end - the server stops: what takes long is left off */
+bool must_end(const struct vt_models *m);
 
 /** load_file - from file to a model of the runtime; @replaces: one of that name and version runs */
 int load_file(struct vt_models *m, const struct vt_config_model *c, bool replaces,

@@ -13,8 +13,8 @@
 #include "server/models_int.h"
 
 #define RUNS	       5 /* of a model without a profile, for a first idea of its times */
-#define BORROW_NS      (2 * VT_NS_PER_S)
-#define BORROW_POLL_US 1000u
+#define PATIENCE_NS    (10 * VT_NS_PER_S) /* for idle moments, all of them, while a model loads */
+#define BORROW_POLL_US 500u
 /* What auto promises at least: below it, waking up threads takes longer than a model. */
 #define AUTO_QOS_NS   (5 * VT_NS_PER_MS)
 #define MAX_INSTANCES 4u
@@ -71,6 +71,9 @@ size_t core_counts(unsigned int cores, uint16_t *ret)
 }
 
 struct measuring {
+	struct vt_models *m;
+	struct vt_pool *own;  /* once there was no more waiting; NULL before */
+	uint64_t patience_ns; /* what is left of it */
 	struct vt_costs *ret;
 	struct vt_engine *eng;
 	const struct vt_config_model *c;
@@ -79,36 +82,37 @@ struct measuring {
 	struct vt_err *e;
 };
 
-static int measure(void *arg, struct vt_pool *pool)
+/*
+ * Requests come first: each piece waits until the runtime has nothing to do. If that takes too long in all, the rest is
+ * measured beside it, which is slower, holds up others, and is corrected later.
+ */
+static int lend(void *arg, int (*fn)(void *what, struct vt_pool *pool), void *what)
 {
-	struct measuring *m = arg;
+	struct measuring *x = arg;
+	int err = -EBUSY;
 
-	return vt_costs_measured(m->ret, m->eng, pool, m->c->name, m->c->qos_ns, m->points,
-				 m->n_points, RUNS, m->e);
-}
-
-/* The runtime never is idle under load: then beside it, which is slower, and corrected later. */
-static int measure_beside(struct vt_models *m, struct measuring *x)
-{
-	struct vt_pool *pool;
-	int err = vt_pool_open(&pool, &m->o.cores, x->e);
-
-	if (err)
-		return err;
-	err = measure(x, pool);
-	vt_pool_close(pool);
-	return err;
-}
-
-static int costs_from_runs(struct vt_models *m, struct measuring *x)
-{
-	uint64_t until = vt_now_mono_ns() + BORROW_NS;
-	int err;
-
-	while ((err = vt_runtime_borrow(m->o.runtime, measure, x)) == -EBUSY &&
-	       vt_now_mono_ns() < until)
+	if (must_end(x->m))
+		return -ECANCELED;
+	while (!x->own && (err = vt_runtime_borrow(x->m->o.runtime, fn, what)) == -EBUSY) {
 		usleep(BORROW_POLL_US);
-	return err == -EBUSY ? measure_beside(m, x) : err;
+		if (x->patience_ns > BORROW_POLL_US * 1000)
+			x->patience_ns -= BORROW_POLL_US * 1000;
+		else if (vt_pool_open(&x->own, &x->m->o.cores, NULL) ||
+			 vt_pool_reserve(x->own, x->eng->scratch_bytes))
+			return -ENOMEM;
+	}
+	return x->own ? fn(what, x->own) : err;
+}
+
+static int costs_from_runs(struct measuring *x)
+{
+	const struct vt_costs_lender by = {lend, x};
+	int err = vt_costs_measured_by(x->ret, x->eng, &by, x->c->name, x->c->qos_ns, x->points,
+				       x->n_points, RUNS, x->e);
+
+	vt_pool_close(x->own);
+	x->own = NULL;
+	return err;
 }
 
 /* -ENODATA: the store lacks this model, or is not there yet. */
@@ -144,11 +148,18 @@ static int find_costs(struct vt_models *m, const struct vt_config_model *c, stru
 {
 	uint16_t points[16];
 	size_t n = core_counts(vt_cpuset_count(&m->o.cores), points);
-	struct measuring x = {ret, eng, c, points, n, e};
+	struct measuring x = {.m = m,
+			      .patience_ns = PATIENCE_NS,
+			      .ret = ret,
+			      .eng = eng,
+			      .c = c,
+			      .points = points,
+			      .n_points = n,
+			      .e = e};
 	int err = costs_from_store(m, &x);
 
 	if (err == -ENODATA)
-		err = costs_from_runs(m, &x);
+		err = costs_from_runs(&x);
 	if (!err)
 		at_least_auto(c, ret);
 	return err;

@@ -125,6 +125,7 @@ static void model_metadata(struct vt_http_req *r, void *arg)
 size_t vt_oip_routes(struct vt_oip *o, struct vt_route *ret)
 {
 	const unsigned int body = VT_ROUTE_BODY | VT_ROUTE_NEED_BODY;
+	const unsigned int small = VT_ROUTE_BODY | VT_ROUTE_SMALL;
 	const struct vt_route rows[] = {
 		{"GET", "/v2/health/live", live, NULL, NULL, o, 0},
 		{"GET", "/v2/health/ready", ready, NULL, NULL, o, 0},
@@ -140,10 +141,9 @@ size_t vt_oip_routes(struct vt_oip *o, struct vt_route *ret)
 		 body},
 		{"POST", "/v2/models/{}/versions/{}/infer", oip_infer, oip_infer_head,
 		 oip_infer_begin, o, body},
-		{"POST", "/v2/repository/index", oip_index, NULL, NULL, o, VT_ROUTE_BODY},
-		{"POST", "/v2/repository/models/{}/load", oip_load, NULL, NULL, o, VT_ROUTE_BODY},
-		{"POST", "/v2/repository/models/{}/unload", oip_unload, NULL, NULL, o,
-		 VT_ROUTE_BODY},
+		{"POST", "/v2/repository/index", oip_index, NULL, NULL, o, small},
+		{"POST", "/v2/repository/models/{}/load", oip_load, NULL, NULL, o, small},
+		{"POST", "/v2/repository/models/{}/unload", oip_unload, NULL, NULL, o, small},
 	};
 
 	_Static_assert(sizeof(rows) / sizeof(rows[0]) <= VT_OIP_ROUTES, "room for all");

@@ -34,7 +34,8 @@ struct call {
 	uint64_t taken; /* bytes counted as under way, beside the body */
 	char *answer;
 	size_t len, head;
-	struct vt_ask ask;
+	size_t json; /* value of Inference-Header-Content-Length; VT_INFER_JSON_ONLY: absent */
+	struct vt_ask ask; /* last: its arrays are not zeroed */
 };
 
 static void call_fini(void *arg)
@@ -211,11 +212,9 @@ static bool prepare(struct call *c)
 {
 	struct vt_http *h = c->r->http;
 	struct vt_err e = {0};
-	size_t head, room;
+	size_t room;
 
-	if (!json_length(c->r, &head))
-		return false;
-	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, head, vt_http_room(h),
+	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, c->json, vt_http_room(h),
 			&e)) {
 		bad_request(c->r, c->o, &e);
 		return false;
@@ -242,55 +241,67 @@ static uint64_t time_for(const struct vt_loaded *m, uint64_t own_deadline_ns)
 	return own_deadline_ns ? own_deadline_ns : m->qos_ns;
 }
 
-static void turn_away(struct call *c, struct vt_loaded *m)
+/* @full: not for its deadline, but as there are max_requests. */
+static void turn_away(struct call *c, struct vt_loaded *m, bool full)
 {
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
 	vt_runtime_refused(c->o->runtime, m->id);
 	vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
-		      "model '%s': the request cannot meet its deadline now", m->name);
+		      full ? "model '%s': too many requests are under way"
+			   : "model '%s': the request cannot meet its deadline now",
+		      m->name);
 }
 
-/* @yes: it is counted as under way. False after an error. */
-static bool admitted(struct call *c, struct vt_loaded *m, bool yes)
+/* @yes: it is counted as under way; @full: if not, then for want of room. False after an error. */
+static bool admitted(struct call *c, struct vt_loaded *m, bool yes, bool full)
 {
 	c->entered = yes;
 	if (!yes)
-		turn_away(c, m);
+		turn_away(c, m, full);
 	return yes;
 }
 
 /* In time, as far as can be told? @here: all of it. */
 static bool enter(struct call *c, struct vt_loaded *m, uint64_t time_ns, bool here)
 {
+	const bool any = c->o->late;
+	bool yes;
+
 	c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
 	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
 	c->turn.here = here;
-	return admitted(c, m,
-			vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
-					   c->o->late));
+	yes = vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, any);
+	return admitted(c, m, yes, any || c->turn.fits);
 }
 
 /* The rest of one that has entered is here. */
 static bool arrive(struct call *c, struct vt_loaded *m)
 {
-	return admitted(c, m,
-			vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns,
-					    c->o->late));
+	const bool any = c->o->late;
+	bool yes =
+		vt_admission_arrive(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, any);
+
+	return admitted(c, m, yes, any);
 }
 
 /* The memory of a request, from the first part of its body on; NULL after an error. */
 static struct call *call_of(struct vt_http_req *r, struct vt_oip *o)
 {
 	struct call *c = vt_http_attached(r);
+	size_t json;
 
 	if (c)
 		return c;
-	c = calloc(1, sizeof(*c));
+	if (!json_length(r, &json))
+		return NULL;
+	c = malloc(sizeof(*c));
 	if (!c) {
 		vt_http_retry(r, 1, "no memory");
 		return NULL;
 	}
+	memset(c, 0, offsetof(struct call, ask) + offsetof(struct vt_ask, in));
+	c->json = json;
 	c->r = r;
 	c->o = o;
 	vt_http_attach(r, c, call_fini);
@@ -305,18 +316,15 @@ static struct call *call_of(struct vt_http_req *r, struct vt_oip *o)
  */
 void oip_infer_begin(struct vt_http_req *r, void *arg)
 {
+	struct call *c = call_of(r, arg);
 	struct vt_loaded *m;
-	struct call *c;
-	size_t head;
 
-	if (!json_length(r, &head) || head > r->body_len)
+	if (!c || c->json > r->body_len)
 		return;
 	m = oip_model(arg, r);
 	if (!m)
 		return;
-	c = call_of(r, arg);
-	if (c)
-		enter(c, m, time_for(m, vt_ask_deadline(r->body, head)), false);
+	enter(c, m, time_for(m, vt_ask_deadline(r->body, c->json)), false);
 	vt_models_put(m); /* an upload that takes its time keeps no model */
 }
 

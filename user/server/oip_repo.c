@@ -25,25 +25,33 @@ static bool add_entry(void *arg, const struct vt_model_entry *e)
 	return true;
 }
 
+static int read_ready(struct vt_json *j, bool *ready)
+{
+	struct vt_json_str key;
+	int more;
+
+	if (vt_json_object(j))
+		return j->err;
+	while ((more = vt_json_key(j, &key)) > 0)
+		if (vt_json_is(&key, "ready") ? vt_json_bool(j, ready) : vt_json_skip(j))
+			return j->err;
+	return more ? more : vt_json_end(j);
+}
+
 /* False after an error. */
 static bool read_index_body(struct vt_http_req *r, bool *ready_only)
 {
-	json_error_t je;
-	json_t *j;
+	struct vt_err e = {0};
+	struct vt_json j;
 
 	*ready_only = false;
 	if (!r->body_len)
 		return true;
-	j = json_loadb(r->body, r->body_len, 0, &je);
-	if (!json_is_object(j)) {
-		vt_http_fail(r, 400, "a JSON object was expected: %s",
-			     j ? "it is another value" : je.text);
-		json_decref(j);
-		return false;
-	}
-	*ready_only = json_is_true(json_object_get(j, "ready"));
-	json_decref(j);
-	return true;
+	vt_json_init(&j, r->body, r->body_len, &e);
+	if (!read_ready(&j, ready_only))
+		return true;
+	vt_http_fail(r, 400, "a JSON object was expected: %s", e.msg);
+	return false;
 }
 
 void oip_index(struct vt_http_req *r, void *arg)
@@ -76,6 +84,8 @@ static void make_change(void *arg)
 
 	if (!err)
 		vt_http_json(r, 200, json_object());
+	else if (err == -ECANCELED)
+		vt_http_retry(r, 1, "the server is stopping");
 	else
 		vt_http_fail(r,
 			     err == -ENOENT && strstr(e.msg, "is configured") ? 404
@@ -91,8 +101,13 @@ static void make_change(void *arg)
 static void post_change(struct vt_http_req *r, struct vt_oip *o,
 			int (*fn)(struct vt_models *m, const char *name, struct vt_err *e))
 {
-	struct change *c = malloc(sizeof(*c));
+	struct change *c;
 
+	if (o->stopping) {
+		vt_http_retry(r, 1, "the server is stopping");
+		return;
+	}
+	c = malloc(sizeof(*c));
 	if (!c) {
 		vt_http_retry(r, 1, "no memory");
 		return;

@@ -9,12 +9,14 @@
 
 struct vt_http_req; /* http.h */
 
-#define VT_ROUTE_ARGS 4u
-#define VT_ROUTE_SEG  128u /* characters of a part of the path that a {name} takes */
+#define VT_ROUTE_ARGS	     4u
+#define VT_ROUTE_SMALL_BYTES 65536u
+#define VT_ROUTE_SEG	     128u /* characters of a part of the path that a {name} takes */
 
 enum vt_route_flag {
 	VT_ROUTE_BODY = 1,	/* takes a body; others must have none, or a small one, ignored */
 	VT_ROUTE_NEED_BODY = 2, /* a request without one is refused: 411 */
+	VT_ROUTE_SMALL = 4,	/* more than VT_ROUTE_SMALL_BYTES of it are refused: 413 */
 };
 
 /**
