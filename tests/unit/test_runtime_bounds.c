@@ -155,18 +155,20 @@ static void test_a_server_may_refuse_by_itself(void **state)
 
 	assert_non_null(s);
 	open_three(&t, &o, 50000, 10000000000ull, 1);
-	vt_runtime_refused(t.rt, t.f[2].id);
-	vt_runtime_refused(t.rt, t.f[2].id);
-	vt_runtime_refused(t.rt, 12345); /* nobody's */
+	vt_runtime_refused(t.rt, t.f[2].id, VT_REFUSED);
+	vt_runtime_refused(t.rt, t.f[2].id, VT_QUEUE_FULL);
+	vt_runtime_refused(t.rt, t.f[2].id, VT_REFUSED);
+	vt_runtime_refused(t.rt, 12345, VT_REFUSED); /* nobody's */
 	assert_int_equal(vt_runtime_del(t.rt, t.f[0].id), 0);
-	vt_runtime_refused(t.rt, t.f[0].id); /* gone */
+	vt_runtime_refused(t.rt, t.f[0].id, VT_REFUSED); /* gone */
 	vt_runtime_stats(t.rt, s);
 	assert_int_equal(s->n_models, 2);
 	for (uint32_t i = 0; i < s->n_models; i++) {
-		uint64_t n = s->model[i].id == t.f[2].id ? 2 : 0;
+		uint64_t n = s->model[i].id == t.f[2].id;
 
-		assert_int_equal(s->model[i].requests, n);
-		assert_int_equal(s->model[i].ended[VT_REFUSED], n);
+		assert_int_equal(s->model[i].requests, 3 * n);
+		assert_int_equal(s->model[i].ended[VT_REFUSED], 2 * n);
+		assert_int_equal(s->model[i].ended[VT_QUEUE_FULL], n);
 	}
 	free(s);
 	close_three(&t);

@@ -86,14 +86,14 @@ void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q)
 	rt_kick(rt);
 }
 
-void vt_runtime_refused(struct vt_runtime *rt, uint32_t id)
+void vt_runtime_refused(struct vt_runtime *rt, uint32_t id, enum vt_outcome how)
 {
 	struct rt_model *m = rt_model_of(rt, id);
 
 	atomic_fetch_add(&m->unanswered, 1); /* as in vt_runtime_submit() */
 	if (atomic_load(&m->id) == id && atomic_load(&m->state) == RT_SERVING) {
 		RT_ADD_SHARED(m->requests, 1);
-		RT_ADD_SHARED(m->ended[VT_REFUSED], 1);
+		RT_ADD_SHARED(m->ended[how], 1);
 	}
 	atomic_fetch_sub(&m->unanswered, 1);
 }

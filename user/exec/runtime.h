@@ -158,8 +158,8 @@ int vt_runtime_policy(struct vt_runtime *rt, const struct vt_policy *policy, boo
 
 /** vt_runtime_submit - see above; done() is called exactly once for every call of this */
 void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q);
-/** vt_runtime_refused - count a request of model @id as VT_REFUSED that its server did not submit */
-void vt_runtime_refused(struct vt_runtime *rt, uint32_t id);
+/** vt_runtime_refused - count a request of model @id that its server did not submit; @how: VT_REFUSED, VT_QUEUE_FULL */
+void vt_runtime_refused(struct vt_runtime *rt, uint32_t id, enum vt_outcome how);
 /** vt_runtime_cancel - forget @id if it still waits; it is answered with VT_CANCELLED. 0, -ENOENT */
 int vt_runtime_cancel(struct vt_runtime *rt, uint64_t id);
 

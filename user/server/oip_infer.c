@@ -246,7 +246,7 @@ static void turn_away(struct call *c, struct vt_loaded *m, bool full)
 {
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
-	vt_runtime_refused(c->o->runtime, m->id);
+	vt_runtime_refused(c->o->runtime, m->id, full ? VT_QUEUE_FULL : VT_REFUSED);
 	vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
 		      full ? "model '%s': too many requests are under way"
 			   : "model '%s': the request cannot meet its deadline now",
