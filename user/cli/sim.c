@@ -40,8 +40,8 @@ enum {
 static const struct argp_option options[] = {
 	{"machine", OPT_MACHINE, "FILE", 0, "Machine: a file, or a name of share/machines (3990x)",
 	 1},
-	{"mix", OPT_MIX, "LIST", 0, "light, medium, heavy, all, or files; several by comma (light)",
-	 1},
+	{"mix", OPT_MIX, "LIST", 0,
+	 "light, medium, heavy, all, names of share/mixes, or files; several by comma (light)", 1},
 	{"policy", OPT_POLICY, "LIST", 0, "Policies by comma, or all (all)", 1},
 	{"rate", OPT_RATE, "HZ", 0, "Run at this many requests a second", 1},
 	{"search", OPT_SEARCH, NULL, 0, "Find the highest rate that meets --qos-share", 1},
