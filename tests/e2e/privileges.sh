@@ -103,8 +103,8 @@ chmod 755 "$at" "$at"/* "$dir/config"
 chown 10001:10001 "$dir/state"
 cp "$dir/mobilenet-v2-tiny.onnx" "$dir/mobilenet-v2.onnx"
 sed -e "s|/models/|$at/models/|; s|/var/lib/veltair/|$at/state/|; s|0.0.0.0:8000|127.0.0.1:0|; /resnet-50/,+1d" \
-	share/kubernetes/base/veltair.yaml >"$dir/config/veltair.yaml"
-chmod 644 "$dir/config/veltair.yaml"
+	share/kubernetes/base/serve.yaml >"$dir/config/serve.yaml"
+chmod 644 "$dir/config/serve.yaml"
 contained() {
 	# shellcheck disable=SC2016 # of the inner shell
 	exec unshare -m sh -c 'set -e
@@ -122,7 +122,7 @@ contained() {
 runs() {
 	local status
 	: >"$dir/err"
-	contained "$1" "$veltair" serve --config "$at/etc/veltair.yaml" --monitor off 2>"$dir/err" &
+	contained "$1" "$veltair" serve --config "$at/etc/serve.yaml" --monitor off 2>"$dir/err" &
 	pid=$!
 	for _ in $(seq 1200); do
 		grep -q -- "$2" "$dir/err" && break
@@ -139,7 +139,7 @@ runs() {
 # stops WITHOUT TEXT: exit 2, one line
 stops() {
 	local status
-	(contained "$1" timeout 60 "$veltair" serve --config "$at/etc/veltair.yaml" --monitor off 2>"$dir/err")
+	(contained "$1" timeout 60 "$veltair" serve --config "$at/etc/serve.yaml" --monitor off 2>"$dir/err")
 	status=$?
 	[ $status = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q -- "$2" "$dir/err"
 }
@@ -147,7 +147,7 @@ stops() {
 if runs nothing "profiled mobilenet-v2" && [ -s "$dir/state/profiles.db" ]; then
 	true
 	ok "with the three mounts of the manifest, uid 10001: serves, and keeps a profile in state"
-	stops config "$at/etc/veltair.yaml"
+	stops config "$at/etc/serve.yaml"
 	ok "without the mount of config: exit 2, names the file"
 	stops models "$at/models/mobilenet-v2.onnx"
 	ok "without the mount of models: exit 2, names the model"
