@@ -312,7 +312,8 @@ static int run_tasks(const struct sim_opts *o, const struct task *tasks, uint32_
 	while (jobs && atomic_load(&p.done) < n && !atomic_load(&p.failed)) {
 		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 		if (n > 1)
-			vt_progress_update(&progress, atomic_load(&p.done), "");
+			if (progress.tty) /* a log has no use for it */
+				vt_progress_update(&progress, atomic_load(&p.done), "");
 	}
 	for (uint32_t i = 0; i < jobs; i++)
 		pthread_join(threads[i], NULL);
