@@ -355,6 +355,10 @@ install: all man
 	install -D -m 644 share/examples/serve.yaml $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/veltair/monitoring
 	install -m 644 $(monitoring-y) $(DESTDIR)$(PREFIX)/share/veltair/monitoring
+	install -d $(DESTDIR)$(PREFIX)/share/veltair/machines $(DESTDIR)$(PREFIX)/share/veltair/mixes
+	install -m 644 $(machines-y) $(DESTDIR)$(PREFIX)/share/veltair/machines
+	install -m 644 $(mixes-y) $(DESTDIR)$(PREFIX)/share/veltair/mixes
+	install -m 755 share/mixes/fleet.sh $(DESTDIR)$(PREFIX)/share/veltair/mixes
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' share/systemd/veltair.service.in \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service

@@ -27,6 +27,7 @@ page() {
 	see_also "$1" >"$more"
 	help2man --no-info --no-discard-stderr --version-string="$version" --name="$3" --include="$more" "$2" |
 		sed -e "s/^\.TH VELTAIR /.TH $(echo "$1" | tr "[:lower:]" "[:upper:]") /" -e "s/ \"veltair[^\"]*\" / \"veltair $version\" /" \
+			-e '/^\.SH EXAMPLES/,/^\.SH /s/^veltair /.br\n&/' \
 			>"$out/$1.1"
 	[ -s "$out/$1.1" ]
 }

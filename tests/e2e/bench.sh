@@ -141,6 +141,10 @@ refuses "--cores 'x'" --model "$a" --cores x
 refuses "unexpected argument" --model "$a" mobilenet
 refuses "of the runtime in this process" --model m --url http://127.0.0.1:1 --monitor
 refuses "none.onnx" --model "$dir/none.onnx" --rate 1
+# Before the slices, not after them: these would take a day.
+for option in --html --plot; do
+	refuses "none/x" --model "$a" $option "$dir/none/x" --rate 1 --secs 86400
+done
 refuses "no-such.db" --model "$a" --profiles "$dir/no-such.db" --rate 1
 bench --model "$a:0.001" --rate 20 --secs 0.3 --rounds 1 --json && json 'd["rows"][0]["share"] == 0 and d["rows"][0]["slices"][0]["failed"] == 0'
 ok "a target that nothing can meet is measured, not an error"

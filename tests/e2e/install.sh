@@ -19,6 +19,34 @@ share=$dir/usr/share/veltair/monitoring
 ok "the program"
 [ -s "$dir/usr/share/man/man1/veltair-inspect.1" ] && [ -s "$dir/usr/lib/systemd/system/veltair.service" ] && [ -s "$dir/usr/share/doc/veltair/serve.yaml" ]
 ok "man pages, unit, example"
+missing=
+for c in $("$dir/usr/bin/veltair" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+	[ -s "$dir/usr/share/man/man1/veltair-$c.1" ] || missing="$missing $c"
+done
+[ -z "$missing" ]
+ok "a man page for each command$missing"
+# As they are read: help2man takes what argp wrapped for a new paragraph.
+if command -v man >/dev/null; then
+	broken=
+	for c in sim bench; do
+		MANWIDTH=400 man -l "$dir/usr/share/man/man1/veltair-$c.1" >"$dir/out" 2>/dev/null
+		grep -q 'each model on the fewest cores that meet its target' <(tr -s ' ' <"$dir/out") || broken="$broken $c:policies"
+		"$dir/usr/bin/veltair" $c --help | sed -n '/^Examples:/,$s/^  veltair/veltair/p' >"$dir/err"
+		[ -s "$dir/err" ] && sed -n '/^EXAMPLES/,/^SEE/s/^  *veltair/veltair/p' "$dir/out" | tr -s ' ' | cmp -s - "$dir/err" || broken="$broken $c:examples"
+	done
+	[ -z "$broken" ]
+	ok "man pages show policies and examples whole$broken"
+else
+	skip "man pages show policies and examples whole" "no man here"
+fi
+# From elsewhere: the files beside the sources are not to be what is found.
+(cd "$dir" && usr/bin/veltair sim --machine vm-2 --mix light,live-light --policy edf --rate 10 --requests 50) >"$dir/out" 2>"$dir/err" &&
+	[ "$(grep -c ' on vm-2 ' "$dir/out")" = 2 ]
+ok "sim finds machines and mixes"
+(cd "$dir" && usr/bin/veltair sim --machine mainframe --rate 10) 2>"$dir/out"
+[ $? = 2 ] && grep -q "3990x.*$dir/usr/share/veltair/machines" "$dir/out"
+ok "a machine that there is none of: the names, and where they were looked for" "$dir/out"
+rm -f "$dir/out" "$dir/err"
 for f in prometheus.yml veltair.rules.yml veltair.dashboard.json; do
 	cmp -s "share/monitoring/$f" "$share/$f"
 	ok "$f"

@@ -120,12 +120,16 @@ monitor --no-pin -d 1 --json --resctrl "$dir/none" && head -n 1 "$dir/out" | gre
 ok "--resctrl: no such file system: n/a with the reason, and the rest goes on"
 
 says 2 "no-such-event" --no-pin --event llc_misses=no-such-event
+says 2 "exclude each other" --json --csv
 says 2 "absolute path" --pin-dir relative
 says 3 "BPF file system" --pin-dir /proc/veltair
 
 timeout 20 setpriv --reuid=65534 --clear-groups --inh-caps=-all "$veltair" monitor --no-pin -d 1 >"$dir/out" 2>"$dir/err"
 [ $? = 1 ] && grep -qi "root" "$dir/err" && [ "$(wc -l <"$dir/err")" = 1 ]
 ok "without root: one line that says so, exit 1"
+timeout 20 setpriv --reuid=65534 --clear-groups --inh-caps=-all "$veltair" monitor --pin-dir "$pins" -d 1 >"$dir/out" 2>"$dir/err"
+[ $? = 1 ] && grep -q "needs root, or CAP_BPF and CAP_PERFMON" "$dir/err" && [ "$(wc -l <"$dir/err")" = 1 ]
+ok "without root, with pins: what it needs, not only what was refused"
 
 "$veltair" monitor --pin-dir "$pins" --by cgroup --csv >"$dir/live" 2>"$dir/err" &
 pid=$!

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each capability and mount that share/kubernetes grants: what is lost without it, on this machine, by dropping
 # it. With both capabilities and the mount, `--monitor on` starts; without any one of them it says what it lacks. The
+# set of the systemd unit, with what its example configuration suggests. The
 # mounts of configuration, models and state: with the container's arguments and configuration, on a read-only root.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
@@ -23,12 +24,10 @@ mountpoint -q /sys/fs/bpf || none "/sys/fs/bpf is not mounted here"
 chmod 755 "$dir"
 chmod 644 "$dir"/*
 
-# serves HOW COMMAND...: becomes ready, then ends at SIGTERM; its stderr is in err
-serves() {
-	local how=$1
-	shift
+# started COMMAND...: becomes ready, then ends at SIGTERM; its stderr is in err
+started() {
 	: >"$dir/err"
-	"$@" "$veltair" serve --monitor "$how" --pin-dir "$pins" --listen 127.0.0.1:0 "$dir/mobilenet-v2-tiny.onnx" 2>"$dir/err" &
+	"$@" 2>"$dir/err" &
 	pid=$!
 	for _ in $(seq 400); do
 		grep -q 'ready: ' "$dir/err" && break
@@ -40,6 +39,13 @@ serves() {
 	local status=$?
 	pid=
 	[ $status = 0 ] && grep -q 'ready: ' "$dir/err"
+}
+
+# serves HOW COMMAND...: started, by COMMAND and with the monitor HOW
+serves() {
+	local how=$1
+	shift
+	started "$@" "$veltair" serve --monitor "$how" --pin-dir "$pins" --listen 127.0.0.1:0 "$dir/mobilenet-v2-tiny.onnx"
 }
 
 # lacks TEXT COMMAND...: `--monitor on` is refused in a line that holds TEXT, and auto serves and says so
@@ -69,6 +75,24 @@ serves off unshare -m sh -c 'mount -o remount,bind,ro / && exec "$@"' sh setpriv
 	--clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs
 ok "a read-only root: serves"
 
+# ---- the systemd unit -------------------------------------------------------------------------------
+# The set is read from the unit, so that the two cannot drift: a socket is given to the user, who then serves.
+unit=$(sed -n 's/^CapabilityBoundingSet=//p' share/systemd/veltair.service.in)
+as_setpriv() { # as_setpriv NAME...: the capabilities as setpriv takes them
+	echo "-all$(printf ',+%s' "$@" | sed 's/CAP_//g' | tr '[:upper:]' '[:lower:]')"
+}
+sed -e 's|^listen:.*|listen:|; s|^  - 127.0.0.1:8000|  - 127.0.0.1:0|' -e "s|^# - unix:.*|  - unix:$dir/unit.sock|" \
+	-e "s|^# user: *veltair|user: nobody|; s|^models: .*|models: [{path: $dir/mobilenet-v2-tiny.onnx}]|" share/examples/serve.yaml >"$dir/unit.yaml"
+as_unit() { # as_unit SET: the example with a socket and a user, as root within SET
+	started setpriv --bounding-set="$1" --inh-caps=-all --no-new-privs "$veltair" serve --config "$dir/unit.yaml" --pin-dir "$pins"
+}
+# shellcheck disable=SC2086 # words
+as_unit "$(as_setpriv $unit)" && grep -q "$dir/unit.sock" "$dir/err"
+ok "the set of the systemd unit: the socket is given to the user, who serves"
+# shellcheck disable=SC2086 # words
+! as_unit "$(as_setpriv ${unit/CAP_CHOWN/})" && grep -q 'cannot give' "$dir/err"
+ok "without its CAP_CHOWN: refused, said"
+
 # ---- config, models, state: the container's arguments, the ConfigMap's file -------------------------
 # contained WITHOUT COMMAND...: becomes it, in a mount namespace whose root is read-only, with the mounts of the manifest but the one
 # WITHOUT; the folders under /var are there for this, as an image would have them.
@@ -79,8 +103,8 @@ chmod 755 "$at" "$at"/* "$dir/config"
 chown 10001:10001 "$dir/state"
 cp "$dir/mobilenet-v2-tiny.onnx" "$dir/mobilenet-v2.onnx"
 sed -e "s|/models/|$at/models/|; s|/var/lib/veltair/|$at/state/|; s|0.0.0.0:8000|127.0.0.1:0|; /resnet-50/,+1d" \
-	share/kubernetes/base/veltair.yaml >"$dir/config/veltair.yaml"
-chmod 644 "$dir/config/veltair.yaml"
+	share/kubernetes/base/serve.yaml >"$dir/config/serve.yaml"
+chmod 644 "$dir/config/serve.yaml"
 contained() {
 	# shellcheck disable=SC2016 # of the inner shell
 	exec unshare -m sh -c 'set -e
@@ -98,7 +122,7 @@ contained() {
 runs() {
 	local status
 	: >"$dir/err"
-	contained "$1" "$veltair" serve --config "$at/etc/veltair.yaml" --monitor off 2>"$dir/err" &
+	contained "$1" "$veltair" serve --config "$at/etc/serve.yaml" --monitor off 2>"$dir/err" &
 	pid=$!
 	for _ in $(seq 1200); do
 		grep -q -- "$2" "$dir/err" && break
@@ -115,7 +139,7 @@ runs() {
 # stops WITHOUT TEXT: exit 2, one line
 stops() {
 	local status
-	(contained "$1" timeout 60 "$veltair" serve --config "$at/etc/veltair.yaml" --monitor off 2>"$dir/err")
+	(contained "$1" timeout 60 "$veltair" serve --config "$at/etc/serve.yaml" --monitor off 2>"$dir/err")
 	status=$?
 	[ $status = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q -- "$2" "$dir/err"
 }
@@ -123,7 +147,7 @@ stops() {
 if runs nothing "profiled mobilenet-v2" && [ -s "$dir/state/profiles.db" ]; then
 	true
 	ok "with the three mounts of the manifest, uid 10001: serves, and keeps a profile in state"
-	stops config "$at/etc/veltair.yaml"
+	stops config "$at/etc/serve.yaml"
 	ok "without the mount of config: exit 2, names the file"
 	stops models "$at/models/mobilenet-v2.onnx"
 	ok "without the mount of models: exit 2, names the model"

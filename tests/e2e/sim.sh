@@ -29,6 +29,8 @@ json() { # json EXPRESSION: true of the JSON on stdout, named d
 sim --rate 100 --requests 200 --policy edf,veltair-full --mix light,medium --bound &&
 	[ "$(grep -c '^mix' "$dir/out")" = 2 ] && [ "$(grep -cE '^(edf|veltair-full|clairvoyant)' "$dir/out")" = 8 ]
 ok "a table for each mix, a row for each policy and the bound"
+[ ! -s "$dir/err" ]
+ok "no progress where nobody watches"
 
 sim --rate 100 --requests 200 --seeds 3 --policy all --json &&
 	json 'len(d["mixes"][0]["policies"]) >= 9 and all(0 <= p["share"]["mean"] <= 1 and p["mean_ms"]["half_95"] >= 0 for p in d["mixes"][0]["policies"])'
@@ -72,8 +74,8 @@ head -c 50 "$dir/t" >"$dir/cut"
 refuses "cut: not a trace" --replay "$dir/cut"
 printf '\377' | cat <(head -c 8 "$dir/t") - <(tail -c +10 "$dir/t") >"$dir/other"
 refuses "other: a trace of version" --replay "$dir/other"
-echo hello >"$dir/text"
-refuses "text: not a trace" --replay "$dir/text"
+printf "%0200d" 0 >"$dir/text"
+refuses "text: not a trace; --record writes one" --replay "$dir/text"
 refuses "No such file" --replay "$dir/none"
 refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --record "$dir/x"
 [ ! -e "$dir/x" ]
@@ -114,7 +116,11 @@ trace --machine vm-2 --rate 30 --requests 200 --policy veltair-full
 ok "--trace on a small machine, which is short of cores"
 refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --trace "$dir/x"
 refuses "not with --replay" --replay "$dir/t" --trace "$dir/x"
-refuses "cannot write the trace" --rate 10 --requests 10 --policy edf --trace "$dir/none/x"
+for option in trace record; do
+	refuses "none/x: cannot create" --rate 10 --policy edf --$option "$dir/none/x"
+done
+# Before the runs, not after them: these would take hours.
+refuses "none/x: No such file" --rate 1000 --requests 100000000 --plot "$dir/none/x"
 
 printf '0,mobilenet_v2\n0.001,mobilenet_v2\n0.5,tiny_yolo_v2\n' >"$dir/arrivals"
 sim --arrivals "$dir/arrivals" --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1'

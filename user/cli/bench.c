@@ -321,12 +321,9 @@ static char *help(int key, const char *text, void *input)
 	f = open_memstream(&list, &len);
 	if (!f)
 		return (char *)text;
-	fputs("Policies:\n", f);
-	for (unsigned int i = 0; vt_policy_at(i); i++)
-		fprintf(f, "  %-15s %s\n", vt_policy_at(i)->name, vt_policy_at(i)->summary);
+	vt_help_policies(f);
 	fputs("\nExamples:\n"
-	      "  veltair bench --model resnet-50.onnx --model googlenet.onnx --policy all --html "
-	      "report.html\n"
+	      "  veltair bench --model a.onnx --model b.onnx --policy all --html a.html\n"
 	      "  veltair bench --model a.onnx:50 --model b.onnx:20:3 --rate 40 --secs 10\n"
 	      "  veltair bench --url unix:/run/veltair.sock --model a --model b\n"
 	      "  veltair bench --limit --model a:134 --model b:53 --alone 40,18\n",
@@ -395,7 +392,8 @@ static int bench(const struct bench_opts *o, struct vt_err *e)
 		interrupted = b;
 		signal(SIGINT, on_interrupt);
 		signal(SIGTERM, on_interrupt);
-		rc = bench_setup(b, o, e);
+		rc = vt_can_write_all((const char *const[]){o->html}, 1, o->plot_dir, e);
+		rc = rc ? rc : bench_setup(b, o, e);
 	}
 	if (!rc)
 		rc = bench_rounds(b, e);

@@ -6,6 +6,7 @@
 #include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -30,6 +31,17 @@ int vt_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
 /** vt_parse_f64 - a finite number in [min, max]; -EINVAL or -ERANGE, @ret untouched */
 int vt_parse_f64(const char *text, double min, double max, double *ret);
+
+/** vt_help_policies - the policies, a line or two each and narrow enough that argp wraps none */
+void vt_help_policies(FILE *f);
+
+/**
+ * vt_can_write_all - can these be written? To be asked before long work, not found out after it
+ * @files: @n of them; those that are NULL were not asked for
+ * @dir: made if it is missing; may be NULL
+ * Leaves nothing behind but @dir. Returns 0 or -errno.
+ */
+int vt_can_write_all(const char *const *files, size_t n, const char *dir, struct vt_err *e);
 
 /* Progress of long work: a bar on a terminal, otherwise a plain line every few seconds. */
 struct vt_progress {

@@ -121,6 +121,13 @@ static void group_arg(struct argp_state *state, const char *arg, struct options 
 	argp_error(state, "--by: '%.40s' is not tenant, cgroup or process", arg);
 }
 
+static void format_arg(struct argp_state *state, const struct vt_mon_format *f, struct options *o)
+{
+	if (o->format != &vt_mon_table && o->format != f)
+		argp_error(state, "--json and --csv exclude each other");
+	o->format = f;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -161,10 +168,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->no_pin = true;
 		break;
 	case OPT_JSON:
-		o->format = &vt_mon_json;
-		break;
 	case OPT_CSV:
-		o->format = &vt_mon_csv;
+		format_arg(state, key == OPT_JSON ? &vt_mon_json : &vt_mon_csv, o);
 		break;
 	case OPT_EVENT:
 		if (vt_event_override(&o->events, arg, &e))
@@ -306,7 +311,13 @@ static int start(struct session *s, struct vt_err *e)
 	if (!s->o.group_given)
 		mo.group = VT_BY_CGROUP;
 	s->owner = true;
-	return vt_monitor_open(&mo, &s->m, e);
+	err = vt_monitor_open(&mo, &s->m, e);
+	/* The pin directory is refused first, before the kernel can say what it misses. */
+	if ((err == -EACCES || err == -EPERM) && e->code && !strstr(e->msg, "needs root"))
+		snprintf(
+			e->msg + strlen(e->msg), sizeof(e->msg) - strlen(e->msg),
+			"; needs root, or CAP_BPF and CAP_PERFMON and a --pin-dir it may write to");
+	return err;
 }
 
 static void describe_bandwidth(struct session *s)

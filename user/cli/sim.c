@@ -40,8 +40,8 @@ enum {
 static const struct argp_option options[] = {
 	{"machine", OPT_MACHINE, "FILE", 0, "Machine: a file, or a name of share/machines (3990x)",
 	 1},
-	{"mix", OPT_MIX, "LIST", 0, "light, medium, heavy, all, or files; several by comma (light)",
-	 1},
+	{"mix", OPT_MIX, "LIST", 0,
+	 "light, medium, heavy, all, names of share/mixes, or files; several by comma (light)", 1},
 	{"policy", OPT_POLICY, "LIST", 0, "Policies by comma, or all (all)", 1},
 	{"rate", OPT_RATE, "HZ", 0, "Run at this many requests a second", 1},
 	{"search", OPT_SEARCH, NULL, 0, "Find the highest rate that meets --qos-share", 1},
@@ -195,13 +195,10 @@ static char *help(int key, const char *text, void *input)
 	f = open_memstream(&list, &len);
 	if (!f)
 		return (char *)text;
-	fputs("Policies:\n", f);
-	for (unsigned int i = 0; vt_policy_at(i); i++)
-		fprintf(f, "  %-15s %s\n", vt_policy_at(i)->name, vt_policy_at(i)->summary);
+	vt_help_policies(f);
 	fputs("\nExamples:\n"
-	      "  veltair sim --machine 3990x --mix light --policy planaria,veltair-full --rate "
-	      "1000\n"
-	      "  veltair sim --mix light,medium,heavy --policy all --search --bound --plot plots\n"
+	      "  veltair sim --mix light --policy planaria,veltair-full --rate 1000\n"
+	      "  veltair sim --mix light,medium,heavy --search --bound --plot plots\n"
 	      "  veltair sim --mix light --policy veltair-full --nodes 1,10,100 --rate 500\n",
 	      f);
 	fclose(f);
@@ -228,7 +225,13 @@ static int simulate(const struct sim_opts *o, struct vt_err *e)
 {
 	struct sim_setup *s = calloc(1, sizeof(*s));
 	struct sim_results *r = calloc(1, sizeof(*r));
-	int rc = s && r ? sim_setup_init(s, o, e) : vt_fail(e, -ENOMEM, "out of memory");
+	int rc = s && r ? 0 : vt_fail(e, -ENOMEM, "out of memory");
+
+	if (!rc)
+		rc = vt_can_write_all((const char *const[]){o->record, o->trace}, 2, o->plot_dir,
+				      e);
+	if (!rc)
+		rc = sim_setup_init(s, o, e);
 
 	if (!rc && o->record)
 		rc = sim_record(s, o->record, e);

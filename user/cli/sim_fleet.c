@@ -71,7 +71,8 @@ static void show(void *self, uint64_t arrived)
 	struct source *s = self;
 
 	if (arrived % 1024 == 0)
-		vt_progress_update(&s->progress, arrived, "");
+		if (s->progress.tty)
+			vt_progress_update(&s->progress, arrived, "");
 }
 
 /* ---- setup -------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sim_setup.c - names and files to machine, mixes and models. */
+#include <dirent.h>
 #include <libgen.h>
 #include <limits.h>
 #include <math.h>
@@ -18,37 +19,96 @@
 
 /* ---- machines ---------------------------------------------------------------------------- */
 
-/** Where machine files are: beside a build, and where `make install` puts them. */
+/** Where machines and mixes are: beside a build, and where `make install` puts them. */
 static const char *const shares[] = {"../../share", "../share/veltair"};
+#define SHARES (sizeof(shares) / sizeof(shares[0]))
 
-static int find_machine(const char *name, char *path, size_t len)
+/** A kind of file there. */
+struct shared {
+	const char *kind; /* also the ending of its files' names */
+	const char *dir;
+	const char *also; /* names that need no file, for errors */
+};
+static const struct shared machines = {"machine", "machines", NULL};
+static const struct shared mixes = {"mix", "mixes", "light, medium, heavy, all"};
+
+/** The @i-th folder with files of kind @k, tidied if it is there. */
+static int shared_dir(const struct shared *k, size_t i, char path[PATH_MAX])
 {
-	char exe[PATH_MAX];
+	char exe[PATH_MAX], raw[2 * PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
 	if (n < 0)
 		return -errno;
 	exe[n] = '\0';
-	dirname(exe);
-	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
-		snprintf(path, len, "%s/%s/machines/%s.machine", exe, shares[i], name);
-		if (!access(path, R_OK))
-			return 0;
+	snprintf(raw, sizeof(raw), "%s/%s/%s", dirname(exe), shares[i], k->dir);
+	if (!realpath(raw, path))
+		snprintf(path, PATH_MAX, "%.*s", PATH_MAX - 1, raw);
+	return 0;
+}
+
+static void list_dir(const struct shared *k, const char *dir, FILE *f)
+{
+	char ending[16];
+	struct dirent **at;
+	int n = scandir(dir, &at, NULL, alphasort);
+	size_t len = (size_t)snprintf(ending, sizeof(ending), ".%s", k->kind);
+
+	for (int i = 0; i < n; i++) {
+		size_t whole = strlen(at[i]->d_name);
+
+		if (whole > len && !strcmp(at[i]->d_name + whole - len, ending))
+			fprintf(f, "%s%.*s", ftell(f) ? ", " : "", (int)(whole - len),
+				at[i]->d_name);
+		free(at[i]);
 	}
+	if (n >= 0)
+		free(at);
+}
+
+/** What there is and where it was looked for: the answer to a wrong name and to a broken installation. */
+static int no_shared(const struct shared *k, const char *name, struct vt_err *e)
+{
+	char *names = NULL, dirs[2][PATH_MAX] = {"?", "?"};
+	size_t len;
+	FILE *f = open_memstream(&names, &len);
+
+	_Static_assert(SHARES == 2, "the message names two folders");
+	if (!f)
+		return vt_fail(e, -ENOMEM, "out of memory");
+	if (k->also)
+		fputs(k->also, f);
+	for (size_t i = 0; i < SHARES; i++)
+		if (!shared_dir(k, i, dirs[i]))
+			list_dir(k, dirs[i], f);
+	fclose(f);
+	vt_fail(e, -ENOENT,
+		"no %s is called '%.60s'; name a file, or one of: %.120s (from %.100s and %.100s)",
+		k->kind, name, *names ? names : "none found", dirs[0], dirs[1]);
+	free(names);
+	return -ENOENT;
+}
+
+static int find_shared(const struct shared *k, const char *name, char path[PATH_MAX])
+{
+	char dir[PATH_MAX];
+
+	for (size_t i = 0; i < SHARES; i++)
+		if (!shared_dir(k, i, dir) &&
+		    snprintf(path, PATH_MAX, "%s/%s.%s", dir, name, k->kind) < PATH_MAX &&
+		    !access(path, R_OK))
+			return 0;
 	return -ENOENT;
 }
 
 static int load_machine(const char *name, struct vt_machine *ret, struct vt_err *e)
 {
-	char path[2 * PATH_MAX];
+	char path[PATH_MAX];
 
 	if (strchr(name, '/') || !access(name, R_OK))
 		return vt_machine_load(name, ret, e);
-	if (find_machine(name, path, sizeof(path)))
-		return vt_fail(
-			e, -ENOENT,
-			"no machine is called '%.60s'; name a file, or one of share/machines",
-			name);
+	if (find_shared(&machines, name, path))
+		return no_shared(&machines, name, e);
 	return vt_machine_load(path, ret, e);
 }
 
@@ -101,12 +161,15 @@ static int load_tables(const char *dir, struct vt_profile *ret, struct vt_err *e
 
 static int load_mix(const char *name, struct vt_mix *ret, struct vt_err *e)
 {
-	char *text;
+	char *text, path[PATH_MAX];
 	int rc;
 
 	if (!strchr(name, '/') && !strchr(name, '.')) {
-		rc = vt_mix_builtin(name, ret, e);
-		return rc;
+		if (!vt_mix_builtin(name, ret, NULL))
+			return 0;
+		if (find_shared(&mixes, name, path))
+			return no_shared(&mixes, name, e);
+		name = path;
 	}
 	rc = vt_text_read(name, MAX_TEXT, &text, NULL, e);
 	if (rc)

@@ -312,7 +312,8 @@ static int run_tasks(const struct sim_opts *o, const struct task *tasks, uint32_
 	while (jobs && atomic_load(&p.done) < n && !atomic_load(&p.failed)) {
 		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 		if (n > 1)
-			vt_progress_update(&progress, atomic_load(&p.done), "");
+			if (progress.tty) /* a log has no use for it */
+				vt_progress_update(&progress, atomic_load(&p.done), "");
 	}
 	for (uint32_t i = 0; i < jobs; i++)
 		pthread_join(threads[i], NULL);
@@ -382,16 +383,17 @@ static int work_cells(const struct sim_setup *s, struct sim_results *r, bool equ
 		      struct vt_err *e)
 {
 	const struct sim_opts *o = s->opts;
-	uint32_t n = 0, max = s->n_mixes * s->n_policies * r->n_seeds;
+	uint32_t n = 0, cells = s->n_mixes * s->n_policies, max = cells * r->n_seeds;
 	struct task *tasks = calloc(max, sizeof(*tasks));
 	int rc;
 
-	if (!tasks)
+	if (!tasks || !cells) {
+		free(tasks);
 		return vt_fail(e, -ENOMEM, "out of memory");
+	}
 	/* Seeds outermost, so that slow cells spread over the threads. */
 	for (uint32_t i = 0; i < max; i++) {
-		uint32_t seed = i / (s->n_mixes * s->n_policies),
-			 cell = i % (s->n_mixes * s->n_policies);
+		uint32_t seed = i / cells, cell = i % cells;
 		uint32_t mix = cell / s->n_policies, policy = cell % s->n_policies;
 		struct sim_cell *c = equal ? &r->equal[mix][policy] : &r->cell[mix][policy];
 		const struct sim_mix *m = &s->mixes[mix];

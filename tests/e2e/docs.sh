@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What the pages show is what the program does: the simulator's table in README.md, figure by figure, and every key of the
+# configuration in docs/serving.md. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
+cd "$(dirname "$0")/../.." || exit 1
+veltair=${VELTAIR:-build/release/veltair}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+. tests/e2e/lib.sh
+
+# ---- README's table -------------------------------------------------------------------------------
+command=$(sed -n 's/^\$ veltair sim /sim /p' README.md)
+# shellcheck disable=SC2086 # words
+"$veltair" $command >"$dir/out" 2>"$dir/err" && sed '/./,$!d' "$dir/out" >"$dir/now"
+ok "README's '$command' runs"
+if [ "${1:-}" = --write ]; then
+	[ $failed = 0 ] || exit 1
+	awk -v now="$dir/now" '
+		inside && /^```/ { inside = 0 }
+		!inside { print }
+		/^\$ veltair sim / { inside = 1; while ((getline line < now) > 0) print line }' README.md >"$dir/page" &&
+		cat "$dir/page" >README.md
+	exit
+fi
+without_time() { # the last column is how long a decision took, here and now
+	sed 's/ *[0-9.]*$//' "$@"
+}
+sed -n '/^\$ veltair sim /,/^```/p' README.md | sed '1d;$d' | without_time >"$dir/page"
+without_time "$dir/now" | diff "$dir/page" - >"$dir/err"
+ok "and prints what README shows (tests/e2e/docs.sh --write puts in what it prints now)"
+
+# ---- keys of the configuration ---------------------------------------------------------------------
+# `limits` has no row of its own: its keys have.
+sed -n '/^static const struct key limit_keys/,/^}/s/^\t{"\([a-z_]*\)".*/limits.\1/p
+	/^static const struct key \(top\|model\)_keys/,/^}/s/^\t{"\([a-z_]*\)".*/\1/p' user/server/config_yaml.c |
+	grep -vx limits | sort >"$dir/keys"
+[ "$(wc -l <"$dir/keys")" -gt 20 ]
+ok "config_yaml.c has tables of keys" "$dir/keys"
+# shellcheck disable=SC2016 # Markdown's backquotes
+sed -n '/^## Configuration/,/^\*\*Reload/s/^| `\([a-z_.]*\)` |.*/\1/p' docs/serving.md | sort | diff "$dir/keys" - >"$dir/err"
+ok "docs/serving.md has a row for each, and for nothing else"
+echo "1..$count"
+exit $((failed > 0))
