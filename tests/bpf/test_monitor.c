@@ -247,6 +247,48 @@ static void test_killed_owner_is_cleaned_up(void **state)
 	fprintf(stderr, "# %d starts and kill -9s, no pin and no descriptor left\n", runs);
 }
 
+/* The pinned programs outlive their owner, its events must not: they would keep counters of every CPU. */
+static void test_killed_owner_keeps_no_event(void **state)
+{
+	struct vt_monitor *m =
+		open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .group = VT_BY_PROCESS});
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+	int go[2], cpu;
+	uint64_t before;
+	pid_t pid;
+	char ok;
+
+	vt_monitor_close(m);
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (!pid) {
+		m = open_or_skip(
+			(struct vt_monitor_opts){.pin_dir = pin_dir, .group = VT_BY_PROCESS});
+		if (write(go[1], "!", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(go[0], &ok, 1), 1);
+	assert_int_equal(vt_monitor_attach(pin_dir, &m, &e), 0);
+	cpu = sched_getcpu();
+	assert_int_equal(vt_monitor_cut_cpu(m, (unsigned int)cpu), 0);
+	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
+	before = s.loss.read_errors;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(vt_monitor_cut_cpu(m, (unsigned int)cpu), 0);
+	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
+	assert_true(s.loss.read_errors > before);
+	vt_monitor_close(m);
+	vt_snapshot_fini(&s);
+	m = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .no_events = true});
+	vt_monitor_close(m);
+	close(go[0]);
+	close(go[1]);
+}
+
 /* ---- rows -------------------------------------------------------------------------------- */
 
 static uint64_t sum_counts(const struct vt_snapshot *s)
@@ -446,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_cgroup_move_cuts),
 		cmocka_unit_test(test_one_owner_many_readers),
 		cmocka_unit_test(test_killed_owner_is_cleaned_up),
+		cmocka_unit_test(test_killed_owner_keeps_no_event),
 		cmocka_unit_test(test_more_tenants_than_rows),
 		cmocka_unit_test(test_samples_close_slices),
 		cmocka_unit_test(test_bad_options),

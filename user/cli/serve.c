@@ -276,7 +276,7 @@ static int start(struct serving *s, struct vt_err *e)
 		if (s->listener[i].unlink)
 			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
 	if (!err && s->c.user)
-		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+		err = vt_serve_become(s->c.user, s->monitor, e);
 	if (!err && s->agent_at.fd >= 0)
 		err = vt_agent_start(&s->agent, &s->agent_at, e);
 	if (!err)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "monitor/monitor.h"
 #include "server/agent.h"
 #include "server/config.h"
 
@@ -27,10 +28,10 @@ int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct
 int vt_serve_give(const char *user, const char *path, struct vt_err *e);
 
 /**
- * vt_serve_become - become @user for good, keeping CAP_BPF and CAP_PERFMON if @monitor
+ * vt_serve_become - become @user for good; to own @m (NULL: none) CAP_BPF and CAP_PERFMON are kept
  * Before any other thread exists. -ENOENT: no such user; -EPERM
  */
-int vt_serve_become(const char *user, bool monitor, struct vt_err *e);
+int vt_serve_become(const char *user, struct vt_monitor *m, struct vt_err *e);
 
 /**
  * vt_serve_move_agent - from where it is @now to where it is @wanted (host NULL: nowhere), and say so

@@ -314,7 +314,7 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 		free(m);
 		return vt_fail(e, -ENOMEM, "no memory for the monitor");
 	}
-	m->pins.lock = -1;
+	m->pins.lock = m->pins.at = -1;
 	m->meta = (struct vt_meta){
 		.abi = VT_ABI_VERSION,
 		.owner_pid = (uint32_t)getpid(),
@@ -337,6 +337,11 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 	}
 	*ret = m;
 	return 0;
+}
+
+int vt_monitor_give(struct vt_monitor *m, uid_t uid, gid_t gid, struct vt_err *e)
+{
+	return vt_pins_give(&m->pins, uid, gid, e);
 }
 
 void vt_monitor_close(struct vt_monitor *m)

@@ -16,6 +16,7 @@ struct vt_pins {
 	char dir[512]; /* PIN_DIR/v1; "" when nothing is pinned */
 	char top[480]; /* PIN_DIR */
 	int lock;      /* descriptor of PIN_DIR, locked as long as we live; -1 */
+	int at;	       /* descriptor of dir: its path is closed to who has given up root; -1 */
 };
 
 /** vt_pins_own - lock @top, remove what a dead owner left there; -EBUSY names the living one */
@@ -26,10 +27,16 @@ int vt_pins_find(struct vt_pins *p, const char *top, struct vt_err *e);
 
 int vt_pins_add(struct vt_pins *p, int fd, const char *name, struct vt_err *e);
 
+/** vt_pins_give - let @uid remove what is in the directory; the directory itself stays root's */
+int vt_pins_give(const struct vt_pins *p, uid_t uid, gid_t gid, struct vt_err *e);
+
 /** vt_pins_get - descriptor of a pinned object, or -errno */
 int vt_pins_get(const struct vt_pins *p, const char *name, struct vt_err *e);
 
-/** vt_pins_drop - remove them all and let go of the lock; fine on a zeroed or failed one */
+/**
+ * vt_pins_drop - remove them all and let go of the lock; fine on a zeroed or failed one
+ * After vt_pins_give() and without root's rights the empty directory stays.
+ */
 void vt_pins_drop(struct vt_pins *p);
 
 /* ---- slots.c: roles to open events ------------------------------------------------------- */

@@ -52,6 +52,12 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 /** vt_monitor_attach - read an instance that another process owns; -ENOENT if there is none */
 int vt_monitor_attach(const char *pin_dir, struct vt_monitor **ret, struct vt_err *e);
 
+/**
+ * vt_monitor_give - @uid, whom this process is about to become, may remove the pins
+ * Only the empty directory is then left at the end. Returns 0 or -errno.
+ */
+int vt_monitor_give(struct vt_monitor *m, uid_t uid, gid_t gid, struct vt_err *e);
+
 /** vt_monitor_close - detach and unpin (the owner), unmap, free; NULL is fine */
 void vt_monitor_close(struct vt_monitor *m);
 
