@@ -263,7 +263,8 @@ static int one_window(struct session *s, struct vt_err *e)
 {
 	struct vt_snapshot swap;
 	struct vt_mon_view v;
-	int err = vt_monitor_read(s->m, s->o.interval_ms * VT_NS_PER_MS, &s->b);
+	/* An eighth: a task that nothing switches out would else be closed in every second window. */
+	int err = vt_monitor_read(s->m, s->o.interval_ms * VT_NS_PER_MS / 8, &s->b);
 
 	if (!err)
 		err = vt_window_close(&s->a, &s->b, s->map.slots, &s->w);
