@@ -95,7 +95,7 @@ struct vt_monitor {
 	void *event_arg;
 	struct vt_row_state *state; /* per row: rows.c */
 	uint64_t recursion, recursion_ns;
-	bool lost_counter; /* a pinned event lost its place since the last vt_monitor_tend */
+	struct vt_cpuset unread; /* CPUs where a read failed since the last vt_monitor_tend */
 };
 
 /* ---- rows.c: who has a row, and until when ----------------------------------------------- */
@@ -125,7 +125,11 @@ void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns);
 /** vt_monitor_hotplug - open what came online, close what went offline */
 int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e);
 
-/** vt_monitor_share - somebody took a counter from us: share them all from now on */
-int vt_monitor_share(struct vt_monitor *m, struct vt_err *e);
+/**
+ * vt_monitor_reopen - open the events of CPUs whose reads failed (m->unread) anew
+ * A pinned event is lost for good when somebody takes its counter, or when its CPU goes and returns
+ * between two looks. Only where the counter is still taken are all shared from now on.
+ */
+int vt_monitor_reopen(struct vt_monitor *m, struct vt_err *e);
 
 #endif

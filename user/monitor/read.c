@@ -181,9 +181,13 @@ int vt_monitor_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt
 {
 	int err = vt_monitor_hotplug(m, e);
 
-	if (!err && m->lost_counter && !m->set.shared)
-		err = vt_monitor_share(m, e);
-	m->lost_counter = false;
+	if (!err)
+		err = vt_monitor_reopen(m, e);
+	if (err == -ENODEV) { /* a CPU left just now: the next call will find it offline */
+		err = 0;
+		if (e)
+			*e = (struct vt_err){0};
+	}
 	return err ? err : vt_rows_tend(m, s, e);
 }
 

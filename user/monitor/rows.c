@@ -284,8 +284,8 @@ int vt_rows_record(void *ctx, void *data, size_t len)
 		return 0;
 	if (r->kind == VT_EVENT_GONE)
 		mark_gone(m, r->tenant);
-	if (r->kind == VT_EVENT_READ_ERROR)
-		m->lost_counter = true;
+	if (r->kind == VT_EVENT_READ_ERROR && r->cpu < VT_MAX_CORES)
+		vt_cpuset_add(&m->unread, r->cpu);
 	if (m->event_fn)
 		m->event_fn(m->event_arg, r);
 	return 0;
