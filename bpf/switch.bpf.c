@@ -5,6 +5,7 @@
  *   sched_switch        A -> B: close A's slice, look up B's tenant. Same tenant: nothing to close.
  *   cut                 a program run on one CPU: a worker changes its tenant, or somebody wants to
  * read cgroup_attach_task  a task that moves itself: what it did before belongs to the old cgroup
+ *   process_exec        by process: the row gets the new program's name
  *   process_exit, cgroup_rmdir   tell user space that a row can be given away
  *
  * The tenant is looked up when a task is switched in and charged when it is switched out. A task
@@ -342,6 +343,25 @@ int BPF_PROG(vt_exit, struct task_struct *task)
 	key = key_of(c, task);
 	if (bpf_map_lookup_elem(&vt_tenants, &key))
 		rare(c, VT_EVENT_GONE, key, 0);
+	return 0;
+}
+
+/* A process is first met between fork and exec, under its parent's name. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(vt_exec, struct task_struct *task)
+{
+	struct vt_tenant *v;
+	struct vt_cpu *c;
+	__u32 cpu;
+	__u64 key;
+
+	c = this_cpu(&cpu);
+	if (!c || c->key_by != VT_KEY_BY_PROCESS)
+		return 0;
+	key = key_of(c, task);
+	v = bpf_map_lookup_elem(&vt_tenants, &key);
+	if (v)
+		name_of(c, task, key, v);
 	return 0;
 }
 

@@ -407,6 +407,48 @@ static int setup(void **state)
 	return 0;
 }
 
+/* ---- names ------------------------------------------------------------------------------- */
+
+/* A program met between fork and exec is named for what it became; a cut in between makes sure. */
+static void test_exec_renames(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
+	static const char *const want[] = {"test_monitor", "sleep"};
+	struct vt_tenant t = {0};
+	int go[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (!pid) {
+		char c;
+
+		if (read(go[0], &c, 1) == 1)
+			execlp("sleep", "sleep", "100", (char *)NULL);
+		_exit(1);
+	}
+	for (int i = 0; i < 2; i++) {
+		for (int try = 0; try < 100 && strcmp(t.name, want[i]); try++) {
+			struct vt_snapshot s = {0};
+
+			usleep(20000);
+			assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+			for (uint32_t r = VT_ROW_FIRST; r < s.rows; r++)
+				if (vt_key_kind(s.total[r].tenant) == VT_KIND_PROCESS &&
+				    vt_key_id(s.total[r].tenant) == (uint64_t)pid)
+					vt_monitor_find(m, s.total[r].tenant, &t);
+			vt_snapshot_fini(&s);
+		}
+		assert_string_equal(t.name, want[i]);
+		assert_int_equal(write(go[1], "!", 1), 1);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(go[0]);
+	close(go[1]);
+	vt_monitor_close(m);
+}
+
 /* ---- decisions --------------------------------------------------------------------------- */
 
 static struct vt_reason reason_of(uint64_t n)
@@ -492,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_more_tenants_than_rows),
 		cmocka_unit_test(test_samples_close_slices),
 		cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_exec_renames),
 		cmocka_unit_test(test_decisions_are_pinned),
 	};
 

@@ -185,7 +185,7 @@ static const char *name_of(struct session *s, uint64_t key, uint32_t row)
 {
 	struct named *n = &s->cache[row];
 
-	if (n->key != key) {
+	if (n->key != key || vt_name_may_change(s->m, key)) {
 		vt_tenant_name(s->m, s->names, key, n->name, sizeof(n->name));
 		n->key = key;
 	}
