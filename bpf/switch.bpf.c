@@ -308,6 +308,18 @@ int vt_cut(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/*
+ * Run by user space: what the kernel calls the running thread (args[0] 0) or its process (1). In a
+ * container gettid() and getpid() give numbers of its PID namespace, which mean nothing here.
+ */
+SEC("raw_tp")
+int vt_who(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+
+	return ctx->args[0] ? t->tgid : t->pid;
+}
+
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(vt_attach, struct cgroup *to, const char *path, struct task_struct *task)
 {

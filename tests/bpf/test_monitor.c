@@ -87,7 +87,7 @@ static void test_cuts_are_exact_inside_one_thread(void **state)
 		snprintf(name, sizeof(name), "model-%d", t);
 		assert_int_equal(vt_monitor_tenant_add(m, (uint64_t)t, name, &row[t], &e), 0);
 	}
-	assert_int_equal(vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e), 0);
+	assert_int_equal(vt_monitor_worker_add(m, vt_monitor_tid(m), &w, &e), 0);
 	assert_int_equal(vt_monitor_cut(m, w, VT_ROW_OTHER), 0);
 	for (size_t p = 0; p < VT_COUNT(plan); p++) {
 		char *mem = fresh_pages(plan[p][0] + plan[p][1] + plan[p][2]), *at = mem;
@@ -123,7 +123,7 @@ static void test_publish_without_a_call(void **state)
 	assert_int_equal(vt_monitor_tenant_add(m, 1, "a", &a, &e), 0);
 	assert_int_equal(vt_monitor_tenant_add(m, 2, "b", &b, &e), 0);
 	assert_int_equal(vt_monitor_tenant_add(m, 2, "again", &b, &e), -EEXIST);
-	assert_int_equal(vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e), 0);
+	assert_int_equal(vt_monitor_worker_add(m, vt_monitor_tid(m), &w, &e), 0);
 	assert_int_equal(vt_monitor_cut(m, w, a), 0);
 	touch(mem, 100, page);
 	usleep(2000);

@@ -101,6 +101,22 @@ else
 	skip "--user nobody: at its end no pin is left" "no bpftool or no user nobody"
 fi
 
+# ---- a container's own PID namespace: workers are known by the kernel's numbers ------------------------------
+if command -v node >/dev/null; then
+	unshare --pid --fork --mount-proc --kill-child "$veltair" serve --monitor on --pin-dir "$pins" --listen 127.0.0.1:0 \
+		"$dir/mobilenet-v2-tiny.onnx=here" 2>"$dir/err" &
+	pid=$!
+	port=$(listening $pid "$dir/err")
+	timeout 2 node tests/e2e/serve.js load "$port" here 1000 1 >/dev/null 2>&1
+	curl -sf "http://127.0.0.1:$port/metrics" | grep -q '^veltair_tenant_cpu_seconds_total{tenant="here",kind="tenant"} [0-9.]*[1-9]'
+	ok "in a PID namespace of its own: the model's CPU time is counted"
+	kill -TERM "$(cat "/proc/$pid/task/$pid/children")"
+	wait $pid
+	pid=
+else
+	skip "in a PID namespace of its own: the model's CPU time is counted" "no node here"
+fi
+
 # ---- config, models, state: the container's arguments, the ConfigMap's file -------------------------
 # contained WITHOUT COMMAND...: becomes it, in a mount namespace whose root is read-only, with the mounts of the manifest but the one
 # WITHOUT; the folders under /var are there for this, as an image would have them.

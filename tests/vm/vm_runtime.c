@@ -31,7 +31,7 @@ static void runtime_start(struct runtime *rt)
 		snprintf(name, sizeof(name), "tenant%llu", (unsigned long long)i);
 		CHECK(!vt_monitor_tenant_add(rt->m, 100 + i, name, &rt->row[i], &e), "%s", e.msg);
 	}
-	CHECK(!vt_monitor_worker_add(rt->m, gettid(), &rt->w, &e), "%s", e.msg);
+	CHECK(!vt_monitor_worker_add(rt->m, vt_monitor_tid(rt->m), &rt->w, &e), "%s", e.msg);
 	/* A baseline on both CPUs, with this thread known as a worker. */
 	for (int cpu = 1; cpu >= 0; cpu--) {
 		vm_pin(cpu);

@@ -310,6 +310,7 @@ static int start(struct vt_monitor *m, const struct vt_monitor_opts *o, struct v
 	m->fd_tenants = bpf_map__fd(m->skel->maps.vt_tenants);
 	m->fd_cut = bpf_program__fd(m->skel->progs.vt_cut);
 	m->fd_switch = bpf_program__fd(m->skel->progs.vt_switch);
+	m->fd_who = bpf_program__fd(m->skel->progs.vt_who);
 	if ((err = map_all(m, bpf_map__fd(m->skel->maps.vt_rows),
 			   bpf_map__fd(m->skel->maps.vt_cpus),
 			   bpf_map__fd(m->skel->maps.vt_workers),

@@ -87,6 +87,7 @@ struct vt_monitor {
 	size_t rows_bytes, cpus_bytes, workers_bytes, decisions_bytes;
 	/* descriptors: the skeleton's, or ours when attached */
 	int fd_tenants, fd_cut, fd_switch;
+	int fd_who; /* the owner's */
 	struct ring_buffer *ring;
 	struct bpf_link *link[8];
 	unsigned int links;
@@ -116,6 +117,9 @@ int vt_rows_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt_er
 int vt_rows_record(void *ctx, void *data, size_t len);
 
 /* ---- read.c ------------------------------------------------------------------------------ */
+
+/** vt_monitor_tgid - as vt_monitor_tid(), of the calling process */
+pid_t vt_monitor_tgid(const struct vt_monitor *m);
 
 /** vt_monitor_cut_old - close slices older than @max_age_ns (UINT64_MAX: none) on busy CPUs */
 void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns);
