@@ -38,6 +38,9 @@ sim --search --seeds 2 --requests 300 --policy fcfs-efficient,veltair-full --jso
 	json 'd["mixes"][0]["best_baseline"] == "fcfs-efficient" and all(p["share"]["mean"] >= 0.95 and p["rate_hz"]["mean"] > 0 and "at_best_baseline_rate" in p and p["over_best_baseline"]["mean"] > -1 for p in d["mixes"][0]["policies"])'
 ok "--search finds rates that meet the share"
 
+sim --mix light --rate 20 --requests 300 --policy fcfs-efficient --json && json 'd["mixes"][0]["policies"][0]["blocks"]["mean"] == 1'
+ok "whole models: one block for each request, those of the warm-up counted on both sides"
+
 sim --rate 150 --requests 300 --policy veltair-full --json && cp "$dir/out" "$dir/a" &&
 	sim --rate 150 --requests 300 --policy veltair-full --json --jobs 1 && mv "$dir/out" "$dir/b" &&
 	python3 - "$dir/a" "$dir/b" <<'EOF' 2>"$dir/err"

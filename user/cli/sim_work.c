@@ -110,8 +110,9 @@ static void fill_run(const struct sim_mix *m, const struct vt_sim_result *r, str
 	ret->efficiency = ratio(r->least_core_ns, r->busy_core_ns);
 	ret->utilisation = ratio(r->busy_core_ns, r->whole_ns);
 	ret->stretched = ratio(r->stretched_ns * m->bank.machine.cores, r->whole_ns);
-	ret->core_ms = ratio(r->busy_core_ns * 1e-6, (double)r->served);
-	ret->blocks = ratio((double)r->blocks, (double)r->served);
+	/* Both are of the whole run: the requests of the warm-up had their part. */
+	ret->core_ms = ratio(r->busy_core_ns * 1e-6, (double)r->served_all);
+	ret->blocks = ratio((double)r->blocks, (double)r->served_all);
 	ret->decide_us = ratio(r->decide_ns * 1e-3, (double)r->timed);
 	ret->decide_max_us = r->decide_max_ns * 1e-3;
 }
