@@ -334,11 +334,14 @@ bool sim_is_baseline(const struct vt_policy *p)
 
 struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset)
 {
+	/* A search that no rate satisfied has the rate 0, and no run whose other figures would count. */
+	const bool all = !c->equal && offset == offsetof(struct sim_run, rate_hz);
 	double v[1024];
-	uint32_t n = r->n_seeds < 1024 ? r->n_seeds : 1024;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		memcpy(&v[i], (const char *)&c->runs[i] + offset, sizeof(v[i]));
+	for (uint32_t i = 0; i < r->n_seeds && n < 1024; i++)
+		if (all || c->runs[i].rate_hz > 0)
+			memcpy(&v[n++], (const char *)&c->runs[i] + offset, sizeof(v[0]));
 	return vt_mean_of(v, n);
 }
 
@@ -383,16 +386,16 @@ static int work_cells(const struct sim_setup *s, struct sim_results *r, bool equ
 		      struct vt_err *e)
 {
 	const struct sim_opts *o = s->opts;
-	uint32_t n = 0, max = s->n_mixes * s->n_policies * r->n_seeds;
+	const uint32_t cells = s->n_mixes * s->n_policies;
+	uint32_t n = 0, max = cells * r->n_seeds;
 	struct task *tasks = calloc(max, sizeof(*tasks));
 	int rc;
 
 	if (!tasks)
 		return vt_fail(e, -ENOMEM, "out of memory");
 	/* Seeds outermost, so that slow cells spread over the threads. */
-	for (uint32_t i = 0; i < max; i++) {
-		uint32_t seed = i / (s->n_mixes * s->n_policies),
-			 cell = i % (s->n_mixes * s->n_policies);
+	for (uint32_t i = 0; cells && i < max; i++) {
+		uint32_t seed = i / cells, cell = i % cells;
 		uint32_t mix = cell / s->n_policies, policy = cell % s->n_policies;
 		struct sim_cell *c = equal ? &r->equal[mix][policy] : &r->cell[mix][policy];
 		const struct sim_mix *m = &s->mixes[mix];
@@ -428,6 +431,7 @@ int sim_work(const struct sim_setup *s, struct sim_results *ret, struct vt_err *
 		for (uint32_t p = 0; p < s->n_policies; p++) {
 			ret->cell[m][p].runs = calloc(ret->n_seeds, sizeof(struct sim_run));
 			ret->equal[m][p].runs = calloc(ret->n_seeds, sizeof(struct sim_run));
+			ret->equal[m][p].equal = true;
 			if (!ret->cell[m][p].runs || !ret->equal[m][p].runs)
 				return vt_fail(e, -ENOMEM, "out of memory");
 		}
