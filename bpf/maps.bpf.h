@@ -96,13 +96,12 @@ struct {
 } vt_entered __weak SEC(".maps");
 
 /*
- * The open events, element cpu * VT_SLOTS + slot. PRESERVE_ELEMS: without it the array empties as
- * soon as the process that filled it closes its descriptor. Not pinned: its elements are
- * descriptors.
+ * The open events, element cpu * VT_SLOTS + slot. Not pinned, and without PRESERVE_ELEMS: it empties
+ * when the owner closes its descriptor or dies, while pinned programs may still hold the array. With
+ * that flag a killed owner kept its counters on every CPU until the next start.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
-	__uint(map_flags, BPF_F_PRESERVE_ELEMS);
 	__uint(max_entries, 1); /* set at load: CPUs * VT_SLOTS */
 	__type(key, __u32);
 	__type(value, __u32);

@@ -5,6 +5,7 @@
  *   sched_switch        A -> B: close A's slice, look up B's tenant. Same tenant: nothing to close.
  *   cut                 a program run on one CPU: a worker changes its tenant, or somebody wants to
  * read cgroup_attach_task  a task that moves itself: what it did before belongs to the old cgroup
+ *   process_exec        by process: the row gets the new program's name
  *   process_exit, cgroup_rmdir   tell user space that a row can be given away
  *
  * The tenant is looked up when a task is switched in and charged when it is switched out. A task
@@ -307,6 +308,18 @@ int vt_cut(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/*
+ * Run by user space: what the kernel calls the running thread (args[0] 0) or its process (1). In a
+ * container gettid() and getpid() give numbers of its PID namespace, which mean nothing here.
+ */
+SEC("raw_tp")
+int vt_who(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+
+	return ctx->args[0] ? t->tgid : t->pid;
+}
+
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(vt_attach, struct cgroup *to, const char *path, struct task_struct *task)
 {
@@ -342,6 +355,25 @@ int BPF_PROG(vt_exit, struct task_struct *task)
 	key = key_of(c, task);
 	if (bpf_map_lookup_elem(&vt_tenants, &key))
 		rare(c, VT_EVENT_GONE, key, 0);
+	return 0;
+}
+
+/* A process is first met between fork and exec, under its parent's name. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(vt_exec, struct task_struct *task)
+{
+	struct vt_tenant *v;
+	struct vt_cpu *c;
+	__u32 cpu;
+	__u64 key;
+
+	c = this_cpu(&cpu);
+	if (!c || c->key_by != VT_KEY_BY_PROCESS)
+		return 0;
+	key = key_of(c, task);
+	v = bpf_map_lookup_elem(&vt_tenants, &key);
+	if (v)
+		name_of(c, task, key, v);
 	return 0;
 }
 

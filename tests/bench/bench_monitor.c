@@ -398,7 +398,7 @@ static int bench_cut(void)
 	}
 	if (vt_monitor_tenant_add(m, 1, "a", &row[0], &e) ||
 	    vt_monitor_tenant_add(m, 2, "b", &row[1], &e) ||
-	    vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e)) {
+	    vt_monitor_worker_add(m, vt_monitor_tid(m), &w, &e)) {
 		fprintf(stderr, "bench_monitor: %s\n", e.msg);
 		return 1;
 	}

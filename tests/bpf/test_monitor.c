@@ -87,7 +87,7 @@ static void test_cuts_are_exact_inside_one_thread(void **state)
 		snprintf(name, sizeof(name), "model-%d", t);
 		assert_int_equal(vt_monitor_tenant_add(m, (uint64_t)t, name, &row[t], &e), 0);
 	}
-	assert_int_equal(vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e), 0);
+	assert_int_equal(vt_monitor_worker_add(m, vt_monitor_tid(m), &w, &e), 0);
 	assert_int_equal(vt_monitor_cut(m, w, VT_ROW_OTHER), 0);
 	for (size_t p = 0; p < VT_COUNT(plan); p++) {
 		char *mem = fresh_pages(plan[p][0] + plan[p][1] + plan[p][2]), *at = mem;
@@ -123,7 +123,7 @@ static void test_publish_without_a_call(void **state)
 	assert_int_equal(vt_monitor_tenant_add(m, 1, "a", &a, &e), 0);
 	assert_int_equal(vt_monitor_tenant_add(m, 2, "b", &b, &e), 0);
 	assert_int_equal(vt_monitor_tenant_add(m, 2, "again", &b, &e), -EEXIST);
-	assert_int_equal(vt_monitor_worker_add(m, (pid_t)syscall(SYS_gettid), &w, &e), 0);
+	assert_int_equal(vt_monitor_worker_add(m, vt_monitor_tid(m), &w, &e), 0);
 	assert_int_equal(vt_monitor_cut(m, w, a), 0);
 	touch(mem, 100, page);
 	usleep(2000);
@@ -247,6 +247,48 @@ static void test_killed_owner_is_cleaned_up(void **state)
 	fprintf(stderr, "# %d starts and kill -9s, no pin and no descriptor left\n", runs);
 }
 
+/* The pinned programs outlive their owner, its events must not: they would keep counters of every CPU. */
+static void test_killed_owner_keeps_no_event(void **state)
+{
+	struct vt_monitor *m =
+		open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .group = VT_BY_PROCESS});
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+	int go[2], cpu;
+	uint64_t before;
+	pid_t pid;
+	char ok;
+
+	vt_monitor_close(m);
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (!pid) {
+		m = open_or_skip(
+			(struct vt_monitor_opts){.pin_dir = pin_dir, .group = VT_BY_PROCESS});
+		if (write(go[1], "!", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(go[0], &ok, 1), 1);
+	assert_int_equal(vt_monitor_attach(pin_dir, &m, &e), 0);
+	cpu = sched_getcpu();
+	assert_int_equal(vt_monitor_cut_cpu(m, (unsigned int)cpu), 0);
+	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
+	before = s.loss.read_errors;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(vt_monitor_cut_cpu(m, (unsigned int)cpu), 0);
+	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
+	assert_true(s.loss.read_errors > before);
+	vt_monitor_close(m);
+	vt_snapshot_fini(&s);
+	m = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .no_events = true});
+	vt_monitor_close(m);
+	close(go[0]);
+	close(go[1]);
+}
+
 /* ---- rows -------------------------------------------------------------------------------- */
 
 static uint64_t sum_counts(const struct vt_snapshot *s)
@@ -365,6 +407,48 @@ static int setup(void **state)
 	return 0;
 }
 
+/* ---- names ------------------------------------------------------------------------------- */
+
+/* A program met between fork and exec is named for what it became; a cut in between makes sure. */
+static void test_exec_renames(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
+	static const char *const want[] = {"test_monitor", "sleep"};
+	struct vt_tenant t = {0};
+	int go[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (!pid) {
+		char c;
+
+		if (read(go[0], &c, 1) == 1)
+			execlp("sleep", "sleep", "100", (char *)NULL);
+		_exit(1);
+	}
+	for (int i = 0; i < 2; i++) {
+		for (int try = 0; try < 100 && strcmp(t.name, want[i]); try++) {
+			struct vt_snapshot s = {0};
+
+			usleep(20000);
+			assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+			for (uint32_t r = VT_ROW_FIRST; r < s.rows; r++)
+				if (vt_key_kind(s.total[r].tenant) == VT_KIND_PROCESS &&
+				    vt_key_id(s.total[r].tenant) == (uint64_t)pid)
+					vt_monitor_find(m, s.total[r].tenant, &t);
+			vt_snapshot_fini(&s);
+		}
+		assert_string_equal(t.name, want[i]);
+		assert_int_equal(write(go[1], "!", 1), 1);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(go[0]);
+	close(go[1]);
+	vt_monitor_close(m);
+}
+
 /* ---- decisions --------------------------------------------------------------------------- */
 
 static struct vt_reason reason_of(uint64_t n)
@@ -446,9 +530,11 @@ int main(void)
 		cmocka_unit_test(test_cgroup_move_cuts),
 		cmocka_unit_test(test_one_owner_many_readers),
 		cmocka_unit_test(test_killed_owner_is_cleaned_up),
+		cmocka_unit_test(test_killed_owner_keeps_no_event),
 		cmocka_unit_test(test_more_tenants_than_rows),
 		cmocka_unit_test(test_samples_close_slices),
 		cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_exec_renames),
 		cmocka_unit_test(test_decisions_are_pinned),
 	};
 

@@ -42,7 +42,7 @@ static void *work(void *arg)
 	struct vt_rng rng = {w->number};
 
 	vt_cpuset_pin_self(w->cpu);
-	__atomic_store_n(&w->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	__atomic_store_n(&w->tid, vt_monitor_tid(w->m), __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&w->slot, __ATOMIC_ACQUIRE))
 		usleep(100);
 	w->err = vt_monitor_cut(w->m, w->slot, VT_ROW_OTHER);

@@ -58,6 +58,23 @@ monitor --no-pin -d 1 -i 200 --csv --by process
 [ "$(awk -F, 'NR == 1 { n = NF } NR > 1 && $3 == "process" { seen = 1 } END { print n, seen }' "$dir/out")" = "15 1" ]
 ok "--csv: a header of 15 columns and processes"
 
+# One that nothing switches out: each window must hold all it ran, not none and then two windows' worth.
+chrt -f 1 true 2>/dev/null && first='chrt -f 1' || first=
+$first sh -c 'while :; do :; done' &
+busy=$!
+monitor --no-pin -d 2 -i 50 --json --by process
+kill $busy
+wait $busy 2>/dev/null
+python3 - "$dir/out" $busy <<'PY' 2>"$dir/err"
+import json, sys
+cpus = []
+for w in [json.loads(l) for l in open(sys.argv[1])][1:]:
+    cpus.append(next((t["cpus"] for t in w["tenants"] if t["id"] == int(sys.argv[2])), 0))
+out = [c for c in cpus if c > 1.5]
+assert len(cpus) > 20 and max(cpus) > 0.3 and not out, cpus
+PY
+ok "a busy loop never shows more than one CPU"
+
 monitor --no-pin -d 1 --top 1 && grep -q "SUFFERS FROM" "$dir/out" && grep -q "^by cgroup" "$dir/out"
 ok "table"
 

@@ -92,6 +92,53 @@ ok "the set of the systemd unit: the socket is given to the user, who serves"
 # shellcheck disable=SC2086 # words
 ! as_unit "$(as_setpriv ${unit/CAP_CHOWN/})" && grep -q 'cannot give' "$dir/err"
 ok "without its CAP_CHOWN: refused, said"
+# ---- rights given up while serving: what root pinned still goes -----------------------------------------
+PATH=$PATH:/usr/sbin:/sbin
+# counters_of PIN_DIR: the id of the array that holds the open counters
+counters_of() {
+	bpftool -j prog show pinned "$1/v2/prog_switch" 2>/dev/null | tr -d '[]' | grep -o '"map_ids":[0-9,]*' | grep -oE '[0-9]+' |
+		while read -r id; do bpftool map show id "$id" | grep -q 'name vt_perf' && echo "$id"; done
+}
+# freed MAP: the kernel frees what nobody holds any more a moment later
+freed() {
+	for _ in $(seq 40); do
+		bpftool map show id "$1" >/dev/null 2>&1 || return 0
+		sleep 0.05
+	done
+	return 1
+}
+if command -v bpftool >/dev/null && id nobody >/dev/null 2>&1; then
+	"$veltair" serve --user nobody --monitor on --pin-dir "$pins" --listen 127.0.0.1:0 "$dir/mobilenet-v2-tiny.onnx" 2>"$dir/err" &
+	pid=$!
+	listening $pid "$dir/err" >/dev/null
+	perf=$(counters_of "$pins")
+	[ -n "$perf" ] && [ "$(stat -c %U "/proc/$pid")" = nobody ]
+	ok "--user nobody: serves as nobody, the counters are open"
+	kill -TERM $pid
+	wait $pid && [ -z "$(find "$pins" ! -type d)" ] && freed "$perf"
+	ok "--user nobody: at its end no pin is left, and no counter"
+	pid=
+	serves on && [ ! -e "$pins" ]
+	ok "and the next start finds the place free"
+else
+	skip "--user nobody: at its end no pin is left" "no bpftool or no user nobody"
+fi
+
+# ---- a container's own PID namespace: workers are known by the kernel's numbers ------------------------------
+if command -v node >/dev/null; then
+	unshare --pid --fork --mount-proc --kill-child "$veltair" serve --monitor on --pin-dir "$pins" --listen 127.0.0.1:0 \
+		"$dir/mobilenet-v2-tiny.onnx=here" 2>"$dir/err" &
+	pid=$!
+	port=$(listening $pid "$dir/err")
+	timeout 2 node tests/e2e/serve.js load "$port" here 1000 1 >/dev/null 2>&1
+	curl -sf "http://127.0.0.1:$port/metrics" | grep -q '^veltair_tenant_cpu_seconds_total{tenant="here",kind="tenant"} [0-9.]*[1-9]'
+	ok "in a PID namespace of its own: the model's CPU time is counted"
+	kill -TERM "$(cat "/proc/$pid/task/$pid/children")"
+	wait $pid
+	pid=
+else
+	skip "in a PID namespace of its own: the model's CPU time is counted" "no node here"
+fi
 
 # ---- config, models, state: the container's arguments, the ConfigMap's file -------------------------
 # contained WITHOUT COMMAND...: becomes it, in a mount namespace whose root is read-only, with the mounts of the manifest but the one

@@ -40,6 +40,14 @@ sim --search --seeds 2 --requests 300 --policy fcfs-efficient,veltair-full --jso
 	json 'd["mixes"][0]["best_baseline"] == "fcfs-efficient" and all(p["share"]["mean"] >= 0.95 and p["rate_hz"]["mean"] > 0 and "at_best_baseline_rate" in p and p["over_best_baseline"]["mean"] > -1 for p in d["mixes"][0]["policies"])'
 ok "--search finds rates that meet the share"
 
+# One of eight seeds meets that share at no rate.
+sim --search --mix heavy --seeds 8 --requests 60 --qos-share 0.999 --policy planaria,fcfs-efficient --json &&
+	json 'all(p["share"]["mean"] >= 0.999 and p["at_best_baseline_rate"]["mean_ms"]["mean"] > 0 for p in d["mixes"][0]["policies"])'
+ok "seeds without a result are no zeros in the means"
+
+sim --mix light --rate 20 --requests 300 --policy fcfs-efficient --json && json 'd["mixes"][0]["policies"][0]["blocks"]["mean"] == 1'
+ok "whole models: one block for each request, those of the warm-up counted on both sides"
+
 sim --rate 150 --requests 300 --policy veltair-full --json && cp "$dir/out" "$dir/a" &&
 	sim --rate 150 --requests 300 --policy veltair-full --json --jobs 1 && mv "$dir/out" "$dir/b" &&
 	python3 - "$dir/a" "$dir/b" <<'EOF' 2>"$dir/err"

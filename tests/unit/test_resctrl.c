@@ -258,6 +258,23 @@ static void reclaim(void **state)
 	fake_remove(&tree, "r/mon_groups/pqos-group");
 }
 
+/* A living owner that this /proc does not show, as from another PID namespace: its group stays. */
+static void other_namespace(void **state)
+{
+	struct vt_resctrl *theirs = opened(), *ours = NULL;
+	char name[96], path[256];
+	struct vt_err e = {0};
+
+	add(theirs, 9, name, sizeof(name));
+	snprintf(path, sizeof(path), "%s/mon_groups/%s", root, name);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(vt_resctrl_open(root, "/nonexistent", &ours, &e), 0);
+	assert_int_equal(vt_resctrl_reclaimed(ours), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	vt_resctrl_close(ours);
+	vt_resctrl_close(theirs);
+}
+
 /* RMIDs exhausted: mkdir says ENOSPC. A full file system says the same, so be one. */
 static void rmids_exhausted(void **state)
 {
@@ -319,9 +336,13 @@ static void what_a_machine_lacks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(windows),	   cmocka_unit_test(no_domain_left),
-		cmocka_unit_test(tasks),	   cmocka_unit_test(reclaim),
-		cmocka_unit_test(rmids_exhausted), cmocka_unit_test(what_a_machine_lacks),
+		cmocka_unit_test(windows),
+		cmocka_unit_test(no_domain_left),
+		cmocka_unit_test(tasks),
+		cmocka_unit_test(reclaim),
+		cmocka_unit_test(other_namespace),
+		cmocka_unit_test(rmids_exhausted),
+		cmocka_unit_test(what_a_machine_lacks),
 	};
 
 	return cmocka_run_group_tests_name("resctrl", tests, setup, teardown);

@@ -50,7 +50,7 @@ static const struct fake_file amd_umc[] = {
 static const struct fake_file none[] = {{PMU "cpu/type", "4\n"}};
 
 /* One counter per open event, in the order of opening. */
-#define MAX_COUNTERS 32
+#define MAX_COUNTERS 64
 struct fake_counter {
 	uint32_t type;
 	uint64_t config;
@@ -234,10 +234,12 @@ static void amd_controllers_before_fabric(void **state)
 	kernel.n = 0;
 	assert_int_equal(vt_uncore_open(&env, VT_CPU_ZEN4, &u, NULL), 0);
 	assert_string_equal(vt_uncore_source(u), "amd_df");
-	assert_int_equal(kernel.n, 24);
+	assert_int_equal(kernel.n, 48);
 	assert_int_equal(kernel.c[0].config,
 			 0x700fe1f); /* umask 0x7fe: its upper bits from 24 on */
 	assert_int_equal(kernel.c[23].config, 0x20700ffdf); /* event 0x2df */
+	assert_int_equal(kernel.c[24].config, 0xb00fe1f);   /* the other socket's */
+	assert_int_equal(kernel.c[47].config, 0x20b00ffdf);
 	vt_uncore_close(u);
 	kernel.n = 0;
 	assert_int_equal(vt_uncore_open(&env, VT_CPU_ZEN5, &u, NULL), 0);

@@ -190,7 +190,7 @@ static const char *name_of(struct session *s, uint64_t key, uint32_t row)
 {
 	struct named *n = &s->cache[row];
 
-	if (n->key != key) {
+	if (n->key != key || vt_name_may_change(s->m, key)) {
 		vt_tenant_name(s->m, s->names, key, n->name, sizeof(n->name));
 		n->key = key;
 	}
@@ -268,7 +268,8 @@ static int one_window(struct session *s, struct vt_err *e)
 {
 	struct vt_snapshot swap;
 	struct vt_mon_view v;
-	int err = vt_monitor_read(s->m, s->o.interval_ms * VT_NS_PER_MS, &s->b);
+	/* An eighth: a task that nothing switches out would else be closed in every second window. */
+	int err = vt_monitor_read(s->m, s->o.interval_ms * VT_NS_PER_MS / 8, &s->b);
 
 	if (!err)
 		err = vt_window_close(&s->a, &s->b, s->map.slots, &s->w);

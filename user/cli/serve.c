@@ -310,7 +310,7 @@ static int give_up_rights(struct serving *s, struct vt_err *e)
 	if (!err && s->c.profiles)
 		vt_serve_give_store(s->c.user, s->c.profiles);
 	if (!err)
-		err = vt_serve_become(s->c.user, s->monitor != NULL, e);
+		err = vt_serve_become(s->c.user, s->monitor, e);
 	if (err || !s->c.profiles)
 		return err;
 	err = vt_serve_try_store(s->c.user, s->c.profiles, &store);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "monitor/monitor.h"
 #include "server/agent.h"
 #include "server/config.h"
 
@@ -51,10 +52,10 @@ void vt_serve_give_store(const char *user, const char *path);
 int vt_serve_try_store(const char *user, const char *path, struct vt_err *e);
 
 /**
- * vt_serve_become - become @user for good, keeping CAP_BPF and CAP_PERFMON if @monitor
+ * vt_serve_become - become @user for good; to own @m (NULL: none) CAP_BPF and CAP_PERFMON are kept
  * Before any other thread exists. -ENOENT: no such user; -EPERM
  */
-int vt_serve_become(const char *user, bool monitor, struct vt_err *e);
+int vt_serve_become(const char *user, struct vt_monitor *m, struct vt_err *e);
 
 /**
  * vt_serve_move_agent - from where it is @now to where it is @wanted (host NULL: nowhere), and say so

@@ -103,7 +103,7 @@ int vt_serve_try_store(const char *user, const char *path, struct vt_err *e)
 	return 0;
 }
 
-int vt_serve_become(const char *user, bool monitor, struct vt_err *e)
+int vt_serve_become(const char *user, struct vt_monitor *m, struct vt_err *e)
 {
 	const struct passwd *p = find(user, e);
 	int err;
@@ -112,12 +112,15 @@ int vt_serve_become(const char *user, bool monitor, struct vt_err *e)
 		return -ENOENT;
 	if (getuid() == p->pw_uid && getuid() != 0)
 		return 0; /* already there, with nothing to give up */
+	err = m ? vt_monitor_give(m, p->pw_uid, p->pw_gid, e) : 0;
+	if (err)
+		return err;
 	/* Capabilities outlive the change, so that the next step can choose among them. */
-	if (monitor && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+	if (m && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
 		return vt_fail(e, -errno, "cannot keep capabilities: %s", strerror(errno));
 	if (initgroups(user, p->pw_gid) || setgid(p->pw_gid) || setuid(p->pw_uid))
 		return vt_fail(e, -errno, "cannot become user '%s': %s", user, strerror(errno));
-	err = monitor ? vt_priv_drop(e) : 0;
+	err = m ? vt_priv_drop(e) : 0;
 	if (!err && setuid(0) == 0)
 		return vt_fail(e, -EPERM, "user '%s' can become root again", user);
 	return err;

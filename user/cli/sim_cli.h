@@ -77,6 +77,7 @@ struct sim_run {
 
 /** All seeds of one policy on one mix. */
 struct sim_cell {
+	bool equal;	      /* at a baseline's rate; seeds for which that is 0 were not run */
 	struct sim_run *runs; /* [seeds] */
 };
 
@@ -103,7 +104,7 @@ static inline bool sim_is_bound(const struct vt_policy *p)
 /** sim_is_baseline - neither one of ours nor a bound */
 bool sim_is_baseline(const struct vt_policy *p);
 
-/** sim_mean - mean and interval over the seeds of the double at @offset in struct sim_run */
+/** sim_mean - mean and interval, over the seeds that have a run, of the double at @offset in struct sim_run */
 struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset);
 /**
  * sim_gain - rate of @c over that of @over, minus 1, seed by seed, so that what tells the arrivals of

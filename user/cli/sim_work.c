@@ -110,8 +110,9 @@ static void fill_run(const struct sim_mix *m, const struct vt_sim_result *r, str
 	ret->efficiency = ratio(r->least_core_ns, r->busy_core_ns);
 	ret->utilisation = ratio(r->busy_core_ns, r->whole_ns);
 	ret->stretched = ratio(r->stretched_ns * m->bank.machine.cores, r->whole_ns);
-	ret->core_ms = ratio(r->busy_core_ns * 1e-6, (double)r->served);
-	ret->blocks = ratio((double)r->blocks, (double)r->served);
+	/* Both are of the whole run: the requests of the warm-up had their part. */
+	ret->core_ms = ratio(r->busy_core_ns * 1e-6, (double)r->served_all);
+	ret->blocks = ratio((double)r->blocks, (double)r->served_all);
 	ret->decide_us = ratio(r->decide_ns * 1e-3, (double)r->timed);
 	ret->decide_max_us = r->decide_max_ns * 1e-3;
 }
@@ -334,11 +335,14 @@ bool sim_is_baseline(const struct vt_policy *p)
 
 struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset)
 {
+	/* A search that no rate satisfied has the rate 0, and no run whose other figures would count. */
+	const bool all = !c->equal && offset == offsetof(struct sim_run, rate_hz);
 	double v[1024];
-	uint32_t n = r->n_seeds < 1024 ? r->n_seeds : 1024;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		memcpy(&v[i], (const char *)&c->runs[i] + offset, sizeof(v[i]));
+	for (uint32_t i = 0; i < r->n_seeds && n < 1024; i++)
+		if (all || c->runs[i].rate_hz > 0)
+			memcpy(&v[n++], (const char *)&c->runs[i] + offset, sizeof(v[0]));
 	return vt_mean_of(v, n);
 }
 
@@ -383,7 +387,8 @@ static int work_cells(const struct sim_setup *s, struct sim_results *r, bool equ
 		      struct vt_err *e)
 {
 	const struct sim_opts *o = s->opts;
-	uint32_t n = 0, cells = s->n_mixes * s->n_policies, max = cells * r->n_seeds;
+	const uint32_t cells = s->n_mixes * s->n_policies;
+	uint32_t n = 0, max = cells * r->n_seeds;
 	struct task *tasks = calloc(max, sizeof(*tasks));
 	int rc;
 
@@ -429,6 +434,7 @@ int sim_work(const struct sim_setup *s, struct sim_results *ret, struct vt_err *
 		for (uint32_t p = 0; p < s->n_policies; p++) {
 			ret->cell[m][p].runs = calloc(ret->n_seeds, sizeof(struct sim_run));
 			ret->equal[m][p].runs = calloc(ret->n_seeds, sizeof(struct sim_run));
+			ret->equal[m][p].equal = true;
 			if (!ret->cell[m][p].runs || !ret->equal[m][p].runs)
 				return vt_fail(e, -ENOMEM, "out of memory");
 		}

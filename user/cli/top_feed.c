@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/top.h"
 #include "metrics/gather.h"
 #include "metrics/page.h"
@@ -23,6 +24,8 @@ struct vt_feed {
 	char host[256], port[8];    /* of an HTTP feed; host starts with '/' for a Unix socket */
 	struct vt_monitor *monitor; /* of a local one */
 	struct vt_gather *gather;
+	bool owner; /* of the monitor: nobody else gives away the rows of the dead */
+	uint64_t tended_ns;
 };
 
 /* ---- HTTP --------------------------------------------------------------------------------- */
@@ -165,6 +168,7 @@ static int open_local(struct vt_feed *f, struct vt_err *e)
 	if (err) {
 		struct vt_monitor_opts mo = {.group = VT_BY_PROCESS};
 
+		f->owner = true;
 		err = vt_monitor_open(&mo, &f->monitor, e);
 	}
 	if (err)
@@ -177,10 +181,18 @@ static int open_local(struct vt_feed *f, struct vt_err *e)
 
 static int get_local(struct vt_feed *f, json_t **ret, struct vt_err *e)
 {
+	const uint64_t now = vt_now_mono_ns();
 	char *buf;
 	size_t len;
-	int err = vt_gather_json(f->gather, &buf, &len);
+	int err = 0;
 
+	if (f->owner && now - f->tended_ns >= VT_NS_PER_S) {
+		f->tended_ns = now;
+		err = vt_gather_tend(f->gather, e);
+		if (err)
+			return err;
+	}
+	err = vt_gather_json(f->gather, &buf, &len);
 	if (err)
 		return vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
 	*ret = json_loadb(buf, len, 0, NULL);

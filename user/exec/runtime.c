@@ -200,7 +200,10 @@ struct tids {
 
 static int note_tid(void *arg, unsigned int core)
 {
-	atomic_store(&((struct tids *)arg)->of_cpu[core], gettid());
+	struct tids *t = arg;
+
+	/* Not gettid(): in a container that is another number than the kernel's. */
+	atomic_store(&t->of_cpu[core], vt_monitor_tid(t->rt->o.monitor));
 	return 0;
 }
 
@@ -213,8 +216,10 @@ static int meet_monitor(struct vt_runtime *rt, struct vt_err *e)
 	rt->worker = calloc(rt->topo.n_cores, sizeof(*rt->worker));
 	if (!t || !rt->worker || rt_count_open(rt))
 		err = vt_fail(e, -ENOMEM, "no memory for the workers");
-	if (!err)
+	if (!err) {
+		t->rt = rt;
 		err = vt_pool_each(rt->pool, note_tid, t);
+	}
 	for (uint32_t c = 0; c < rt->topo.n_cores && !err; c++)
 		err = vt_monitor_worker_add(rt->o.monitor, atomic_load(&t->of_cpu[rt->topo.cpu[c]]),
 					    &rt->worker[c], e);

@@ -90,19 +90,26 @@ static void make_unique(const struct vt_tenant_table *t, struct vt_tenant_series
 	memcpy(s->name + at, number, len + 1);
 }
 
+static void name_series(const struct vt_tenant_table *t, struct vt_tenant_series *s,
+			struct vt_monitor *m, struct vt_names *names)
+{
+	char name[1024];
+
+	vt_tenant_name(m, names, s->key, name, sizeof(name));
+	put_name(s->name, sizeof(s->name), name);
+	make_unique(t, s);
+}
+
 static struct vt_tenant_series *add_series(struct vt_tenant_table *t, struct vt_monitor *m,
 					   uint64_t key, struct vt_names *names)
 {
 	struct vt_tenant_series *s;
-	char name[1024];
 
 	if (t->n > VT_TENANT_LABELS)
 		return NULL;
 	s = &t->series[t->n++];
 	*s = (struct vt_tenant_series){.key = key, .kind = vt_tenant_kind_name(key)};
-	vt_tenant_name(m, names, key, name, sizeof(name));
-	put_name(s->name, sizeof(s->name), name);
-	make_unique(t, s);
+	name_series(t, s, m, names);
 	return s;
 }
 
@@ -157,7 +164,8 @@ static void never_back(struct vt_tenant_table *t, struct vt_total *now)
 	}
 }
 
-static void update_labelled(struct vt_tenant_table *t, const struct vt_snapshot *s)
+static void update_labelled(struct vt_tenant_table *t, struct vt_monitor *m,
+			    const struct vt_snapshot *s, struct vt_names *names)
 {
 	for (uint32_t i = 1; i < t->n; i++)
 		t->series[i].seen = false;
@@ -165,10 +173,12 @@ static void update_labelled(struct vt_tenant_table *t, const struct vt_snapshot 
 		struct vt_tenant_series *one =
 			may_have_label(&s->total[r]) ? series_of(t, s->total[r].tenant) : NULL;
 
-		if (one) {
-			one->total = s->total[r];
-			one->seen = true;
-		}
+		if (!one)
+			continue;
+		one->total = s->total[r];
+		one->seen = true;
+		if (vt_name_may_change(m, one->key))
+			name_series(t, one, m, names);
 	}
 }
 
@@ -180,7 +190,7 @@ void vt_tenant_table_update(struct vt_tenant_table *t, struct vt_monitor *m,
 	if (!t->n)
 		t->n = 1;
 	*other = (struct vt_tenant_series){.name = "(other)", .kind = "other"};
-	update_labelled(t, s);
+	update_labelled(t, m, s, names);
 	retire(t);
 	for (uint32_t r = 0; r < s->rows; r++) {
 		const struct vt_total *total = &s->total[r];

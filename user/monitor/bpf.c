@@ -175,25 +175,17 @@ static int reopen_shared(struct vt_monitor *m, struct vt_err *e)
 		vt_slots_close(&m->set, c, perf);
 		m->cpus[c].shared = (uint8_t)m->set.shared;
 	}
-	for (int c = vt_cpuset_next(&m->online, 0); c >= 0 && !err;
-	     c = vt_cpuset_next(&m->online, (unsigned int)c + 1))
-		err = vt_slots_open(&m->set, (unsigned int)c, perf, e);
+	for (int c = vt_cpuset_next(&m->online, 0); c >= 0;
+	     c = vt_cpuset_next(&m->online, (unsigned int)c + 1)) {
+		int one = vt_slots_open(&m->set, (unsigned int)c, perf, err ? NULL : e);
+
+		if (one) /* vt_monitor_hotplug() tries it again */
+			vt_cpuset_del(&m->online, (unsigned int)c);
+		err = err ? err : one;
+	}
 	for (unsigned int c = 0; c < m->meta.cpus; c++)
 		__atomic_store_n(&m->cpus[c].rebase, 2, __ATOMIC_SEQ_CST);
 	return err;
-}
-
-static int open_cpu(struct vt_monitor *m, unsigned int cpu, struct vt_err *e)
-{
-	int perf = bpf_map__fd(m->skel->maps.vt_perf), err;
-
-	vt_cpuset_add(&m->online, cpu);
-	__atomic_store_n(&m->cpus[cpu].rebase, 1, __ATOMIC_SEQ_CST);
-	err = vt_slots_open(&m->set, cpu, perf, e);
-	__atomic_store_n(&m->cpus[cpu].rebase, 2, __ATOMIC_SEQ_CST);
-	if (err == -EAGAIN)
-		err = reopen_shared(m, e);
-	return err ? err : open_sample(m, cpu, e);
 }
 
 static void close_cpu(struct vt_monitor *m, unsigned int cpu)
@@ -204,12 +196,38 @@ static void close_cpu(struct vt_monitor *m, unsigned int cpu)
 	m->sample[cpu] = NULL;
 }
 
-int vt_monitor_share(struct vt_monitor *m, struct vt_err *e)
+/* On failure it counts as offline, and the next vt_monitor_hotplug() tries again. */
+static int open_cpu(struct vt_monitor *m, unsigned int cpu, struct vt_err *e)
 {
-	for (unsigned int i = 0; i < m->set.n; i++)
-		if (m->set.event[i].cls == VT_CLASS_HW)
-			m->set.shared |= 1u << i;
-	return reopen_shared(m, e);
+	int perf = bpf_map__fd(m->skel->maps.vt_perf), err;
+
+	vt_cpuset_add(&m->online, cpu);
+	__atomic_store_n(&m->cpus[cpu].rebase, 1, __ATOMIC_SEQ_CST);
+	err = vt_slots_open(&m->set, cpu, perf, e);
+	__atomic_store_n(&m->cpus[cpu].rebase, 2, __ATOMIC_SEQ_CST);
+	if (err == -EAGAIN)
+		err = reopen_shared(m, e);
+	if (!err)
+		err = open_sample(m, cpu, e);
+	if (err)
+		close_cpu(m, cpu);
+	return err;
+}
+
+int vt_monitor_reopen(struct vt_monitor *m, struct vt_err *e)
+{
+	int err = 0;
+
+	for (unsigned int c = 0; c < m->meta.cpus && c < VT_MAX_CORES && !err; c++) {
+		if (!vt_cpuset_has(&m->unread, c))
+			continue;
+		vt_cpuset_del(&m->unread, c);
+		if (!vt_cpuset_has(&m->online, c))
+			continue; /* to be opened when it is back */
+		close_cpu(m, c);
+		err = open_cpu(m, c, e);
+	}
+	return err;
 }
 
 int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e)
@@ -220,9 +238,12 @@ int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e)
 	for (unsigned int c = 0; c < m->meta.cpus && c < VT_MAX_CORES && !err; c++) {
 		bool was = vt_cpuset_has(&m->online, c), is = vt_cpuset_has(&now, c);
 
-		if (was && !is)
+		if (was == is)
+			continue;
+		vt_cpuset_del(&m->unread, c); /* its reads failed because it was away */
+		if (was)
 			close_cpu(m, c);
-		else if (!was && is)
+		else
 			err = open_cpu(m, c, e);
 	}
 	return err;
@@ -233,7 +254,8 @@ int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e)
 static int attach_all(struct vt_monitor *m, struct vt_err *e)
 {
 	struct bpf_program *all[] = {m->skel->progs.vt_switch, m->skel->progs.vt_attach,
-				     m->skel->progs.vt_exit, m->skel->progs.vt_rmdir};
+				     m->skel->progs.vt_exit, m->skel->progs.vt_exec,
+				     m->skel->progs.vt_rmdir};
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && !err; i++)
@@ -288,6 +310,7 @@ static int start(struct vt_monitor *m, const struct vt_monitor_opts *o, struct v
 	m->fd_tenants = bpf_map__fd(m->skel->maps.vt_tenants);
 	m->fd_cut = bpf_program__fd(m->skel->progs.vt_cut);
 	m->fd_switch = bpf_program__fd(m->skel->progs.vt_switch);
+	m->fd_who = bpf_program__fd(m->skel->progs.vt_who);
 	if ((err = map_all(m, bpf_map__fd(m->skel->maps.vt_rows),
 			   bpf_map__fd(m->skel->maps.vt_cpus),
 			   bpf_map__fd(m->skel->maps.vt_workers),
@@ -314,7 +337,7 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 		free(m);
 		return vt_fail(e, -ENOMEM, "no memory for the monitor");
 	}
-	m->pins.lock = -1;
+	m->pins.lock = m->pins.at = -1;
 	m->meta = (struct vt_meta){
 		.abi = VT_ABI_VERSION,
 		.owner_pid = (uint32_t)getpid(),
@@ -337,6 +360,11 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 	}
 	*ret = m;
 	return 0;
+}
+
+int vt_monitor_give(struct vt_monitor *m, uid_t uid, gid_t gid, struct vt_err *e)
+{
+	return vt_pins_give(&m->pins, uid, gid, e);
 }
 
 void vt_monitor_close(struct vt_monitor *m)

@@ -16,6 +16,7 @@ struct vt_pins {
 	char dir[512]; /* PIN_DIR/v1; "" when nothing is pinned */
 	char top[480]; /* PIN_DIR */
 	int lock;      /* descriptor of PIN_DIR, locked as long as we live; -1 */
+	int at;	       /* descriptor of dir: its path is closed to who has given up root; -1 */
 };
 
 /** vt_pins_own - lock @top, remove what a dead owner left there; -EBUSY names the living one */
@@ -26,10 +27,16 @@ int vt_pins_find(struct vt_pins *p, const char *top, struct vt_err *e);
 
 int vt_pins_add(struct vt_pins *p, int fd, const char *name, struct vt_err *e);
 
+/** vt_pins_give - let @uid remove what is in the directory; the directory itself stays root's */
+int vt_pins_give(const struct vt_pins *p, uid_t uid, gid_t gid, struct vt_err *e);
+
 /** vt_pins_get - descriptor of a pinned object, or -errno */
 int vt_pins_get(const struct vt_pins *p, const char *name, struct vt_err *e);
 
-/** vt_pins_drop - remove them all and let go of the lock; fine on a zeroed or failed one */
+/**
+ * vt_pins_drop - remove them all and let go of the lock; fine on a zeroed or failed one
+ * After vt_pins_give() and without root's rights the empty directory stays.
+ */
 void vt_pins_drop(struct vt_pins *p);
 
 /* ---- slots.c: roles to open events ------------------------------------------------------- */
@@ -80,6 +87,7 @@ struct vt_monitor {
 	size_t rows_bytes, cpus_bytes, workers_bytes, decisions_bytes;
 	/* descriptors: the skeleton's, or ours when attached */
 	int fd_tenants, fd_cut, fd_switch;
+	int fd_who; /* the owner's */
 	struct ring_buffer *ring;
 	struct bpf_link *link[8];
 	unsigned int links;
@@ -88,7 +96,7 @@ struct vt_monitor {
 	void *event_arg;
 	struct vt_row_state *state; /* per row: rows.c */
 	uint64_t recursion, recursion_ns;
-	bool lost_counter; /* a pinned event lost its place since the last vt_monitor_tend */
+	struct vt_cpuset unread; /* CPUs where a read failed since the last vt_monitor_tend */
 };
 
 /* ---- rows.c: who has a row, and until when ----------------------------------------------- */
@@ -110,6 +118,9 @@ int vt_rows_record(void *ctx, void *data, size_t len);
 
 /* ---- read.c ------------------------------------------------------------------------------ */
 
+/** vt_monitor_tgid - as vt_monitor_tid(), of the calling process */
+pid_t vt_monitor_tgid(const struct vt_monitor *m);
+
 /** vt_monitor_cut_old - close slices older than @max_age_ns (UINT64_MAX: none) on busy CPUs */
 void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns);
 
@@ -118,7 +129,11 @@ void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns);
 /** vt_monitor_hotplug - open what came online, close what went offline */
 int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e);
 
-/** vt_monitor_share - somebody took a counter from us: share them all from now on */
-int vt_monitor_share(struct vt_monitor *m, struct vt_err *e);
+/**
+ * vt_monitor_reopen - open the events of CPUs whose reads failed (m->unread) anew
+ * A pinned event is lost for good when somebody takes its counter, or when its CPU goes and returns
+ * between two looks. Only where the counter is still taken are all shared from now on.
+ */
+int vt_monitor_reopen(struct vt_monitor *m, struct vt_err *e);
 
 #endif

@@ -52,6 +52,12 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 /** vt_monitor_attach - read an instance that another process owns; -ENOENT if there is none */
 int vt_monitor_attach(const char *pin_dir, struct vt_monitor **ret, struct vt_err *e);
 
+/**
+ * vt_monitor_give - @uid, whom this process is about to become, may remove the pins
+ * Only the empty directory is then left at the end. Returns 0 or -errno.
+ */
+int vt_monitor_give(struct vt_monitor *m, uid_t uid, gid_t gid, struct vt_err *e);
+
 /** vt_monitor_close - detach and unpin (the owner), unmap, free; NULL is fine */
 void vt_monitor_close(struct vt_monitor *m);
 
@@ -81,7 +87,13 @@ int vt_monitor_tenant_add(struct vt_monitor *m, uint64_t id, const char *name, u
 int vt_monitor_tenant_del(struct vt_monitor *m, uint32_t row, struct vt_err *e);
 
 /**
- * vt_monitor_worker_add - thread @tid of this process publishes what it works for in the returned
+ * vt_monitor_tid - the kernel's number of the calling thread, whatever its PID namespace; or -errno
+ * Any thread.
+ */
+pid_t vt_monitor_tid(const struct vt_monitor *m);
+
+/**
+ * vt_monitor_worker_add - thread @tid (vt_monitor_tid()) of this process publishes what it works for in the returned
  * slot Until it publishes, it counts for VT_ROW_OTHER. Returns 0; -ENOSPC after VT_WORKERS.
  */
 int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **ret,

@@ -174,6 +174,13 @@ void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char
 			*c = '?';
 }
 
+bool vt_name_may_change(struct vt_monitor *m, uint64_t key)
+{
+	struct vt_tenant t;
+
+	return vt_key_kind(key) == VT_KIND_PROCESS && !vt_monitor_find(m, key, &t);
+}
+
 const char *vt_tenant_kind_name(uint64_t key)
 {
 	static const char *const names[] = {"none",   "other",	"idle",	  "gone",

@@ -34,6 +34,9 @@ const char *vt_names_cgroup(struct vt_names *n, uint64_t id);
  */
 void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char *ret, size_t len);
 
+/** vt_name_may_change - whether to ask again: a living process has another name after an exec */
+bool vt_name_may_change(struct vt_monitor *m, uint64_t key);
+
 /** vt_tenant_kind_name - "cgroup"; static text */
 const char *vt_tenant_kind_name(uint64_t key);
 

@@ -48,24 +48,32 @@ static int need_bpffs(const char *top, struct vt_err *e)
 		       BPFFS);
 }
 
-static void remove_all(const char *dir)
+/* Not through links: whom the directory was given to may have put some there. */
+static int open_dir(int at, const char *name)
 {
-	struct dirent *d;
-	DIR *all = opendir(dir);
+	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
 
-	if (!all)
+static void remove_all(int at, const char *name)
+{
+	int fd = open_dir(at, name);
+	DIR *all = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!all) {
+		if (fd >= 0)
+			close(fd);
 		return;
+	}
 	while ((d = readdir(all)))
 		if (d->d_name[0] != '.')
-			unlinkat(dirfd(all), d->d_name, 0);
+			unlinkat(fd, d->d_name, 0);
 	closedir(all);
-	rmdir(dir);
 }
 
 /* Older or newer ABIs of ours left theirs under other names: v1, v2, ... */
 static void remove_versions(const char *top)
 {
-	char sub[512];
 	struct dirent *d;
 	DIR *all = opendir(top);
 
@@ -74,8 +82,8 @@ static void remove_versions(const char *top)
 	while ((d = readdir(all))) {
 		if (d->d_name[0] != 'v' || d->d_name[1] < '0' || d->d_name[1] > '9')
 			continue;
-		snprintf(sub, sizeof(sub), "%.480s/%.30s", top, d->d_name);
-		remove_all(sub);
+		remove_all(dirfd(all), d->d_name);
+		unlinkat(dirfd(all), d->d_name, AT_REMOVEDIR);
 	}
 	closedir(all);
 }
@@ -112,7 +120,7 @@ static int busy(const struct vt_pins *p, struct vt_err *e)
 
 static int set_paths(struct vt_pins *p, const char *top, struct vt_err *e)
 {
-	*p = (struct vt_pins){.lock = -1};
+	*p = (struct vt_pins){.lock = -1, .at = -1};
 	if (strlen(top) >= sizeof(p->top) - 8 || top[0] != '/')
 		return vt_fail(e, -EINVAL,
 			       "pin directory '%.60s' must be an absolute path below 470 bytes",
@@ -164,6 +172,9 @@ int vt_pins_own(struct vt_pins *p, const char *top, struct vt_err *e)
 	remove_versions(p->top);
 	if (mkdir(p->dir, 0700))
 		return vt_fail(e, -errno, "cannot make %s: %s", p->dir, strerror(errno));
+	p->at = open_dir(p->lock, VT_ABI_DIR);
+	if (p->at < 0)
+		return vt_fail(e, -errno, "cannot open %s: %s", p->dir, strerror(errno));
 	return 0;
 }
 
@@ -207,6 +218,14 @@ int vt_pins_add(struct vt_pins *p, int fd, const char *name, struct vt_err *e)
 	return 0;
 }
 
+int vt_pins_give(const struct vt_pins *p, uid_t uid, gid_t gid, struct vt_err *e)
+{
+	if (p->at < 0 || !fchown(p->at, uid, gid))
+		return 0;
+	return vt_fail(e, -errno, "cannot give %s to user %u: %s", p->dir, (unsigned int)uid,
+		       strerror(errno));
+}
+
 int vt_pins_get(const struct vt_pins *p, const char *name, struct vt_err *e)
 {
 	char path[560];
@@ -222,9 +241,13 @@ int vt_pins_get(const struct vt_pins *p, const char *name, struct vt_err *e)
 void vt_pins_drop(struct vt_pins *p)
 {
 	if (p->dir[0] && p->lock >= 0) {
-		remove_all(p->dir);
+		if (p->at >= 0) {
+			remove_all(p->at, ".");
+			close(p->at);
+		}
+		unlinkat(p->lock, VT_ABI_DIR, AT_REMOVEDIR);
 		rmdir(p->top); /* fails while another ABI's pins are there */
 		close(p->lock);
 	}
-	*p = (struct vt_pins){.lock = -1};
+	*p = (struct vt_pins){.lock = -1, .at = -1};
 }

@@ -31,6 +31,24 @@ int vt_monitor_cut_cpu(struct vt_monitor *m, unsigned int cpu)
 	return cut(m->fd_cut, args, sizeof(args), BPF_F_TEST_RUN_ON_CPU, cpu);
 }
 
+/* What the program answers, which is never 0, or -errno. */
+static pid_t who(const struct vt_monitor *m, uint64_t what)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = &what, .ctx_size_in = sizeof(what));
+
+	return bpf_prog_test_run_opts(m->fd_who, &o) ? -errno : (pid_t)o.retval;
+}
+
+pid_t vt_monitor_tid(const struct vt_monitor *m)
+{
+	return who(m, 0);
+}
+
+pid_t vt_monitor_tgid(const struct vt_monitor *m)
+{
+	return who(m, 1);
+}
+
 /* ---- snapshot ---------------------------------------------------------------------------- */
 
 static bool idle(const struct vt_cpu *c)
@@ -181,9 +199,13 @@ int vt_monitor_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt
 {
 	int err = vt_monitor_hotplug(m, e);
 
-	if (!err && m->lost_counter && !m->set.shared)
-		err = vt_monitor_share(m, e);
-	m->lost_counter = false;
+	if (!err)
+		err = vt_monitor_reopen(m, e);
+	if (err == -ENODEV) { /* a CPU left just now: the next call will find it offline */
+		err = 0;
+		if (e)
+			*e = (struct vt_err){0};
+	}
 	return err ? err : vt_rows_tend(m, s, e);
 }
 

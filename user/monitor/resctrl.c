@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ struct vt_resctrl_group {
 	struct vt_resctrl_group *next;
 	uint64_t id;
 	char name[80];
+	int lock; /* descriptor of its directory */
 	struct domain *domains;
 	size_t count;
 };
@@ -77,13 +79,26 @@ static unsigned long long start_of(const char *procfs, long pid)
 	return start;
 }
 
-static bool is_orphan(const struct vt_resctrl *r, const char *name)
+/*
+ * A pid that is not here may live in another PID namespace, so the owner also holds flock(2) on each
+ * of its groups, which the kernel drops with it.
+ */
+static bool is_orphan(const struct vt_resctrl *r, int groups, const char *name)
 {
 	unsigned long long start;
+	bool orphan;
 	long pid;
+	int fd;
 
-	return sscanf(name, GROUP_PREFIX "%ld.%llu.", &pid, &start) == 2 &&
-	       start_of(r->procfs, pid) != start;
+	if (sscanf(name, GROUP_PREFIX "%ld.%llu.", &pid, &start) != 2 ||
+	    start_of(r->procfs, pid) == start)
+		return false;
+	fd = openat(groups, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	orphan = !flock(fd, LOCK_EX | LOCK_NB);
+	close(fd);
+	return orphan;
 }
 
 static void reclaim(struct vt_resctrl *r)
@@ -94,9 +109,11 @@ static void reclaim(struct vt_resctrl *r)
 
 	snprintf(path, sizeof(path), "%s/mon_groups", r->root);
 	dir = opendir(path);
+	if (dir)
+		flock(dirfd(dir), LOCK_EX); /* no group is between its birth and its lock */
 	while (dir && (d = readdir(dir))) {
 		if (strncmp(d->d_name, GROUP_PREFIX, strlen(GROUP_PREFIX)) ||
-		    !is_orphan(r, d->d_name))
+		    !is_orphan(r, dirfd(dir), d->d_name))
 			continue;
 		if (!unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR))
 			r->reclaimed++;
@@ -196,6 +213,30 @@ static void group_path(const struct vt_resctrl_group *g, char *buf, size_t len)
 	snprintf(buf, len, "%s/mon_groups/%s", g->r->root, g->name);
 }
 
+/* Make the group's directory and lock it, out of sight of reclaim(). Returns a descriptor or -errno. */
+static int make_locked(const struct vt_resctrl *r, const char *path)
+{
+	char parent[VT_SYSFS_PATH];
+	int all, fd = -1, err = 0;
+
+	snprintf(parent, sizeof(parent), "%s/mon_groups", r->root);
+	all = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (all < 0)
+		return -errno;
+	flock(all, LOCK_SH);
+	if (mkdir(path, 0755))
+		err = -errno;
+	else if ((fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+		 flock(fd, LOCK_EX | LOCK_NB)) {
+		err = -errno;
+		rmdir(path);
+		if (fd >= 0)
+			close(fd);
+	}
+	close(all);
+	return err ? err : fd;
+}
+
 int vt_resctrl_group_add(struct vt_resctrl *r, uint64_t id, struct vt_resctrl_group **ret,
 			 struct vt_err *e)
 {
@@ -210,8 +251,9 @@ int vt_resctrl_group_add(struct vt_resctrl *r, uint64_t id, struct vt_resctrl_gr
 	snprintf(g->name, sizeof(g->name), GROUP_PREFIX "%ld.%llu.%llu", (long)getpid(), r->start,
 		 (unsigned long long)id);
 	group_path(g, path, sizeof(path));
-	if (mkdir(path, 0755)) {
-		err = -errno;
+	g->lock = make_locked(r, path);
+	if (g->lock < 0) {
+		err = g->lock;
 		free(g);
 		if (err == -ENOSPC)
 			return vt_fail(e, err,
@@ -239,6 +281,7 @@ void vt_resctrl_group_del(struct vt_resctrl_group *g)
 		*at = g->next;
 	group_path(g, path, sizeof(path));
 	rmdir(path); /* gone already if somebody unmounted resctrl */
+	close(g->lock);
 	free(g->domains);
 	free(g);
 }

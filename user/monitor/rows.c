@@ -124,7 +124,17 @@ int vt_monitor_tenant_del(struct vt_monitor *m, uint32_t row, struct vt_err *e)
 int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **ret, struct vt_err *e)
 {
 	uint32_t index = 0, key = (uint32_t)tid;
+	pid_t tgid = vt_monitor_tgid(m);
 
+	if (tid <= 0 || tgid <= 0)
+		return vt_fail(e,
+			       tid < 0	  ? tid
+			       : tgid < 0 ? tgid
+					  : -EINVAL,
+			       "cannot learn the kernel's number of a worker: %s",
+			       strerror(tid < 0	   ? -tid
+					: tgid < 0 ? -tgid
+						   : EINVAL));
 	while (index < VT_WORKERS && m->workers[index].tid)
 		index++;
 	if (index == VT_WORKERS)
@@ -137,7 +147,7 @@ int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **re
 		return vt_fail(e, -errno, "cannot register thread %d: %s", tid, strerror(errno));
 	}
 	for (unsigned int c = 0; c < m->meta.cpus; c++)
-		m->cpus[c].runtime_tgid = (uint32_t)getpid();
+		m->cpus[c].runtime_tgid = (uint32_t)tgid;
 	*ret = &m->workers[index];
 	return 0;
 }
@@ -284,8 +294,8 @@ int vt_rows_record(void *ctx, void *data, size_t len)
 		return 0;
 	if (r->kind == VT_EVENT_GONE)
 		mark_gone(m, r->tenant);
-	if (r->kind == VT_EVENT_READ_ERROR)
-		m->lost_counter = true;
+	if (r->kind == VT_EVENT_READ_ERROR && r->cpu < VT_MAX_CORES)
+		vt_cpuset_add(&m->unread, r->cpu);
 	if (m->event_fn)
 		m->event_fn(m->event_arg, r);
 	return 0;

@@ -36,8 +36,14 @@ static const struct source {
 	/* The fabric has fewer counters than channels: they take turns and are scaled. */
 	{"amd_df", "event=%u,umask=0x38", BOTH, FAMILY(ZEN1) | FAMILY(ZEN2) | FAMILY(ZEN3), 8, 0x07,
 	 0x40},
+	/*
+	 * Zen 4 counts this socket's accesses and another's apart (local_processor_ and
+	 * remote_processor_read_data_beats_* in Linux's amdzen4/data-fabric.json).
+	 */
 	{"amd_df", "event=%u,umask=0x7fe", READS, FAMILY(ZEN4), 12, 0x1f, 0x40},
 	{"amd_df", "event=%u,umask=0x7ff", WRITES, FAMILY(ZEN4), 12, 0x1f, 0x40},
+	{"amd_df", "event=%u,umask=0xbfe", READS, FAMILY(ZEN4), 12, 0x1f, 0x40},
+	{"amd_df", "event=%u,umask=0xbff", WRITES, FAMILY(ZEN4), 12, 0x1f, 0x40},
 	/* One umask bit more than before: from this socket or another. */
 	{"amd_df", "event=%u,umask=0xffe", READS, FAMILY(ZEN5), 12, 0x1f, 0x40},
 	{"amd_df", "event=%u,umask=0xfff", WRITES, FAMILY(ZEN5), 12, 0x1f, 0x40},

@@ -192,6 +192,7 @@ static void serve(struct vt_sim *s, const struct vt_block *b)
 	bool on_time = s->now_ns <= b->deadline_ns;
 
 	s->res->least_core_ns += s->bank->models[b->model].least_core_ns;
+	s->res->served_all++;
 	if (!vt_sim_counted(s, b->id))
 		return;
 	s->res->served++;

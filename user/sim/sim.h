@@ -60,9 +60,10 @@ struct vt_sim_cfg {
 	void *served_self;
 };
 
-/** Sums over the requests after the warm-up, blocks over the whole run. */
+/** Sums over the requests after the warm-up; blocks, core-time and served_all over the whole run. */
 struct vt_sim_result {
 	uint64_t offered, served, on_time, shed, refused;
+	uint64_t served_all;
 	double latency_ns; /* sum over served requests */
 	double span_ns;	   /* first to last arrival that counts */
 	uint64_t blocks, conflicts;
