@@ -100,6 +100,25 @@ static int a_relu20(struct vt_graph *g, int x)
 	return b_binary_scalar(g, VT_OP_MIN, b_unary(g, VT_OP_RELU, x), 20);
 }
 
+/* of an operator whose meaning the pass does not know, or which is no number somewhere */
+static int a_relu_sin(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_RELU, b_unary(g, VT_OP_SIN, x));
+}
+
+static int a_max_elu(struct vt_graph *g, int x)
+{
+	int y = b_unary(g, VT_OP_ELU, x);
+
+	g->nodes[g->n_nodes - 1].p.scalar.a = 1;
+	return b_binary_scalar(g, VT_OP_MAX, y, -0.5f);
+}
+
+static int a_relu_log(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_RELU, b_unary(g, VT_OP_LOG, b_unary(g, VT_OP_ABS, x)));
+}
+
 static const struct {
 	int (*make)(struct vt_graph *g, int x);
 	enum vt_op op;
@@ -118,6 +137,9 @@ static const struct {
 	{a_leaky_max, VT_OP_LEAKY_RELU, 1},
 	{a_quick_gelu, VT_OP_SIGMOID, 3},
 	{a_relu20, VT_OP_CLIP, 1},
+	{a_relu_sin, VT_OP_RELU, 2},
+	{a_max_elu, VT_OP_MAX, 2},
+	{a_relu_log, VT_OP_RELU, 3},
 };
 
 static void test_activations(void **state)

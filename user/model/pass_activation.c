@@ -38,9 +38,11 @@ static double gelu_tanh(double x)
 	return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
-/* An operator of one input at @x; NAN where we do not know it. */
+/* An operator of one input at @x; NAN where we do not know it, or its operand. */
 static double unary(enum vt_op op, double a, double b, double x)
 {
+	if (isnan(x)) /* which x > 0 and fmax() would lose */
+		return NAN;
 	switch (op) {
 	case VT_OP_RELU:
 		return x > 0 ? x : 0;
@@ -85,6 +87,8 @@ static double unary(enum vt_op op, double a, double b, double x)
 
 static double binary(enum vt_op op, double x, double y)
 {
+	if (isnan(x) || isnan(y))
+		return NAN;
 	switch (op) {
 	case VT_OP_ADD:
 		return x + y;
@@ -113,11 +117,17 @@ struct region {
 	int source;		 /* the one tensor that it reads, VT_NONE while there are several */
 };
 
+/* An operator whose scalar meaning is known: all of them are numbers at 0.5. */
 static bool elementwise(const struct vt_graph *g, const struct vt_node *n)
 {
 	enum vt_op_class c = vt_op_class(n->op);
+	double v = NAN;
 
-	return (c == VT_C_UNARY || c == VT_C_BINARY) && vt_out(g, n, 0)->dtype == VT_F32;
+	if (c == VT_C_UNARY)
+		v = unary(n->op, (double)n->p.scalar.a, (double)n->p.scalar.b, 0.5);
+	else if (c == VT_C_BINARY)
+		v = binary(n->op, 0.5, 0.5);
+	return !isnan(v) && vt_out(g, n, 0)->dtype == VT_F32;
 }
 
 static bool contains(const struct region *r, int node)
