@@ -15,6 +15,14 @@ static int a_gelu_torch(struct vt_graph *g, int x)
 	return b_binary_scalar(g, VT_OP_MUL, e, 0.5f);
 }
 
+static int a_gelu_six_digits(struct vt_graph *g, int x)
+{
+	int e = b_unary(g, VT_OP_ERF, b_binary_scalar(g, VT_OP_DIV, x, 1.41421f));
+
+	e = b_binary(g, VT_OP_MUL, x, b_binary_scalar(g, VT_OP_ADD, e, 1));
+	return b_binary_scalar(g, VT_OP_MUL, e, 0.5f);
+}
+
 static int a_gelu_tf(struct vt_graph *g, int x)
 {
 	int e = b_unary(g, VT_OP_ERF, b_binary_scalar(g, VT_OP_MUL, x, 0.70710677f));
@@ -119,12 +127,41 @@ static int a_relu_log(struct vt_graph *g, int x)
 	return b_unary(g, VT_OP_RELU, b_unary(g, VT_OP_LOG, b_unary(g, VT_OP_ABS, x)));
 }
 
+/* epsilons, without which what follows divides by 0 */
+static int a_sigmoid_eps(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_LOG,
+		       b_binary_scalar(g, VT_OP_ADD, b_unary(g, VT_OP_SIGMOID, x), 1e-6f));
+}
+
+static int a_relu_eps(struct vt_graph *g, int x)
+{
+	x = b_binary_scalar(g, VT_OP_ADD, b_unary(g, VT_OP_RELU, x), 1e-6f);
+	return b_binary(g, VT_OP_DIV, b_scalar(g, 1), x);
+}
+
+static int a_eps_relu(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_RELU, b_binary_scalar(g, VT_OP_ADD, x, 1e-5f));
+}
+
+static int a_tanh_small(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MUL, b_unary(g, VT_OP_TANH, x), 1e-6f);
+}
+
+static int a_max_eps(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MAX, x, 1e-7f);
+}
+
 static const struct {
 	int (*make)(struct vt_graph *g, int x);
 	enum vt_op op;
 	int nodes; /* left, besides the three that make its input */
 } spellings[] = {
 	{a_gelu_torch, VT_OP_GELU, 1},
+	{a_gelu_six_digits, VT_OP_GELU, 1},
 	{a_gelu_tf, VT_OP_GELU, 1},
 	{a_gelu_tanh, VT_OP_GELU_TANH, 1},
 	{a_gelu_tanh_factored, VT_OP_GELU_TANH, 1},
@@ -140,6 +177,11 @@ static const struct {
 	{a_relu_sin, VT_OP_RELU, 2},
 	{a_max_elu, VT_OP_MAX, 2},
 	{a_relu_log, VT_OP_RELU, 3},
+	{a_sigmoid_eps, VT_OP_SIGMOID, 3},
+	{a_relu_eps, VT_OP_RELU, 3},
+	{a_eps_relu, VT_OP_RELU, 2},
+	{a_tanh_small, VT_OP_TANH, 2},
+	{a_max_eps, VT_OP_MAX, 1},
 };
 
 static void test_activations(void **state)

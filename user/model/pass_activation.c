@@ -15,6 +15,7 @@
 #define N_NEAR	   41	/* points where activations bend */
 #define FAR	   1e30 /* where a bound shows */
 #define TOLERANCE  1e-5 /* constants are written with six digits or more */
+#define ROUNDING   1e-14
 
 /* ---- scalar meaning of the elementwise operators ------------------------------------------- */
 
@@ -218,14 +219,21 @@ static double value_at(const struct region *r, int tensor, double x)
 static const double far_points[] = {-1e6, -1e4, -1e3, -130, -65, -33, -21,
 				    21,	  33,	65,   130,  1e3, 1e4, 1e6};
 
-#define N_POINTS (N_NEAR + (int)(sizeof(far_points) / sizeof(far_points[0])))
+/* The epsilons that keep a logarithm or a division alive show next to 0 only. */
+static const double tiny_points[] = {0, 1e-12, -1e-12, 1e-9, -1e-9, 1e-6, -1e-6, 1e-4, -1e-4};
 
-/* -16 .. 16, denser at 0, and the far ones. */
+#define N_FAR	 ((int)(sizeof(far_points) / sizeof(far_points[0])))
+#define N_TINY	 ((int)(sizeof(tiny_points) / sizeof(tiny_points[0])))
+#define N_POINTS (N_NEAR + N_FAR + N_TINY)
+
+/* -16 .. 16, denser at 0, and the others. */
 static double point(int i)
 {
 	double u = (double)(i - N_NEAR / 2) / (N_NEAR / 2);
 
-	return i < N_NEAR ? 16 * u * (0.1 + 0.9 * u * u) + 0.0137 : far_points[i - N_NEAR];
+	if (i < N_NEAR)
+		return 16 * u * (0.1 + 0.9 * u * u) + 0.0137;
+	return i < N_NEAR + N_FAR ? far_points[i - N_NEAR] : tiny_points[i - N_NEAR - N_FAR];
 }
 
 struct known {
@@ -269,12 +277,24 @@ static const struct known known[] = {
 	{VT_OP_HARD_SIGMOID, fit_hard_sigmoid},
 };
 
+/*
+ * Relative, but for the tails of GELU and its like, which are differences of what six digits make
+ * inexact: there, what is small against the largest value near by is enough.
+ */
 static bool agrees(const struct known *k, const struct region *r, int y, double a, double b)
 {
-	for (int i = 0; i < N_POINTS; i++) {
-		double x = point(i), want = unary(k->op, a, b, x), have = value_at(r, y, x);
+	double want[N_POINTS], largest = 0;
 
-		if (!(fabs(want - have) <= TOLERANCE * (1 + fabs(want))))
+	for (int i = 0; i < N_POINTS; i++) {
+		want[i] = unary(k->op, a, b, point(i));
+		if (i < N_NEAR)
+			largest = fmax(largest, fabs(want[i]));
+	}
+	for (int i = 0; i < N_POINTS; i++) {
+		double small = i < N_NEAR ? TOLERANCE * fmin(1, largest) : ROUNDING;
+
+		if (!(fabs(want[i] - value_at(r, y, point(i))) <=
+		      TOLERANCE * fabs(want[i]) + small))
 			return false;
 	}
 	return true;
