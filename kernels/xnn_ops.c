@@ -364,6 +364,12 @@ static struct xnn_state *pool_state(struct vt_layer *l, const struct vt_graph *g
 	return s;
 }
 
+static bool pads_any(const struct vt_node *n)
+{
+	return n->p.pool.pt || n->p.pool.pl || n->p.pool.pb || n->p.pool.pr || n->p.pool.xb ||
+	       n->p.pool.xr;
+}
+
 static int maxpool_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			  struct vt_err *e)
 {
@@ -372,6 +378,9 @@ static int maxpool_create(struct vt_layer *l, const struct vt_graph *g, const st
 
 	if (n->n_out > 1 && n->out[1] != VT_NONE)
 		return -ENOTSUP; /* indices are ours */
+	/* A tap outside it moves to the nearest pixel, which a window with gaps may not hold. */
+	if ((n->p.pool.dh > 1 || n->p.pool.dw > 1) && pads_any(n))
+		return -ENOTSUP;
 	s = pool_state(l, g, n);
 	if (!s)
 		return -ENOTSUP;
