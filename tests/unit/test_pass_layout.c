@@ -253,6 +253,33 @@ static void test_simplify(void **state)
 	vt_graph_fini(&g);
 }
 
+/* One value of more dims than what the Reshape came from: below it, the result would have them, too. */
+static void test_reshape_stays_above_more_dims(void **state)
+{
+	static const struct {
+		struct vt_shape other;
+		enum vt_op last;
+	} t[] = {
+		{SHAPE(1, 1, 1), VT_OP_ADD},
+		{SHAPE(1, 1), VT_OP_RESHAPE},
+		{SHAPE(1, 1, 3), VT_OP_ADD},
+		{SHAPE(3), VT_OP_RESHAPE},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+		int x;
+
+		b_start(&g);
+		x = b_unary(&g, VT_OP_EXP, b_input(&g, "x", SHAPE(2, 3)));
+		x = b_reshape(&g, x, SHAPE(1, 2, 3));
+		b_output(&g, b_binary(&g, VT_OP_ADD, x, b_const(&g, t[i].other, 1)));
+		b_same_function(&g, vt_pass_flatten);
+		assert_int_equal(g.nodes[g.n_nodes - 1].op, t[i].last);
+		vt_graph_fini(&g);
+	}
+}
+
 /* The user's tensors keep their names, whatever disappears before them. */
 static void test_outputs_keep_their_names(void **state)
 {
@@ -296,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_transposes_left),
 		cmocka_unit_test(test_pads_go_into_windows),
 		cmocka_unit_test(test_simplify),
+		cmocka_unit_test(test_reshape_stays_above_more_dims),
 		cmocka_unit_test(test_outputs_keep_their_names),
 		cmocka_unit_test(test_equal_nodes_become_one),
 	};

@@ -285,9 +285,9 @@ static int reshape_below(struct vt_rw *w, int i)
 	if (w->producer[a] == VT_NONE || !sa->rank ||
 	    vt_shape_elems(sa) != vt_shape_elems(&vt_out(g, n, 0)->shape))
 		return 0;
-	/* the other operand must mean the same beside a */
+	/* the other operand must mean the same beside a, and not make the result's rank larger */
 	if (!unary && (!vt_const_channels(g, n->in[1], sa->dim[sa->rank - 1], &step) ||
-		       (step && vt_in(g, n, 1)->shape.rank > sa->rank)))
+		       vt_in(g, n, 1)->shape.rank > sa->rank))
 		return 0;
 	if (!unary && step &&
 	    vt_out(g, n, 0)->shape.dim[vt_out(g, n, 0)->shape.rank - 1] != sa->dim[sa->rank - 1])
