@@ -155,6 +155,14 @@ static int a_max_eps(struct vt_graph *g, int x)
 	return b_binary_scalar(g, VT_OP_MAX, x, 1e-7f);
 }
 
+/* infinite where the pass looks for a bound */
+static int a_power(struct vt_graph *g, int x)
+{
+	for (int i = 0; i < 4; i++)
+		x = b_binary(g, VT_OP_MUL, x, x);
+	return b_binary_scalar(g, VT_OP_MAX, x, -1);
+}
+
 static const struct {
 	int (*make)(struct vt_graph *g, int x);
 	enum vt_op op;
@@ -182,6 +190,7 @@ static const struct {
 	{a_eps_relu, VT_OP_RELU, 2},
 	{a_tanh_small, VT_OP_TANH, 2},
 	{a_max_eps, VT_OP_MAX, 1},
+	{a_power, VT_OP_MAX, 5},
 };
 
 static void test_activations(void **state)

@@ -293,8 +293,9 @@ static bool agrees(const struct known *k, const struct region *r, int y, double 
 	for (int i = 0; i < N_POINTS; i++) {
 		double small = i < N_NEAR ? TOLERANCE * fmin(1, largest) : ROUNDING;
 
-		if (!(fabs(want[i] - value_at(r, y, point(i))) <=
-		      TOLERANCE * fabs(want[i]) + small))
+		/* infinity would be near everything */
+		if (!isfinite(want[i]) || !(fabs(want[i] - value_at(r, y, point(i))) <=
+					    TOLERANCE * fabs(want[i]) + small))
 			return false;
 	}
 	return true;
