@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "build.h"
 #include "model/pass.h"
@@ -227,11 +228,35 @@ static void test_activation_must_be_closed(void **state)
 	vt_graph_fini(&g);
 }
 
+/* Each node is computed once a point and each constant read once, however often the region needs them. */
+static void test_activation_of_many_paths(void **state)
+{
+	enum { PATHS_LOG2 = 11 };
+	struct vt_err e = {0};
+	struct vt_graph g;
+	clock_t start;
+	int x, changed = 0;
+
+	b_start(&g);
+	x = b_binary(&g, VT_OP_ADD, b_input(&g, "x", SHAPE(1 << 20)),
+		     b_fill(&g, SHAPE(1 << 20), 1e-9f));
+	for (int i = 0; i < PATHS_LOG2; i++)
+		x = b_binary(&g, VT_OP_MUL, x, x);
+	b_output(&g, x);
+	start = clock();
+	assert_int_equal(vt_pass_activation(&g, &b_eval, &changed, &e), 0);
+	/* 20 ms, and minutes otherwise */
+	assert_true(clock() - start < 4 * CLOCKS_PER_SEC);
+	assert_int_equal(changed, 0);
+	vt_graph_fini(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_activations),
 		cmocka_unit_test(test_activation_must_be_closed),
+		cmocka_unit_test(test_activation_of_many_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

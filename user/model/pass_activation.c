@@ -112,10 +112,19 @@ static double binary(enum vt_op op, double x, double y)
 
 /* ---- the region --------------------------------------------------------------------------- */
 
+/* Operands that no node of the region writes. */
+enum { OUTSIDE = -1, CONSTANT = -2 };
+
+struct operand {
+	int from; /* the node of the region that writes it, or one of the above */
+	double value;
+};
+
 struct region {
 	const struct vt_rw *w;
-	int node[MAX_REGION], n; /* the last one first */
-	int source;		 /* the one tensor that it reads, VT_NONE while there are several */
+	int node[MAX_REGION], n; /* each after those that read it: the result's first */
+	struct operand in[MAX_REGION][2];
+	int source; /* the one tensor that it reads, VT_NONE while there are several */
 };
 
 /* An operator whose scalar meaning is known: all of them are numbers at 0.5. */
@@ -129,14 +138,6 @@ static bool elementwise(const struct vt_graph *g, const struct vt_node *n)
 	else if (c == VT_C_BINARY)
 		v = binary(n->op, 0.5, 0.5);
 	return !isnan(v) && vt_out(g, n, 0)->dtype == VT_F32;
-}
-
-static bool contains(const struct region *r, int node)
-{
-	for (int k = 0; k < r->n; k++)
-		if (r->node[k] == node)
-			return true;
-	return false;
 }
 
 /* Is each reader of @tensor inside, and the user not interested? */
@@ -164,7 +165,6 @@ static int frontier(struct region *r, const struct vt_shape *shape)
 {
 	const struct vt_graph *g = r->w->g;
 	int last = VT_NONE, first = VT_NONE, count = 0;
-	double v;
 
 	r->source = VT_NONE;
 	for (int k = 0; k < r->n; k++) {
@@ -173,7 +173,7 @@ static int frontier(struct region *r, const struct vt_shape *shape)
 		for (int j = 0; j < n->n_in; j++) {
 			int t = n->in[j], p = r->w->producer[t];
 
-			if (vt_const_scalar(g, t, &v) || (p >= 0 && contains(r, p)))
+			if (r->in[k][j].from != OUTSIDE)
 				continue;
 			count += t != first;
 			first = t;
@@ -185,6 +185,24 @@ static int frontier(struct region *r, const struct vt_shape *shape)
 	return last;
 }
 
+/* Node @p joins. Its constants are read here and never again: they may have millions of elements. */
+static void join(struct region *r, int p)
+{
+	const struct vt_graph *g = r->w->g;
+	const struct vt_node *n = &g->nodes[p];
+
+	for (int k = 0; k < r->n; k++)
+		for (int j = 0; j < g->nodes[r->node[k]].n_in; j++)
+			if (g->nodes[r->node[k]].in[j] == n->out[0])
+				r->in[k][j].from = r->n;
+	for (int j = 0; j < n->n_in; j++) {
+		struct operand *o = &r->in[r->n][j];
+
+		o->from = vt_const_scalar(g, n->in[j], &o->value) ? CONSTANT : OUTSIDE;
+	}
+	r->node[r->n++] = p;
+}
+
 static bool grow(struct region *r, int p)
 {
 	const struct vt_graph *g = r->w->g;
@@ -192,25 +210,28 @@ static bool grow(struct region *r, int p)
 	if (p < 0 || r->n == MAX_REGION || !elementwise(g, &g->nodes[p]) ||
 	    !closed(r, g->nodes[p].out[0]))
 		return false;
-	r->node[r->n++] = p;
+	join(r, p);
 	return true;
 }
 
-static double value_at(const struct region *r, int tensor, double x)
+/* The result where the source is @x. */
+static double value_at(const struct region *r, double x)
 {
-	const struct vt_graph *g = r->w->g;
-	const struct vt_node *n;
-	double v;
+	double v[MAX_REGION], in[2] = {0};
 
-	if (tensor == r->source)
-		return x;
-	if (vt_const_scalar(g, tensor, &v))
-		return v;
-	n = &g->nodes[r->w->producer[tensor]];
-	v = value_at(r, n->in[0], x);
-	if (n->n_in == 1)
-		return unary(n->op, (double)n->p.scalar.a, (double)n->p.scalar.b, v);
-	return binary(n->op, v, value_at(r, n->in[1], x));
+	for (int k = r->n - 1; k >= 0; k--) {
+		const struct vt_node *n = &r->w->g->nodes[r->node[k]];
+
+		for (int j = 0; j < n->n_in; j++) {
+			const struct operand *o = &r->in[k][j];
+
+			in[j] = o->from == CONSTANT ? o->value : o->from >= 0 ? v[o->from] : x;
+		}
+		v[k] = n->n_in == 1
+			       ? unary(n->op, (double)n->p.scalar.a, (double)n->p.scalar.b, in[0])
+			       : binary(n->op, in[0], in[1]);
+	}
+	return v[0];
 }
 
 /* ---- the known activations ---------------------------------------------------------------- */
@@ -239,28 +260,28 @@ static double point(int i)
 struct known {
 	enum vt_op op;
 	/* parameters that would make it agree with the region, if it has any */
-	void (*fit)(const struct region *r, int y, double *a, double *b);
+	void (*fit)(const struct region *r, double *a, double *b);
 };
 
-static void fit_leaky(const struct region *r, int y, double *a, double *b)
+static void fit_leaky(const struct region *r, double *a, double *b)
 {
-	*a = -value_at(r, y, -1);
+	*a = -value_at(r, -1);
 }
 
-static void fit_clip(const struct region *r, int y, double *a, double *b)
+static void fit_clip(const struct region *r, double *a, double *b)
 {
-	*a = value_at(r, y, -FAR);
-	*b = value_at(r, y, FAR);
+	*a = value_at(r, -FAR);
+	*b = value_at(r, FAR);
 	if (*a <= -FAR)
 		*a = -INFINITY;
 	if (*b >= FAR)
 		*b = INFINITY;
 }
 
-static void fit_hard_sigmoid(const struct region *r, int y, double *a, double *b)
+static void fit_hard_sigmoid(const struct region *r, double *a, double *b)
 {
-	*b = value_at(r, y, 0);
-	*a = value_at(r, y, 1) - *b;
+	*b = value_at(r, 0);
+	*a = value_at(r, 1) - *b;
 }
 
 static const struct known known[] = {
@@ -281,7 +302,7 @@ static const struct known known[] = {
  * Relative, but for the tails of GELU and its like, which are differences of what six digits make
  * inexact: there, what is small against the largest value near by is enough.
  */
-static bool agrees(const struct known *k, const struct region *r, int y, double a, double b)
+static bool agrees(const struct known *k, const double *have, double a, double b)
 {
 	double want[N_POINTS], largest = 0;
 
@@ -294,20 +315,24 @@ static bool agrees(const struct known *k, const struct region *r, int y, double 
 		double small = i < N_NEAR ? TOLERANCE * fmin(1, largest) : ROUNDING;
 
 		/* infinity would be near everything */
-		if (!isfinite(want[i]) || !(fabs(want[i] - value_at(r, y, point(i))) <=
-					    TOLERANCE * fabs(want[i]) + small))
+		if (!isfinite(want[i]) ||
+		    !(fabs(want[i] - have[i]) <= TOLERANCE * fabs(want[i]) + small))
 			return false;
 	}
 	return true;
 }
 
-static const struct known *recognise(const struct region *r, int y, double *a, double *b)
+static const struct known *recognise(const struct region *r, double *a, double *b)
 {
+	double have[N_POINTS];
+
+	for (int i = 0; i < N_POINTS; i++)
+		have[i] = value_at(r, point(i));
 	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
 		*a = *b = 0;
 		if (known[k].fit)
-			known[k].fit(r, y, a, b);
-		if (agrees(&known[k], r, y, *a, *b))
+			known[k].fit(r, a, b);
+		if (agrees(&known[k], have, *a, *b))
 			return &known[k];
 	}
 	return NULL;
@@ -317,17 +342,17 @@ static int spelled_out(struct vt_rw *w, int i)
 {
 	struct vt_graph *g = w->g;
 	struct vt_node *n = &g->nodes[i];
-	struct region r = {.w = w, .node = {i}, .n = 1};
-	int y = n->out[0];
+	struct region r = {.w = w};
 
 	if (!elementwise(g, n))
 		return 0;
+	join(&r, i);
 	while (grow(&r, frontier(&r, &vt_out(g, n, 0)->shape))) {
 		const struct known *k;
 		double a, b;
 
 		frontier(&r, &vt_out(g, n, 0)->shape);
-		k = r.source >= 0 ? recognise(&r, y, &a, &b) : NULL;
+		k = r.source >= 0 ? recognise(&r, &a, &b) : NULL;
 		if (!k)
 			continue;
 		n->op = k->op;
