@@ -217,7 +217,7 @@ static bool grow(struct region *r, int p)
 /* The result where the source is @x. */
 static double value_at(const struct region *r, double x)
 {
-	double v[MAX_REGION], in[2] = {0};
+	double v[MAX_REGION] = {0}, in[2] = {0};
 
 	for (int k = r->n - 1; k >= 0; k--) {
 		const struct vt_node *n = &r->w->g->nodes[r->node[k]];
