@@ -133,7 +133,9 @@ void VT_SUFFIX(vt_gemm_gather)(float *to, size_t lda, const struct vt_gemm_src *
 	const bool roomy = is_roomy(lda, k0, k1);
 	size_t ox = row % s->ow, oy = row / s->ow % s->oh, n = row / s->ow / s->oh;
 
-	if (s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl) {
+	/* a pixel each: of the same size, because padding may also come after the last one */
+	if (s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl && s->ih == s->oh &&
+	    s->iw == s->ow) {
 		for (size_t r = 0; r < rows; r++)
 			copy(to + r * lda, s->x + (row + r) * s->ldx + s->c0 + k0, k1 - k0, roomy);
 		return;

@@ -233,6 +233,14 @@ const struct vt_kernel vt_xnn_conv2d_f32 = {"xnn_conv2d_nhwc_f32", conv_create, 
 
 /* ---- ConvTranspose ------------------------------------------------------------------------ */
 
+/* XNNPACK has one smaller convolution for each phase of the stride, and none of them may be empty. */
+static bool strides_fit(const struct vt_node *n, const struct vt_tensor *y)
+{
+	const int64_t *pixels = &y->shape.dim[y->shape.rank - 3];
+
+	return pixels[1] >= n->p.conv.sw && (y->shape.rank < 4 || pixels[0] >= n->p.conv.sh);
+}
+
 static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			 struct vt_err *e)
 {
@@ -247,7 +255,7 @@ static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const str
 	struct xnn_state *s;
 	float *k;
 
-	if (!vt_all_f32(g, n) || !from || (b && !b->data) || !xnn_ready())
+	if (!vt_all_f32(g, n) || !from || (b && !b->data) || !xnn_ready() || !strides_fit(n, y))
 		return -ENOTSUP;
 	s = xnn_state_new(l);
 	k = malloc(in * gout * taps * sizeof(*k));
@@ -364,6 +372,12 @@ static struct xnn_state *pool_state(struct vt_layer *l, const struct vt_graph *g
 	return s;
 }
 
+static bool pads_any(const struct vt_node *n)
+{
+	return n->p.pool.pt || n->p.pool.pl || n->p.pool.pb || n->p.pool.pr || n->p.pool.xb ||
+	       n->p.pool.xr;
+}
+
 static int maxpool_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			  struct vt_err *e)
 {
@@ -372,6 +386,9 @@ static int maxpool_create(struct vt_layer *l, const struct vt_graph *g, const st
 
 	if (n->n_out > 1 && n->out[1] != VT_NONE)
 		return -ENOTSUP; /* indices are ours */
+	/* A tap outside it moves to the nearest pixel, which a window with gaps may not hold. */
+	if ((n->p.pool.dh > 1 || n->p.pool.dw > 1) && pads_any(n))
+		return -ENOTSUP;
 	s = pool_state(l, g, n);
 	if (!s)
 		return -ENOTSUP;

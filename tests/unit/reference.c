@@ -70,10 +70,14 @@ static double unary(enum vt_op op, double a, double b, double x)
 		return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 	case VT_OP_LEAKY_RELU:
 		return x < 0 ? a * x : x;
+	case VT_OP_ELU:
+		return x < 0 ? a * expm1(x) : x;
 	case VT_OP_TANH:
 		return tanh(x);
 	case VT_OP_ERF:
 		return erf(x);
+	case VT_OP_SIN:
+		return sin(x);
 	case VT_OP_EXP:
 		return exp(x);
 	case VT_OP_LOG:

@@ -31,6 +31,8 @@ static const struct layer_case cases[] = {
 	{"1x1", 1, 7, 9, 33, 40, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, false},
 	{"1x1 wide", 1, 14, 14, 300, 96, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, false},
 	{"1x1 stride 2", 1, 14, 15, 64, 100, 1, 1, 2, 1, 0, 0, 0, 0, 1, false, false, false},
+	{"1x1 padded at the end", 2, 7, 9, 33, 40, 1, 1, 1, 1, 0, 0, 1, 2, 1, false, false, false},
+	{"1x1 padded all around", 1, 5, 6, 33, 40, 1, 1, 1, 1, 2, 1, 0, 3, 1, false, false, false},
 	{"3x3", 1, 13, 11, 48, 70, 3, 3, 1, 1, 1, 1, 1, 1, 1, true, true, false},
 	{"3x3 stride 2 batch 3", 3, 12, 12, 20, 33, 3, 3, 2, 1, 1, 1, 0, 0, 1, false, true, false},
 	{"3x3 dilated", 1, 15, 15, 17, 31, 3, 3, 1, 2, 2, 2, 2, 2, 1, false, false, false},

@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "build.h"
 #include "model/pass.h"
@@ -10,6 +11,14 @@
 static int a_gelu_torch(struct vt_graph *g, int x)
 {
 	int e = b_unary(g, VT_OP_ERF, b_binary_scalar(g, VT_OP_DIV, x, 1.4142135f));
+
+	e = b_binary(g, VT_OP_MUL, x, b_binary_scalar(g, VT_OP_ADD, e, 1));
+	return b_binary_scalar(g, VT_OP_MUL, e, 0.5f);
+}
+
+static int a_gelu_six_digits(struct vt_graph *g, int x)
+{
+	int e = b_unary(g, VT_OP_ERF, b_binary_scalar(g, VT_OP_DIV, x, 1.41421f));
 
 	e = b_binary(g, VT_OP_MUL, x, b_binary_scalar(g, VT_OP_ADD, e, 1));
 	return b_binary_scalar(g, VT_OP_MUL, e, 0.5f);
@@ -100,12 +109,68 @@ static int a_relu20(struct vt_graph *g, int x)
 	return b_binary_scalar(g, VT_OP_MIN, b_unary(g, VT_OP_RELU, x), 20);
 }
 
+/* of an operator whose meaning the pass does not know, or which is no number somewhere */
+static int a_relu_sin(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_RELU, b_unary(g, VT_OP_SIN, x));
+}
+
+static int a_max_elu(struct vt_graph *g, int x)
+{
+	int y = b_unary(g, VT_OP_ELU, x);
+
+	g->nodes[g->n_nodes - 1].p.scalar.a = 1;
+	return b_binary_scalar(g, VT_OP_MAX, y, -0.5f);
+}
+
+static int a_relu_log(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_RELU, b_unary(g, VT_OP_LOG, b_unary(g, VT_OP_ABS, x)));
+}
+
+/* epsilons, without which what follows divides by 0 */
+static int a_sigmoid_eps(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_LOG,
+		       b_binary_scalar(g, VT_OP_ADD, b_unary(g, VT_OP_SIGMOID, x), 1e-6f));
+}
+
+static int a_relu_eps(struct vt_graph *g, int x)
+{
+	x = b_binary_scalar(g, VT_OP_ADD, b_unary(g, VT_OP_RELU, x), 1e-6f);
+	return b_binary(g, VT_OP_DIV, b_scalar(g, 1), x);
+}
+
+static int a_eps_relu(struct vt_graph *g, int x)
+{
+	return b_unary(g, VT_OP_RELU, b_binary_scalar(g, VT_OP_ADD, x, 1e-5f));
+}
+
+static int a_tanh_small(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MUL, b_unary(g, VT_OP_TANH, x), 1e-6f);
+}
+
+static int a_max_eps(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MAX, x, 1e-7f);
+}
+
+/* infinite where the pass looks for a bound */
+static int a_power(struct vt_graph *g, int x)
+{
+	for (int i = 0; i < 4; i++)
+		x = b_binary(g, VT_OP_MUL, x, x);
+	return b_binary_scalar(g, VT_OP_MAX, x, -1);
+}
+
 static const struct {
 	int (*make)(struct vt_graph *g, int x);
 	enum vt_op op;
 	int nodes; /* left, besides the three that make its input */
 } spellings[] = {
 	{a_gelu_torch, VT_OP_GELU, 1},
+	{a_gelu_six_digits, VT_OP_GELU, 1},
 	{a_gelu_tf, VT_OP_GELU, 1},
 	{a_gelu_tanh, VT_OP_GELU_TANH, 1},
 	{a_gelu_tanh_factored, VT_OP_GELU_TANH, 1},
@@ -118,6 +183,15 @@ static const struct {
 	{a_leaky_max, VT_OP_LEAKY_RELU, 1},
 	{a_quick_gelu, VT_OP_SIGMOID, 3},
 	{a_relu20, VT_OP_CLIP, 1},
+	{a_relu_sin, VT_OP_RELU, 2},
+	{a_max_elu, VT_OP_MAX, 2},
+	{a_relu_log, VT_OP_RELU, 3},
+	{a_sigmoid_eps, VT_OP_SIGMOID, 3},
+	{a_relu_eps, VT_OP_RELU, 3},
+	{a_eps_relu, VT_OP_RELU, 2},
+	{a_tanh_small, VT_OP_TANH, 2},
+	{a_max_eps, VT_OP_MAX, 1},
+	{a_power, VT_OP_MAX, 5},
 };
 
 static void test_activations(void **state)
@@ -154,11 +228,35 @@ static void test_activation_must_be_closed(void **state)
 	vt_graph_fini(&g);
 }
 
+/* Each node is computed once a point and each constant read once, however often the region needs them. */
+static void test_activation_of_many_paths(void **state)
+{
+	enum { PATHS_LOG2 = 11 };
+	struct vt_err e = {0};
+	struct vt_graph g;
+	clock_t start;
+	int x, changed = 0;
+
+	b_start(&g);
+	x = b_binary(&g, VT_OP_ADD, b_input(&g, "x", SHAPE(1 << 20)),
+		     b_fill(&g, SHAPE(1 << 20), 1e-9f));
+	for (int i = 0; i < PATHS_LOG2; i++)
+		x = b_binary(&g, VT_OP_MUL, x, x);
+	b_output(&g, x);
+	start = clock();
+	assert_int_equal(vt_pass_activation(&g, &b_eval, &changed, &e), 0);
+	/* 20 ms, and minutes otherwise */
+	assert_true(clock() - start < 4 * CLOCKS_PER_SEC);
+	assert_int_equal(changed, 0);
+	vt_graph_fini(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_activations),
 		cmocka_unit_test(test_activation_must_be_closed),
+		cmocka_unit_test(test_activation_of_many_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include "build.h"
 #include "model/pass.h"
+#include "model/plan.h"
 
 typedef void (*make)(struct vt_graph *g);
 
@@ -253,6 +254,109 @@ static void test_simplify(void **state)
 	vt_graph_fini(&g);
 }
 
+/* What folding holds at a time and makes in all, without the time that computing would take. */
+static size_t folds, most_held;
+
+static int count_fold(const struct vt_graph *g, const struct vt_node *n, void *const *in,
+		      void *const *out, struct vt_err *e)
+{
+	size_t held = vt_tensor_bytes(vt_out(g, n, 0));
+
+	for (int t = 0; t < g->n_tensors; t++)
+		held += g->tensors[t].data ? g->tensors[t].bytes : 0;
+	most_held = held > most_held ? held : most_held;
+	folds++;
+	return 0;
+}
+
+static void test_folding_has_an_end(void **state)
+{
+	enum { MIB = 1 << 20, CHAIN = 20 };
+	static const struct {
+		int64_t elems;	    /* of each constant in a chain of CHAIN nodes */
+		int64_t weights;    /* bytes of the model's own */
+		size_t folds, held; /* MiB */
+	} t[] = {
+		{1, 0, CHAIN + 1, 1},
+		{16 * MIB, 0, 4, 129},
+		{16 * MIB, 48 * MIB, 7, 129},
+		{17 * MIB, 0, 0, 0},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		const struct vt_eval eval = {.eval = count_fold};
+		struct vt_err e = {0};
+		struct vt_graph g;
+		int x, changed = 0;
+
+		b_start(&g);
+		g.weights_bytes = (size_t)t[i].weights;
+		x = b_scalar(&g, 1);
+		x = b_node(&g, VT_OP_EXPAND, &x, 1, SHAPE(t[i].elems));
+		for (int k = 0; k < CHAIN; k++)
+			x = b_unary(&g, VT_OP_SIN, x);
+		b_output(&g, x);
+		folds = most_held = 0;
+		assert_int_equal(vt_pass_simplify(&g, &eval, &changed, &e), 0);
+		assert_int_equal(folds, t[i].folds);
+		assert_true(most_held <= t[i].held * MIB);
+		assert_int_equal(g.n_nodes, CHAIN + 1 - (int)folds);
+		vt_graph_fini(&g);
+	}
+}
+
+/* A convolution of constants makes few bytes in any time that it likes. */
+static void test_folding_counts_operations(void **state)
+{
+	static const struct {
+		int64_t pixels;
+		int kernel;
+		size_t folds;
+	} t[] = {{16, 3, 1}, {1 << 14, 3, 1}, {1 << 14, 1 << 10, 0}};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		const struct vt_eval eval = {.eval = count_fold};
+		struct vt_err e = {0};
+		struct vt_graph g;
+		int x, changed = 0;
+
+		b_start(&g);
+		x = b_const(&g, SHAPE(1, t[i].kernel, t[i].kernel + t[i].pixels, 1), 1);
+		b_output(&g, b_conv(&g, x, 1, t[i].kernel, 1, 0, 1, 5));
+		folds = 0;
+		assert_int_equal(vt_pass_simplify(&g, &eval, &changed, &e), 0);
+		assert_int_equal(folds, t[i].folds);
+		vt_graph_fini(&g);
+	}
+}
+
+/* One value of more dims than what the Reshape came from: below it, the result would have them, too. */
+static void test_reshape_stays_above_more_dims(void **state)
+{
+	static const struct {
+		struct vt_shape other;
+		enum vt_op last;
+	} t[] = {
+		{SHAPE(1, 1, 1), VT_OP_ADD},
+		{SHAPE(1, 1), VT_OP_RESHAPE},
+		{SHAPE(1, 1, 3), VT_OP_ADD},
+		{SHAPE(3), VT_OP_RESHAPE},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+		int x;
+
+		b_start(&g);
+		x = b_unary(&g, VT_OP_EXP, b_input(&g, "x", SHAPE(2, 3)));
+		x = b_reshape(&g, x, SHAPE(1, 2, 3));
+		b_output(&g, b_binary(&g, VT_OP_ADD, x, b_const(&g, t[i].other, 1)));
+		b_same_function(&g, vt_pass_flatten);
+		assert_int_equal(g.nodes[g.n_nodes - 1].op, t[i].last);
+		vt_graph_fini(&g);
+	}
+}
+
 /* The user's tensors keep their names, whatever disappears before them. */
 static void test_outputs_keep_their_names(void **state)
 {
@@ -296,6 +400,9 @@ int main(void)
 		cmocka_unit_test(test_transposes_left),
 		cmocka_unit_test(test_pads_go_into_windows),
 		cmocka_unit_test(test_simplify),
+		cmocka_unit_test(test_folding_has_an_end),
+		cmocka_unit_test(test_folding_counts_operations),
+		cmocka_unit_test(test_reshape_stays_above_more_dims),
 		cmocka_unit_test(test_outputs_keep_their_names),
 		cmocka_unit_test(test_equal_nodes_become_one),
 	};

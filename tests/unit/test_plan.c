@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/rng.h"
 #include "build.h"
@@ -153,6 +154,28 @@ static void test_split_is_read_where_it_lies(void **state)
 	assert_true(vt_shares_memory(&g, c, x));
 	assert_true(vt_node_is_view(&g, b_find(&g, VT_OP_SLICE)));
 	assert_false(vt_node_is_view(&g, b_find(&g, VT_OP_SPLIT)));
+	vt_graph_fini(&g);
+}
+
+/* Long graphs are planned and proven in time that grows as they do. */
+static void test_long_chain(void **state)
+{
+	enum { NODES = 100000 };
+	struct vt_graph g;
+	struct vt_err e = {0};
+	clock_t start;
+	int x, y;
+
+	b_start(&g);
+	x = y = b_input(&g, "x", SHAPE(3, 8));
+	for (int i = 0; i < NODES; i++)
+		y = b_unary(&g, VT_OP_SIN, y);
+	b_output(&g, y);
+	start = clock();
+	assert_int_equal(vt_plan_memory(&g, &e), 0);
+	/* 20 ms; a minute if each node looked at all others */
+	assert_true(clock() - start < 4 * CLOCKS_PER_SEC);
+	assert_true(vt_shares_memory(&g, x, y));
 	vt_graph_fini(&g);
 }
 
@@ -324,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_concat_of_others_is_copied),
 		cmocka_unit_test(test_concat_of_ranges_looks_behind_reshapes),
 		cmocka_unit_test(test_split_is_read_where_it_lies),
+		cmocka_unit_test(test_long_chain),
 		cmocka_unit_test(test_in_place_spares_what_is_still_read),
 		cmocka_unit_test(test_check_finds_broken_plans),
 		cmocka_unit_test(test_random_graphs),

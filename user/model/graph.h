@@ -396,6 +396,8 @@ struct vt_graph {
 	int n_inputs, n_outputs;
 	size_t arena_bytes;   /* set by vt_plan_memory() */
 	size_t weights_bytes; /* constants as stored in the model */
+	/* what the passes spent on constants that they computed, in bytes made and in operations */
+	uint64_t folded_bytes, folded_flops;
 };
 
 /* ---- building and changing (graph.c) ------------------------------------------------------ */

@@ -11,6 +11,12 @@
 /* A folded constant stays in memory for good: beyond this much, computing it each time is better.
  */
 #define FOLD_MAX_BYTES ((int64_t)64 << 20)
+/*
+ * Over a whole load, besides what follows from the weights themselves, which may be transposed, cast, scaled: a
+ * small file could ask for hours of computing what is then run once a request as well.
+ */
+#define FOLD_ALL_BYTES ((uint64_t)256 << 20)
+#define FOLD_ALL_FLOPS (UINT64_C(20) * 1000 * 1000 * 1000)
 
 static void free_heap(void *data, size_t bytes)
 {
@@ -32,7 +38,17 @@ static bool foldable(const struct vt_graph *g, const struct vt_node *n)
 				     : vt_shape_elems(&vt_out(g, n, k)->shape) *
 					       (int64_t)vt_dtype_bytes(vt_out(g, n, k)->dtype);
 	return n->epi.residual < 0 && n->epi.act < 0 &&
-	       (out_bytes <= FOLD_MAX_BYTES || out_bytes <= in_bytes);
+	       (out_bytes <= FOLD_MAX_BYTES || out_bytes <= in_bytes) &&
+	       g->folded_bytes + (uint64_t)out_bytes <= FOLD_ALL_BYTES + 4 * g->weights_bytes &&
+	       g->folded_flops + vt_node_flops(g, n) <= FOLD_ALL_FLOPS + 4 * g->weights_bytes;
+}
+
+/* What only node @n read is of no use any more; sweeps are too long to wait for their end. */
+static void drop_last_reads(struct vt_rw *w, const struct vt_node *n)
+{
+	for (int k = 0; k < n->n_in; k++)
+		if (n->in[k] >= 0 && vt_sole(w, n->in[k]))
+			vt_graph_drop_data(w->g, n->in[k]);
 }
 
 /* The output tensors become constants in place, so every reader already points at them. */
@@ -62,6 +78,7 @@ static int fold(struct vt_rw *w, int i)
 		rc = w->eval->eval(g, n, in, out, NULL);
 	if (rc)
 		goto out;
+	g->folded_flops += vt_node_flops(g, n);
 	for (int k = 0; k < n->n_out; k++) {
 		struct vt_tensor *t = n->out[k] < 0 ? NULL : &g->tensors[n->out[k]];
 
@@ -71,8 +88,10 @@ static int fold(struct vt_rw *w, int i)
 		t->data = out[k];
 		t->bytes = (size_t)vt_shape_elems(&t->shape) * vt_dtype_bytes(t->dtype);
 		t->release = free_heap;
+		g->folded_bytes += t->bytes;
 		out[k] = NULL;
 	}
+	drop_last_reads(w, n);
 	vt_kill(g, i);
 out:
 	for (int k = 0; out && k < n->n_out; k++)
@@ -285,9 +304,9 @@ static int reshape_below(struct vt_rw *w, int i)
 	if (w->producer[a] == VT_NONE || !sa->rank ||
 	    vt_shape_elems(sa) != vt_shape_elems(&vt_out(g, n, 0)->shape))
 		return 0;
-	/* the other operand must mean the same beside a */
+	/* the other operand must mean the same beside a, and not make the result's rank larger */
 	if (!unary && (!vt_const_channels(g, n->in[1], sa->dim[sa->rank - 1], &step) ||
-		       (step && vt_in(g, n, 1)->shape.rank > sa->rank)))
+		       vt_in(g, n, 1)->shape.rank > sa->rank))
 		return 0;
 	if (!unary && step &&
 	    vt_out(g, n, 0)->shape.dim[vt_out(g, n, 0)->shape.rank - 1] != sa->dim[sa->rank - 1])

@@ -88,15 +88,38 @@ static int check_place(const struct vt_graph *g, int t, struct vt_err *e)
 		       : 0;
 }
 
+/* What lies in the arena and is still to be read, in no order. */
+struct alive {
+	int *tensor, n;
+};
+
+static void add_alive(const struct vt_graph *g, struct alive *a, int t)
+{
+	if (t >= 0 && in_arena(g, t))
+		a->tensor[a->n++] = t;
+}
+
+static void drop_unread(struct alive *a, const struct vt_life *life, int i)
+{
+	int n = 0;
+
+	for (int k = 0; k < a->n; k++)
+		if (life[a->tensor[k]].last >= i)
+			a->tensor[n++] = a->tensor[k];
+	a->n = n;
+}
+
 /* Node @i writes @x: is every byte there free? */
-static int check_write(const struct vt_graph *g, int i, int x, const struct vt_life *life,
-		       struct vt_err *e)
+static int check_write(const struct vt_graph *g, int i, int x, const struct alive *a,
+		       const struct vt_life *life, struct vt_err *e)
 {
 	struct place px = place_of(g, x), py;
 	int rc = check_place(g, x, e);
 
-	for (int y = 0; !rc && y < g->n_tensors; y++) {
-		if (y == x || life[y].first > i || life[y].last < i || !in_arena(g, y))
+	for (int k = 0; !rc && k < a->n; k++) {
+		int y = a->tensor[k];
+
+		if (y == x)
 			continue;
 		py = place_of(g, y);
 		if (overlap(&px, &py) &&
@@ -105,6 +128,22 @@ static int check_write(const struct vt_graph *g, int i, int x, const struct vt_l
 				     "plan: node \"%s\" writes \"%s\" over \"%s\", which is alive",
 				     g->nodes[i].name, g->tensors[x].name, g->tensors[y].name);
 	}
+	return rc;
+}
+
+/* The outputs of a node are alive from its start, all of them. */
+static int check_node(const struct vt_graph *g, int i, struct alive *a, const struct vt_life *life,
+		      struct vt_err *e)
+{
+	const struct vt_node *n = &g->nodes[i];
+	int rc = 0;
+
+	drop_unread(a, life, i);
+	for (int o = 0; o < n->n_out; o++)
+		add_alive(g, a, n->out[o]);
+	for (int o = 0; !rc && o < n->n_out; o++)
+		if (n->out[o] >= 0 && in_arena(g, n->out[o]))
+			rc = check_write(g, i, n->out[o], a, life, e);
 	return rc;
 }
 
@@ -150,14 +189,18 @@ static int check_inputs(const struct vt_graph *g, struct vt_err *e)
 int vt_plan_check(const struct vt_graph *g, struct vt_err *e)
 {
 	struct vt_life *life = malloc(((size_t)g->n_tensors + 1) * sizeof(*life));
-	int rc = life ? check_inputs(g, e) : vt_fail(e, -ENOMEM, "no memory to check the plan");
+	struct alive a = {.tensor = malloc(((size_t)g->n_tensors + 1) * sizeof(*a.tensor))};
+	int rc = life && a.tensor ? check_inputs(g, e)
+				  : vt_fail(e, -ENOMEM, "no memory to check the plan");
 
-	if (life)
+	if (life && a.tensor) {
 		own_lives(g, life);
+		for (int i = 0; i < g->n_inputs; i++)
+			add_alive(g, &a, g->inputs[i]);
+	}
 	for (int i = 0; !rc && i < g->n_nodes; i++)
-		for (int o = 0; !rc && o < g->nodes[i].n_out; o++)
-			if (g->nodes[i].out[o] >= 0 && in_arena(g, g->nodes[i].out[o]))
-				rc = check_write(g, i, g->nodes[i].out[o], life, e);
+		rc = check_node(g, i, &a, life, e);
 	free(life);
+	free(a.tensor);
 	return rc;
 }

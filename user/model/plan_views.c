@@ -221,6 +221,19 @@ static bool may_replace(const struct views *v, int i, int k)
 	return true;
 }
 
+/*
+ * A view of the memory's owner, not of the operand: along a chain of nodes that all work in place
+ * every look at the owner would walk back to the beginning.
+ */
+static void make_view_of_root(struct vt_graph *g, int t, int of)
+{
+	size_t off = 0;
+
+	for (; g->tensors[of].view_of >= 0; of = g->tensors[of].view_of)
+		off += g->tensors[of].view_off_bytes;
+	make_view(g, t, of, off, 0);
+}
+
 static void in_place(struct views *v, int i)
 {
 	struct vt_graph *g = v->g;
@@ -236,7 +249,7 @@ static void in_place(struct views *v, int i)
 		if (!may_replace(v, i, k))
 			continue;
 		root = root_of(g, n->in[k]);
-		make_view(g, out, n->in[k], 0, 0);
+		make_view_of_root(g, out, n->in[k]);
 		if (v->lives[out].last > v->lives[root].last)
 			v->lives[root].last = v->lives[out].last;
 		return;
