@@ -120,7 +120,8 @@ top=$!
 sleep 1
 for _ in $(seq 1300); do /bin/true; done
 sleep 4
-cp "$(command -v sha1sum)" "$dir/latecomer" && "$dir/latecomer" /dev/zero &
+cp "$(command -v sha1sum)" "$dir/latecomer"
+"$dir/latecomer" /dev/zero &
 late=$!
 load="$load $late"
 wait $top
