@@ -115,18 +115,21 @@ fi
 timeout 20 "$veltair" top --url "$base" --batch -n 2 -i 300 >"$dir/batch" 2>&1 && [ "$(grep -c '^veltair top' "$dir/batch")" = 2 ] && ! grep -q $'\e' "$dir/batch"
 ok "top --batch prints plain text" "$dir/batch"
 # A monitor of its own, and more processes than it has rows (1024): who comes after them still gets a name.
-timeout 60 "$veltair" top --url local --batch -n 14 -i 1000 >"$dir/batch" 2>&1 &
+timeout 90 "$veltair" top --url local --batch -n 80 -i 1000 >"$dir/batch" 2>&1 &
 top=$!
 sleep 1
 for _ in $(seq 1300); do /bin/true; done
 sleep 4
-cp "$(command -v sha1sum)" "$dir/latecomer"
-"$dir/latecomer" /dev/zero &
+sh -c 'while :; do :; done' &
 late=$!
 load="$load $late"
-wait $top
-kill $late 2>/dev/null
-grep -q 'no runtime' "$dir/batch" && tac "$dir/batch" | sed '/^veltair top/q' | grep -q "^[^ ]*\[$late\]"
+for _ in $(seq 30); do
+	sleep 1
+	grep -q "^sh\[$late\]" "$dir/batch" && break
+done
+kill $top $late
+wait $top $late 2>/dev/null
+grep -q 'no runtime' "$dir/batch" && grep -q "^sh\[$late\]" "$dir/batch"
 ok "top --url local gives away the rows of the dead" "$dir/batch"
 timeout 20 "$veltair" top --url http://127.0.0.1:1 --batch >"$dir/batch" 2>&1
 [ $? = 1 ] && [ "$(wc -l <"$dir/batch")" = 1 ]
