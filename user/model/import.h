@@ -123,6 +123,11 @@ int vt_imp_ints(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
 		int max);
 /** vt_imp_is - is operand @i present? */
 bool vt_imp_is(const struct vt_imp_node *n, int i);
+/**
+ * vt_imp_axes - the axes of @rank that a list names, each once, into @ret[@rank]; all of them if there is none
+ * @count: of @v, -ENODATA: none. Returns their number, or what @count says is wrong
+ */
+int vt_imp_axes(struct vt_imp *m, const int64_t *v, int count, int rank, int *ret);
 /** vt_imp_need - make the value of a tensor known now, from the user's input if that decides it */
 int vt_imp_need(struct vt_imp *m, int tensor);
 /** vt_imp_try_const - the same where it would only be better: false if it stays unknown */
@@ -195,6 +200,7 @@ int vt_imp_flat_last(struct vt_imp *m, int x);
 	X(clip)                                                                                    \
 	X(binary)                                                                                  \
 	X(pow)                                                                                     \
+	X(mish)                                                                                    \
 	X(mod)                                                                                     \
 	X(shift)                                                                                   \
 	X(prelu)                                                                                   \

@@ -161,6 +161,23 @@ static int binary_with(struct vt_imp *m, const struct vt_imp_node *n, int param)
 		vt_imp_emit(m, (enum vt_op)n->op->op, n->in, 2, vt_imp_dtype(m, n->in[0]), &s, &p));
 }
 
+/* x * tanh(softplus(x)) */
+int vt_lower_mish(struct vt_imp *m, const struct vt_imp_node *n)
+{
+	const enum vt_op ops[] = {VT_OP_SOFTPLUS, VT_OP_TANH};
+	const enum vt_dtype t = vt_imp_dtype(m, n->in[0]);
+	const struct vt_shape s = *vt_imp_shape(m, n->in[0]);
+	union vt_params p = {0};
+	int x[2] = {n->in[0], n->in[0]};
+
+	for (int i = 0; i < 2; i++) {
+		x[1] = vt_imp_emit(m, ops[i], &x[1], 1, t, &s, &p);
+		if (x[1] < 0)
+			return x[1];
+	}
+	return vt_imp_set(m, n, 0, vt_imp_emit(m, VT_OP_MUL, x, 2, t, &s, &p));
+}
+
 int vt_lower_mod(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	bool fmod = vt_imp_int(n, "fmod", 0) != 0;

@@ -53,16 +53,26 @@ static int emit_resize(struct vt_imp *m, const struct vt_imp_node *n, const stru
 	return vt_imp_to_first(m, vt_imp_emit(m, VT_OP_RESIZE, &x, 1, vt_imp_dtype(m, x), &s, &q));
 }
 
+/** The axes that scales, sizes and roi are of; all, if the node names none. */
+struct axes {
+	int n, at[VT_MAX_RANK];
+};
+
 /* Output size and scales from a list of scales. */
-static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const double *scale,
-		       int count, union vt_params *p, struct vt_shape *out)
+static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const struct axes *a,
+		       const double *given, int count, union vt_params *p, struct vt_shape *out)
 {
 	const struct vt_shape *in = vt_imp_shape(m, n->in[0]);
+	double scale[VT_MAX_RANK];
 	bool crop = p->resize.coord == VT_COORD_TF_CROP_AND_RESIZE;
 
-	if (count != in->rank)
-		return vt_imp_bad(m, -EINVAL, "has %d scales for %d dimensions", count, in->rank);
-	for (int d = 0; d < count; d++) {
+	if (count != a->n)
+		return vt_imp_bad(m, -EINVAL, "has %d scales for %d dimensions", count, a->n);
+	for (int d = 0; d < in->rank; d++)
+		scale[d] = 1;
+	for (int i = 0; i < count; i++)
+		scale[a->at[i]] = given[i];
+	for (int d = 0; d < in->rank; d++) {
 		float s = (float)scale[d];
 		double part = crop ? (double)p->resize.roi_end[d] - p->resize.roi_start[d] : 1;
 		double size = floor((double)in->dim[d] * part * s);
@@ -73,21 +83,27 @@ static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const doub
 		p->resize.scale[d] = s;
 		out->dim[d] = (int64_t)size;
 	}
-	out->rank = count;
+	out->rank = in->rank;
 	return 0;
 }
 
-static int from_sizes(struct vt_imp *m, const struct vt_imp_node *n, int operand,
-		      union vt_params *p, struct vt_shape *out)
+static int from_sizes(struct vt_imp *m, const struct vt_imp_node *n, const struct axes *a,
+		      int operand, union vt_params *p, struct vt_shape *out)
 {
 	const struct vt_shape *in;
+	int64_t given[VT_MAX_RANK];
 	bool crop = p->resize.coord == VT_COORD_TF_CROP_AND_RESIZE;
-	int count = vt_imp_values(m, n, operand, out->dim, VT_MAX_RANK);
+	int count = vt_imp_values(m, n, operand, given, VT_MAX_RANK);
 
+	if (count < 0)
+		return count;
 	in = vt_imp_shape(m, n->in[0]);
-	if (count >= 0 && count != in->rank)
-		return vt_imp_bad(m, -EINVAL, "has %d sizes for %d dimensions", count, in->rank);
-	for (int d = 0; d < count; d++) {
+	if (count != a->n)
+		return vt_imp_bad(m, -EINVAL, "has %d sizes for %d dimensions", count, a->n);
+	*out = *in;
+	for (int i = 0; i < count; i++)
+		out->dim[a->at[i]] = given[i];
+	for (int d = 0; d < in->rank; d++) {
 		double part = crop ? (double)p->resize.roi_end[d] - p->resize.roi_start[d] : 1;
 
 		if (out->dim[d] < 1 || in->dim[d] < 1)
@@ -95,8 +111,7 @@ static int from_sizes(struct vt_imp *m, const struct vt_imp_node *n, int operand
 					  (long long)out->dim[d]);
 		p->resize.scale[d] = (float)((double)out->dim[d] / ((double)in->dim[d] * part));
 	}
-	out->rank = count;
-	return count < 0 ? count : 0;
+	return 0;
 }
 
 static int resize_modes(struct vt_imp *m, const struct vt_imp_node *n, union vt_params *p)
@@ -108,15 +123,19 @@ static int resize_modes(struct vt_imp *m, const struct vt_imp_node *n, union vt_
 		NULL};
 	static const char *const nears[] = {"round_prefer_floor", "round_prefer_ceil", "floor",
 					    "ceil", NULL};
+	static const char *const policies[] = {"stretch", NULL};
 	bool old = m->opset < 11; /* one way only */
 	int mode = vt_imp_word(m, n, "mode", modes, VT_RESIZE_NEAREST);
 	int coord = vt_imp_word(m, n, "coordinate_transformation_mode", coords,
 				old ? VT_COORD_ASYMMETRIC : VT_COORD_HALF_PIXEL);
 	int near = vt_imp_word(m, n, "nearest_mode", nears,
 			       old ? VT_NEAR_FLOOR : VT_NEAR_ROUND_PREFER_FLOOR);
+	int policy = vt_imp_word(m, n, "keep_aspect_ratio_policy", policies, 0);
 
-	if (mode < 0 || coord < 0 || near < 0)
-		return -EINVAL;
+	if (mode < 0 || coord < 0 || near < 0 || policy < 0)
+		return mode < 0 ? mode : coord < 0 ? coord : near < 0 ? near : policy;
+	if (vt_imp_int(n, "antialias", 0))
+		return vt_imp_bad(m, -ENOEXEC, "antialias is not supported");
 	p->resize.mode = (enum vt_resize_mode)mode;
 	p->resize.coord = (enum vt_resize_coord)coord;
 	p->resize.near = (enum vt_resize_near)near;
@@ -127,7 +146,8 @@ static int resize_modes(struct vt_imp *m, const struct vt_imp_node *n, union vt_
 }
 
 /* Of tf_crop_and_resize: all starts, then all ends. */
-static int read_roi(struct vt_imp *m, const struct vt_imp_node *n, union vt_params *p)
+static int read_roi(struct vt_imp *m, const struct vt_imp_node *n, const struct axes *a,
+		    union vt_params *p)
 {
 	double roi[2 * VT_MAX_RANK];
 	int rank = vt_imp_shape(m, n->in[0])->rank, count;
@@ -137,12 +157,12 @@ static int read_roi(struct vt_imp *m, const struct vt_imp_node *n, union vt_para
 	if (p->resize.coord != VT_COORD_TF_CROP_AND_RESIZE)
 		return 0;
 	count = vt_imp_numbers(m, n, 1, roi, 2 * VT_MAX_RANK);
-	if (count >= 0 && count != 2 * rank)
+	if (count >= 0 && count != 2 * a->n)
 		return vt_imp_bad(m, -EINVAL, "has %d values of roi for %d dimensions", count,
-				  rank);
-	for (int d = 0; d < rank && count > 0; d++) {
-		p->resize.roi_start[d] = (float)roi[d];
-		p->resize.roi_end[d] = (float)roi[d + rank];
+				  a->n);
+	for (int i = 0; i < a->n && count > 0; i++) {
+		p->resize.roi_start[a->at[i]] = (float)roi[i];
+		p->resize.roi_end[a->at[i]] = (float)roi[i + a->n];
 	}
 	return count < 0 ? count : 0;
 }
@@ -152,37 +172,46 @@ int vt_lower_resize(struct vt_imp *m, const struct vt_imp_node *n)
 	union vt_params p = {0};
 	struct vt_shape out = {0};
 	double scale[VT_MAX_RANK];
+	int64_t named[VT_MAX_RANK];
 	int at = m->opset < 11 ? 1 : 2, count = 0, err = resize_modes(m, n, &p);
+	struct axes a;
 
+	a.n = vt_imp_axes(m, named, vt_imp_ints(m, n, "axes", named, VT_MAX_RANK),
+			  vt_imp_shape(m, n->in[0])->rank, a.at);
+	if (!err && a.n < 0)
+		err = a.n;
 	if (!err)
-		err = m->opset < 11 ? 0 : read_roi(m, n, &p);
+		err = m->opset < 11 ? 0 : read_roi(m, n, &a, &p);
 	if (!err && vt_imp_is(n, at))
 		err = count = vt_imp_numbers(m, n, at, scale, VT_MAX_RANK);
 	if (err < 0)
 		return err;
-	err = count > 0 ? from_scales(m, n, scale, count, &p, &out) : from_sizes(m, n, 3, &p, &out);
+	err = count > 0 ? from_scales(m, n, &a, scale, count, &p, &out)
+			: from_sizes(m, n, &a, 3, &p, &out);
 	return err ? err : vt_imp_set(m, n, 0, emit_resize(m, n, &out, &p));
 }
 
 int vt_lower_upsample(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	static const char *const modes[] = {"nearest", "linear", NULL};
-	const Onnx__AttributeProto *a = vt_imp_attr(n, "scales");
+	const Onnx__AttributeProto *scales = vt_imp_attr(n, "scales");
 	union vt_params p = {0};
 	struct vt_shape out = {0};
 	double scale[VT_MAX_RANK];
 	int mode = vt_imp_word(m, n, "mode", modes, 0), count, err;
+	struct axes a;
 
 	if (mode < 0)
 		return mode;
-	if (m->opset < 9 && (!a || a->n_floats > VT_MAX_RANK))
+	if (m->opset < 9 && (!scales || scales->n_floats > VT_MAX_RANK))
 		return vt_imp_bad(m, -EINVAL, "has no scales");
-	count = m->opset < 9 ? (int)a->n_floats : vt_imp_numbers(m, n, 1, scale, VT_MAX_RANK);
+	count = m->opset < 9 ? (int)scales->n_floats : vt_imp_numbers(m, n, 1, scale, VT_MAX_RANK);
 	for (int d = 0; m->opset < 9 && d < count; d++)
-		scale[d] = a->floats[d];
+		scale[d] = scales->floats[d];
 	p.resize.mode = (enum vt_resize_mode)mode;
 	p.resize.coord = VT_COORD_ASYMMETRIC;
 	p.resize.near = VT_NEAR_FLOOR;
-	err = count < 0 ? count : from_scales(m, n, scale, count, &p, &out);
+	a.n = vt_imp_axes(m, NULL, -ENODATA, vt_imp_shape(m, n->in[0])->rank, a.at);
+	err = count < 0 ? count : from_scales(m, n, &a, scale, count, &p, &out);
 	return err ? err : vt_imp_set(m, n, 0, emit_resize(m, n, &out, &p));
 }

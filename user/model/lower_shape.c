@@ -209,7 +209,7 @@ int vt_lower_split(struct vt_imp *m, const struct vt_imp_node *n)
 	enum { MAX = 1024 };
 	struct vt_shape s = *vt_imp_shape(m, n->in[0]);
 	struct vt_imp_out outs[MAX];
-	int64_t size[MAX], sum = 0;
+	int64_t size[MAX], sum = 0, part;
 	union vt_params p = {0};
 	int t[MAX], count, err;
 
@@ -219,15 +219,19 @@ int vt_lower_split(struct vt_imp *m, const struct vt_imp_node *n)
 	if (n->n_out > MAX)
 		return vt_imp_bad(m, -ENOEXEC, "has %d results, at most %d are supported", n->n_out,
 				  MAX);
+	if (vt_imp_int(n, "num_outputs", n->n_out) != n->n_out)
+		return vt_imp_bad(m, -EINVAL, "has %d results and num_outputs %lld", n->n_out,
+				  (long long)vt_imp_int(n, "num_outputs", 0));
 	count = vt_imp_either(m, n, 1, "split", size, MAX);
 	if (count < 0 && count != -ENODATA)
 		return count;
-	if (count >= 0 ? count != n->n_out : s.dim[p.axis] % n->n_out)
+	part = (s.dim[p.axis] + n->n_out - 1) / n->n_out;
+	if (count >= 0 ? count != n->n_out : m->opset < 18 && s.dim[p.axis] % n->n_out)
 		return vt_imp_bad(m, -EINVAL, "cannot split %lld in %d", (long long)s.dim[p.axis],
 				  n->n_out);
 	for (int i = 0; i < n->n_out; i++) {
-		if (count < 0)
-			size[i] = s.dim[p.axis] / n->n_out;
+		if (count < 0) /* the last may be smaller, since opset 18 */
+			size[i] = i < n->n_out - 1 ? part : s.dim[p.axis] - sum;
 		if (size[i] < 0 || __builtin_add_overflow(sum, size[i], &sum))
 			return vt_imp_bad(m, -EINVAL, "part %d has size %lld", i,
 					  (long long)size[i]);
@@ -308,13 +312,24 @@ int vt_lower_slice(struct vt_imp *m, const struct vt_imp_node *n)
 /* Amounts before and after each dim, from wherever this opset keeps them. */
 static int pad_amounts(struct vt_imp *m, const struct vt_imp_node *n, int rank, int64_t *v)
 {
-	int count = m->opset >= 11 ? vt_imp_values(m, n, 1, v, 2 * VT_MAX_RANK)
-				   : vt_imp_ints(m, n, m->opset < 2 ? "paddings" : "pads", v,
+	int64_t named[VT_MAX_RANK], given[2 * VT_MAX_RANK];
+	int count = m->opset >= 11 ? vt_imp_values(m, n, 1, given, 2 * VT_MAX_RANK)
+				   : vt_imp_ints(m, n, m->opset < 2 ? "paddings" : "pads", given,
 						 2 * VT_MAX_RANK);
+	int axis[VT_MAX_RANK],
+		axes = vt_imp_is(n, 3) ? vt_imp_values(m, n, 3, named, VT_MAX_RANK) : -ENODATA;
 
-	if (count == -ENODATA || (count >= 0 && count != 2 * rank))
+	axes = vt_imp_axes(m, named, axes, rank, axis);
+	if (axes < 0)
+		return axes;
+	if (count == -ENODATA || (count >= 0 && count != 2 * axes))
 		return vt_imp_bad(m, -EINVAL, "has %d pads for %d dimensions",
-				  count < 0 ? 0 : count, rank);
+				  count < 0 ? 0 : count, axes);
+	memset(v, 0, 2 * (size_t)rank * sizeof(*v));
+	for (int i = 0; i < axes && count > 0; i++) {
+		v[axis[i]] = given[i];
+		v[axis[i] + rank] = given[i + axes];
+	}
 	return count < 0 ? count : 0;
 }
 

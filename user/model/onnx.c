@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_OPSET 17
+#define MAX_OPSET 18
 
 /* Folding may allocate this beyond what the file's own size allows, and compute this much. */
 #define FOLD_BYTES (UINT64_C(64) << 20)

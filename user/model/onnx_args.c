@@ -67,6 +67,26 @@ int vt_imp_axis(struct vt_imp *m, int64_t axis, int rank)
 	return (int)(axis < 0 ? axis + rank : axis);
 }
 
+int vt_imp_axes(struct vt_imp *m, const int64_t *v, int count, int rank, int *ret)
+{
+	uint32_t seen = 0;
+
+	if (count == -ENODATA)
+		count = rank;
+	else
+		for (int i = 0; i < count; i++) {
+			ret[i] = vt_imp_axis(m, v[i], rank);
+			if (ret[i] < 0)
+				return ret[i];
+			if (seen & 1u << ret[i])
+				return vt_imp_bad(m, -EINVAL, "names axis %d twice", ret[i]);
+			seen |= 1u << ret[i];
+		}
+	for (int d = 0; d < rank && !seen; d++)
+		ret[d] = d;
+	return count;
+}
+
 /* ---- constant data ------------------------------------------------------------------------ */
 
 static double half(uint16_t h)
