@@ -455,7 +455,7 @@ static void look_at_cores(struct vt_runtime *rt)
 
 	rt->taken = (struct vt_coreset){{0}};
 	rt->taken_ppm = 0;
-	if (!vt_pool_taken(rt->pool, &taken)) {
+	if (!vt_pool_taken(rt->pool, &taken) || !rt->topo.n_cores) {
 		RT_SET(rt->ours_ppm, VT_PPM);
 		return;
 	}
