@@ -14,7 +14,7 @@ cleanup() {
 	for p in $load $prom $server; do kill "$p" 2>/dev/null; done
 	tmux -L "vt$$" kill-server 2>/dev/null
 	wait 2>/dev/null
-	rm -rf "$dir"
+	rm -rf "$dir" "$pins"
 }
 trap cleanup EXIT
 . tests/e2e/lib.sh

@@ -9,7 +9,7 @@ client=$PWD/tests/e2e/serve.js
 dir=$(mktemp -d)
 pins=/sys/fs/bpf/vt-serve-$$
 pid=
-trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$dir" "$pins"' EXIT
 . tests/e2e/lib.sh
 if [ -n "${VT_LONG:-}" ]; then kills=20 soak=${VT_SOAK:-600}; else kills=3 soak=5; fi
 
@@ -97,6 +97,8 @@ limits: {drain_ms: 20000}
 END
 "$veltair" serve --config "$dir/c.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; models: 2" "$dir/out"
 ok "--check: a sound file"
+"$veltair" serve --config "$dir/c.yaml" --max-body 2MiB --check >"$dir/out" 2>"$dir/err" && grep -q sound "$dir/out"
+ok "--max-body takes a unit, as the file does"
 
 # ---- the protocol --------------------------------------------------------------------------------
 start --config "$dir/c.yaml" --verbose

@@ -83,7 +83,7 @@ refuses "cut: not a trace" --replay "$dir/cut"
 printf '\377' | cat <(head -c 8 "$dir/t") - <(tail -c +10 "$dir/t") >"$dir/other"
 refuses "other: a trace of version" --replay "$dir/other"
 printf "%0200d" 0 >"$dir/text"
-refuses "text: not a trace; --record writes one" --replay "$dir/text"
+refuses "text: not a trace: it does not begin like one" --replay "$dir/text"
 refuses "No such file" --replay "$dir/none"
 refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --record "$dir/x"
 [ ! -e "$dir/x" ]

@@ -116,6 +116,11 @@ static void test_opsets_change_meaning(void **state)
 		 "in x f32 1,3,2,2; const z i64 1 = 7; y = Resize(x,-,-,z) axes=[-1] mode=linear; "
 		 "out y",
 		 "Transpose Resize Transpose -> float32 1x3x2x7"},
+		{"crop of some axes", 18,
+		 "in x f32 1,3,4,4; const r f32 4 = 0,0.5,1,1; const s f32 2 = 1,2; y = "
+		 "Resize(x,r,s) "
+		 "axes=[2,3] coordinate_transformation_mode=tf_crop_and_resize mode=linear; out y",
+		 "Transpose Resize Transpose -> float32 1x3x4x4"},
 		{"mish", 18, "in x f32 2,3; y = Mish(x); out y",
 		 "Softplus Tanh Mul -> float32 2x3"},
 		{"split evenly", 13, "in x f32 6,2; y,z,w = Split(x); out w",
@@ -321,6 +326,15 @@ static void test_bad_models(void **state)
 		{"scales of other axes", 18,
 		 "in x f32 1,3,2,2; const s f32 4 = 1,1,2,2; y = Resize(x,-,s) axes=[2,3]; out y",
 		 "22 node \"y\" (Resize): has 4 scales for 2 dimensions"},
+		{"roi of other axes", 18,
+		 "in x f32 1,3,4,4; const r f32 8 = 0,0,0,0,1,1,1,1; const s f32 2 = 1,2; y = "
+		 "Resize(x,r,s) "
+		 "axes=[2,3] coordinate_transformation_mode=tf_crop_and_resize mode=linear; out y",
+		 "22 node \"y\" (Resize): has 8 values of roi for 2 dimensions"},
+		{"scatter by the larger", 18,
+		 "in x f32 4; const i i64 1,1 = 1; in u f32 1; y = ScatterND(x,i,u) reduction=max; "
+		 "out y",
+		 "8 node \"y\" (ScatterND): reduction \"max\" is not supported"},
 		{"antialias", 18,
 		 "in x f32 1,3,2,2; const s f32 4 = 1,1,2,2; y = Resize(x,-,s) antialias=1; out y",
 		 "8 node \"y\" (Resize): antialias is not supported"},

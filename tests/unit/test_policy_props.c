@@ -94,6 +94,29 @@ static void test_promises(void **state)
 	}
 }
 
+/** A policy, models, and a view that it is shown. */
+struct shown {
+	struct vt_rng rng;
+	struct fx_models f;
+	struct fx_view *x;
+	struct fx_policy a;
+};
+
+static void open_shown(struct shown *s, const struct vt_policy *p, uint64_t seed, uint32_t n_cores)
+{
+	s->rng = (struct vt_rng){.s = seed};
+	s->f = fx_models_new(&s->rng, 4, n_cores, VT_PLAN_ALL);
+	s->x = fx_alloc(sizeof(*s->x));
+	fx_policy_open(&s->a, p, n_cores);
+}
+
+static void close_shown(struct shown *s)
+{
+	fx_policy_close(&s->a);
+	fx_models_free(&s->f);
+	free(s->x);
+}
+
 /*
  * As many as a decision looks at, and all too late: blocks that run, requests that have begun, and those
  * whose deadline is over. Random views do not meet it.
@@ -101,46 +124,41 @@ static void test_promises(void **state)
 static void test_all_are_late(void **state)
 {
 	const struct vt_policy *p = *state;
-	struct vt_rng rng = {.s = 9};
-	struct fx_models f = fx_models_new(&rng, 4, 256, VT_PLAN_ALL);
-	struct fx_view *x = fx_alloc(sizeof(*x));
-	struct fx_policy a;
+	struct shown s;
 
-	fx_policy_open(&a, p, 256);
+	open_shown(&s, p, 9, 256);
 	for (uint32_t i = 0; i < 64; i++) {
 		const char *err;
 
-		fx_view_random(x, &rng, &f, 256, 0);
-		x->v.n_blocks = 64;
-		x->v.free = vt_coreset_range(64, 192);
-		memset(&x->v.taken, 0, sizeof(x->v.taken));
+		fx_view_random(s.x, &s.rng, &s.f, 256, 0);
+		s.x->v.n_blocks = 64;
+		s.x->v.free = vt_coreset_range(64, 192);
+		memset(&s.x->v.taken, 0, sizeof(s.x->v.taken));
 		for (uint32_t k = 0; k < 64; k++) {
-			struct vt_block *b = &x->blocks[k];
+			struct vt_block *b = &s.x->blocks[k];
 
-			fx_block(b, &rng, &f, k + 1, x->v.now_ns);
+			fx_block(b, &s.rng, &s.f, k + 1, s.x->v.now_ns);
 			b->cores = vt_coreset_range(k, 1);
 			b->leader = (uint16_t)k;
-			b->end_ns = x->v.now_ns + 1000000;
-			b->deadline_ns = x->v.now_ns - 1;
+			b->end_ns = s.x->v.now_ns + 1000000;
+			b->deadline_ns = s.x->v.now_ns - 1;
 			b->flags = 0;
 		}
-		x->v.n_requests = 192;
+		s.x->v.n_requests = 192;
 		for (uint32_t k = 0; k < 192; k++) {
-			struct vt_request *r = &x->requests[k];
+			struct vt_request *r = &s.x->requests[k];
 
-			*r = fx_request(&rng, &f, k + 65, x->v.now_ns);
-			r->deadline_ns = x->v.now_ns + (k < 64) - (k >= 64);
-			r->next_layer = k < 64 && f.m[r->model].n_layers > 1;
+			*r = fx_request(&s.rng, &s.f, k + 65, s.x->v.now_ns);
+			r->deadline_ns = s.x->v.now_ns + (k < 64) - (k >= 64);
+			r->next_layer = k < 64 && s.f.m[r->model].n_layers > 1;
 			r->instances_busy = 0;
 		}
-		p->decide(a.state, &x->v, &a.d);
-		err = fx_check(&x->v, &a.d);
+		p->decide(s.a.state, &s.x->v, &s.a.d);
+		err = fx_check(&s.x->v, &s.a.d);
 		if (err)
 			fail_msg("%s: view %u: %s", p->name, i, err);
 	}
-	fx_policy_close(&a);
-	fx_models_free(&f);
-	free(x);
+	close_shown(&s);
 }
 
 /* A trace names blocks of any kind: what a policy reads, it checks. */
@@ -148,49 +166,40 @@ static void test_blocks_beyond_their_model(void **state)
 {
 	static const uint16_t ends[] = {0, 1, 60000, UINT16_MAX};
 	const struct vt_policy *p = *state;
-	struct vt_rng rng = {.s = 11};
-	struct fx_models f = fx_models_new(&rng, 4, 64, VT_PLAN_ALL);
-	struct fx_view *x = fx_alloc(sizeof(*x));
-	struct fx_policy a;
+	struct shown s;
 
-	fx_policy_open(&a, p, 64);
+	open_shown(&s, p, 11, 64);
 	for (uint32_t i = 0; i < 2000; i++) {
-		fx_view_random(x, &rng, &f, 64, 64);
-		for (uint32_t k = 0; k < x->v.n_blocks; k++)
-			if (vt_rng_below(&rng, 2))
-				x->blocks[k].layer_end = ends[vt_rng_below(&rng, VT_COUNT(ends))];
-		p->decide(a.state, &x->v, &a.d);
-		assert_true(a.d.n_actions <= a.d.cap_actions);
+		fx_view_random(s.x, &s.rng, &s.f, 64, 64);
+		for (uint32_t k = 0; k < s.x->v.n_blocks; k++)
+			if (vt_rng_below(&s.rng, 2))
+				s.x->blocks[k].layer_end =
+					ends[vt_rng_below(&s.rng, VT_COUNT(ends))];
+		p->decide(s.a.state, &s.x->v, &s.a.d);
+		assert_true(s.a.d.n_actions <= s.a.d.cap_actions);
 	}
-	fx_policy_close(&a);
-	fx_models_free(&f);
-	free(x);
+	close_shown(&s);
 }
 
 /* A policy must live with any capacity it is given. */
 static void test_tiny_decisions(void **state)
 {
 	const struct vt_policy *p = *state;
-	struct vt_rng rng = {.s = 5};
-	struct fx_models f = fx_models_new(&rng, 4, 64, VT_PLAN_ALL);
-	struct fx_view *x = fx_alloc(sizeof(*x));
-	struct fx_policy a;
+	struct shown s;
 
-	fx_policy_open(&a, p, 64);
+	open_shown(&s, p, 5, 64);
 	for (uint32_t i = 0; i < 3000; i++) {
 		const char *err;
 
-		fx_view_random(x, &rng, &f, 64, 64);
-		a.d.cap_actions = i % 4;
-		a.d.cap_versions = i % 50;
-		p->decide(a.state, &x->v, &a.d);
-		err = fx_check(&x->v, &a.d);
+		fx_view_random(s.x, &s.rng, &s.f, 64, 64);
+		s.a.d.cap_actions = i % 4;
+		s.a.d.cap_versions = i % 50;
+		p->decide(s.a.state, &s.x->v, &s.a.d);
+		err = fx_check(&s.x->v, &s.a.d);
 		if (err && !strstr(err, "nothing is started"))
 			fail_msg("%s: view %u: %s", p->name, i, err);
 	}
-	fx_policy_close(&a);
-	fx_models_free(&f);
-	free(x);
+	close_shown(&s);
 }
 
 int main(void)

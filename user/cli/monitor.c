@@ -312,13 +312,7 @@ static int start(struct session *s, struct vt_err *e)
 	if (!s->o.group_given)
 		mo.group = VT_BY_CGROUP;
 	s->owner = true;
-	err = vt_monitor_open(&mo, &s->m, e);
-	/* The pin directory is refused first, before the kernel can say what it misses. */
-	if ((err == -EACCES || err == -EPERM) && e->code && !strstr(e->msg, "needs root"))
-		snprintf(
-			e->msg + strlen(e->msg), sizeof(e->msg) - strlen(e->msg),
-			"; needs root, or CAP_BPF and CAP_PERFMON and a --pin-dir it may write to");
-	return err;
+	return vt_monitor_open(&mo, &s->m, e);
 }
 
 static void describe_bandwidth(struct session *s)

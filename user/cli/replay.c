@@ -29,8 +29,6 @@ static int set_up(struct player *p, const void *data, size_t len, const char *pa
 	if (rc == -EPROTO)
 		return vt_fail(e, -EBADMSG, "%s: a trace of version %u; this program reads %u",
 			       path, p->trace.head.version, VT_TRACE_VERSION);
-	if (rc && p->trace.what && !strcmp(p->trace.what, "not a trace"))
-		return vt_fail(e, -EBADMSG, "%s: not a trace; --record writes one", path);
 	if (rc)
 		return vt_fail(e, -EBADMSG, "%s: not a trace: %s", path,
 			       p->trace.what ? p->trace.what : "damaged head");

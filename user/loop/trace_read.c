@@ -50,7 +50,7 @@ int vt_trace_open(struct vt_trace *t, const void *buf, size_t len)
 		return bad(t, -EINVAL, "shorter than a head");
 	memcpy(h, buf, sizeof(*h));
 	if (memcmp(h->magic, vt_trace_magic, sizeof(h->magic)) != 0)
-		return bad(t, -EINVAL, "not a trace");
+		return bad(t, -EINVAL, "it does not begin like one");
 	if (h->version != VT_TRACE_VERSION)
 		return bad(t, -EPROTO, "recorded by another version");
 	if (h->len < sizeof(*h) || h->len > len || h->len % 8)

@@ -131,18 +131,28 @@ static int set_paths(struct vt_pins *p, const char *top, struct vt_err *e)
 }
 
 /* Returns 1 when the directory was removed under us by a closing owner: then try again. */
+/* Refused here, before the kernel could say what else is missed. */
+static int no_dir(const char *what, const char *path, struct vt_err *e)
+{
+	const int err = errno;
+
+	return vt_fail(e, -err, "cannot %s %s: %s%s", what, path, strerror(err),
+		       err == EACCES || err == EPERM
+			       ? "; needs root, or CAP_BPF and CAP_PERFMON and a pin directory "
+				 "that may be written to"
+			       : "");
+}
+
 static int lock_dir(struct vt_pins *p, struct vt_err *e)
 {
 	struct stat ours, theirs;
 	int err;
 
 	if (mkdir(p->top, 0700) && errno != EEXIST)
-		return vt_fail(e, -errno, "cannot make %s: %s", p->top, strerror(errno));
+		return no_dir("make", p->top, e);
 	p->lock = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->lock < 0)
-		return errno == ENOENT
-			       ? 1
-			       : vt_fail(e, -errno, "cannot open %s: %s", p->top, strerror(errno));
+		return errno == ENOENT ? 1 : no_dir("open", p->top, e);
 	/* A reader that asks whether the owner lives holds the lock for an instant. */
 	for (int i = 0; (err = flock(p->lock, LOCK_EX | LOCK_NB)) && i < 5; i++)
 		vt_sleep_until_mono_ns(vt_now_mono_ns() + 10 * VT_NS_PER_MS);
@@ -171,10 +181,10 @@ int vt_pins_own(struct vt_pins *p, const char *top, struct vt_err *e)
 		return err;
 	remove_versions(p->top);
 	if (mkdir(p->dir, 0700))
-		return vt_fail(e, -errno, "cannot make %s: %s", p->dir, strerror(errno));
+		return no_dir("make", p->dir, e);
 	p->at = open_dir(p->lock, VT_ABI_DIR);
 	if (p->at < 0)
-		return vt_fail(e, -errno, "cannot open %s: %s", p->dir, strerror(errno));
+		return no_dir("open", p->dir, e);
 	return 0;
 }
 

@@ -125,16 +125,11 @@ int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **re
 {
 	uint32_t index = 0, key = (uint32_t)tid;
 	pid_t tgid = vt_monitor_tgid(m);
+	int err = tid < 0 ? tid : tgid < 0 ? tgid : 0;
 
-	if (tid <= 0 || tgid <= 0)
-		return vt_fail(e,
-			       tid < 0	  ? tid
-			       : tgid < 0 ? tgid
-					  : -EINVAL,
-			       "cannot learn the kernel's number of a worker: %s",
-			       strerror(tid < 0	   ? -tid
-					: tgid < 0 ? -tgid
-						   : EINVAL));
+	if (err)
+		return vt_fail(e, err, "cannot learn the kernel's number of a worker: %s",
+			       strerror(-err));
 	while (index < VT_WORKERS && m->workers[index].tid)
 		index++;
 	if (index == VT_WORKERS)
