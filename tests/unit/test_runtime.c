@@ -338,7 +338,18 @@ static void test_every_action_and_the_timer(void **state)
 
 struct told {
 	_Atomic uint64_t layers, blocks, bad;
+	/* of the only request under way */
+	const struct vt_headway *headway;
+	uint32_t n_layers;
 };
+
+/* Every layer takes the same time. */
+static bool is_ppm(uint32_t ppm, uint64_t layers, uint32_t of)
+{
+	const uint64_t exact = layers * VT_PPM / of;
+
+	return ppm <= exact + 1 && ppm + 1 >= exact;
+}
 
 static void note_block(void *arg, const struct vt_block_event *b)
 {
@@ -348,6 +359,9 @@ static void note_block(void *arg, const struct vt_block_event *b)
 	atomic_fetch_add(&t->layers, (uint64_t)(b->layer_end - b->layer_begin));
 	if (b->end_ns < b->start_ns || vt_coreset_empty(&b->cores) ||
 	    b->layer_end <= b->layer_begin)
+		atomic_fetch_add(&t->bad, 1);
+	if (!is_ppm(vt_headway_ppm(t->headway, 0), b->layer_begin, t->n_layers) ||
+	    !is_ppm(vt_headway_ppm(t->headway, UINT64_MAX), b->layer_end, t->n_layers))
 		atomic_fetch_add(&t->bad, 1);
 }
 
@@ -363,6 +377,8 @@ static void test_blocks_are_told(void **state)
 	for (uint32_t i = 0; i < 9; i++) {
 		struct fx_request r;
 
+		told.headway = &r.q.headway;
+		told.n_layers = (uint32_t)t.f[i % 3].n_steps;
 		fx_submit(t.rt, &r, &t.f[i % 3], &l, i);
 		fx_wait(&l, i + 1);
 		layers += (uint64_t)t.f[i % 3].n_steps;

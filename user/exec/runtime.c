@@ -57,6 +57,15 @@ static void refuse_now(struct vt_runtime *rt, struct rt_model *m, struct vt_infe
 	atomic_fetch_sub(&rt->unanswered, 1);
 }
 
+/* Who submits may have others that read it already. */
+static void not_begun(struct vt_headway *h)
+{
+	atomic_store_explicit(&h->from_ppm, 0, memory_order_relaxed);
+	atomic_store_explicit(&h->to_ppm, 0, memory_order_relaxed);
+	atomic_store_explicit(&h->since_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&h->until_ns, 0, memory_order_relaxed);
+}
+
 void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q)
 {
 	struct rt_model *m = rt_model_of(rt, q->model);
@@ -65,6 +74,7 @@ void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q)
 	q->arrival_ns = vt_now_mono_ns();
 	q->start_ns = q->end_ns = q->served_ns = q->core_ns = 0;
 	q->blocks = q->conflicts = 0;
+	not_begun(&q->headway);
 	/* Before the state is read: vt_runtime_del() changes it, then waits for these. */
 	atomic_fetch_add(&m->unanswered, 1);
 	atomic_fetch_add(&rt->unanswered, 1);

@@ -23,6 +23,8 @@
 #ifndef VT_EXEC_RUNTIME_H
 #define VT_EXEC_RUNTIME_H
 
+#include <stdatomic.h>
+
 #include "exec/costs.h"
 #include "exec/engine.h"
 #include "loop/explain.h"
@@ -44,6 +46,15 @@ enum vt_outcome {
 	VT_STOPPING,   /* the runtime drains */
 	VT_CANCELLED,  /* vt_runtime_cancel() */
 	VT_OUTCOMES,
+};
+
+/**
+ * How far a request is, for estimates of what is left: by relaxed atomics, so that its parts may be those of two moments.
+ * since_ns, until_ns: of its present block, as expected when it began; both 0 between two.
+ */
+struct vt_headway {
+	_Atomic uint64_t since_ns, until_ns;
+	_Atomic uint32_t from_ppm, to_ppm; /* of its work, before and after that block */
 };
 
 /** One request. Caller's memory, untouched by the caller from submit until done(). */
@@ -68,7 +79,8 @@ struct vt_infer {
 	uint64_t served_ns;		       /* wall time of its blocks */
 	uint64_t core_ns;		       /* granted core time */
 	uint32_t blocks, conflicts;
-	struct vt_infer *next; /* of the runtime */
+	struct vt_headway headway; /* readable from submit on */
+	struct vt_infer *next;	   /* of the runtime */
 };
 
 /** A model to serve. The runtime takes engine and costs over, also if adding fails. */
@@ -160,6 +172,8 @@ int vt_runtime_policy(struct vt_runtime *rt, const struct vt_policy *policy, boo
 void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q);
 /** vt_runtime_refused - count a request of model @id that its server did not submit; @how: VT_REFUSED, VT_QUEUE_FULL */
 void vt_runtime_refused(struct vt_runtime *rt, uint32_t id, enum vt_outcome how);
+/** vt_headway_ppm - of the work of a request under way, what is done at @now_ns */
+uint32_t vt_headway_ppm(const struct vt_headway *p, uint64_t now_ns);
 /** vt_runtime_cancel - forget @id if it still waits; it is answered with VT_CANCELLED. 0, -ENOENT */
 int vt_runtime_cancel(struct vt_runtime *rt, uint64_t id);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "exec/runtime_int.h"
+#include "sched/plan.h"
 
 /* ---- who waits ---------------------------------------------------------------------------- */
 
@@ -146,6 +147,41 @@ static void free_cores(struct vt_runtime *rt, const struct rt_block *b, const st
 	vt_coreset_or(&rt->free, &v->cores);
 }
 
+/* Core time of layers [0, end), alone on a core, of that of all. */
+static uint32_t work_ppm(const struct vt_plan *p, unsigned int end)
+{
+	const enum vt_plan_code code = p->rest[VT_PLAN_SOLO] ? VT_PLAN_SOLO : VT_PLAN_ADAPTIVE;
+	const uint64_t all = *vt_plan_rest(p, code, 0, 0), left = *vt_plan_rest(p, code, 0, end);
+
+	return all ? (uint32_t)((double)(all - left) / (double)all * VT_PPM) : 0;
+}
+
+void rt_headway(const struct vt_model *m, struct vt_infer *q, unsigned int from, unsigned int to,
+		uint64_t since_ns, uint64_t until_ns)
+{
+	struct vt_headway *p = &q->headway;
+
+	atomic_store_explicit(&p->from_ppm, work_ppm(m->plan, from), memory_order_relaxed);
+	atomic_store_explicit(&p->to_ppm, work_ppm(m->plan, to), memory_order_relaxed);
+	atomic_store_explicit(&p->since_ns, since_ns, memory_order_relaxed);
+	atomic_store_explicit(&p->until_ns, until_ns, memory_order_relaxed);
+}
+
+uint32_t vt_headway_ppm(const struct vt_headway *p, uint64_t now_ns)
+{
+	const uint32_t from = atomic_load_explicit(&p->from_ppm, memory_order_relaxed),
+		       to = atomic_load_explicit(&p->to_ppm, memory_order_relaxed);
+	const uint64_t since = atomic_load_explicit(&p->since_ns, memory_order_relaxed),
+		       until = atomic_load_explicit(&p->until_ns, memory_order_relaxed);
+
+	if (now_ns <= since || to <= from)
+		return from;
+	if (now_ns >= until)
+		return to;
+	return from +
+	       (uint32_t)((double)(to - from) * (double)(now_ns - since) / (double)(until - since));
+}
+
 static void wait_again(struct vt_runtime *rt, struct rt_block *b, const struct vt_block *v)
 {
 	struct vt_request r = {
@@ -161,6 +197,7 @@ static void wait_again(struct vt_runtime *rt, struct rt_block *b, const struct v
 		.home_domain = rt->topo.domain_of[rt->topo.cpu[b->core]],
 	};
 
+	rt_headway(&rt->models[v->model], b->q, b->ran_to, b->ran_to, 0, 0);
 	insert(rt, &r, &(struct rt_wait){.q = b->q, .m = b->m, .inst = b->inst});
 }
 

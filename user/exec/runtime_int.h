@@ -247,6 +247,9 @@ void rt_take_events(struct vt_runtime *rt);
 /** rt_forget - waiting request @at is gone: give back what it has; closed up later */
 void rt_forget(struct vt_runtime *rt, uint32_t at);
 void rt_close_up(struct vt_runtime *rt);
+/** rt_headway - @q, of @m, has done layers [0, @from), and from @since_ns to @until_ns does those up to @to. Lock */
+void rt_headway(const struct vt_model *m, struct vt_infer *q, unsigned int from, unsigned int to,
+		uint64_t since_ns, uint64_t until_ns);
 /** rt_mark_startable - write instances_busy of all that wait */
 void rt_mark_startable(struct vt_runtime *rt);
 

@@ -255,6 +255,8 @@ static bool start(struct vt_runtime *rt, const struct vt_action *a, const struct
 	b->core = core;
 	fill_block(rt, b, w, a, d->versions + a->version_at, inst);
 	show_block(rt, b, &rt->waiting[a->index], a);
+	rt_headway(&rt->models[rt->waiting[a->index].model], w->q, a->layer_begin, a->layer_end,
+		   rt->now_ns, b->planned_end_ns);
 	show_cores(rt, &a->cores, b);
 	vt_coreset_sub(&rt->free, &a->cores);
 	RT_ADD(w->m->waiting, -1u);

@@ -8,11 +8,13 @@
 
 /*
  * The stretch is found by stochastic approximation (Robbins and Monro 1951): a step up for one that was late, a smaller one
- * down for one in time, in the ratio that makes both even when VT_ADMISSION_KEPT of them are in time.
+ * down for one in time, in the ratio that makes both even when VT_ADMISSION_KEPT of them are in time. Those late
+ * come in bursts: a long step would make the next hundred pay for one. Below 1: two that run side by side may take less
+ * than one after the other.
  */
-#define STEP	      0.1 /* both together */
-#define STRETCH_FIRST 1.2
-#define STRETCH_MIN   1.0
+#define STEP	      0.03 /* both together */
+#define STRETCH_FIRST 1.0
+#define STRETCH_MIN   0.6
 #define STRETCH_MAX   3.0
 
 #define NOWHERE UINT32_MAX /* as vt_admitted.at: its place was given up */
@@ -36,10 +38,8 @@ void vt_admission_fini(struct vt_admission *a)
 	a->under_way = NULL;
 }
 
-static void put_in(struct vt_admission *a, struct vt_admitted *q, uint64_t now_ns)
+static void put_in(struct vt_admission *a, struct vt_admitted *q)
 {
-	if (!a->n)
-		a->since_ns = now_ns;
 	q->at = a->n;
 	a->under_way[a->n++] = q;
 	a->sum_ns += q->work_ns;
@@ -66,23 +66,22 @@ static void give_up_places(struct vt_admission *a, uint64_t now_ns)
 	}
 }
 
+/* Of one that is not here nothing is begun. */
+static uint64_t left(const struct vt_admitted *q, uint64_t now_ns)
+{
+	const uint32_t done = q->here && q->headway ? vt_headway_ppm(q->headway, now_ns) : 0;
+
+	return q->work_ns - (uint64_t)((double)q->work_ns * done / VT_PPM);
+}
+
 /* What is left of the work that is due before @deadline_ns, or together with it. */
 static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint64_t now_ns)
 {
-	const struct vt_admitted *first = NULL;
-	uint64_t sum = 0, at_work = now_ns > a->since_ns ? now_ns - a->since_ns : 0;
+	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < a->n; i++) {
-		const struct vt_admitted *q = a->under_way[i];
-
-		if (q->deadline_ns > deadline_ns)
-			continue;
-		sum += q->work_ns;
-		if (q->here && (!first || q->deadline_ns < first->deadline_ns))
-			first = q;
-	}
-	if (first)
-		sum -= at_work < first->work_ns ? at_work : first->work_ns;
+	for (uint32_t i = 0; i < a->n; i++)
+		if (a->under_way[i]->deadline_ns <= deadline_ns)
+			sum += left(a->under_way[i], now_ns);
 	return sum;
 }
 
@@ -112,7 +111,7 @@ bool vt_admission_enter(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 			  a->stretch);
 	ok = may_try(a, any) || (a->n < a->room && q->fits);
 	if (ok)
-		put_in(a, q, now_ns);
+		put_in(a, q);
 	pthread_mutex_unlock(&a->lock);
 	return ok;
 }
@@ -131,7 +130,7 @@ bool vt_admission_arrive(struct vt_admission *a, struct vt_admitted *q, uint64_t
 		take_out(a, q);
 	ok = ok || may_try(a, any);
 	if (ok)
-		put_in(a, q, now_ns);
+		put_in(a, q);
 	pthread_mutex_unlock(&a->lock);
 	return ok;
 }
@@ -155,8 +154,6 @@ void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	pthread_mutex_lock(&a->lock);
 	if (how != VT_ADMISSION_OTHER)
 		learn(a, q, how == VT_ADMISSION_ANSWERED && now_ns <= q->deadline_ns);
-	if (q->here)
-		a->since_ns = now_ns;
 	if (q->at != NOWHERE)
 		take_out(a, q);
 	pthread_mutex_unlock(&a->lock);

@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "exec/runtime.h"
+
 /** Of those admitted, how many are to be in time. */
 #define VT_ADMISSION_KEPT 0.95
 
@@ -26,6 +28,8 @@ struct vt_admitted {
 	uint64_t deadline_ns;
 	uint64_t work_ns; /* of the whole machine: core time over cores */
 	bool here;	  /* all of it has come, so it can be worked on */
+	const struct vt_headway
+		*headway; /* how far it is, read while it is here; NULL: not begun */
 	uint32_t at;	  /* private from here on */
 	bool fits;	  /* as far as was foretold; else it was tried, or is to be served late */
 };
@@ -41,9 +45,8 @@ struct vt_admission {
 	pthread_mutex_t lock;
 	struct vt_admitted **under_way; /* [n], in no order */
 	uint32_t n, room;
-	uint64_t sum_ns;   /* of their work */
-	uint64_t since_ns; /* what is due first has been worked on since then */
-	double stretch;	   /* what is foretold, times this, is counted on */
+	uint64_t sum_ns; /* of their work */
+	double stretch;	 /* what is foretold, times this, is counted on */
 };
 
 int vt_admission_init(struct vt_admission *a, uint32_t room); /* 0 or -ENOMEM */

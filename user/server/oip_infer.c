@@ -21,7 +21,9 @@
 #include "server/infer.h"
 #include "server/oip.h"
 
-#define ANSWER_PART 16 /* of the time until the deadline: left for the way of the answer */
+/* Of the time until the deadline, left for the way of the answer: what it takes beside busy workers, or of less time a part. */
+#define ANSWER_NS   (2 * VT_NS_PER_MS)
+#define ANSWER_PART 16
 
 /** A request on its way through the runtime. */
 struct call {
@@ -262,15 +264,21 @@ static bool admitted(struct call *c, struct vt_loaded *m, bool yes, bool full)
 	return yes;
 }
 
+static uint64_t for_answer(uint64_t time_ns)
+{
+	return time_ns / ANSWER_PART < ANSWER_NS ? time_ns / ANSWER_PART : ANSWER_NS;
+}
+
 /* In time, as far as can be told? @here: all of it. */
 static bool enter(struct call *c, struct vt_loaded *m, uint64_t time_ns, bool here)
 {
 	const bool any = c->o->late;
 	bool yes;
 
-	c->turn.deadline_ns = c->r->arrival_ns + time_ns - time_ns / ANSWER_PART;
+	c->turn.deadline_ns = c->r->arrival_ns + time_ns - for_answer(time_ns);
 	c->turn.work_ns = m->work_ns * VT_PPM / vt_runtime_ours_ppm(c->o->runtime); /* never 0 */
 	c->turn.here = here;
+	c->turn.headway = &c->q.headway;
 	yes = vt_admission_enter(&c->o->admission, &c->turn, vt_now_mono_ns(), m->own_ns, any);
 	return admitted(c, m, yes, any || c->turn.fits);
 }
@@ -350,14 +358,13 @@ void oip_infer(struct vt_http_req *r, void *arg)
 		vt_models_put(m);
 		return;
 	}
-	c->q = (struct vt_infer){
-		.model = m->id,
-		.priority = c->ask.priority,
-		.deadline_ns = r->arrival_ns + time_for(m, c->ask.deadline_ns),
-		.load = load,
-		.store = store,
-		.done = done,
-	};
+	/* One by one: the rest is zero, and others may read its headway already. */
+	c->q.model = m->id;
+	c->q.priority = c->ask.priority;
+	c->q.deadline_ns = r->arrival_ns + time_for(m, c->ask.deadline_ns);
+	c->q.load = load;
+	c->q.store = store;
+	c->q.done = done;
 	vt_http_hold(r);
 	vt_runtime_submit(o->runtime, &c->q);
 	/* @r and @c end on this very thread, later, so both are still there. */
