@@ -14,7 +14,10 @@ const pct = (v, n = 1) => (isFinite(v) ? (100 * v).toFixed(n) + ' %' : '–');
 const si = (v) => {
   if (v === null || v === undefined || !isFinite(v)) return '–';
   for (const [u, s] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']])
-    if (Math.abs(v) >= u) return (v / u).toFixed(2) + ' ' + s;
+    if (Math.abs(v) >= u) {
+      const x = v / u; // three digits, so that a tile has room
+      return x.toFixed(Math.abs(x) < 10 ? 2 : Math.abs(x) < 100 ? 1 : 0) + ' ' + s;
+    }
   return v.toFixed(v < 10 ? 1 : 0);
 };
 function el(tag, text, cls) {
