@@ -42,14 +42,12 @@ static void put_in(struct vt_admission *a, struct vt_admitted *q)
 {
 	q->at = a->n;
 	a->under_way[a->n++] = q;
-	a->sum_ns += q->work_ns;
 }
 
 static void take_out(struct vt_admission *a, struct vt_admitted *q)
 {
 	a->under_way[q->at] = a->under_way[--a->n];
 	a->under_way[q->at]->at = q->at;
-	a->sum_ns -= q->work_ns;
 	q->at = NOWHERE;
 }
 
@@ -159,12 +157,12 @@ void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 	pthread_mutex_unlock(&a->lock);
 }
 
-unsigned int vt_admission_retry_s(struct vt_admission *a)
+unsigned int vt_admission_retry_s(struct vt_admission *a, uint64_t now_ns)
 {
 	uint64_t s;
 
 	pthread_mutex_lock(&a->lock);
-	s = (a->sum_ns + VT_NS_PER_S - 1) / VT_NS_PER_S;
+	s = (before(a, UINT64_MAX, now_ns) + VT_NS_PER_S - 1) / VT_NS_PER_S;
 	pthread_mutex_unlock(&a->lock);
 	return s < 1 ? 1 : s > 3600 ? 3600 : (unsigned int)s;
 }

@@ -45,8 +45,7 @@ struct vt_admission {
 	pthread_mutex_t lock;
 	struct vt_admitted **under_way; /* [n], in no order */
 	uint32_t n, room;
-	uint64_t sum_ns; /* of their work */
-	double stretch;	 /* what is foretold, times this, is counted on */
+	double stretch; /* what is foretold, times this, is counted on */
 };
 
 int vt_admission_init(struct vt_admission *a, uint32_t room); /* 0 or -ENOMEM */
@@ -70,6 +69,6 @@ void vt_admission_leave(struct vt_admission *a, struct vt_admitted *q, uint64_t 
 			enum vt_admission_end how);
 
 /** vt_admission_retry_s - when what is under way will be over: seconds, 1 to 3600 */
-unsigned int vt_admission_retry_s(struct vt_admission *a);
+unsigned int vt_admission_retry_s(struct vt_admission *a, uint64_t now_ns);
 
 #endif

@@ -90,9 +90,14 @@ static void answer(struct call *c)
 	vt_http_add_header(c->r, "Inference-Header-Content-Length", text);
 }
 
+static unsigned int retry_s(struct vt_oip *o)
+{
+	return vt_admission_retry_s(&o->admission, vt_now_mono_ns());
+}
+
 static void refuse(struct call *c, enum vt_outcome how)
 {
-	unsigned int s = vt_admission_retry_s(&c->o->admission);
+	unsigned int s = retry_s(c->o);
 	const char *name = c->m->name;
 
 	switch (how) {
@@ -204,7 +209,7 @@ static bool json_length(struct vt_http_req *r, size_t *ret)
 static void bad_request(struct vt_http_req *r, struct vt_oip *o, const struct vt_err *e)
 {
 	if (e->code == -ENOSPC || e->code == -ENOMEM)
-		vt_http_retry(r, vt_admission_retry_s(&o->admission), "%s", e->msg);
+		vt_http_retry(r, retry_s(o), "%s", e->msg);
 	else
 		vt_http_fail(r, e->code == -ENOTSUP ? 501 : 400, "%s", e->msg);
 }
@@ -223,15 +228,13 @@ static bool prepare(struct call *c)
 	}
 	room = vt_answer_bound(&c->m->io, &c->ask, c->m->name, c->m->version);
 	if (!vt_http_take(h, room + c->ask.own_bytes)) {
-		vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
-			      "too many bytes of requests are under way");
+		vt_http_retry(c->r, retry_s(c->o), "too many bytes of requests are under way");
 		return false;
 	}
 	c->taken = room + c->ask.own_bytes;
 	c->answer = malloc(room);
 	if (!c->answer)
-		vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
-			      "no memory for an answer of %zu bytes", room);
+		vt_http_retry(c->r, retry_s(c->o), "no memory for an answer of %zu bytes", room);
 	else
 		vt_fresh_populate(c->answer, room);
 	return c->answer != NULL;
@@ -249,7 +252,7 @@ static void turn_away(struct call *c, struct vt_loaded *m, bool full)
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
 	vt_runtime_refused(c->o->runtime, m->id, full ? VT_QUEUE_FULL : VT_REFUSED);
-	vt_http_retry(c->r, vt_admission_retry_s(&c->o->admission),
+	vt_http_retry(c->r, retry_s(c->o),
 		      full ? "model '%s': too many requests are under way"
 			   : "model '%s': the request cannot meet its deadline now",
 		      m->name);
