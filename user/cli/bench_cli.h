@@ -153,8 +153,9 @@ void bench_weights(const struct bench_opts *o, double *upto);
 int bench_live_open(struct bench *b, struct bench_engine *g, struct vt_err *e);
 int bench_live_prepare(struct bench_row *r, struct vt_err *e);
 
-/* bench_url.c */
-int bench_url_open(struct bench *b, struct bench_engine *g, struct vt_err *e);
+/* bench_url.c: @row: what to call its row */
+int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t len,
+		   struct vt_err *e);
 
 /* bench_noise.c */
 int bench_noise_open(struct bench_noise **ret, const struct bench_opts *o, struct vt_err *e);

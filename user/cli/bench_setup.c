@@ -275,10 +275,12 @@ static int open_engines(struct bench *b, struct vt_err *e)
 		b->n_engines += !rc;
 	}
 	if (!rc && o->url) {
+		char row[64];
+
 		g = &b->engine[b->n_engines];
-		rc = bench_url_open(b, g, e);
+		rc = bench_url_open(b, g, row, sizeof(row), e);
 		b->n_engines += !rc;
-		if (!rc && !add_row(b, g, "http", "", e))
+		if (!rc && !add_row(b, g, row, "", e))
 			rc = e->code;
 		if (!rc)
 			rc = measure_alone(b, g, e);

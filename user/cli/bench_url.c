@@ -19,23 +19,52 @@ struct url {
 
 /* ---- what a model takes ------------------------------------------------------------------- */
 
-static int fetch(struct url *u, const char *name, json_t **ret, struct vt_err *e)
+/* GET @path: its status, and its JSON or NULL. */
+static int get(struct url *u, const char *path, json_t **ret, struct vt_err *e)
 {
 	char request[512], *body = NULL;
 	size_t len;
 	int n = snprintf(request, sizeof(request),
-			 "GET /v2/models/%s HTTP/1.1\r\nHost: veltair\r\nConnection: close\r\n\r\n",
-			 name);
+			 "GET %s HTTP/1.1\r\nHost: veltair\r\nConnection: close\r\n\r\n", path);
 	int status = vt_http_call(&u->where, request, (size_t)n, &body, &len, e);
 
+	*ret = status == 200 ? json_loadb(body, len, 0, NULL) : NULL;
+	if (status >= 0)
+		free(body);
+	return status;
+}
+
+static int fetch(struct url *u, const char *name, json_t **ret, struct vt_err *e)
+{
+	char path[256];
+	int status;
+
+	snprintf(path, sizeof(path), "/v2/models/%s", name);
+	status = get(u, path, ret, e);
 	if (status < 0)
 		return status;
-	*ret = status == 200 ? json_loadb(body, len, 0, NULL) : NULL;
-	free(body);
 	if (*ret && json_is_array(json_object_get(*ret, "inputs")))
 		return 0;
-	return vt_fail(e, -EINVAL, "the server has no model '%s' (status %d of GET /v2/models/%s)",
-		       name, status, name);
+	return vt_fail(e, -EINVAL, "the server has no model '%s' (status %d of GET %s)", name,
+		       status, path);
+}
+
+/* What it calls itself, if that is a plain word: it goes into CSV and HTML. */
+static void name_row(struct url *u, char *row, size_t len)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	struct vt_err e = {0};
+	json_t *server = NULL;
+	const char *name;
+
+	get(u, "/v2", &server, &e);
+	name = json_string_value(json_object_get(server, "name"));
+	if (name && *name && strlen(name) < 32 && !name[strspn(name, plain)])
+		snprintf(row, len, "%s (http)", name);
+	else
+		snprintf(row, len, "http");
+	json_decref(server);
 }
 
 static const struct {
@@ -187,7 +216,7 @@ static int ready(struct bench *b, struct bench_engine *g, struct vt_err *e)
 	return rc;
 }
 
-int bench_url_open(struct bench *b, struct bench_engine *g, struct vt_err *e)
+int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t len, struct vt_err *e)
 {
 	struct url *u = calloc(1, sizeof(*u));
 	int rc = u ? vt_http_url_parse(b->o->url, &u->where, e) : vt_fail(e, -ENOMEM, "no memory");
@@ -206,6 +235,7 @@ int bench_url_open(struct bench *b, struct bench_engine *g, struct vt_err *e)
 			close_url(u);
 		return rc;
 	}
+	name_row(u, row, len);
 	*g = (struct bench_engine){.name = "http",
 				   .what = b->o->url,
 				   .target = vt_http_target(u->http),
