@@ -80,7 +80,7 @@ class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self, status, body):
         self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
-    names = ["stub", "<b>"]
+    names = ["tiny", "<b>"]
     def do_GET(self):
         if self.path == "/v2" and H.names:
             return self.answer(200, json.dumps({"name": H.names.pop(0)}).encode())
@@ -105,7 +105,7 @@ server=$!
 for _ in $(seq 50); do [ -s "$dir/port" ] || sleep 0.1; done
 url=http://127.0.0.1:$(cat "$dir/port")
 bench --url "$url" --model m:1000 --rate 50 --secs 0.5 --rounds 2 --json &&
-	json 'd["rows"][0]["name"] == "stub (http)" and all(s["offered"] == 25 and s["failed"] == 0 for s in d["rows"][0]["slices"])'
+	json 'd["rows"][0]["name"] == "tiny (http)" and all(s["offered"] == 25 and s["failed"] == 0 for s in d["rows"][0]["slices"])'
 ok "over HTTP: binary tensors of the shapes that the metadata says"
 for _ in "odd name" "no name"; do
 	bench --url "$url" --model m:1000 --rate 50 --secs 0.1 --rounds 1 --json && json 'd["rows"][0]["name"] == "http"'

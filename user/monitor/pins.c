@@ -130,7 +130,6 @@ static int set_paths(struct vt_pins *p, const char *top, struct vt_err *e)
 	return 0;
 }
 
-/* Returns 1 when the directory was removed under us by a closing owner: then try again. */
 /* Refused here, before the kernel could say what else is missed. */
 static int no_dir(const char *what, const char *path, struct vt_err *e)
 {
@@ -143,6 +142,7 @@ static int no_dir(const char *what, const char *path, struct vt_err *e)
 			       : "");
 }
 
+/* Returns 1 when the directory was removed under us by a closing owner: then try again. */
 static int lock_dir(struct vt_pins *p, struct vt_err *e)
 {
 	struct stat ours, theirs;

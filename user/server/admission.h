@@ -26,12 +26,11 @@
 /** A request under way. Caller's memory until vt_admission_leave(). */
 struct vt_admitted {
 	uint64_t deadline_ns;
-	uint64_t work_ns; /* of the whole machine: core time over cores */
-	bool here;	  /* all of it has come, so it can be worked on */
-	const struct vt_headway
-		*headway; /* how far it is, read while it is here; NULL: not begun */
-	uint32_t at;	  /* private from here on */
-	bool fits;	  /* as far as was foretold; else it was tried, or is to be served late */
+	uint64_t work_ns;		  /* of the whole machine: core time over cores */
+	bool here;			  /* all of it has come, so it can be worked on */
+	const struct vt_headway *headway; /* read while it is here; NULL: not begun */
+	uint32_t at;			  /* private from here on */
+	bool fits; /* as far as was foretold; else it was tried, or is to be served late */
 };
 
 enum vt_admission_end {
