@@ -109,6 +109,7 @@ static void rows_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 
 /* ---- blocks -------------------------------------------------------------------------------- */
 
+typedef uint32_t v1 __attribute__((may_alias));
 typedef uint32_t v4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t v4a __attribute__((vector_size(16)));
 
@@ -123,7 +124,7 @@ static inline v4a hi(v4a a, v4a b)
 }
 
 /* dst[k * ds + i] = src[i * ss + k] for i, k < 4 */
-static inline void square4(uint32_t *dst, int64_t ds, const uint32_t *src, int64_t ss)
+static inline void square4(v1 *dst, int64_t ds, const v1 *src, int64_t ss)
 {
 	v4a r0 = *(const v4 *)src, r1 = *(const v4 *)(src + ss), r2 = *(const v4 *)(src + 2 * ss),
 	    r3 = *(const v4 *)(src + 3 * ss);
@@ -136,7 +137,7 @@ static inline void square4(uint32_t *dst, int64_t ds, const uint32_t *src, int64
 }
 
 /* dst[k * ds + i] = src[i * ss + k] for i < ni, k < nk */
-static void block4(uint32_t *dst, int64_t ds, const uint32_t *src, int64_t ss, size_t ni, size_t nk)
+static void block4(v1 *dst, int64_t ds, const v1 *src, int64_t ss, size_t ni, size_t nk)
 {
 	size_t i = 0;
 
@@ -153,6 +154,11 @@ static void block4(uint32_t *dst, int64_t ds, const uint32_t *src, int64_t ss, s
 	for (size_t k = 0; k < nk; k++)
 		for (size_t r = i; r < ni; r++)
 			dst[(int64_t)k * ds + (int64_t)r] = src[(int64_t)r * ss + (int64_t)k];
+}
+
+void vt_transpose_f32(float *dst, int64_t ds, const float *src, int64_t ss, size_t ni, size_t nk)
+{
+	block4((v1 *)dst, ds, (const v1 *)src, ss, ni, nk);
 }
 
 /*
@@ -218,7 +224,7 @@ static void block_task(void *ctx, size_t o, size_t k, size_t i, size_t nk, size_
 			if (ds == 3 && ni == 3)
 				interleave3((uint32_t *)dst, (const uint32_t *)src, ss, m);
 			else
-				block4((uint32_t *)dst, ds, (const uint32_t *)src, ss, ni, m);
+				block4((v1 *)dst, ds, (const v1 *)src, ss, ni, m);
 			break;
 		default:
 			block_uint64_t((uint64_t *)dst, ds, (const uint64_t *)src, ss, ni, m);

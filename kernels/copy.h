@@ -29,4 +29,7 @@ struct vt_copy {
 void vt_copy_plan(struct vt_copy *c);
 void vt_copy_run(const struct vt_copy *c, void *dst, const void *src, pthreadpool_t gang);
 
+/** vt_transpose_f32 - dst[k * ds + i] = src[i * ss + k] for i < ni, k < nk */
+void vt_transpose_f32(float *dst, int64_t ds, const float *src, int64_t ss, size_t ni, size_t nk);
+
 #endif

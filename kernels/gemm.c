@@ -7,6 +7,7 @@
 
 #include "base/cache.h"
 #include "kernels/act.h"
+#include "kernels/copy.h"
 #include "kernels/tile.h"
 #include "model/graph.h"
 
@@ -103,8 +104,11 @@ static void pack_block(float *to, const struct vt_gemm_weights *w, size_t j, siz
 		const float *from = w->w + j * w->n_stride + i / w->channels * w->tap_stride +
 				    i % w->channels * w->channel_stride;
 
-		for (size_t c = 0; c < n; c++)
-			to[c] = from[c * w->n_stride];
+		if (w->n_stride == 1)
+			memcpy(to, from, n * sizeof(float));
+		else
+			for (size_t c = 0; c < n; c++)
+				to[c] = from[c * w->n_stride];
 		memset(to + n, 0, (nr - n) * sizeof(float));
 	}
 }
@@ -116,12 +120,7 @@ static void pack_block_transposed(float *to, const struct vt_gemm_weights *w, si
 {
 	if (n < nr)
 		memset(to, 0, kc * nr * sizeof(float));
-	for (size_t c = 0; c < n; c++) {
-		const float *from = w->w + (j + c) * w->n_stride + k0;
-
-		for (size_t i = 0; i < kc; i++)
-			to[i * nr + c] = from[i];
-	}
+	vt_transpose_f32(to, (int64_t)nr, w->w + j * w->n_stride + k0, (int64_t)w->n_stride, n, kc);
 }
 
 void vt_gemm_pack_panel(float *panels, const struct vt_gemm_weights *w, size_t j)

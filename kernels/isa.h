@@ -55,8 +55,10 @@ struct vt_vec {
 	/** accum_rows: the same for @rows rows, @stride apart */
 	void (*accum_rows[VT_FOLD_COUNT])(float *acc, const float *x, size_t n, size_t rows,
 					  size_t stride);
-	/** y = exp(x - max); returns the sum of y. y == x allowed */
-	float (*exp_sum)(float *y, const float *x, size_t n, float max);
+	/** the greatest x[i] + r[i]; @r may be NULL. Unlike reduce[VT_FOLD_MAX] it may pass over a NaN: for exp_sum, which does not */
+	float (*max_plus)(const float *x, const float *r, size_t n);
+	/** y = exp(x + r - max), none of them beyond exp(87); @r may be NULL; returns the sum of y. y == x allowed */
+	float (*exp_sum)(float *y, const float *x, const float *r, size_t n, float max);
 	/** sum of (x - mean)^2 */
 	float (*dev_sq)(const float *x, size_t n, float mean);
 	/** y = x * s[i] + b[i]; @b may be NULL */

@@ -47,37 +47,33 @@ static size_t round_up(size_t v, size_t to)
 	return (v + to - 1) / to * to;
 }
 
-/* Scratch of a core: A operand, scores of a tile's rows, packed keys, packed values. */
+/* Both left operands, rows of queries and of scores, lie an odd number of cache lines apart: in no other's sets. */
+static size_t queries_ld(const struct attention_state *st)
+{
+	return round_up(st->d, VT_GEMM_NR) + 16;
+}
+
 static size_t scores_ld(const struct attention_state *st)
 {
 	return round_up(st->t, VT_GEMM_NR) + 16;
 }
 
-static size_t operand_floats(const struct attention_state *st)
-{
-	const size_t q = vt_gemm_lda(st->d), p = vt_gemm_lda(st->t);
-
-	return st->isa->mr * (q > p ? q : p);
-}
-
+/* Scratch of a core: queries and scores of a tile's rows, packed keys, packed values. */
 static size_t scratch_floats(const struct attention_state *st)
 {
-	return operand_floats(st) + st->isa->mr * scores_ld(st) +
+	return st->isa->mr * (queries_ld(st) + scores_ld(st)) +
 	       vt_gemm_packed_floats(st->d, st->t) + vt_gemm_packed_floats(st->t, st->d);
 }
 
-/* c[mi x n] = a[mi x k] * panels, k at most MR rows of any length; a is copied to where the kernel
- * wants it. */
-static void product(const struct attention_state *st, float *buf, const float *a, size_t lda,
-		    size_t mi, size_t k, const float *panels, float *c, size_t ldc, size_t n)
+/* c[mi x n] = a[mi x k] * panels, at most MR rows, which lie where the kernel can have them. */
+static void product(const struct attention_state *st, const float *a, size_t lda, size_t mi,
+		    size_t k, const float *panels, float *c, size_t ldc, size_t n)
 {
-	const size_t block = vt_gemm_kc(k), ld = vt_gemm_lda(k);
+	const size_t block = vt_gemm_kc(k);
 
 	for (size_t k0 = 0; k0 < k; k0 += block) {
 		const size_t kc = min_size(block, k - k0);
 
-		for (size_t r = 0; r < mi; r++)
-			memcpy(buf + r * ld, a + r * lda + k0, kc * sizeof(*a));
 		for (size_t j = 0; j < n; j += VT_GEMM_NR) {
 			const struct vt_gemm_out o = {.c = c + j,
 						      .ldc = ldc,
@@ -86,7 +82,7 @@ static void product(const struct attention_state *st, float *buf, const float *a
 						      .lo = -INFINITY,
 						      .hi = INFINITY};
 
-			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, buf, ld,
+			st->isa->tile(mi, min_size(VT_GEMM_NR, n - j), kc, a + k0, lda,
 				      panels + vt_gemm_panel(k, n, k0, j), &o, k0 == 0,
 				      k0 + kc == k);
 		}
@@ -100,17 +96,17 @@ static float softmax_row(const struct attention_state *st, float *p, const float
 	const struct vt_vec *v = vt_vec();
 
 	/* One mask value for the whole row moves no weight between keys. */
-	if (mask && mask_step)
-		v->axpy(p, mask, st->t, 1);
-	return 1 / v->exp_sum(p, p, st->t, v->reduce[VT_FOLD_MAX](p, st->t));
+	if (!mask_step)
+		mask = NULL;
+	return 1 / v->exp_sum(p, p, mask, st->t, v->max_plus(p, mask, st->t));
 }
 
 /* Query rows [row, end) of one head. */
 static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row, size_t end)
 {
 	const struct attention_state *st = c->st;
-	const size_t width = st->heads * st->d, ld = scores_ld(st);
-	float *buf = vt_scratch(), *p = buf + operand_floats(st);
+	const size_t width = st->heads * st->d, ldq = queries_ld(st), ld = scores_ld(st);
+	float *q = vt_scratch(), *p = q + st->isa->mr * ldq;
 	float *keys = p + st->isa->mr * ld, *values = keys + vt_gemm_packed_floats(st->d, st->t);
 	const size_t kv = (b * st->t) * width + h * st->d;
 
@@ -126,13 +122,15 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 						       .n = st->d,
 						       .channel_stride = width,
 						       .n_stride = 1});
-	vt_vec()->affine(keys, keys, vt_gemm_packed_floats(st->d, st->t), st->scale, 0);
 	for (; row < end; row += st->isa->mr) {
 		float inv[VT_GEMM_MR];
 		const size_t mi = min_size(st->isa->mr, end - row),
 			     at = (b * st->s + row) * width + h * st->d;
 
-		product(st, buf, c->in->q + at, width, mi, st->d, keys, p, ld, st->t);
+		for (size_t r = 0; r < mi; r++)
+			vt_vec()->affine(q + r * ldq, c->in->q + at + r * width, st->d, st->scale,
+					 0);
+		product(st, q, ldq, mi, st->d, keys, p, ld, st->t);
 		for (size_t r = 0; r < mi; r++) {
 			const size_t *ms = st->mask_stride;
 			const float *mask =
@@ -141,7 +139,7 @@ static void attend(const struct attention_ctx *c, size_t b, size_t h, size_t row
 
 			inv[r] = softmax_row(st, p + r * ld, mask, ms[3]);
 		}
-		product(st, buf, p, ld, mi, st->t, values, c->in->y + at, width, st->d);
+		product(st, p, ld, mi, st->t, values, c->in->y + at, width, st->d);
 		for (size_t r = 0; r < mi; r++)
 			vt_vec()->affine(c->in->y + at + r * width, c->in->y + at + r * width,
 					 st->d, inv[r], 0);

@@ -27,7 +27,7 @@ static float sum_exp(const float *x, size_t n, float max)
 	for (size_t i = 0; i < n; i += VT_COUNT_OF(piece)) {
 		size_t m = n - i < VT_COUNT_OF(piece) ? n - i : VT_COUNT_OF(piece);
 
-		sum += vt_vec()->exp_sum(piece, x + i, m, max);
+		sum += vt_vec()->exp_sum(piece, x + i, NULL, m, max);
 	}
 	return (float)sum;
 }
@@ -35,12 +35,12 @@ static float sum_exp(const float *x, size_t n, float max)
 static void row(const struct softmax *p, float *y, const float *x)
 {
 	const struct vt_vec *v = vt_vec();
-	float max = v->reduce[VT_FOLD_MAX](x, p->n), sum;
+	float max = v->max_plus(x, NULL, p->n), sum;
 
 	if (max == -INFINITY) /* all masked: 0 / 0 in any order of operations */
 		max = 0;
 	if (!p->log) {
-		sum = v->exp_sum(y, x, p->n, max);
+		sum = v->exp_sum(y, x, NULL, p->n, max);
 		v->affine(y, y, p->n, 1 / sum, 0);
 		return;
 	}

@@ -38,13 +38,13 @@ const struct vt_vec VT_SUFFIX(vt_vec) = {
 	.unary =
 		{
 #define X(op, f) [VT_OP_##op] = row_##op,
-			VT_VEC_UNARY(X)[VT_OP_SILU] = row_SILU,
+			VT_VEC_UNARY(X) VT_VEC_UNARY_PAIRS(X)
 #undef X
 		},
 	.add_unary =
 		{
 #define X(op, f) [VT_OP_##op] = add_##op,
-			VT_VEC_UNARY(X)[VT_OP_SILU] = add_SILU,
+			VT_VEC_UNARY(X) VT_VEC_UNARY_PAIRS(X)
 #undef X
 		},
 	.binary =
@@ -56,6 +56,7 @@ const struct vt_vec VT_SUFFIX(vt_vec) = {
 	.reduce = {reduce_sum, reduce_sumsq, reduce_abs, reduce_max, reduce_min},
 	.accum = {accum_sum, accum_sumsq, accum_abs, accum_max, accum_min},
 	.accum_rows = {rows_sum, rows_sumsq, rows_abs, rows_max, rows_min},
+	.max_plus = max_plus,
 	.exp_sum = exp_sum,
 	.dev_sq = dev_sq,
 	.scale_rows = scale_rows,

@@ -467,26 +467,63 @@ static inline vt_vf v_erf(vt_vf x)
 }
 
 /*
- * x / 2 erfc(-x / sqrt 2): through erfc, so that the left tail keeps its digits. As nothing cancels
- * here, one form serves all of [0, 10]: erfc t = e^(-t^2) u q(u), u = 3 / (3 + t), degree 9,
- * error 1.7e-9 of 0.24.
+ * x Phi(x) of @n (a constant, at most 8) vectors in place, Phi(-t) = erfc(t / sqrt 2) / 2 = e^(-t^2 / 2) u q(u), t = |x|,
+ * u = a / (a + t): through erfc, so that the left tail keeps its digits. As nothing cancels here, one form serves
+ * all of [0, 12.9]: q of degree 8, error 6.7e-8; further left it is less than 2e-37 and counts as 0.
+ *
+ * The power of e is one of 2, so that what is left of its exponent is exact; degree 5, error 1.2e-7 of 2^f, |f| <= 1/2.
  */
-static inline vt_vf v_gelu(vt_vf x)
+static inline __attribute__((always_inline)) void v_gelu(vt_vf *x, int n)
 {
-	vt_vf t = v_abs(x * 0x1.6a09e6p-1f), u = 3.0f / (3.0f + t), q = v_set(0x1.d34794p-5f), e;
+	const vt_vf round = v_set(0x1.8p23f), a = v_set(3.125f);
+	vt_vf z[8], u[8], k[8], e[8], q[8];
 
-	q = v_fma(q, u, v_set(-0x1.328edcp-2f));
-	q = v_fma(q, u, v_set(0x1.1b0d4ep-1f));
-	q = v_fma(q, u, v_set(-0x1.db5862p-2f));
-	q = v_fma(q, u, v_set(0x1.b10a88p-2f));
-	q = v_fma(q, u, v_set(-0x1.9905eep-7f));
-	q = v_fma(q, u, v_set(0x1.9121f8p-3f));
-	q = v_fma(q, u, v_set(0x1.5d679ap-3f));
-	q = v_fma(q, u, v_set(0x1.82a312p-3f));
-	q = v_fma(q, u, v_set(0x1.81160cp-3f));
-	e = v_exp(-t * t) * u * q;
-	/* -inf * 0 would be NaN: the limit is -0 */
-	return 0.5f * v_max_fast(v_set(-100.0f), x) * v_sel(x < 0.0f, e, 2.0f - e);
+	VT_UNROLL(i, n) u[i] = a / (a + v_abs(x[i]));
+	VT_UNROLL(i, n) z[i] = v_min_fast(v_set(12.9f * 12.9f), x[i] * x[i]);
+	VT_UNROLL(i, n) k[i] = v_fnma(z[i], v_set(0x1.715476p-1f), round);
+	VT_UNROLL(i, n) z[i] = v_fma(z[i], v_set(0x1.715476p-1f), k[i] - round); /* -f */
+	VT_UNROLL(i, n) e[i] = v_fma(z[i], v_set(-0x1.5c4532p-10f), v_set(0x1.3d0eccp-7f));
+	VT_UNROLL(i, n) e[i] = v_fma(e[i], z[i], v_set(-0x1.c6b678p-5f));
+	VT_UNROLL(i, n) e[i] = v_fma(e[i], z[i], v_set(0x1.ebf910p-3f));
+	VT_UNROLL(i, n) e[i] = v_fma(e[i], z[i], v_set(-0x1.62e42ap-1f));
+	VT_UNROLL(i, n) e[i] = v_fma(e[i], z[i], v_set(0x1.000002p+0f));
+	VT_UNROLL(i, n) e[i] = (vt_vf)((vt_vi)e[i] + ((vt_vi)k[i] << 23));
+	VT_UNROLL(i, n) q[i] = v_fma(u[i], v_set(-0x1.e6af22p-7f), v_set(0x1.a1710ap-4f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(-0x1.010a48p-2f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(0x1.ec0956p-3f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(-0x1.154968p-4f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(0x1.07ad2cp-3f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(0x1.b4126ep-4f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(0x1.074f16p-3f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], u[i], v_set(0x1.055ce6p-3f));
+	VT_UNROLL(i, n) q[i] = q[i] * u[i] * e[i];
+	VT_UNROLL(i, n) q[i] = v_sel((vt_vi)x[i] < 0, q[i], 1.0f - q[i]);
+	/* after the product, as -inf is not to become NaN; NaN is in no range, and stays */
+	VT_UNROLL(i, n) x[i] = v_sel(x[i] < -12.9f, v_set(0), x[i] * q[i]);
+}
+
+/*
+ * e^x of @n (a constant, at most 8) vectors in place; no x above 87, and from -87 down 0: less than 2e-38. One addition rounds and
+ * converts the exponent, as in v_silu().
+ */
+static inline __attribute__((always_inline)) void v_exp_normal(vt_vf *x, int n)
+{
+	const vt_vf round = v_set(0x1.8p23f);
+	vt_vf k[8], r[8], q[8];
+
+	VT_UNROLL(i, n) r[i] = v_max_fast(v_set(-87), x[i]);
+	VT_UNROLL(i, n) k[i] = v_fma(r[i], v_set(0x1.715476p+0f), round);
+	VT_UNROLL(i, n) r[i] = v_fnma(k[i] - round, v_set(0x1.62e4p-1f), r[i]);
+	VT_UNROLL(i, n) r[i] = v_fnma(k[i] - round, v_set(0x1.7f7d1cp-20f), r[i]);
+	VT_UNROLL(i, n) q[i] = v_fma(r[i], v_set(0x1.6d1606p-10f), v_set(0x1.12106cp-7f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], r[i], v_set(0x1.555516p-5f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], r[i], v_set(0x1.5554d8p-3f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], r[i], v_set(0.5f));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], r[i], v_set(1));
+	VT_UNROLL(i, n) q[i] = v_fma(q[i], r[i], v_set(1));
+	VT_UNROLL(i, n) q[i] = (vt_vf)((vt_vi)q[i] + ((vt_vi)k[i] << 23));
+	/* otherwise 0, or NaN, which a maximum leaves as its second operand */
+	VT_UNROLL(i, n) x[i] = v_sel(x[i] >= -87.0f, q[i], v_max_fast(v_set(0), x[i]));
 }
 
 #endif

@@ -160,26 +160,57 @@ VT_ROWS(rows_abs, a + v_abs(v))
 VT_ROWS(rows_max, v_max(a, v))
 VT_ROWS(rows_min, v_min(a, v))
 
-/* The same order of additions as reduce_sum's tail: one accumulator is enough behind an exp. */
-static float exp_sum(float *y, const float *x, size_t n, float max)
+static inline vt_vf v_plus(const float *x, const float *r, size_t i)
 {
-	vt_vf sum = v_set(0), e;
+	return r ? v_load(x + i) + v_load(r + i) : v_load(x + i);
+}
+
+/* What is left of a row, behind it @rest. */
+static inline vt_vf v_plus_part(const float *x, const float *r, size_t n, float rest)
+{
+	vt_vf v = v_set(rest);
+
+	memcpy(&v, x, n * sizeof(float));
+	return r ? v + v_load_part(r, n) : v;
+}
+
+static float max_plus(const float *x, const float *r, size_t n)
+{
+	vt_vf max[2] = {v_set(-INFINITY), v_set(-INFINITY)};
 	size_t i = 0;
 
-	for (; i + VT_LANES <= n; i += VT_LANES) {
-		e = v_exp(v_load(x + i) - max);
-		v_store(y + i, e);
-		sum += e;
+	for (; i + 2 * VT_LANES <= n; i += 2 * VT_LANES)
+		VT_UNROLL(j, 2)
+	max[j] = v_max_fast(max[j], v_plus(x, r, i + j * VT_LANES));
+	for (size_t some; i < n; i += some) {
+		some = n - i < VT_LANES ? n - i : VT_LANES;
+		max[0] = v_max_fast(max[0], v_plus_part(x + i, r ? r + i : NULL, some, -INFINITY));
 	}
-	if (i < n) {
-		vt_vf pad = v_set(-INFINITY);
+	return v_hmax(v_max_fast(max[0], max[1]));
+}
 
-		memcpy(&pad, x + i, (n - i) * sizeof(float));
-		e = v_exp(pad - max);
-		v_store_part(y + i, e, n - i);
-		sum += e;
+static float exp_sum(float *y, const float *x, const float *r, size_t n, float max)
+{
+	vt_vf sum[2] = {v_set(0), v_set(0)}, e[2];
+	size_t i = 0;
+
+	for (; i + 2 * VT_LANES <= n; i += 2 * VT_LANES) {
+		VT_UNROLL(j, 2) e[j] = v_plus(x, r, i + j * VT_LANES) - max;
+		v_exp_normal(e, 2);
+		VT_UNROLL(j, 2)
+		{
+			v_store(y + i + j * VT_LANES, e[j]);
+			sum[j] += e[j];
+		}
 	}
-	return v_hsum(sum);
+	for (size_t some; i < n; i += some) {
+		some = n - i < VT_LANES ? n - i : VT_LANES;
+		e[0] = v_plus_part(x + i, r ? r + i : NULL, some, -INFINITY) - max;
+		v_exp_normal(e, 1);
+		v_store_part(y + i, e[0], some);
+		sum[0] += e[0];
+	}
+	return v_hsum(sum[0] + sum[1]);
 }
 
 static float dev_sq(const float *x, size_t n, float mean)

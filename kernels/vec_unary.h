@@ -14,7 +14,6 @@
 	X(SIGMOID, v_sigmoid(x))                                                                   \
 	X(HARD_SIGMOID, v_min_fast(v_set(1), v_max_fast(v_set(0), v_fma(a, x, b))))                \
 	X(HARD_SWISH, x *v_min_fast(v_set(6), v_max_fast(v_set(0), x + 3.0f)) * (1.0f / 6))        \
-	X(GELU, v_gelu(x))                                                                         \
 	X(GELU_TANH, v_gelu_tanh(x))                                                               \
 	X(LEAKY_RELU, v_sel(x < 0.0f, x * a, x))                                                   \
 	X(ELU, v_sel(x < 0.0f, a * v_expm1(x), x))                                                 \
@@ -75,9 +74,11 @@ static inline vt_vf v_gelu_tanh(vt_vf x)
 VT_VEC_UNARY(X)
 #undef X
 
-/* SiLU, of which EfficientNet has millions: two vectors at a time. */
-static inline __attribute__((always_inline)) void silu_row(float *y, const float *a, const float *b,
-							   size_t n)
+/* Those of which a model has millions: two vectors at a time. */
+#define VT_VEC_UNARY_PAIRS(X) X(SILU, v_silu) X(GELU, v_gelu)
+
+static inline __attribute__((always_inline)) void
+pairs_row(void (*f)(vt_vf *x, int n), float *y, const float *a, const float *b, size_t n)
 {
 	size_t i = 0;
 	vt_vf x[2];
@@ -89,7 +90,7 @@ static inline __attribute__((always_inline)) void silu_row(float *y, const float
 			if (b)
 				x[j] += v_load(b + i + j * VT_LANES);
 		}
-		v_silu(x, 2);
+		f(x, 2);
 		VT_UNROLL(j, 2) v_store(y + i + j * VT_LANES, x[j]);
 	}
 	for (size_t some; i < n; i += some) {
@@ -97,19 +98,21 @@ static inline __attribute__((always_inline)) void silu_row(float *y, const float
 		x[0] = v_load_part(a + i, some);
 		if (b)
 			x[0] += v_load_part(b + i, some);
-		v_silu(x, 1);
+		f(x, 1);
 		v_store_part(y + i, x[0], some);
 	}
 }
 
-static void row_SILU(float *y, const float *src, size_t n, float sa, float sb)
-{
-	silu_row(y, src, NULL, n);
-}
-
-static void add_SILU(float *y, const float *r, size_t n, float sa, float sb)
-{
-	silu_row(y, y, r, n);
-}
+#define X(op, f)                                                                                   \
+	static void row_##op(float *y, const float *src, size_t n, float sa, float sb)             \
+	{                                                                                          \
+		pairs_row(f, y, src, NULL, n);                                                     \
+	}                                                                                          \
+	static void add_##op(float *y, const float *r, size_t n, float sa, float sb)               \
+	{                                                                                          \
+		pairs_row(f, y, y, r, n);                                                          \
+	}
+VT_VEC_UNARY_PAIRS(X)
+#undef X
 
 #endif

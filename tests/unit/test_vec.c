@@ -371,9 +371,10 @@ static void combinations(void **state)
 				sum += exp(x[i] - 4.0);
 				dev += (x[i] - 0.5) * (x[i] - 0.5);
 			}
-			assert_float_equal(v->exp_sum(y, x, n, 4.0f), sum, 1e-5 * sum);
+			assert_float_equal(v->exp_sum(y, x, NULL, n, 4.0f), sum, 1e-5 * sum);
 			assert_float_equal(v->dev_sq(x, n, 0.5f), dev, 1e-5 * dev);
-			EACH(v->exp_sum(y, x, n, 4.0f), exp(x[i] - 4.0));
+			EACH(v->exp_sum(y, x, NULL, n, 4.0f), exp(x[i] - 4.0));
+			EACH(v->exp_sum(y, x, a, n, 6.0f), exp((double)x[i] + a[i] - 6.0));
 			EACH(v->scale_rows(y, x, a, b, n), x[i] * a[i] + b[i]);
 			EACH(v->scale_rows(y, x, a, NULL, n), x[i] * a[i]);
 			EACH(v->normalize(y, x, n, 0.5f, 2, a, b), (x[i] - 0.5) * 2 * a[i] + b[i]);
@@ -385,6 +386,44 @@ static void combinations(void **state)
 			     x[i] / pow(1 + 2 * a[i], 0.75));
 			EACH(v->lrn(y, x, a, n, 2, 0.6f, 1), x[i] / pow(1 + 2 * a[i], 0.6));
 #undef EACH
+		}
+}
+
+/* What softmax rests on: nothing left of a hidden key, every NaN seen, whatever its bits, wherever in a row of any length. */
+static void exponentials_of_a_row(void **state)
+{
+	static const size_t sizes[] = {1, 7, 16, 33};
+	static const struct {
+		float x, r, want;
+	} rows[] = {
+		{-INFINITY, 0, 0}, {0, -INFINITY, 0}, {-87.5f, 0, 0}, {-1e30f, -1e30f, 0},
+		{0, 0, 1},	   {-3, 3, 1},	      {NAN, 0, NAN},  {0, NAN, NAN},
+	};
+	const uint32_t odd_nan = 0xffc12345;
+	float x[33], r[33], y[33];
+
+	for (int t = 0; t < VT_TIER_COUNT; t++)
+		for (size_t i = 0; vt_vec_tier(t) && i < VT_COUNT(rows) * VT_COUNT(sizes); i++) {
+			const struct vt_vec *v = vt_vec_tier(t);
+			const size_t n = sizes[i % VT_COUNT(sizes)], k = i / VT_COUNT(sizes),
+				     at = n / 2;
+			const float want = rows[k].want;
+			float sum;
+
+			for (size_t j = 0; j < n; j++)
+				x[j] = r[j] = 0;
+			x[at] = rows[k].x;
+			r[at] = rows[k].r;
+			if (n > 1 && want == want)
+				assert_float_equal(v->max_plus(x, r, n), 0, 0);
+			sum = v->exp_sum(y, x, r, n, 0);
+			assert_true(y[at] == want || (y[at] != y[at] && want != want));
+			assert_true(sum == (float)(n - 1) + want || (sum != sum && want != want));
+			memcpy(&x[at], &odd_nan, sizeof(odd_nan));
+			sum = v->exp_sum(y, x, NULL, n, 0);
+			assert_true(y[at] != y[at] && sum != sum);
+			x[at] = 5;
+			assert_float_equal(v->max_plus(x, NULL, n), 5, 0);
 		}
 }
 
@@ -434,10 +473,11 @@ static void halves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accuracy), cmocka_unit_test(special_values),
-		cmocka_unit_test(cuts),	    cmocka_unit_test(folds),
-		cmocka_unit_test(long_sum), cmocka_unit_test(combinations),
-		cmocka_unit_test(halves),   cmocka_unit_test(silu_far_left),
+		cmocka_unit_test(accuracy),	 cmocka_unit_test(special_values),
+		cmocka_unit_test(cuts),		 cmocka_unit_test(folds),
+		cmocka_unit_test(long_sum),	 cmocka_unit_test(exponentials_of_a_row),
+		cmocka_unit_test(combinations),	 cmocka_unit_test(halves),
+		cmocka_unit_test(silu_far_left),
 	};
 
 	return cmocka_run_group_tests_name("vec", tests, NULL, NULL);
