@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the pages show is what the program does: the simulator's table in README.md, figure by figure, and every key of the
-# configuration in docs/serving.md. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
+# What the pages show is what the program does: the simulator's table in README.md, figure by figure, every key of the
+# configuration and the client in docs/serving.md. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/e2e/lib.sh
 
 # ---- README's table -------------------------------------------------------------------------------
@@ -39,5 +40,18 @@ ok "config_yaml.c has tables of keys" "$dir/keys"
 # shellcheck disable=SC2016 # Markdown's backquotes
 sed -n '/^## Configuration/,/^\*\*Reload/s/^| `\([a-z_.]*\)` |.*/\1/p' docs/serving.md | sort | diff "$dir/keys" - >"$dir/err"
 ok "docs/serving.md has a row for each, and for nothing else"
+
+# ---- the client in Python -------------------------------------------------------------------------
+mkdir "$dir/models"
+"$veltair" zoo -i -o "$dir/models" mobilenet-v2 >"$dir/out" 2>"$dir/err"
+"$veltair" serve --monitor off --listen 127.0.0.1:0 --qos-ms 5000 "$dir/models/mobilenet-v2.onnx" 2>"$dir/err" &
+server=$!
+# shellcheck disable=SC2016 # Markdown's backquotes
+port=$(listening $server "$dir/err") &&
+	sed -n '/^```python/,/^```/p' docs/serving.md | sed -e '1d;$d' -e "s/:8000/:$port/" >"$dir/client.py" &&
+	(cd "$dir" && python3 client.py) >"$dir/out" 2>>"$dir/err" && [ "$(cat "$dir/out")" = "[1, 1000]" ]
+ok "the client in Python of docs/serving.md gets its answer"
+kill $server && wait $server
+server=
 echo "1..$count"
 exit $((failed > 0))
