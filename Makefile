@@ -27,7 +27,7 @@
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
 #   make deps           only install what is needed (Debian packages; needs root if some are missing)
 #   make ort            ONNX Runtime from npm into build/node
-#   make install        the program and its man pages, PREFIX=/usr/local, DESTDIR for packages; uninstall
+#   make install        the program, its man pages and docs/, PREFIX=/usr/local, DESTDIR for packages; uninstall
 #   make man            the man pages only
 #   make format         clang-format on all sources
 #   make docs/operators.md   the page from the import table; docs/metrics.md likewise
@@ -60,6 +60,7 @@ include user/load/Kbuild
 include user/sim/Kbuild
 include user/server/Kbuild
 include user/cli/Kbuild
+include docs/Kbuild
 include tests/unit/Kbuild
 include tests/bench/Kbuild
 include tests/fuzz/Kbuild
@@ -352,7 +353,11 @@ install: all man
 	install -D -m 755 $(O)/veltair $(DESTDIR)$(PREFIX)/bin/veltair
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(O)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -D -m 644 share/examples/serve.yaml $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
+	install -d $(DESTDIR)$(PREFIX)/share/doc/veltair/pictures
+	install -m 644 $(pages-y) $(DESTDIR)$(PREFIX)/share/doc/veltair
+	install -m 644 $(pictures-y) $(DESTDIR)$(PREFIX)/share/doc/veltair/pictures
+	sed 's|docs/serving.md|$(PREFIX)/share/doc/veltair/serving.md|' share/examples/serve.yaml \
+		> $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/veltair/monitoring
 	install -m 644 $(monitoring-y) $(DESTDIR)$(PREFIX)/share/veltair/monitoring
 	install -d $(DESTDIR)$(PREFIX)/share/veltair/machines $(DESTDIR)$(PREFIX)/share/veltair/mixes

@@ -20,6 +20,7 @@ see_also() {
 	for c in veltair $(echo "$commands" | sed 's/^/veltair-/'); do
 		[ "$c" = "$1" ] || printf '.BR %s (1)\n' "$c"
 	done
+	printf '.PP\nPages are in share/doc/veltair under the prefix of the installation: serving.md has every key of the configuration.\n'
 }
 
 # page PAGE COMMAND SUMMARY

@@ -19,6 +19,22 @@ share=$dir/usr/share/veltair/monitoring
 ok "the program"
 [ -s "$dir/usr/share/man/man1/veltair-inspect.1" ] && [ -s "$dir/usr/lib/systemd/system/veltair.service" ] && [ -s "$dir/usr/share/doc/veltair/serve.yaml" ]
 ok "man pages, unit, example"
+doc=$dir/usr/share/doc/veltair
+missing=
+for page in docs/*.md; do
+	cmp -s "$page" "$doc/${page#docs/}" || missing="$missing $page"
+done
+# What a page links to beside it, pictures included.
+# shellcheck disable=SC2013 # links hold no spaces
+for link in $(sed -n 's/](\([a-z][a-z/.-]*\.\(md\|svg\|png\)\)/\n&\n/gp' "$doc"/*.md | sed -n 's/^](//p' | sort -u); do
+	[ -s "$doc/$link" ] || missing="$missing $link"
+done
+[ -z "$missing" ]
+ok "every page, and what it links to beside it$missing"
+key=$(sed -n 's/.*Every key is in \([^;]*\);.*/\1/p' "$doc/serve.yaml")
+# shellcheck disable=SC2016 # Markdown's backquotes
+[ "$key" = /usr/share/doc/veltair/serving.md ] && grep -q '^| `listen` |' "$dir$key"
+ok "the example says where every key is"
 missing=
 for c in $("$dir/usr/bin/veltair" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
 	[ -s "$dir/usr/share/man/man1/veltair-$c.1" ] || missing="$missing $c"
