@@ -64,7 +64,7 @@ static const struct argp_option options[] = {
 	 2},
 	{"secs", OPT_SECS, "S", 0, "Length of a slice (as long as 150 requests alone, 3 at least)",
 	 2},
-	{"rounds", OPT_ROUNDS, "N", 0, "Rounds, one slice of each row in turns (8)", 2},
+	{"rounds", OPT_ROUNDS, "N", 0, "Rounds, one slice of each row, interleaved (8)", 2},
 	{"seed", OPT_SEED, "N", 0, "Seed of the arrivals (1)", 2},
 	{NULL, 0, NULL, 0, "The runtime in this process:", 3},
 	{"cores", OPT_CORES, "LIST", 0, "Cores of its workers (all allowed)", 3},
@@ -75,7 +75,7 @@ static const struct argp_option options[] = {
 	{"profiles", OPT_PROFILES, "DB", 0, "Times of a profile store (else: a few runs)", 3},
 	{"fixed", OPT_FIXED, NULL, 0,
 	 "Also versions fixed to each pressure level: the choices that hindsight has", 3},
-	{NULL, 0, NULL, 0, "Trouble beside it:", 4},
+	{NULL, 0, NULL, 0, "Interference:", 4},
 	{"bubble", OPT_BUBBLE, "LEVEL[@CORES]", 0,
 	 "The bubble (see `veltair bubble`) at this level, 0 to 4, on these cores", 4},
 	{"aggressor", OPT_AGGRESSOR, "COMMAND", 0, "A command that runs beside", 4},
@@ -423,7 +423,7 @@ int vt_cmd_bench(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.doc = "How many requests a second end in time: policies, servers and other "
-		       "engines under the same arrivals, in turns.\v",
+		       "engines under the same arrivals, interleaved (A B A B).\v",
 		.help_filter = help,
 	};
 	struct bench_opts o = {

@@ -10,7 +10,7 @@
 #include "server/agent.h"
 #include "server/config.h"
 
-/** What the command line says. Flags stand over the file, which is read again at a SIGHUP. */
+/** What the command line says. Flags override the file, which is read again at a SIGHUP. */
 struct vt_serve_args {
 	const char *file; /* --config; NULL: flags only */
 	bool check, verbose;

@@ -28,7 +28,7 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"config", 'c', "FILE", 0, "YAML; flags stand over it, SIGHUP reads it again", 0},
+	{"config", 'c', "FILE", 0, "YAML; flags override it, SIGHUP reads it again", 0},
 	{"check", OPT_CHECK, NULL, 0, "check the configuration and exit", 0},
 	{"listen", 'l', "ADDRESS", 0,
 	 "HOST:PORT, [IPv6]:PORT or unix:PATH; may be repeated [127.0.0.1:8000]", 0},
