@@ -19,9 +19,10 @@
 #   make bench-variants models beside the bubble: XNNPACK's order, fastest alone, chosen by level, best measured
 #   make bench-tenants  many models beside a process of ONNX Runtime each: BENCH="--pairs light --serve"
 #   make bench-sim      blocks per second of the simulator
-#   make bench-runtime  the live plant: its own cost per request, requests in QoS; needs ZOO=DIR of models
-#   make bench-validity the same arrivals live and simulated; needs ZOO=DIR of models, root for -R
-#   make bench-observed metrics, page, trace and monitor on and off in turns; needs ZOO=DIR of models
+#   make bench-http     what HTTP adds to one inference: HTTP="build/zoo/mobilenet-v2.onnx 300"
+#   make bench-runtime  the live plant: its own cost per request, requests in QoS; models from ZOO=build/zoo
+#   make bench-validity the same arrivals live and simulated; models from ZOO=build/zoo, root for -R
+#   make bench-observed metrics, page, trace and monitor on and off, interleaved; models from ZOO=build/zoo
 #   make bench-scrape   what /metrics of 200 models costs
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
@@ -258,7 +259,7 @@ bench-gemm: $(O)/tests/bench/bench_gemm
 bench-http: $(O)/tests/bench/bench_http all
 	@[ -f $(BUILD)/zoo/mobilenet-v2.onnx ] || $(O)/veltair zoo --out $(BUILD)/zoo mobilenet-v2
 	$< $(or $(HTTP),$(BUILD)/zoo/mobilenet-v2.onnx 300)
-# What being looked at costs, of throughput: make bench-observed OBSERVED="-r 10 -w t"
+# What observability costs, of throughput: make bench-observed OBSERVED="-r 10 -w t"
 .PHONY: bench-observed
 bench-observed: $(O)/tests/bench/bench_observed
 	$< $(OBSERVED) $(ZOO)
