@@ -32,6 +32,7 @@
 #   make man            the man pages only
 #   make format         clang-format on all sources
 #   make docs/operators.md   the page from the import table; docs/metrics.md likewise
+#   make pictures       docs/pictures/timelines.png from the simulator, ratio.png and bound.png from the pages' tables
 #   make clean          remove build/
 #   make help           this text
 #
@@ -312,6 +313,13 @@ docs/operators.md: $(O)/user/model/operators_page
 
 docs/metrics.md: $(O)/user/metrics/metrics_page
 	$< > $@
+
+# Drawn from what the simulator does now, and from figures of the pages (tests/e2e/docs.sh compares them).
+.PHONY: pictures
+pictures: all
+	scripts/plot-timelines.sh $(O)/veltair docs/pictures/timelines.png
+	gnuplot docs/pictures/ratio.gp
+	gnuplot docs/pictures/bound.gp
 
 $(O)/user/metrics/metrics_page: $(O)/user/metrics/metrics_page.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What the pages show is what the program does: the simulator's table in README.md, figure by figure, every key of the
-# configuration and the client in docs/serving.md. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
+# configuration and the client in docs/serving.md, the figures that pictures are drawn from. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
@@ -53,5 +53,16 @@ port=$(listening $server "$dir/err") &&
 ok "the client in Python of docs/serving.md gets its answer"
 kill $server && wait $server
 server=
+# ---- figures in pictures --------------------------------------------------------------------------
+# Ratios beside ONNX Runtime: the sixth field of three tables, one a machine.
+awk -F '|' '/^\| (mobilenet-v2|efficientnet-b0|googlenet|resnet-50|bert-large) \| [12] \|/ {
+		gsub(/[ *]/, ""); row = $2 " " $3; if (!(row in ratios)) rows[++n] = row; ratios[row] = ratios[row] " " $6 }
+	END { for (i = 1; i <= n; i++) print rows[i] ratios[rows[i]] }' docs/performance.md >"$dir/table"
+grep -v '^#' docs/pictures/ratio.dat | diff "$dir/table" - >"$dir/err"
+ok "ratio.dat has the ratios of docs/performance.md"
+sed -n '/^| policy | light | medium | heavy/,/^$/p' docs/simulator.md | grep '^| [a-z-]* | [0-9]' |
+	sed -e 's/ ([0-9. ms]*)//g' -e 's/[|]//g' -e 's/+-//g' | awk '{ $1 = $1; print }' >"$dir/table"
+grep -v '^#' docs/pictures/bound.dat | diff "$dir/table" - >"$dir/err"
+ok "bound.dat has the figures of docs/simulator.md"
 echo "1..$count"
 exit $((failed > 0))
