@@ -11,7 +11,7 @@
 #   make check-scale    a real HAProxy before three nodes in network namespaces; needs root: SECS=6 RATE=60
 #   make check-overload five minutes at five times what a server can take: SECS=300 FACTOR=5
 #   make conformance    every case of ONNX's test data, and the seven full models beside ONNX Runtime
-#   make fuzz           libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ=fuzz_onnx chooses
+#   make fuzz           libFuzzer targets, FUZZ_SECONDS=60 each; FUZZ="fuzz_onnx fuzz_npy:15" chooses
 #   make tests          the unit tests; run-tests runs them; CONFIG=asan run-tests, CONFIG=tsan run-tsan;
 #                       CONFIG=asan run-avx512: AVX-512's kernels, emulated on a CPU without it
 #   make bench          one layer, the scheduler, models beside ONNX Runtime:
@@ -424,7 +424,7 @@ bench-tenants: all ort
 FUZZ_SECONDS ?= 60
 FUZZ         ?= $(fuzz-y)
 fuzz:
-	$(MAKE) CONFIG=fuzz $(addprefix $(BUILD)/fuzz/tests/fuzz/,$(FUZZ))
+	$(MAKE) CONFIG=fuzz $(addprefix $(BUILD)/fuzz/tests/fuzz/,$(foreach f,$(FUZZ),$(firstword $(subst :, ,$(f)))))
 	scripts/fuzz.sh $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 # The BPF tests under other kernels, with a PMU whose counts are known. Needs no root.
@@ -440,8 +440,10 @@ help:
 
 .PHONY: tests run-tests format
 tests: $(tests) $(e2e-bin) all
+beside := $(addprefix $(O)/,$(beside-y))
 run-tests:
-	@prove --timer --exec scripts/tap.sh $(tests) $(if $(filter release,$(CONFIG)),$(e2e-y))
+	@prove --timer -j$(shell nproc) --exec scripts/tap.sh $(beside)
+	@prove --timer --exec scripts/tap.sh $(filter-out $(beside),$(tests)) $(if $(filter release,$(CONFIG)),$(e2e-y))
 
 .PHONY: run-tsan
 run-tsan: $(addprefix $(O)/,$(tsan-y))

@@ -63,8 +63,7 @@ step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 
 step "fuzz targets: models 60 s, arrays, profile stores, answers, requests and configurations 15 s each"
-make -s -j"$j" fuzz FUZZ=fuzz_onnx FUZZ_SECONDS=60
-make -s -j"$j" fuzz FUZZ="fuzz_npy fuzz_profile fuzz_http fuzz_infer fuzz_config" FUZZ_SECONDS=15
+make -s -j"$j" fuzz FUZZ="fuzz_onnx:60 fuzz_npy fuzz_profile fuzz_http fuzz_infer fuzz_config" FUZZ_SECONDS=15
 
 step "man pages"
 make -s man
@@ -86,13 +85,16 @@ for c in release clang; do
 done
 cmp build/release/decisions.txt build/clang/decisions.txt
 
-step "a million random views per policy"
-VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/test_policy_props
-
 # Kernels of other releases in emulated guests: a minute or two, and 120 MB of packages the first time.
-step "BPF programs under other kernels"
+step "BPF programs under other kernels, beside them a million random views per policy"
 make -s build/release/tests/vm/veltair-vm
+VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/test_policy_props >"$results/views" 2>&1 &
+views=$!
 prove --timer --exec scripts/tap.sh scripts/check-vm.sh :: build/release/tests/vm/veltair-vm
+status=0
+wait "$views" || status=$?
+cat "$results/views"
+[ "$status" = 0 ] || exit "$status"
 
 step "HAProxy before three nodes: one pressed, one killed, all restarted in turn"
 SHORT=1 prove --timer --exec scripts/tap.sh tests/scale/scale.sh

@@ -12,7 +12,8 @@ out=$(printf '%s\n' "$out" | awk '
 	/^# SKIP / { sub(/^# SKIP [^:]*: /, ""); why[n++] = $0; next }
 	/^not ok [0-9]+ # SKIP/ { sub(/^not /, ""); if (k < n) $0 = $0 ": " why[k++] }
 	{ print }')
-printf '%s\n' "$out" | tee -a "$log"
+printf '%s\n' "$out"
+printf '%s\n' "$out" | flock "$log" tee -a "$log" >/dev/null # others write there, too
 printf '%s\n' "$out" | sed -n 's/.*# SKIP /# skipped: /p' >&2
 case $rc:$out in
 0:* | *"not ok"*) ;;
