@@ -86,6 +86,21 @@ async function checks() {
   ok(await until('decisions', 'return document.querySelectorAll("#decisions li").length > 3'), 'decisions are explained');
   const sentence = await js('return document.querySelector("#decisions li").textContent');
   ok(/(start|refuse|grow|shrink|preempt) .* ms/.test(sentence), 'a decision reads as a sentence', sentence);
+  const why = (d) => js(`return sentence(Object.assign({ model: 'm', id: 7, layers: [0, 9], wanted: 2, granted: 1, free: 1, slack_ms: 5,
+    rest_ms: 3, waiting: 1, level: 1, pressure: 0.1, confidence: 1, other_versions: 1 }, arguments[0])).join(' ')`, d);
+  for (const [d, want] of [
+    [{ kind: 'start' }, 'start m #7 layers 0–8 on 1 of 2 cores wanted, 1 was free; 5.0 ms left, the rest takes 3.0 ms; '
+      + 'pressure level 1 (0.10, trust 100 %); 1 layer in another version'],
+    [{ kind: 'start', wanted: 1, free: 2, other_versions: 0 }, 'start m #7 layers 0–8 on 1 of 1 core wanted, 2 were free; 5.0 ms left, '
+      + 'the rest takes 3.0 ms; pressure level 1 (0.10, trust 100 %)'],
+    [{ kind: 'grow', granted: 2 }, 'grow m #7 to 2 cores; 5.0 ms left'],
+    [{ kind: 'shrink', slack_ms: -1 }, 'shrink m #7 to 1 core; 1.0 ms late'],
+  ]) {
+    const said = await why(d);
+    ok(said === want, `says "${want.slice(0, 40)}"`, said);
+  }
+  const heading = await js('return document.getElementById("h-models").textContent');
+  ok(/^Models rates, shares and percentiles of the last \d+ s$/.test(heading), 'the table of models says of how many seconds it is', heading);
   const cores = await js('return [...document.querySelectorAll("#cores li")].length');
   ok(cores >= 1, 'the core map has cores', cores);
   const zero = await js(`return [...document.querySelectorAll('#tenants td')].map((x) => x.textContent)`);

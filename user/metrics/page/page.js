@@ -36,6 +36,7 @@ function colourOf(key) { // stable: who came first keeps its colour
   if (!colours.has(key)) colours.set(key, colours.size % 8);
   return css(`--m${colours.get(key)}`);
 }
+const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 const modelKey = (m) => (m.version && m.version !== '1' ? `${m.name}:${m.version}` : m.name);
 
 // ---- from sums to rates -----------------------------------------------------------------
@@ -242,6 +243,7 @@ function versionBar(a, b) {
 
 function models(s) {
   const old = before(QUANTILE_S), dt = s.t - old.t;
+  $('h-models-of').textContent = dt ? `rates, shares and percentiles of the last ${Math.round(dt)} s` : '';
   $('models').tBodies[0].replaceChildren(...(s.models || []).map((m) => {
     const o = byId(old, m.id), tr = el('tr');
     const done = since(o, m, 'in_time') + since(o, m, 'late'), all = done + Math.max(0, refused(m) - (o ? refused(o) : 0));
@@ -310,10 +312,10 @@ function sentence(d) {
   const who = `${d.model || 'an unloaded model'} #${d.id}`, at = `pressure level ${d.level} (${fix(d.pressure, 2)}, trust ${pct(d.confidence, 0)})`;
   const slack = d.slack_ms >= 0 ? `${fix(d.slack_ms)} ms left` : `${fix(-d.slack_ms)} ms late`;
   switch (d.kind) {
-  case 'start': return [`start ${who}`, `layers ${d.layers[0]}–${d.layers[1] - 1} on ${d.granted} of ${d.wanted} cores wanted, ${d.free} were free; ${slack}, the rest takes ${fix(d.rest_ms)} ms; ${at}`
-    + (d.other_versions ? `; ${d.other_versions} layers in another version` : '') + (d.waiting > 1 ? `; ${d.waiting} waited` : '')];
-  case 'grow': return [`grow ${who}`, `by ${d.granted} cores to ${d.wanted}; ${slack}`];
-  case 'shrink': return [`shrink ${who}`, `by ${d.granted} cores; ${slack}`];
+  case 'start': return [`start ${who}`, `layers ${d.layers[0]}–${d.layers[1] - 1} on ${d.granted} of ${count(d.wanted, 'core')} wanted, ${d.free} ${d.free === 1 ? 'was' : 'were'} free; ${slack}, the rest takes ${fix(d.rest_ms)} ms; ${at}`
+    + (d.other_versions ? `; ${count(d.other_versions, 'layer')} in another version` : '') + (d.waiting > 1 ? `; ${d.waiting} waited` : '')];
+  case 'grow': return [`grow ${who}`, `to ${count(d.granted, 'core')}; ${slack}`];
+  case 'shrink': return [`shrink ${who}`, `to ${count(d.granted, 'core')}; ${slack}`];
   case 'preempt': return [`preempt ${who}`, `at its next layer; ${slack}, ${d.waiting} waited`];
   case 'shed': return [`refuse ${who}`, `${slack}, but it needs ${fix(d.rest_ms)} ms; ${d.waiting} waited`];
   default: return [d.kind, who];
