@@ -162,6 +162,11 @@ echo 'resnet51,10,1' >"$dir/zero.mix"
 refuses "no model is called 'resnet51'" --mix "$dir/zero.mix" --rate 10
 refuses "no machine is called 'mainframe'" --machine mainframe --rate 10
 refuses "no mix is called 'middling'" --mix middling --rate 10
+refuses "no mix is called 'middling.mix'" --mix middling.mix --rate 10
+cp "$dir/m.mix" "$dir/bare" && mkdir "$dir/light" &&
+	(cd "$dir" && timeout 60 "$veltair" sim --profiles p.csv --mix bare,light --rate 10 --requests 50 --policy edf) >"$dir/out" 2>"$dir/err" &&
+	[ "$(grep -c '^mix' "$dir/out")" = 2 ]
+ok "a mix of the current folder needs no slash, and a folder is none"
 refuses "no policy is called 'best'" --policy best --rate 10
 printf '%s\n' 'resnet50,3x,1,1,0-4' >"$dir/fleet.mix"
 refuses "is past the last node" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -101,11 +102,19 @@ static int find_shared(const struct shared *k, const char *name, char path[PATH_
 	return -ENOENT;
 }
 
+/** Is @name a path? Of machines and mixes alike, what lies in the current folder comes before what is installed. */
+static bool names_file(const char *name)
+{
+	struct stat st;
+
+	return strchr(name, '/') || (!stat(name, &st) && !S_ISDIR(st.st_mode));
+}
+
 static int load_machine(const char *name, struct vt_machine *ret, struct vt_err *e)
 {
 	char path[PATH_MAX];
 
-	if (strchr(name, '/') || !access(name, R_OK))
+	if (names_file(name))
 		return vt_machine_load(name, ret, e);
 	if (find_shared(&machines, name, path))
 		return no_shared(&machines, name, e);
@@ -164,7 +173,7 @@ static int load_mix(const char *name, struct vt_mix *ret, struct vt_err *e)
 	char *text, path[PATH_MAX];
 	int rc;
 
-	if (!strchr(name, '/') && !strchr(name, '.')) {
+	if (!names_file(name)) {
 		if (!vt_mix_builtin(name, ret, NULL))
 			return 0;
 		if (find_shared(&mixes, name, path))
