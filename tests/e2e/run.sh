@@ -133,6 +133,9 @@ refuses "a file that is no .npy" "$dir/npy/text.npy" "not a .npy" "$good" --inpu
 refuses "an unknown input" "'nobody'" "no input" "$good" --input "nobody=$dir/npy/good.npy"
 refuses "an input given twice" "'x'" "twice" "$good" --input "x=$dir/npy/good.npy" --input "x=$dir/npy/type.npy"
 refuses "--input without a file" "--input" "NAME=FILE" "$good" --input x
+refuses "an input's file that is not there" "'$dir/none'" "cannot open: No such file" "$good" --input "x=$dir/none"
+refuses "a folder as an input" "'$dir/npy'" "is a directory" "$good" --input "x=$dir/npy"
+refuses "an input's file of another kind" "'$dir/m/good.onnx'" "the name must end in .npy or .pb" "$good" --input "x=$dir/m/good.onnx"
 refuses "a symbolic dimension without --dim" "$dir/m/symbolic.onnx" "--dim T=" "$dir/m/symbolic.onnx"
 refuses "--dim of no dimension" "--dim M" "no input" "$good" --dim M=3
 refuses "--dim of no size" "--dim" "NAME=N" "$dir/m/symbolic.onnx" --dim T=0

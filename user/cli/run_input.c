@@ -10,24 +10,42 @@
 #include "model/npy.h"
 #include "model/onnx_file.h"
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), n = strlen(end);
+
+	return len > n && !strcmp(text + len - n, end);
+}
+
+/* Which it is, its name says. What is wrong with a file that is not there is not its name. */
+static int read_value(struct vt_value *ret, const char *file, struct vt_err *e)
+{
+	struct stat st;
+
+	if (ends_with(file, ".npy"))
+		return vt_npy_read(file, ret, e);
+	if (ends_with(file, ".pb"))
+		return vt_value_read_pb(ret, file, e);
+	if (stat(file, &st))
+		return vt_fail(e, -errno, "--input '%s': cannot open: %s", file, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return vt_fail(e, -EISDIR, "--input '%s': is a directory, a file is needed", file);
+	return vt_fail(e, -EINVAL, "--input '%s': the name must end in .npy or .pb", file);
+}
+
 int vt_given_read(struct vt_given_inputs *in, const char *flag, struct vt_err *e)
 {
-	const char *eq = strchr(flag, '='), *file = eq ? eq + 1 : "", *dot = strrchr(file, '.');
+	const char *eq = strchr(flag, '='), *file = eq ? eq + 1 : "";
 	struct vt_given_input *more, g = {.file = file};
 	int err;
 
-	if (!eq || eq == flag || !dot)
+	if (eq == flag || !*file)
 		return vt_fail(e, -EINVAL, "--input '%s': say NAME=FILE.npy or NAME=FILE.pb", flag);
 	for (int i = 0; i < in->n; i++)
 		if (strlen(in->at[i].name) == (size_t)(eq - flag) &&
 		    !memcmp(in->at[i].name, flag, (size_t)(eq - flag)))
 			return vt_fail(e, -EINVAL, "--input: '%s' is given twice", in->at[i].name);
-	if (!strcmp(dot, ".npy"))
-		err = vt_npy_read(file, &g.value, e);
-	else if (!strcmp(dot, ".pb"))
-		err = vt_value_read_pb(&g.value, file, e);
-	else
-		err = vt_fail(e, -EINVAL, "--input '%s': neither .npy nor .pb", flag);
+	err = read_value(&g.value, file, e);
 	if (err)
 		return err;
 	more = realloc(in->at, ((size_t)in->n + 1) * sizeof(*more));
