@@ -171,6 +171,11 @@ refuses "outputs whose files would be one" "a_b.npy" "would hold two outputs" "$
 	grep -q "over 3 runs" "$dir/out" && [ "$(ls "$dir/outputs")" = y.npy ] &&
 	[ "$(stat -c %s "$dir/outputs/y.npy")" = $((128 + 4 * 4 * 6 * 6)) ]
 ok "a run with an input of its own writes each output"
+"$veltair" run "$good" --iters 1 --threads 1 >"$dir/out" 2>"$dir/err" && grep -q "over 1 run on core [0-9]*;" "$dir/out"
+ok "one run on one core is told in the singular"
+model view "in x f32 2,3; const s i64 1 = 6; h = Reshape(x,s); y = Relu(h); out y"
+"$veltair" inspect --summary "$dir/m/view.onnx" >"$dir/out" 2>"$dir/err" && grep -q "of which 1 is a view$" "$dir/out"
+ok "so is one view"
 "$veltair" run "$dir/m/symbolic.onnx" --dim T=5 --seed 7 --iters 1 --output-dir "$dir/o1" >"$dir/out" 2>"$dir/err" &&
 	"$veltair" run "$dir/m/symbolic.onnx" --dim T=5 --seed 7 --iters 2 --threads 1 --output-dir "$dir/o2" >"$dir/out" 2>"$dir/err" &&
 	cmp "$dir/o1/y.npy" "$dir/o2/y.npy" 2>>"$dir/err"

@@ -177,14 +177,20 @@ static void count(const struct vt_graph *g, struct tally *t)
 	}
 }
 
+static const char *plural(int n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static void print_summary(const struct vt_graph *g, const struct tally *t)
 {
-	printf("%s: %d nodes as imported, %d now, of which %d are views\n", g->name, t->imported,
-	       t->nodes, t->views);
+	printf("%s: %d node%s as imported, %d now, of which %d %s\n", g->name, t->imported,
+	       plural(t->imported), t->nodes, t->views, t->views == 1 ? "is a view" : "are views");
 	for (int op = 0; op < VT_OP_COUNT; op++)
 		if (t->op[op])
 			printf("  %5d %s\n", t->op[op], vt_op_name((enum vt_op)op));
-	printf("  fused: %d activations, %d sums\n", t->fused_acts, t->fused_sums);
+	printf("  fused: %d activation%s, %d sum%s\n", t->fused_acts, plural(t->fused_acts),
+	       t->fused_sums, plural(t->fused_sums));
 	printf("  %.3f GFLOP, weights %.2f MB, arena %.2f MB\n", (double)t->flops / 1e9,
 	       (double)g->weights_bytes / 1e6, (double)g->arena_bytes / 1e6);
 }

@@ -430,8 +430,10 @@ static void print_text(const struct session *s)
 	char cores[256];
 
 	vt_cpuset_format(&s->grant, cores, sizeof(cores));
-	printf("%s: %.3f ms median, %.3f min, %.3f p95 over %zu runs on cores %s; %.1f GFLOP/s\n",
-	       s->a->model, r.median_ms, r.min_ms, r.p95_ms, s->n_ms, cores, r.gflops);
+	printf("%s: %.3f ms median, %.3f min, %.3f p95 over %zu run%s on core%s %s; "
+	       "%.1f GFLOP/s\n",
+	       s->a->model, r.median_ms, r.min_ms, r.p95_ms, s->n_ms, s->n_ms == 1 ? "" : "s",
+	       vt_cpuset_count(&s->grant) == 1 ? "" : "s", cores, r.gflops);
 	printf("memory: %.1f MiB weights, %.1f MiB activations, %.1f MiB peak\n",
 	       (double)s->model->weights_bytes / 1048576, (double)s->model->arena_bytes / 1048576,
 	       (double)r.peak_rss_bytes / 1048576);
