@@ -89,7 +89,7 @@ static const struct argp_option argp_options[] = {
 	 "cgroups: those N levels below the root, children included [the leaf]", 0},
 	{"top", OPT_TOP, "N", 0, "show the N that ran longest [20]", 0},
 	{"event", OPT_EVENT, "ROLE=EVENT", 0,
-	 "count EVENT for a role, e.g. llc_misses=r4f2e; may be repeated", 0},
+	 "count EVENT for a role, e.g. llc_misses=r412e; may be repeated", 0},
 	{"sample", OPT_SAMPLE, "HZ", 0, "also close long slices HZ times a second", 0},
 	{"max-tenants", OPT_MAX, "N", 0, "room for so many tenants at one time [1024]", 0},
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the maps under DIR [" VT_MONITOR_PIN_DIR "]", 0},
