@@ -16,7 +16,7 @@ more=$(mktemp)
 trap 'rm -f "$more"' EXIT
 
 see_also() {
-	printf '[exit status]\n0 ok, 1 failed, 2 bad usage or input, 3 not supported here.\n\n[see also]\n'
+	printf '[exit status]\n0 ok; 1 failed: no memory, a full disk, no server that answers; 2 bad usage or input, or an address to listen on that cannot be had; 3 not supported here.\n\n[see also]\n'
 	for c in veltair $(echo "$commands" | sed 's/^/veltair-/'); do
 		[ "$c" = "$1" ] || printf '.BR %s (1)\n' "$c"
 	done

@@ -115,9 +115,11 @@ refuses "the server has no model 'none'" --url "$url" --model none --rate 1
 kill "$server"
 wait "$server" 2>/dev/null
 server=
-bench --url "$url" --model m --rate 1
-[ $? = 1 ] && [ "$(grep -c . "$dir/err")" = 1 ] && grep -q 'is the server running' "$dir/err"
-ok "a dead server is one line and status 1"
+for nobody in "$url" "unix:$dir/none" http://nowhere.invalid:1; do
+	bench --url "$nobody" --model m --rate 1
+	[ $? = 1 ] && [ "$(grep -c . "$dir/err")" = 1 ] && grep -qE 'is the server running|nowhere.invalid: ' "$dir/err"
+	ok "no server at ${nobody%%:*}: one line and status 1"
+done
 refuses "say http://HOST:PORT or unix:PATH" --url ftp://x --model m --rate 1
 
 # ---- the limit ----

@@ -83,7 +83,9 @@ fi
 
 [ ! -d "$pins" ]
 ok "nothing is left pinned"
-refuses "a directory without a server" "no server to look at" --decisions --pin-dir "$pins"
+timeout 20 "$veltair" inspect --decisions --pin-dir "$pins" >"$dir/out" 2>"$dir/err"
+[ $? = 1 ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q "no server to look at" "$dir/err"
+ok "without a server: exit 1, one line" "$dir/err"
 refuses "a file that is no recording" "not a trace" --decisions "$dir/zoo/mobilenet-v2-tiny.onnx"
 refuses "a file that is not there" "$dir/none" --decisions "$dir/none"
 head -c 30001 "$dir/rec" >"$dir/cut" # steps are whole words long: an odd length is never the end of one

@@ -84,11 +84,13 @@ static int from_live(const struct vt_decisions_view *v, struct ring *r, char *wh
 	struct vt_monitor *m = NULL;
 	int rc = vt_monitor_attach(v->pin_dir, &m, e);
 
-	if (rc == -ENOENT)
+	if (rc == -ENOENT) {
 		vt_fail_at(e, "no server to look at (a veltair serve with its monitor pins its "
 			      "decisions; --pin-dir says where)");
+		e->code = -ESRCH; /* not a wrong name: it may come */
+	}
 	if (rc)
-		return rc;
+		return e->code;
 	r->n = vt_monitor_decisions(m, r->at, r->room);
 	snprintf(what, len, "process %u, last decision %llu", vt_monitor_meta(m)->owner_pid,
 		 r->n ? (unsigned long long)r->at[r->n - 1].seq : 0ull);

@@ -18,6 +18,13 @@ struct listening {
 	struct vt_http *http;
 };
 
+/* As in `veltair serve`: whatever the reason, it is the flag that must change. */
+static int no_address(struct vt_err *e)
+{
+	e->code = -EINVAL;
+	return e->code;
+}
+
 static int start(struct listening *l, struct vt_monitor *m, const char *where,
 		 const struct vt_log *log, struct vt_err *e)
 {
@@ -32,9 +39,9 @@ static int start(struct listening *l, struct vt_monitor *m, const char *where,
 
 	if (!err)
 		err = vt_config_add_listen(&l->config, where, 0, e);
-	if (!err)
-		err = vt_listener_open(&l->listener, &l->config.listen[l->config.n_listen - 1],
-				       0660, e);
+	if (!err &&
+	    vt_listener_open(&l->listener, &l->config.listen[l->config.n_listen - 1], 0660, e))
+		return no_address(e);
 	if (!err)
 		err = vt_priv_drop(e);
 	if (!err)
@@ -42,8 +49,7 @@ static int start(struct listening *l, struct vt_monitor *m, const char *where,
 	if (err)
 		return err;
 	vt_observe_routes(l->gather, l->routes);
-	err = vt_listener_start(&l->listener, e);
-	return err ? err : vt_http_start(&l->http, &ho, e);
+	return vt_listener_start(&l->listener, e) ? no_address(e) : vt_http_start(&l->http, &ho, e);
 }
 
 static int serve(struct listening *l, bool owner, const volatile sig_atomic_t *stopped,

@@ -41,7 +41,7 @@ int vt_http_url_parse(const char *text, struct vt_http_url *ret, struct vt_err *
  * vt_http_call - one request, waiting for its answer for at most 10 s; for set-up
  * @request: complete, "Connection: close" in it
  * @body: free() it; NUL added
- * Returns the status, or -errno.
+ * Returns the status; -EHOSTUNREACH, -EIO, -EPROTO: nobody answers, or somebody else; -ENOMEM
  */
 int vt_http_call(const struct vt_http_url *u, const char *request, size_t len, char **body,
 		 size_t *body_len, struct vt_err *e);

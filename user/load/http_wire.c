@@ -163,7 +163,7 @@ int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, s
 	}
 	rc = getaddrinfo(u->where, u->port, &hints, &found);
 	if (rc)
-		return vt_fail(e, -EINVAL, "%s: %s", u->where, gai_strerror(rc));
+		return vt_fail(e, -EHOSTUNREACH, "%s: %s", u->where, gai_strerror(rc));
 	memcpy(ret, found->ai_addr, found->ai_addrlen);
 	*len = found->ai_addrlen;
 	freeaddrinfo(found);
@@ -194,7 +194,7 @@ static int receive(int fd, const char *where, char **body, size_t *body_len, str
 		head = vt_http_head_parse(buf, len, &h);
 		if (head < 0 || (head && h.body_bytes > CALL_MAX_BYTES) || len > CALL_MAX_BYTES) {
 			free(buf);
-			return vt_fail(e, -EBADMSG, "%s does not answer as an HTTP server would",
+			return vt_fail(e, -EPROTO, "%s does not answer as an HTTP server would",
 				       where);
 		}
 		if (head && len >= (size_t)head + h.body_bytes)
@@ -230,8 +230,9 @@ int vt_http_call(const struct vt_http_url *u, const char *request, size_t len, c
 		return vt_fail(e, -errno, "socket: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&to, to_len))
-		rc = vt_fail(e, -errno, "cannot connect to %s%s%s: %s; is the server running?",
+	if (connect(fd, (struct sockaddr *)&to,
+		    to_len)) /* ENOENT of a socket's path: nobody, too */
+		rc = vt_fail(e, -EIO, "cannot connect to %s%s%s: %s; is the server running?",
 			     u->where, u->local ? "" : ":", u->local ? "" : u->port,
 			     strerror(errno));
 	for (size_t sent = 0; !rc && sent < len;) {

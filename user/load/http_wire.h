@@ -7,7 +7,7 @@
 
 #include "load/http.h"
 
-/** vt_http_resolve - -EINVAL with the resolver's reason */
+/** vt_http_resolve - -EHOSTUNREACH with the resolver's reason */
 int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, socklen_t *len,
 		    struct vt_err *e);
 
