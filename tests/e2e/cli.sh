@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What all subcommands promise: help, and one line on stderr with exit status 2 for bad usage.
+# What all subcommands promise: help, and one line on stderr with exit status 2 for bad usage that says where to
+# read on.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
@@ -28,6 +29,13 @@ refuses() {
 	ok $? "refuses $*"
 }
 
+# hints COMMAND ARGUMENT...: refused, and the line's end names the command's help
+hints() {
+	run "$@"
+	[ $? = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "; see \`veltair $1 --help\`" "$dir/err" && [ ! -s "$dir/out" ]
+	ok $? "says where to read on: ${*//$'\n'/ }"
+}
+
 # helps ARGUMENT...: exit 0, help on stdout, nothing on stderr
 helps() {
 	run "$@" && grep -q "^Usage: veltair" "$dir/out" && [ ! -s "$dir/err" ]
@@ -38,9 +46,43 @@ commands=$("$veltair" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
 [ -n "$commands" ]
 ok $? "--help names the commands"
 helps --help
+helps -h
+helps help
 refuses no-such-command
+refuses help no-such-command
+[ "$("$veltair" version)" = "$("$veltair" --version)" ]
+ok $? "version is --version"
 for c in $commands; do
 	helps "$c" --help
-	refuses "$c" --no-such-option
+	cp "$dir/out" "$dir/help"
+	helps "$c" -h && cmp -s "$dir/out" "$dir/help" && helps help "$c" && cmp -s "$dir/out" "$dir/help"
+	ok $? "$c: -h and help tell the same"
+	hints "$c" --no-such-option
+	hints "$c" -Z
 done
+hints run
+hints run --threads
+hints run $'a\nb' c
+hints serve --listen
+hints serve x.onnx --max-body 3MB
+
+# One cause, one exit status: nobody answers is 1, an address that cannot be had is 2.
+status() { # status WANTED TEXT ARGUMENT...
+	local want=$1 text=$2
+	shift 2
+	run "$@"
+	[ $? = "$want" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
+	ok $? "exit $want: $*"
+}
+for url in "unix:$dir/none" http://127.0.0.1:1; do
+	status 1 "" bench --url "$url" --model m --rate 1
+	status 1 "" top --url "$url" --batch -n 1 -i 100
+done
+status 2 "cannot listen on unix:$dir/none/s" serve /dev/null --monitor off --listen "unix:$dir/none/s"
+if run monitor --no-pin -d 1; then
+	status 2 "cannot listen on unix:$dir/none/s" monitor --no-pin --listen "unix:$dir/none/s"
+else
+	count=$((count + 1))
+	echo "ok $count - exit 2: monitor --listen # SKIP $(head -n 1 "$dir/err")"
+fi
 echo "1..$count"
