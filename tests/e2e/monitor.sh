@@ -31,6 +31,9 @@ says 2 "unexpected argument" now
 says 2 "llc_misses" --event llc_mises=cycles
 says 2 "ROLE=EVENT" --event llc_misses
 
+timeout 30 "$veltair" monitor --help | grep -q 'llc_misses=r412e'
+ok "--help names the code of the misses"
+
 # The rest needs BPF: say why it is left out.
 if ! monitor --no-pin -d 1 -i 100 --json; then
 	echo "# SKIP the rest: $(head -n 1 "$dir/err")"
@@ -77,6 +80,13 @@ ok "a busy loop never shows more than one CPU"
 
 monitor --no-pin -d 1 --top 1 && grep -q "SUFFERS FROM" "$dir/out" && grep -q "^by cgroup" "$dir/out"
 ok "table"
+# What nothing counts: the cause in the table, in one short line; what was tried in --json.
+sed -n '/^$/q; /^  bandwidth/d; /n\/a/p' "$dir/out" >"$dir/absent"
+[ ! -s "$dir/absent" ] || {
+	! grep -vE '^  [a-z0-9_]+ +n/a  (no PMU here|no event of this CPU counts it) \(veltair doctor says what to do\)$' "$dir/absent" >"$dir/err" &&
+		monitor --no-pin -d 1 --json && grep -q '"absent":"[a-z0-9_]*: nothing counts it here (' "$dir/out"
+}
+ok "table: why a counter is missing, in a few words"
 
 # ---- bandwidth by resctrl: a tree that stands for /sys/fs/resctrl --------------------------------
 resctrl=$dir/resctrl

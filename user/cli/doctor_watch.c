@@ -8,7 +8,7 @@
 
 #include "base/cpuset.h"
 #include "cli/doctor.h"
-#include "events/events.h"
+#include "events/sysfs_pmu.h"
 
 /* ---- rights ------------------------------------------------------------------------------- */
 
@@ -74,14 +74,13 @@ static void look_paranoid(const struct vt_doctor *d, int arg, struct vt_finding 
 
 static void look_pmu(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
-	static const char *const pmus[] = {"cpu", "cpu_core", "armv8_pmuv3_0", "armv8_pmuv3"};
-	char path[128];
+	char sys[VT_SYSFS_PATH];
+	const char *pmu;
 
-	for (size_t i = 0; i < sizeof(pmus) / sizeof(pmus[0]); i++) {
-		snprintf(path, sizeof(path), "sys/bus/event_source/devices/%s/type", pmus[i]);
-		if (!vt_doctor_has(d, path))
-			continue;
-		vt_found(f, VT_HEALTH_OK, "", "the kernel shows PMU '%s'", pmus[i]);
+	snprintf(sys, sizeof(sys), "%.500s/sys", d->root);
+	pmu = vt_sysfs_core_pmu(sys);
+	if (pmu) {
+		vt_found(f, VT_HEALTH_OK, "", "the kernel shows PMU '%s'", pmu);
 		return;
 	}
 	vt_found(f, VT_HEALTH_MISSING,

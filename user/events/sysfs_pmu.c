@@ -45,6 +45,19 @@ int vt_sysfs_read(char *buf, size_t len, const char *fmt, ...)
 	return (int)have;
 }
 
+const char *vt_sysfs_core_pmu(const char *sysfs)
+{
+	static const char *const pmus[] = {"cpu", "cpu_core", "armv8_pmuv3_0", "armv8_pmuv3"};
+	char path[VT_SYSFS_PATH];
+
+	for (size_t i = 0; i < sizeof(pmus) / sizeof(pmus[0]); i++)
+		if ((size_t)snprintf(path, sizeof(path), DEVICES "/%s/type", sysfs, pmus[i]) <
+			    sizeof(path) &&
+		    !access(path, F_OK))
+			return pmus[i];
+	return NULL;
+}
+
 /* A name that comes from a user must stay one path component. */
 static bool is_component(const char *s)
 {

@@ -18,6 +18,9 @@
 int vt_sysfs_read(char *buf, size_t len, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** vt_sysfs_core_pmu - name of the PMU that counts for the cores, static text; NULL: the kernel shows none */
+const char *vt_sysfs_core_pmu(const char *sysfs);
+
 /**
  * vt_sysfs_pmu_encode - "pmu/alias/" or "pmu/term=value,.../" plus modifiers, as perf reads it
  * Terms apply left to right, so "alias,umask=0x1" changes the alias. Fills type, config*, name,
