@@ -132,11 +132,17 @@ static void test_faults_name_their_line(void **state)
 		{"models:\n  - path: a\n    dims: {T: 0}\n", "c.yaml:3: a dimension's size: '0'"},
 		{"models:\n  - path: a\n    dims:\n      T: 1\n      T: 2\n",
 		 "c.yaml:5: dimension 'T' is given twice"},
-		{"policy: fastest\n", "c.yaml: there is no policy 'fastest'"},
+		{"user: x\npolicy: fastest\n", "c.yaml:2: there is no policy 'fastest'"},
 		{"policy: prema\npolicy: fcfs\n", "c.yaml:2: 'policy' is there twice"},
 		{"listen: nowhere\n", "c.yaml:1: 'nowhere' is no address"},
 		{"listen: [\"::1:80\"]\n", "c.yaml:1: '::1:80' is no address: write [IPv6]"},
 		{"listen: 1.2.3.4:99999\n", "c.yaml:1: '1.2.3.4:99999' is no address"},
+		{"listen: x\n",
+		 "c.yaml:1: 'x' is no address: HOST:PORT, [IPv6]:PORT, :PORT or unix:PATH "
+		 "was expected"},
+		{"agent: x\n",
+		 "c.yaml:1: 'x' is no address: HOST:PORT, [IPv6]:PORT or :PORT was expected"},
+		{"agent: unix:/x\n", "c.yaml:1: 'unix:/x': HAProxy asks over TCP"},
 		{"limits:\n  max_body: lots\n", "c.yaml:2: max_body: 'lots' is no size"},
 		{"limits:\n  max_body: 99999GiB\n", "c.yaml:2: max_body: '99999GiB' is no size"},
 		{"limits:\n  max_body: 18446744073709551616\n", "c.yaml:2: max_body:"},
@@ -163,6 +169,35 @@ static void test_faults_name_their_line(void **state)
 			fail_msg("%s\n%d '%s'\nwanted '%s'", t[i].text, err, e.msg, t[i].says);
 		vt_config_fini(&c);
 	}
+}
+
+/* What is refused later is said with its place, too. */
+static void test_lines_are_kept(void **state)
+{
+	static const struct {
+		enum vt_config_key key;
+		const char *says;
+	} t[] = {
+		{VT_KEY_CORES, "c.yaml:2: why"},    {VT_KEY_USER, "c.yaml:3: why"},
+		{VT_KEY_MAX_BODY, "c.yaml:5: why"}, {VT_KEY_MAX_MEMORY, "why"},
+		{VT_KEY_PROFILES, "why"},	    {VT_KEY_RECORD, "--record: why"},
+	};
+	struct vt_config c;
+
+	assert_int_equal(parse(&c,
+			       "models: []\ncores: 0\nuser: x\nlimits:\n  max_body: 1MiB\n"
+			       "record: r\n",
+			       NULL),
+			 0);
+	assert_int_equal(c.line[VT_KEY_RECORD], 6);
+	c.line[VT_KEY_RECORD] = VT_BY_FLAG;
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_err e = {-ENOENT, "why"};
+
+		assert_int_equal(vt_config_at(&c, t[i].key, "c.yaml", &e), -ENOENT);
+		assert_string_equal(e.msg, t[i].says);
+	}
+	vt_config_fini(&c);
 }
 
 static void test_spec(void **state)
@@ -217,6 +252,7 @@ int main(void)
 		cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_faults_name_their_line),
+		cmocka_unit_test(test_lines_are_kept),
 		cmocka_unit_test(test_spec),
 		cmocka_unit_test(test_copies),
 	};

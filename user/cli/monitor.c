@@ -96,7 +96,7 @@ static const struct argp_option argp_options[] = {
 	{"no-pin", OPT_NO_PIN, NULL, 0, "pin nothing: bpftool finds the maps by id only", 0},
 	{"resctrl", OPT_RESCTRL, "DIR", 0, "where resctrl is mounted [/sys/fs/resctrl]", 0},
 	{"listen", OPT_LISTEN, "ADDR:PORT", 0,
-	 "print nothing, answer /metrics and /dashboard there; also unix:/PATH", 0},
+	 "print nothing, answer /metrics and /dashboard there; also :PORT and unix:/PATH", 0},
 	{"json", OPT_JSON, NULL, 0, "one JSON object a line", 0},
 	{"csv", OPT_CSV, NULL, 0, "comma-separated values with a header", 0},
 	{0},

@@ -37,8 +37,8 @@ static int start(struct listening *l, struct vt_monitor *m, const char *where,
 				  .log = log};
 	int err = vt_config_init(&l->config);
 
-	if (!err)
-		err = vt_config_add_listen(&l->config, where, 0, e);
+	if (!err && vt_config_add_listen(&l->config, where, 0, e))
+		err = vt_fail_at(e, "--listen");
 	if (!err &&
 	    vt_listener_open(&l->listener, &l->config.listen[l->config.n_listen - 1], 0660, e))
 		return no_address(e);

@@ -29,9 +29,14 @@ enum {
 
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0, "YAML; flags override it, SIGHUP reads it again", 0},
-	{"check", OPT_CHECK, NULL, 0, "check the configuration and exit", 0},
+	{"check", OPT_CHECK, NULL, 0,
+	 "try all of it, models and addresses too, leave nothing behind, and exit: 0 if it is "
+	 "sound",
+	 0},
 	{"listen", 'l', "ADDRESS", 0,
-	 "HOST:PORT, [IPv6]:PORT or unix:PATH; may be repeated [127.0.0.1:8000]", 0},
+	 "HOST:PORT, [IPv6]:PORT, :PORT (every IPv4 address) or unix:PATH; may be repeated "
+	 "[127.0.0.1:8000]",
+	 0},
 	{"cores", OPT_CORES, "LIST", 0, "cores to compute on, such as 0-3,8 [all]", 0},
 	{"policy", OPT_POLICY, "NAME", 0,
 	 "who runs when; `veltair sim --help` names them [veltair-full]", 0},
@@ -46,7 +51,9 @@ static const struct argp_option options[] = {
 	 "count per tenant by eBPF: on, off, or auto: where it can be had [auto]", 0},
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the monitor's maps under DIR", 0},
 	{"agent", OPT_AGENT, "HOST:PORT", 0,
-	 "tell HAProxy there, by its agent-check, how much more this node can take", 0},
+	 "tell HAProxy there, by its agent-check, how much more this node can take; also "
+	 "[IPv6]:PORT and :PORT",
+	 0},
 	{"user", OPT_USER, "NAME", 0, "become this user after the start", 0},
 	{"max-body", OPT_BODY, "SIZE", 0, "largest request [64MiB]", 0},
 	{"verbose", 'v', NULL, 0, "say more on stderr", 0},
@@ -82,10 +89,11 @@ static void say(struct argp_state *st, const struct vt_err *e)
 		argp_error(st, "%s", e->msg);
 }
 
-static void set(char **ret, const char *text)
+static void set(struct vt_config *c, enum vt_config_key k, char **ret, const char *text)
 {
 	free(*ret);
 	*ret = strdup(text);
+	c->line[k] = VT_BY_FLAG;
 }
 
 static uint64_t number(struct argp_state *st, const char *flag, const char *arg, uint64_t min,
@@ -112,7 +120,8 @@ static void listen_on(struct argp_state *st, struct onto *o, const char *arg)
 			free(l->path);
 		}
 	o->listened = true;
-	vt_config_add_listen(o->c, arg, 0, &e);
+	if (vt_config_add_listen(o->c, arg, 0, &e))
+		vt_fail_at(&e, "--listen");
 	say(st, &e);
 }
 
@@ -220,37 +229,40 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 	case OPT_CORES:
 		if (vt_cpuset_parse(arg, &c->cores))
 			argp_error(st, "--cores: '%.60s' is no list of cores such as 0-3,8", arg);
+		c->line[VT_KEY_CORES] = VT_BY_FLAG;
 		return 0;
 	case OPT_POLICY:
-		set(&c->policy, arg);
+		set(c, VT_KEY_POLICY, &c->policy, arg);
 		return 0;
 	case OPT_ADMISSION:
 		one_of(st, "admission", arg, how, &word);
 		c->late = word == 1;
 		return 0;
 	case OPT_PROFILES:
-		set(&c->profiles, arg);
+		set(c, VT_KEY_PROFILES, &c->profiles, arg);
 		return 0;
 	case OPT_RECORD:
-		set(&c->record, arg);
+		set(c, VT_KEY_RECORD, &c->record, arg);
 		return 0;
 	case OPT_TRACE:
-		set(&c->trace, arg);
+		set(c, VT_KEY_TRACE, &c->trace, arg);
 		return 0;
 	case OPT_MONITOR:
 		one_of(st, "monitor", arg, when, &word);
 		c->monitor = (enum vt_config_monitor)word;
 		return 0;
 	case OPT_PIN:
-		set(&c->pin_dir, arg);
+		free(c->pin_dir);
+		c->pin_dir = strdup(arg);
 		return 0;
 	case OPT_USER:
-		set(&c->user, arg);
+		set(c, VT_KEY_USER, &c->user, arg);
 		return 0;
 	case OPT_AGENT: {
 		struct vt_err e = {0};
 
-		vt_config_set_agent(c, arg, 0, &e);
+		if (vt_config_set_agent(c, arg, 0, &e))
+			vt_fail_at(&e, "--agent");
 		say(st, &e);
 		return 0;
 	}
@@ -260,6 +272,7 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 				   "--max-body: '%.40s' is no size from 1KiB to 16GiB, such as "
 				   "65536 or 64MiB",
 				   arg);
+		c->line[VT_KEY_MAX_BODY] = VT_BY_FLAG;
 		return 0;
 	default:
 		return model_flag(key, arg, st, o);

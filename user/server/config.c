@@ -12,6 +12,7 @@
 #include "sched/policy.h"
 
 #define QOS_MAX_MS 3600000.0
+#define TCP_FORMS  "HOST:PORT, [IPv6]:PORT or :PORT"
 
 int vt_config_init(struct vt_config *c)
 {
@@ -69,16 +70,16 @@ static int add_unix(struct vt_config_listen *l, const char *path, struct vt_err 
 	return l->path ? 0 : vt_fail(e, -ENOMEM, "no memory");
 }
 
-/* HOST:PORT, [IPv6]:PORT, :PORT for all addresses */
-static int add_tcp(struct vt_config_listen *l, const char *text, struct vt_err *e)
+/* HOST:PORT, [IPv6]:PORT, :PORT for all addresses; @forms says so to whom it concerns */
+static int add_tcp(struct vt_config_listen *l, const char *text, const char *forms,
+		   struct vt_err *e)
 {
 	const char *colon = strrchr(text, ':'), *host = text;
 	size_t len = colon ? (size_t)(colon - text) : 0;
 	uint64_t port;
 
 	if (!colon || vt_text_u64(colon + 1, &port) || port > 65535)
-		return vt_fail(e, -EINVAL,
-			       "'%.80s' is no address: HOST:PORT, [IPv6]:PORT or unix:PATH", text);
+		return vt_fail(e, -EINVAL, "'%.80s' is no address: %s was expected", text, forms);
 	if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
 		host++;
 		len -= 2;
@@ -100,7 +101,7 @@ int vt_config_add_listen(struct vt_config *c, const char *text, unsigned int lin
 	if (!strncmp(text, "unix:", 5))
 		err = add_unix(&l, text + 5, e);
 	else
-		err = add_tcp(&l, text, e);
+		err = add_tcp(&l, text, "HOST:PORT, [IPv6]:PORT, :PORT or unix:PATH", e);
 	if (!err)
 		c->listen[c->n_listen++] = l;
 	return err;
@@ -112,9 +113,8 @@ int vt_config_set_agent(struct vt_config *c, const char *text, unsigned int line
 	int err;
 
 	if (!strncmp(text, "unix:", 5))
-		return vt_fail(e, -EINVAL, "agent '%.80s': HAProxy asks over TCP, at HOST:PORT",
-			       text);
-	err = add_tcp(&l, text, e);
+		return vt_fail(e, -EINVAL, "'%.80s': HAProxy asks over TCP, at " TCP_FORMS, text);
+	err = add_tcp(&l, text, TCP_FORMS, e);
 	if (err)
 		return err;
 	free(c->agent.host);
@@ -256,6 +256,36 @@ static void name_after_file(struct vt_config_model *m)
 		strcpy(m->name, "model");
 }
 
+/* ---- where it was set -------------------------------------------------------------------------- */
+
+static const struct {
+	const char *key, *flag;
+} keys[VT_KEYS] = {
+	[VT_KEY_POLICY] = {"policy", "--policy"},
+	[VT_KEY_CORES] = {"cores", "--cores"},
+	[VT_KEY_USER] = {"user", "--user"},
+	[VT_KEY_PROFILES] = {"profiles", "--profiles"},
+	[VT_KEY_RECORD] = {"record", "--record"},
+	[VT_KEY_TRACE] = {"trace", "--trace"},
+	[VT_KEY_MAX_BODY] = {"max_body", "--max-body"},
+	[VT_KEY_MAX_MEMORY] = {"max_memory", "max_memory"},
+};
+
+void vt_config_line(struct vt_config *c, const char *key, unsigned int line)
+{
+	for (unsigned int k = 0; k < VT_KEYS; k++)
+		if (!strcmp(key, keys[k].key))
+			c->line[k] = line;
+}
+
+int vt_config_at(const struct vt_config *c, enum vt_config_key k, const char *where,
+		 struct vt_err *e)
+{
+	if (c->line[k] == VT_BY_FLAG)
+		return vt_fail_at(e, "%s", keys[k].flag);
+	return c->line[k] ? vt_fail_at(e, "%.150s:%u", where, c->line[k]) : e ? e->code : -EINVAL;
+}
+
 /* ---- the whole --------------------------------------------------------------------------------- */
 
 static int at_line(struct vt_err *e, const char *where, unsigned int line, const char *fmt,
@@ -297,10 +327,11 @@ int vt_config_check(struct vt_config *c, const char *where, struct vt_err *e)
 {
 	int err = 0;
 
-	if (c->policy && !vt_policy_find(c->policy))
-		return at_line(e, where, 0,
-			       "there is no policy '%s'; `veltair sim --help` names them%s",
-			       c->policy, "");
+	if (c->policy && !vt_policy_find(c->policy)) {
+		vt_fail(e, -EINVAL, "there is no policy '%.60s'; `veltair sim --help` names them",
+			c->policy);
+		return vt_config_at(c, VT_KEY_POLICY, where, e);
+	}
 	if (!c->n_listen)
 		err = vt_config_add_listen(c, "127.0.0.1:8000", 0, e);
 	return err ? err : check_models(c, where, e);

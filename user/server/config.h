@@ -8,6 +8,7 @@
 #ifndef VT_SERVER_CONFIG_H
 #define VT_SERVER_CONFIG_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,20 @@ struct vt_config_listen {
 	unsigned int line;
 };
 
+/** Settings whose faults show only when there is all of the configuration, or on this machine. */
+enum vt_config_key {
+	VT_KEY_POLICY,
+	VT_KEY_CORES,
+	VT_KEY_USER,
+	VT_KEY_PROFILES,
+	VT_KEY_RECORD,
+	VT_KEY_TRACE,
+	VT_KEY_MAX_BODY,
+	VT_KEY_MAX_MEMORY,
+	VT_KEYS
+};
+#define VT_BY_FLAG UINT_MAX /* in place of a line */
+
 enum vt_config_monitor { VT_MONITOR_AUTO, VT_MONITOR_ON, VT_MONITOR_OFF };
 
 struct vt_config {
@@ -71,6 +86,8 @@ struct vt_config {
 	uint64_t idle_ms;     /* a connection with nothing to do is closed after */
 	uint64_t transfer_ms; /* a request must have arrived, and its answer left, within */
 	uint64_t drain_ms;    /* what runs at a SIGTERM is waited for so long */
+
+	unsigned int line[VT_KEYS]; /* where each was set; 0: nowhere, it is the default */
 };
 
 /** vt_config_init - the defaults; vt_config_fini() takes back what was added to them */
@@ -102,6 +119,12 @@ int vt_config_ms(const char *text, uint64_t *ret_ns, struct vt_err *e);
 
 /** vt_config_size - bytes, or a number of KiB, MiB, GiB: "65536", "64MiB", "1 GiB"; -EINVAL if not from @min to @max */
 int vt_config_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
+/** vt_config_line - remember that @key was set in @line; keys that are none of VT_KEYS are nobody's concern */
+void vt_config_line(struct vt_config *c, const char *key, unsigned int line);
+/** vt_config_at - put where @k was set before the text of @e, FILE:LINE or the flag; returns its code */
+int vt_config_at(const struct vt_config *c, enum vt_config_key k, const char *where,
+		 struct vt_err *e);
 
 /** vt_config_check - what can only be told of the whole; gives each model its name and version */
 int vt_config_check(struct vt_config *c, const char *where, struct vt_err *e);

@@ -287,6 +287,7 @@ static int read_mapping(struct file *f, yaml_node_t *n, const struct key *keys, 
 		err = k->set(f, k, value, (char *)base + k->offset);
 		if (err)
 			return err;
+		vt_config_line(f->c, k->name, line_of(value));
 	}
 	return 0;
 }
