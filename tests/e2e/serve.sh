@@ -83,10 +83,61 @@ refuses "a socket's path that is a file" 2 "cannot listen on unix:$dir/text.onnx
 
 refuses "a socket in a directory that is not there" 2 "cannot listen on unix:$dir/none/s" "$tiny" --listen "unix:$dir/none/s"
 refuses "a size that is none" 2 "no size from 1KiB" "$tiny" --max-body 1MB --listen 127.0.0.1:0
-refuses "--check: a model that is not there, by its line" 2 "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml" --check
-refuses "--check: a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --check
-refuses "--check: a core that does not exist" 2 "core 1023" "$tiny" --cores 0,1023 --check
-refuses "--check: a body that memory cannot hold" 2 "max_memory is 536870912" "$tiny" --max-body 1GiB --check
+refuses "a store in a folder that is not there" 2 "--profiles: $dir/none/p.db: no store can be made" "$tiny" --profiles "$dir/none/p.db" --listen 127.0.0.1:0
+
+# fault TEXT LINE...: a file of these lines is refused with TEXT by --check and at the start
+fault() {
+	local text=$1
+	shift
+	printf '%s\n' 'listen: 127.0.0.1:0' "$@" >"$dir/fault.yaml"
+	refuses "in a file: $text" 2 "$dir/fault.yaml:$text" --config "$dir/fault.yaml"
+	refuses "--check, in a file: $text" 2 "$dir/fault.yaml:$text" --config "$dir/fault.yaml" --check
+}
+one="models: [{path: $tiny}]"
+fault "3: there is no policy 'nope'" "$one" "policy: nope"
+fault "3: limits.max_body (9 GiB) exceeds limits.max_memory (512 MiB): raise one or lower the other" "limits:" "  max_body: 9GiB" "$one"
+fault "2: limits.max_body (64 MiB) exceeds limits.max_memory (1536 KiB)" "limits: {max_memory: 1536KiB}" "$one"
+fault "3: this process may not use core 1023, only " "$one" "cores: 0,1023"
+fault "3: there is no user 'nobody-of-this-name'" "$one" "user: nobody-of-this-name"
+fault "2: $dir/none/p.db: no store can be made in $dir/none" "profiles: $dir/none/p.db" "$one"
+fault "2: cannot listen on 203.0.113.77:80: " "agent: 203.0.113.77:80" "$one" # of a range that nobody has
+fault "2: 'x' is no address: HOST:PORT, [IPv6]:PORT or :PORT" "agent: x" "$one"
+fault "3: $dir/text.onnx: " "models:" "  - path: $dir/text.onnx" "  - path: $tiny"
+
+# ---- --check: what a start would refuse it refuses, and leaves nothing behind ----------------------
+: >"$dir/empty.onnx"
+echo "no store" >"$dir/no.db"
+mkdir "$dir/folder" "$dir/clean"
+checks() { # checks WHAT TEXT ARGUMENT...
+	local what=$1 text=$2
+	shift 2
+	refuses "--check: $what" 2 "$text" "$@" --check
+}
+checks "a model that is not there, by its line" "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml"
+checks "a model that is empty" "$dir/empty.onnx: is empty" "$dir/empty.onnx"
+checks "a model that is none" "$dir/text.onnx" "$dir/text.onnx"
+checks "a model that is a folder" "$dir/folder: is a directory" "$dir/folder"
+checks "a symbolic dimension without a size" "--dim T=" "$dir/symbolic.onnx"
+checks "a user that does not exist" "--user: there is no user" "$tiny" --user nobody-of-this-name
+checks "a core that does not exist" "--cores: this process may not use core 1023" "$tiny" --cores 0,1023
+checks "a policy that does not exist" "--policy: there is no policy 'best'" "$tiny" --policy best
+checks "a body that memory cannot hold" "--max-body: limits.max_body (1 GiB) exceeds limits.max_memory (512 MiB)" "$tiny" --max-body 1GiB
+checks "a store that is none" "--profiles: $dir/no.db: not a profile store" "$tiny" --profiles "$dir/no.db"
+checks "a store in a folder that is not there" "--profiles: $dir/none/a" "$tiny" --profiles "$dir/none/a"
+checks "a recording in a folder that is not there" "--record: $dir/none/x: cannot write" "$tiny" --record "$dir/none/x"
+checks "a trace that is a folder" "--trace: $dir/folder: cannot write: Is a directory" "$tiny" --trace "$dir/folder"
+checks "one address twice" "another process has it" "$tiny" --listen "127.0.0.1:$((20000 + $$ % 10000))" --listen "127.0.0.1:$((20000 + $$ % 10000))"
+"$veltair" serve "$tiny" --listen 127.0.0.1:0 --listen "unix:$dir/clean/s" --profiles "$dir/clean/p.db" --record "$dir/clean/r" \
+	--trace "$dir/clean/t" --check >"$dir/out" 2>"$dir/err" && grep -qx "flags: sound; models: 1" "$dir/out" && [ ! -s "$dir/err" ] &&
+	[ -z "$(ls -A "$dir/clean")" ]
+ok "--check: what is sound, and nothing is left behind"
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/clean/dead" &&
+	"$veltair" serve "$tiny" --listen "unix:$dir/clean/dead" --check >"$dir/out" 2>"$dir/err" && [ -S "$dir/clean/dead" ]
+ok "--check: a socket that a killed server left is sound, and stays"
+printf 'listen: 127.0.0.1:0\nmodels: []\n' >"$dir/nothing.yaml"
+"$veltair" serve --config "$dir/nothing.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; models: 0" "$dir/out" &&
+	grep -q "no models: nothing can be served until $dir/nothing.yaml names some" "$dir/err" && [ "$(wc -l <"$dir/err")" = 1 ]
+ok "--check: a file without models is sound, and it is said that nothing will be served"
 
 cat >"$dir/c.yaml" <<END
 listen: [127.0.0.1:0, "unix:$dir/sock"]
@@ -105,6 +156,10 @@ start --config "$dir/c.yaml" --verbose
 ok "starts, and says where it listens"
 refuses "a port in use" 2 "another process has it" "$tiny" --listen "127.0.0.1:$port"
 refuses "a Unix socket in use" 2 "another process has it" "$tiny" --listen "unix:$dir/sock"
+checks "a port in use" "cannot listen on 127.0.0.1:$port" "$tiny" --listen "127.0.0.1:$port"
+checks "an agent's port in use" "cannot listen on 127.0.0.1:$port" "$tiny" --listen 127.0.0.1:0 --agent "127.0.0.1:$port"
+checks "a Unix socket in use" "cannot listen on unix:$dir/sock" "$tiny" --listen "unix:$dir/sock"
+checks "a port in use and a model that is none: the model" "$dir/text.onnx" "$dir/text.onnx" --listen "127.0.0.1:$port"
 curl -sS --max-time 20 "http://127.0.0.1:$port/v2/health/ready" 2>>"$dir/err" | grep -q '"ready":true' &&
 	curl -sS --max-time 20 --unix-socket "$dir/sock" http://x/v2/models/add 2>>"$dir/err" | grep -q '"name":"add"'
 ok "answers curl, over TCP and the Unix socket"
@@ -246,6 +301,15 @@ if [ "$(id -u)" = 0 ]; then
 	mkdir -p "$dir/roots" "$dir/state"
 	refuses "a store where the user may not write, at the start" 2 "--profiles" "$dir/add.onnx" --qos-ms 20000 --user nobody \
 		--profiles "$dir/roots/p.db" --listen 127.0.0.1:0
+	checks "a store where the user may not write" "--profiles: user 'nobody' cannot write" "$dir/add.onnx" --user nobody \
+		--profiles "$dir/roots/p.db" --listen 127.0.0.1:0
+	chown nobody "$dir/state" && "$veltair" serve "$dir/add.onnx" --user nobody --profiles "$dir/state/p.db" --listen 127.0.0.1:0 --check \
+		>"$dir/out" 2>"$dir/err" && [ -z "$(ls -A "$dir/state")" ] && [ ! -s "$dir/err" ]
+	ok "--check: looks as the user, and leaves nothing behind"
+	chown root "$dir/state"
+	timeout 60 setpriv --reuid=65533 --clear-groups --inh-caps=-all "$veltair" serve "$dir/add.onnx" --user nobody --profiles "$dir/roots/p.db" \
+		--listen 127.0.0.1:0 --check >"$dir/out" 2>"$dir/err" && grep -q "is known to root and 'nobody' only" "$dir/err"
+	ok "--check: somebody else is told what cannot be looked at"
 	STATE_DIRECTORY="/nowhere:$dir/state" start "$dir/add.onnx" --qos-ms 20000 --user nobody --profiles "$dir/state/p.db" \
 		--listen 127.0.0.1:0 && [ "$(stat -c %U "$dir/state")" = nobody ] && said "profiled add" && ends TERM 0
 	ok "systemd's StateDirectory is given to the user, and profiled into"

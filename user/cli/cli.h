@@ -21,7 +21,8 @@ struct vt_cmd {
 int vt_cmd_fail(const char *cmd, const struct vt_err *e);
 
 /**
- * vt_cmd_parse - argp_parse with this project's manners: bad usage is one line and exit 2
+ * vt_cmd_parse - argp_parse with this project's manners: bad usage is one line, which ends with
+ * where to read on, and exit 2; -h is --help
  * Exits on --help, --version and bad usage; otherwise returns 0 or -errno from the parser.
  */
 int vt_cmd_parse(const struct argp *argp, int argc, char **argv, void *input);
@@ -34,6 +35,9 @@ int vt_parse_f64(const char *text, double min, double max, double *ret);
 
 /** vt_help_policies - the policies, a line or two each and narrow enough that argp wraps none */
 void vt_help_policies(FILE *f);
+
+/** vt_folder_of - where @path lies: "/a" of "/a/b", "." of "b" */
+void vt_folder_of(const char *path, char *ret, size_t len);
 
 /**
  * vt_can_write_all - can these be written? To be asked before long work, not found out after it

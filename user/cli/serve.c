@@ -101,24 +101,15 @@ static bool must_stop(void *arg)
 	return s->ended || s->oip.stopping;
 }
 
-/* Whatever the reason: bad input, as the file or the flag must change. */
-static int no_address(struct vt_err *e)
-{
-	e->code = -EINVAL;
-	return e->code;
-}
-
 static int bind_all(struct serving *s, struct vt_err *e)
 {
 	for (uint32_t i = 0; i < s->c.n_listen; i++) {
-		int err = vt_listener_open(&s->listener[i], &s->c.listen[i], s->c.socket_mode, e);
-
-		if (err)
-			return no_address(e);
+		if (vt_listener_open(&s->listener[i], &s->c.listen[i], s->c.socket_mode, e))
+			return vt_serve_no_address(&s->c.listen[i], s->args.file, e);
 		s->n_listeners++;
 	}
 	if (s->c.agent.host && vt_listener_open(&s->agent_at, &s->c.agent, 0, e))
-		return no_address(e);
+		return vt_serve_no_address(&s->c.agent, s->args.file, e);
 	return 0;
 }
 
@@ -278,12 +269,11 @@ static int open_http(struct serving *s, struct vt_err *e)
 				 .routes = s->routes,
 				 .count = &s->count,
 				 .log = &s->log};
-	int err = 0;
+	int err;
 
-	for (size_t i = 0; i < s->n_listeners && !err; i++)
-		err = vt_listener_start(&s->listener[i], e);
-	if (err)
-		return no_address(e);
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (vt_listener_start(&s->listener[i], e))
+			return vt_serve_no_address(&s->c.listen[i], s->args.file, e);
 	s->busy_ns = vt_now_mono_ns();
 	s->oip = (struct vt_oip){
 		.models = s->models, .runtime = s->runtime, .log = &s->log, .late = s->c.late};
@@ -299,11 +289,10 @@ static int open_http(struct serving *s, struct vt_err *e)
 /* From root to the user, who gets what the server needs later: sockets, and the store. */
 static int give_up_rights(struct serving *s, struct vt_err *e)
 {
-	struct vt_err store = {0};
 	int err = 0;
 
 	if (!s->c.user)
-		return 0;
+		return vt_serve_store(&s->c, s->args.file, &s->log, e);
 	for (size_t i = 0; i < s->n_listeners && !err; i++)
 		if (s->listener[i].unlink)
 			err = vt_serve_give(s->c.user, s->listener[i].unlink, e);
@@ -311,14 +300,7 @@ static int give_up_rights(struct serving *s, struct vt_err *e)
 		vt_serve_give_store(s->c.user, s->c.profiles);
 	if (!err)
 		err = vt_serve_become(s->c.user, s->monitor, e);
-	if (err || !s->c.profiles)
-		return err;
-	err = vt_serve_try_store(s->c.user, s->c.profiles, &store);
-	if (err == -EINVAL)
-		return vt_fail(e, err, "%s", store.msg);
-	if (err)
-		vt_log(&s->log, VT_LOG_WARN, "models will not be profiled: %s", store.msg);
-	return 0;
+	return err ? err : vt_serve_store(&s->c, s->args.file, &s->log, e);
 }
 
 static int start(struct serving *s, struct vt_err *e)
@@ -508,6 +490,7 @@ static void say_ready(struct serving *s)
 			 s->listener[i].text);
 	vt_log(&s->log, VT_LOG_INFO, "ready: %u %s on %s", s->c.n_models,
 	       s->c.n_models == 1 ? "model" : "models", all);
+	vt_serve_no_models(&s->c, s->args.file, &s->log);
 	sd_notifyf(0, "READY=1\nSTATUS=serving, models: %u, on %s", s->c.n_models, all);
 }
 
@@ -549,12 +532,17 @@ int vt_cmd_serve(int argc, char **argv)
 	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
 	err = vt_serve_config(&s->args, &s->c, &e);
 	if (!err)
-		err = s->args.check ? vt_serve_check(&s->c, s->args.file, &e) : start(s, &e);
+		err = vt_serve_fits(&s->c, s->args.file, &e);
+	if (!err)
+		err = s->args.check ? vt_serve_check(&s->c, s->args.file, &s->log, &e)
+				    : start(s, &e);
 	if (!err && !s->args.check)
 		serve(s);
-	if (!err && s->args.check)
+	else if (!err) {
+		vt_serve_no_models(&s->c, s->args.file, &s->log);
 		printf("%s: sound; models: %u\n", s->args.file ? s->args.file : "flags",
 		       s->c.n_models);
+	}
 	if (s->ended) {
 		vt_log(&s->log, VT_LOG_INFO, "stopped before it was ready");
 		err = 0;

@@ -25,10 +25,31 @@ void vt_serve_parse(struct vt_serve_args *a, int argc, char **argv);
 int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct vt_err *e);
 
 /**
- * vt_serve_check - can this machine do what @c asks? -EINVAL, -ENOENT with one line
- * @file: where models with a line stand
+ * vt_serve_fits - what can be told at once: are there these cores, this user, do the limits agree?
+ * @file: where it was set; NULL: by flags. -EINVAL, -ENOENT with one line
  */
-int vt_serve_check(const struct vt_config *c, const char *file, struct vt_err *e);
+int vt_serve_fits(const struct vt_config *c, const char *file, struct vt_err *e);
+
+/**
+ * vt_serve_store - can times be put into the profile store, if there is to be one? As whoever this process is by now
+ * -EINVAL: none can be made, see vt_serve_try_store(); what can be lived with is said in @log
+ */
+int vt_serve_store(const struct vt_config *c, const char *file, const struct vt_log *log,
+		   struct vt_err *e);
+
+/** vt_serve_no_address - @l cannot be had: whatever the reason, bad input, as the file or the flag must change */
+int vt_serve_no_address(const struct vt_config_listen *l, const char *file, struct vt_err *e);
+
+/**
+ * vt_serve_check - would a server start on this machine as @c asks? After vt_serve_fits()
+ * Tries the addresses, becomes the user, opens what is read and looks whether the rest can be written, loads each
+ * model and lets it go. Leaves nothing behind. Errors as those of the start, in one line.
+ */
+int vt_serve_check(const struct vt_config *c, const char *file, const struct vt_log *log,
+		   struct vt_err *e);
+
+/** vt_serve_no_models - say in @log that there is nothing to serve, if so */
+void vt_serve_no_models(const struct vt_config *c, const char *file, const struct vt_log *log);
 
 /** vt_serve_stays - what differs and only a restart changes, as "listen, cores" in @buf, which is returned; "": nothing */
 const char *vt_serve_stays(const struct vt_config *now, const struct vt_config *wanted, char *buf,
@@ -36,6 +57,9 @@ const char *vt_serve_stays(const struct vt_config *now, const struct vt_config *
 
 /** vt_serve_user - is there such a user? 0 or -ENOENT */
 int vt_serve_user(const char *user, struct vt_err *e);
+
+/** vt_serve_is - is this process that user's? */
+bool vt_serve_is(const char *user);
 
 /** vt_serve_give - make @user the owner of the Unix socket at @path */
 int vt_serve_give(const char *user, const char *path, struct vt_err *e);
@@ -46,8 +70,8 @@ int vt_serve_give(const char *user, const char *path, struct vt_err *e);
  */
 void vt_serve_give_store(const char *user, const char *path);
 /**
- * vt_serve_try_store - as @user: can times be put into the store at @path?
- * -EINVAL: there is none, and none can be made; -EACCES: it can be read only
+ * vt_serve_try_store - can times be put into the store at @path? @user: who asks, NULL: nobody was named
+ * -EINVAL: its folder is not there, or @user can make none in it; -EACCES: none can be put, and that can be lived with
  */
 int vt_serve_try_store(const char *user, const char *path, struct vt_err *e);
 

@@ -1,57 +1,243 @@
 // SPDX-License-Identifier: Apache-2.0
 /* serve_check.c - what a configuration asks of this machine, and what of it a running server cannot change. */
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/cli.h"
 #include "cli/serve.h"
+#include "exec/here.h"
+#include "profile/profile.h"
+#include "server/models.h"
 
-/* ---- can it be had here? ------------------------------------------------------------------------ */
+/* ---- at once ------------------------------------------------------------------------------------ */
 
-static int check_files(const struct vt_config *c, const char *file, struct vt_err *e)
-{
-	for (uint32_t i = 0; i < c->n_models; i++) {
-		const struct vt_config_model *m = &c->model[i];
-
-		if (!access(m->path, R_OK))
-			continue;
-		vt_fail(e, -EINVAL, "%s: cannot open: %s", m->path, strerror(errno));
-		return m->line ? vt_fail_at(e, "%s:%u", file, m->line) : -EINVAL;
-	}
-	return 0;
-}
-
-static int check_cores(const struct vt_config *c, struct vt_err *e)
+static int check_cores(const struct vt_config *c, const char *file, struct vt_err *e)
 {
 	struct vt_cpuset allowed;
+	char list[128];
 	int err = vt_cpuset_allowed(&allowed);
 
 	if (err)
 		return vt_fail(e, err, "cannot read the cores this process may use");
 	for (int core = vt_cpuset_next(&c->cores, 0); core >= 0;
-	     core = vt_cpuset_next(&c->cores, (unsigned int)core + 1))
-		if (!vt_cpuset_has(&allowed, (unsigned int)core))
-			return vt_fail(e, -EINVAL, "cores: this process may not use core %d", core);
+	     core = vt_cpuset_next(&c->cores, (unsigned int)core + 1)) {
+		if (vt_cpuset_has(&allowed, (unsigned int)core))
+			continue;
+		vt_cpuset_format(&allowed, list, sizeof(list));
+		vt_fail(e, -EINVAL, "this process may not use core %d, only %s", core, list);
+		return vt_config_at(c, VT_KEY_CORES, file, e);
+	}
 	return 0;
 }
 
-int vt_serve_check(const struct vt_config *c, const char *file, struct vt_err *e)
+static const char *size_text(uint64_t bytes, char *buf, size_t len)
 {
-	int err = check_files(c, file, e);
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB"};
+	unsigned int u = 0;
+
+	for (; u < 3 && !(bytes % 1024); u++)
+		bytes /= 1024;
+	snprintf(buf, len, "%llu %s", (unsigned long long)bytes, units[u]);
+	return buf;
+}
+
+static int check_limits(const struct vt_config *c, const char *file, struct vt_err *e)
+{
+	char body[32], memory[32];
+
+	if (c->max_body_bytes <= c->max_memory_bytes)
+		return 0;
+	vt_fail(e, -EINVAL,
+		"limits.max_body (%s) exceeds limits.max_memory (%s): raise one or lower the other",
+		size_text(c->max_body_bytes, body, sizeof(body)),
+		size_text(c->max_memory_bytes, memory, sizeof(memory)));
+	return vt_config_at(c, c->line[VT_KEY_MAX_BODY] ? VT_KEY_MAX_BODY : VT_KEY_MAX_MEMORY, file,
+			    e);
+}
+
+int vt_serve_fits(const struct vt_config *c, const char *file, struct vt_err *e)
+{
+	int err = check_cores(c, file, e);
+
+	if (!err && c->user && vt_serve_user(c->user, e))
+		err = vt_config_at(c, VT_KEY_USER, file, e);
+	return err ? err : check_limits(c, file, e);
+}
+
+int vt_serve_store(const struct vt_config *c, const char *file, const struct vt_log *log,
+		   struct vt_err *e)
+{
+	struct vt_err mine = {0};
+	int err = c->profiles ? vt_serve_try_store(c->user, c->profiles, &mine) : 0;
 
 	if (!err)
-		err = check_cores(c, e);
-	if (!err && c->user)
-		err = vt_serve_user(c->user, e);
-	if (!err && c->max_body_bytes > c->max_memory_bytes)
-		err = vt_fail(e, -EINVAL,
-			      "limits: no body of max_body, %llu bytes, can ever come in: "
-			      "max_memory is %llu",
-			      (unsigned long long)c->max_body_bytes,
-			      (unsigned long long)c->max_memory_bytes);
+		return 0;
+	vt_config_at(c, VT_KEY_PROFILES, file, &mine);
+	if (err == -EINVAL)
+		return vt_fail(e, err, "%s", mine.msg);
+	vt_log(log, VT_LOG_WARN, "models will not be profiled: %s", mine.msg);
+	return 0;
+}
+
+void vt_serve_no_models(const struct vt_config *c, const char *file, const struct vt_log *log)
+{
+	if (!c->n_models)
+		vt_log(log, VT_LOG_WARN,
+		       "no models: nothing can be served until %s names some and is read again "
+		       "(SIGHUP)",
+		       file);
+}
+
+int vt_serve_no_address(const struct vt_config_listen *l, const char *file, struct vt_err *e)
+{
+	e->code = -EINVAL;
+	return l->line ? vt_fail_at(e, "%.150s:%u", file, l->line) : e->code;
+}
+
+/* ---- by trying ---------------------------------------------------------------------------------- */
+
+/* What a killed server left would be replaced; that is not for a look to do. */
+static int try_address(struct vt_listener *ret, const struct vt_config_listen *l, uint32_t mode,
+		       struct vt_err *e)
+{
+	char dir[PATH_MAX];
+
+	if (!vt_listener_left(l))
+		return vt_listener_open(ret, l, mode, e);
+	vt_folder_of(l->path, dir, sizeof(dir));
+	return access(dir, W_OK | X_OK)
+		       ? vt_fail(e, -errno,
+				 "cannot listen on unix:%s: cannot replace what is there", l->path)
+		       : 0;
+}
+
+/* All at one time, and listening: two of them may be one and the same. */
+static int check_addresses(const struct vt_config *c, const char *file, struct vt_err *e)
+{
+	const struct vt_config_listen *want[VT_CONFIG_LISTEN + 1];
+	struct vt_listener at[VT_CONFIG_LISTEN + 1];
+	uint32_t n = 0, opened = 0;
+	int err = 0;
+
+	while (n < c->n_listen) {
+		want[n] = &c->listen[n];
+		n++;
+	}
+	if (c->agent.host)
+		want[n++] = &c->agent;
+	for (; opened < n && !err; opened++) {
+		at[opened] = (struct vt_listener){.fd = -1};
+		if (try_address(&at[opened], want[opened], c->socket_mode, e))
+			err = vt_serve_no_address(want[opened], file, e);
+	}
+	for (uint32_t i = 0; i < n && !err; i++)
+		if (at[i].fd >= 0 && vt_listener_start(&at[i], e))
+			err = vt_serve_no_address(want[i], file, e);
+	while (opened)
+		vt_listener_close(&at[--opened]);
 	return err;
+}
+
+/* As whom the rest is looked at: of the server's user if this process can become it. */
+static int become(const struct vt_config *c, const struct vt_log *log, bool *as_user,
+		  struct vt_err *e)
+{
+	*as_user = !c->user || vt_serve_is(c->user);
+	if (*as_user || getuid() != 0) {
+		if (!*as_user)
+			vt_log(log, VT_LOG_WARN,
+			       "what user '%s' may read and write is known to root and '%s' only",
+			       c->user, c->user);
+		return 0;
+	}
+	*as_user = true;
+	return vt_serve_become(c->user, NULL, e);
+}
+
+static int check_store(const struct vt_config *c, const char *file, struct vt_err *e)
+{
+	struct vt_profile_key key;
+	struct vt_profile *db = NULL;
+	int err;
+
+	if (!c->profiles || access(c->profiles, R_OK))
+		return 0; /* not yet, or not for us: vt_serve_store() looks at that */
+	vt_profile_here(&key);
+	err = vt_profile_open(&db, c->profiles, VT_PROFILE_READ, &key, e);
+	vt_profile_close(db);
+	return err ? vt_config_at(c, VT_KEY_PROFILES, file, e) : 0;
+}
+
+/* Opened for writing it would be made, or emptied. */
+static int check_output(const struct vt_config *c, const char *path, enum vt_config_key k,
+			const char *file, struct vt_err *e)
+{
+	char dir[PATH_MAX];
+	struct stat st;
+	int err = 0;
+
+	if (!path)
+		return 0;
+	vt_folder_of(path, dir, sizeof(dir));
+	if (stat(path, &st))
+		err = errno != ENOENT || access(dir, W_OK | X_OK) ? -errno : 0;
+	else if (S_ISDIR(st.st_mode))
+		err = -EISDIR;
+	else if (access(path, W_OK))
+		err = -errno;
+	if (!err)
+		return 0;
+	vt_fail(e, err, "%s: cannot write: %s", path, strerror(-err));
+	return vt_config_at(c, k, file, e);
+}
+
+static int check_models(const struct vt_config *c, const char *file, struct vt_err *e)
+{
+	struct vt_cpuset cores = c->cores;
+	struct vt_progress p;
+	int err = vt_cpuset_count(&cores) ? 0 : vt_cpuset_allowed(&cores);
+
+	if (err)
+		return vt_fail(e, err, "cannot read the cores this process may use");
+	vt_progress_init(&p, "checking", c->n_models);
+	if (!p.tty)
+		p.shown_mono_ns = p.start_mono_ns; /* nothing, unless it takes long */
+	for (uint32_t i = 0; i < c->n_models && !err; i++) {
+		vt_progress_update(&p, i, c->model[i].name);
+		err = vt_models_try(&c->model[i], &cores, e);
+		if (err && c->model[i].line)
+			vt_fail_at(e, "%s:%u", file, c->model[i].line);
+	}
+	vt_progress_fini(&p);
+	return err;
+}
+
+/* An address is tried while there are rights, and told last: where the server runs already its own are taken. */
+int vt_serve_check(const struct vt_config *c, const char *file, const struct vt_log *log,
+		   struct vt_err *e)
+{
+	struct vt_err taken = {0};
+	bool as_user = false;
+	int err;
+
+	check_addresses(c, file, &taken);
+	err = become(c, log, &as_user, e);
+	if (!err && as_user)
+		err = vt_serve_store(c, file, log, e);
+	if (!err)
+		err = check_store(c, file, e);
+	if (!err && as_user)
+		err = check_output(c, c->record, VT_KEY_RECORD, file, e);
+	if (!err && as_user)
+		err = check_output(c, c->trace, VT_KEY_TRACE, file, e);
+	if (!err)
+		err = check_models(c, file, e);
+	return err || !taken.code ? err : vt_fail(e, taken.code, "%s", taken.msg);
 }
 
 /* ---- what stays until a restart ------------------------------------------------------------------ */

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "cli/cli.h"
 #include "cli/serve.h"
 #include "monitor/priv.h"
 
@@ -38,6 +39,13 @@ int vt_serve_give(const char *user, const char *path, struct vt_err *e)
 int vt_serve_user(const char *user, struct vt_err *e)
 {
 	return find(user, e) ? 0 : -ENOENT;
+}
+
+bool vt_serve_is(const char *user)
+{
+	const struct passwd *p = find(user, NULL);
+
+	return p && getuid() == p->pw_uid;
 }
 
 /* Where the user may write already, a link could stand for somebody else's file. */
@@ -89,18 +97,26 @@ void vt_serve_give_store(const char *user, const char *path)
 
 int vt_serve_try_store(const char *user, const char *path, struct vt_err *e)
 {
-	const char *slash = strrchr(path, '/');
 	const bool there = !access(path, F_OK);
-	char dir[1024] = ".";
+	char dir[1024];
+	const char *why;
+	struct stat st;
 
-	if (slash)
-		snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	if (access(dir, W_OK | X_OK) || (there && access(path, R_OK | W_OK)))
-		return vt_fail(e, there ? -EACCES : -EINVAL,
-			       "profiles: user '%s' cannot write %s: chown %s it and its folder, "
-			       "or give another --profiles",
-			       user, path, user);
-	return 0;
+	vt_folder_of(path, dir, sizeof(dir));
+	why = stat(dir, &st) ? strerror(errno) : S_ISDIR(st.st_mode) ? NULL : strerror(ENOTDIR);
+	if (why)
+		return vt_fail(e, -EINVAL, "%s: no store can be made in %s: %s; name another store",
+			       path, dir, why);
+	if (!access(dir, W_OK | X_OK) && (!there || !access(path, R_OK | W_OK)))
+		return 0;
+	if (!user) /* as in a container without its volume: what serves is worth more than a profile */
+		return vt_fail(e, -EACCES,
+			       "%s: it or its folder cannot be written: %s; name another store",
+			       path, strerror(errno));
+	return vt_fail(e, there ? -EACCES : -EINVAL,
+		       "user '%s' cannot write %s: chown %s it and its folder, or name another "
+		       "store",
+		       user, path, user);
 }
 
 int vt_serve_become(const char *user, struct vt_monitor *m, struct vt_err *e)

@@ -304,7 +304,7 @@ int vt_profile_open_bytes(struct vt_profile **ret, const void *bytes, size_t len
 
 static int not_writable(const char *path, const char *what, int code, struct vt_err *e)
 {
-	return vt_fail(e, code, "%s: %s: %s; give another --db", path, what,
+	return vt_fail(e, code, "%s: %s: %s; name another store", path, what,
 		       code == -EROFS ? "its file system is read-only" : strerror(-code));
 }
 

@@ -139,7 +139,7 @@ static int check_objects(sqlite3 *db, const char *path, int version, struct vt_e
 		      : rc < 0 ? vt_store_fail(broken, path, -rc, "read its tables", e)
 			       : vt_fail(e, -EINVAL,
 					 "%s: not a profile store as veltair makes it: other "
-					 "tables; give another --db",
+					 "tables; name another store",
 					 path);
 	}
 	sqlite3_close(ours);
@@ -165,7 +165,7 @@ int vt_schema_check(sqlite3 *db, const char *path, int *version, struct vt_err *
 	if (v > VT_PROFILE_SCHEMA)
 		return vt_fail(e, -EINVAL,
 			       "%s: schema %d, this veltair reads up to %d; use a newer veltair or "
-			       "another --db",
+			       "another store",
 			       path, v, VT_PROFILE_SCHEMA);
 	return check_objects(db, path, v, e);
 }

@@ -45,8 +45,20 @@ static bool is_socket(const char *path)
 	return !lstat(path, &st) && S_ISSOCK(st.st_mode);
 }
 
-static int bind_unix(struct vt_listener *l, const char *path, uint32_t mode, struct vt_err *e)
+bool vt_listener_left(const struct vt_config_listen *l)
 {
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	if (!l->path || !is_socket(l->path))
+		return false;
+	memcpy(a.sun_path, l->path, strlen(l->path) + 1);
+	return !answers(&a);
+}
+
+static int bind_unix(struct vt_listener *l, const struct vt_config_listen *c, uint32_t mode,
+		     struct vt_err *e)
+{
+	const char *path = c->path;
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	mode_t old;
 	int rc;
@@ -55,7 +67,7 @@ static int bind_unix(struct vt_listener *l, const char *path, uint32_t mode, str
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return cannot(l, -errno, e);
-	if (is_socket(path) && !answers(&a))
+	if (vt_listener_left(c))
 		unlink(path);
 	/* The mask keeps others out between bind() and chmod(). */
 	old = umask(0777 & ~mode);
@@ -119,7 +131,7 @@ int vt_listener_open(struct vt_listener *ret, const struct vt_config_listen *c, 
 	else
 		snprintf(l.text, sizeof(l.text), strchr(c->host, ':') ? "[%.120s]:%u" : "%.120s:%u",
 			 *c->host ? c->host : "0.0.0.0", c->port);
-	err = c->path ? bind_unix(&l, c->path, mode, e) : bind_tcp(&l, c->host, c->port, e);
+	err = c->path ? bind_unix(&l, c, mode, e) : bind_tcp(&l, c->host, c->port, e);
 	if (err) {
 		if (l.fd >= 0)
 			close(l.fd);

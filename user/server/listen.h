@@ -20,6 +20,8 @@ struct vt_listener {
  */
 int vt_listener_open(struct vt_listener *ret, const struct vt_config_listen *l, uint32_t mode,
 		     struct vt_err *e);
+/** vt_listener_left - is it what a killed server left: a Unix socket that nobody answers on? */
+bool vt_listener_left(const struct vt_config_listen *l);
 /** vt_listener_start - take connections from now on (they wait until somebody accepts) */
 int vt_listener_start(struct vt_listener *l, struct vt_err *e);
 /** vt_listener_close - also removes the path of a Unix socket; @fd may have been closed already */

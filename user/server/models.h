@@ -82,6 +82,12 @@ bool vt_models_all_ready(struct vt_models *m);
 
 /* ---- the loader -------------------------------------------------------------------------------- */
 
+/**
+ * vt_models_try - could @c be loaded on this machine, its cores being @cores? Loads it and lets it go
+ * Needs no table of models. Errors as those of loading.
+ */
+int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e);
+
 /** vt_models_add - load @c, replacing the entry of its name and version if there is one */
 int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct vt_err *e);
 /**

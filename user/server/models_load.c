@@ -221,10 +221,9 @@ static int serve_it(struct vt_models *m, const struct vt_config_model *c, bool r
 	return vt_runtime_add(m->o.runtime, &s, &l->id, e);
 }
 
-static int load_engine(struct vt_models *m, const struct vt_config_model *c, struct vt_engine **ret,
+static int load_engine(const struct vt_config_model *c, unsigned int cores, struct vt_engine **ret,
 		       struct vt_err *e)
 {
-	unsigned int cores = vt_cpuset_count(&m->o.cores);
 	struct vt_engine_opts o = {
 		.import = {.dims = c->dims, .n_dims = (int)c->n_dims},
 		.instances = (int)(c->instances		   ? c->instances
@@ -235,6 +234,20 @@ static int load_engine(struct vt_models *m, const struct vt_config_model *c, str
 
 	if (err && e && !strstr(e->msg, c->path))
 		vt_fail_at(e, "%s", c->path);
+	return err;
+}
+
+int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e)
+{
+	struct vt_engine *eng = NULL;
+	struct stat st;
+	int err = check_memory(c, &st, e);
+
+	if (!err)
+		err = load_engine(c, vt_cpuset_count(cores), &eng, e);
+	if (!err)
+		err = check_arena(c, eng, e);
+	vt_engine_free(eng);
 	return err;
 }
 
@@ -249,7 +262,7 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	int err = check_memory(c, &st, e);
 
 	if (!err)
-		err = load_engine(m, c, &eng, e);
+		err = load_engine(c, vt_cpuset_count(&m->o.cores), &eng, e);
 	if (!err)
 		err = check_arena(c, eng, e);
 	if (!err)
