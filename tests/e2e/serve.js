@@ -335,6 +335,19 @@ async function rude() {
     for (let k = 0; k < 10; k++) slow.write(inferText());
     held.push(half, body, slow);
   }
+  // What they announce is more than max_memory; nothing of it has come.
+  const announced = (bytes) => `POST ${ADD} HTTP/1.1\r\nHost: x\r\nContent-Length: ${bytes}\r\n\r\n`;
+  for (let i = 0; i < 100; i++) {
+    const s = raw();
+    s.write(announced(60000));
+    held.push(s);
+  }
+  await check('a body larger than the inputs of its model: 413 at once, though max_body would take it', async () => {
+    const s = raw();
+    s.write(announced(2 << 20));
+    want(await until(() => / 413 .*takes up to/s.test(s.text)), s.text);
+    s.destroy();
+  });
   for (let i = 0; i < 20; i++) {
     const s = raw();
     s.write(inferText());

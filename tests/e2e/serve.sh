@@ -144,7 +144,7 @@ listen: [127.0.0.1:0, "unix:$dir/sock"]
 models:
   - {path: $dir/add.onnx, version: 3, qos_ms: 20000}
   - {path: $tiny, name: tiny, qos_ms: 20000}
-limits: {drain_ms: 20000}
+limits: {drain_ms: 20000, max_body: 3MiB, max_memory: 4MiB}
 END
 "$veltair" serve --config "$dir/c.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; models: 2" "$dir/out"
 ok "--check: a sound file"

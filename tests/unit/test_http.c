@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The HTTP layer over real sockets: routes, bodies, limits, held requests, clients that leave. */
+/* The HTTP layer over real sockets: routes, held requests, clients that leave. */
 #include "harness.h"
 
 #include <fcntl.h>
@@ -108,7 +108,6 @@ static const struct vt_route routes[] = {
 	{"GET", "/name/{}/and/{}", name, NULL, NULL, NULL, 0},
 	{"POST", "/refused", echo, refuse_head, NULL, NULL, VT_ROUTE_BODY},
 	{"POST", "/begun", echo, NULL, refuse_no, NULL, VT_ROUTE_BODY},
-	{"POST", "/small", echo, NULL, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_SMALL},
 	{"GET", "/held", held, NULL, NULL, NULL, 0},
 	{"GET", "/at-once", at_once, NULL, NULL, NULL, 0},
 	{"GET", "/until-gone", until_gone, NULL, NULL, NULL, 0},
@@ -351,82 +350,6 @@ static void test_a_start_that_fails(void **state)
 	vt_config_fini(&c);
 }
 
-static void test_memory_of_bodies_is_bounded(void **state)
-{
-	static const char big[] = "POST /echo " H "Content-Length: 600\r\n\r\n";
-	static const char chunk[] = "POST /echo " H C "Transfer-Encoding: chunked\r\n\r\n258\r\n";
-	struct server s = {0};
-	char buf[4096], body[600];
-	int a, b;
-
-	assert_int_equal(vt_config_init(&s.c), 0);
-	s.c.max_memory_bytes = 1000;
-	start(&s);
-	memset(body, 'x', sizeof(body));
-	a = client(&s);
-	say(a, big, strlen(big));
-	for (int i = 0; i < PATIENCE_MS && vt_http_room(s.h) != 400; i++)
-		usleep(1000);
-	assert_int_equal(vt_http_room(s.h), 400);
-	b = client(&s); /* a second does not fit */
-	say(b, chunk, strlen(chunk));
-	say(b, body, sizeof(body));
-	say(b, "\r\n0\r\n\r\n", 7);
-	hear(b, buf, sizeof(buf), NULL);
-	assert_non_null(strstr(buf, " 503 "));
-	assert_non_null(strstr(buf, "Retry-After: 1"));
-	close(b);
-	say(a, body, sizeof(body)); /* the first is served all the same */
-	hear(a, buf, sizeof(buf), "xxx");
-	assert_non_null(strstr(buf, " 200 "));
-	close(a);
-	stop(&s);
-}
-
-/* What a body may be, and what is taken for it: never more than that, also where its length is not told. */
-static void test_limits_of_bodies(void **state)
-{
-	static const struct {
-		const char *path;
-		bool chunked;
-		size_t len;
-		const char *status;
-	} t[] = {
-		{"/small", false, VT_ROUTE_SMALL_BYTES, " 200 "},
-		{"/small", false, VT_ROUTE_SMALL_BYTES + 1, " 413 "},
-		{"/small", true, VT_ROUTE_SMALL_BYTES, " 200 "},
-		{"/small", true, VT_ROUTE_SMALL_BYTES + 1, " 413 "},
-		{"/echo", true, 80000, " 200 "}, /* twice the first room would be past max_memory */
-		{"/echo", true, 80001, " 413 "},
-	};
-	struct server s = {0};
-	char *body = malloc(80001), *buf = malloc(100000), head[128];
-
-	memset(body, 'x', 80001);
-	assert_int_equal(vt_config_init(&s.c), 0);
-	s.c.max_body_bytes = s.c.max_memory_bytes = 80000;
-	start(&s);
-	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		int fd = client(&s);
-
-		snprintf(head, sizeof(head),
-			 t[i].chunked ? "POST %s " H C "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
-				      : "POST %s " H C "Content-Length: %zu\r\n\r\n",
-			 t[i].path, t[i].len);
-		say(fd, head, strlen(head));
-		say(fd, body, t[i].len);
-		if (t[i].chunked)
-			say(fd, "\r\n0\r\n\r\n", 7);
-		hear(fd, buf, 100000, NULL);
-		if (!strstr(buf, t[i].status))
-			fail_msg("%s, %zu bytes: %.200s", t[i].path, t[i].len, buf);
-		close(fd);
-	}
-	stop(&s);
-	free(body);
-	free(buf);
-}
-
 static void test_head_sends_no_body(void **state)
 {
 	static const char ask[] = "HEAD /held " H C "\r\n";
@@ -551,8 +474,6 @@ int main(void)
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_several_io_threads),
 		cmocka_unit_test(test_a_start_that_fails),
-		cmocka_unit_test(test_memory_of_bodies_is_bounded),
-		cmocka_unit_test(test_limits_of_bodies),
 		cmocka_unit_test(test_head_sends_no_body),
 		cmocka_unit_test(test_clients_that_leave),
 		cmocka_unit_test(test_slow_clients_are_cut),

@@ -290,6 +290,42 @@ static void test_deadline_before_the_tensors(void **state)
 			fail_msg("%s", t[i].json);
 }
 
+/* What is sound fits, however it is laid out; what a stranger may send of more is little. */
+static void test_bound_of_a_body(void **state)
+{
+	static const struct {
+		size_t head;
+		uint64_t min, max;
+	} t[] = {
+		{VT_INFER_JSON_ONLY, 65536, 70000},
+		{0, 40 + 65536, 40 + 65536},
+		{300, 300 + 40 + 65536, 300 + 40 + 65536},
+		{1ull << 40, 40 + 65536, 70000}, /* a lie */
+	};
+	static const struct vt_shape image = {4, {1, 3, 224, 224}}, column = {2, {100000, 1}};
+	struct vt_io io;
+	struct vt_graph g;
+
+	make_io(&io);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		uint64_t n = vt_ask_bound(&io, t[i].head);
+
+		if (n < t[i].min || n > t[i].max)
+			fail_msg("%zu: %llu", t[i].head, (unsigned long long)n);
+	}
+	vt_io_fini(&io);
+	assert_int_equal(vt_graph_init(&g, "t"), 0);
+	vt_graph_mark_input(&g, vt_graph_add_tensor(&g, "x", VT_T_INPUT, VT_F32, &image));
+	vt_graph_mark_input(&g, vt_graph_add_tensor(&g, "z", VT_T_INPUT, VT_F32, &column));
+	assert_int_equal(vt_io_of(&io, &g), 0);
+	vt_graph_fini(&g);
+	/* Of z each element is a list, with a line for either bracket. */
+	assert_true(vt_ask_bound(&io, VT_INFER_JSON_ONLY) > (150528 + 3 * 100000) * 48);
+	assert_true(vt_ask_bound(&io, VT_INFER_JSON_ONLY) < 32 << 20);
+	assert_int_equal(vt_ask_bound(&io, 200), 200 + (150528 + 100000) * 4 + 65536);
+	vt_io_fini(&io);
+}
+
 static void test_answers(void **state)
 {
 	static const float y[2] = {0.1f, -3};
@@ -333,10 +369,15 @@ static void test_answers(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reads_a), cmocka_unit_test(test_parameters),
-		cmocka_unit_test(test_refuses), cmocka_unit_test(test_memory_is_bounded),
-		cmocka_unit_test(test_binary),	cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_answers), cmocka_unit_test(test_deadline_before_the_tensors),
+		cmocka_unit_test(test_reads_a),
+		cmocka_unit_test(test_parameters),
+		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_memory_is_bounded),
+		cmocka_unit_test(test_binary),
+		cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_bound_of_a_body),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_deadline_before_the_tensors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

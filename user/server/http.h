@@ -7,8 +7,8 @@
  *	any thread	 vt_http_reply() and vt_http_release() on a request that is held
  *	the owner	 vt_http_tend(): clients that left while held, clients that are too slow
  *
- * Bodies are bounded one by one and in sum; a body of known length is received into memory taken
- * once. Every error is {"error": "..."} with its status.
+ * Bodies are bounded one by one and in sum, by what has come of them: a promise holds no room. Of known
+ * length, they are received into memory reserved once. Every error is {"error": "..."} with its status.
  */
 #ifndef VT_SERVER_HTTP_H
 #define VT_SERVER_HTTP_H
@@ -75,6 +75,9 @@ uint64_t vt_http_room(const struct vt_http *h);
 const char *vt_http_header(struct vt_http_req *r, const char *name);
 /** vt_http_query - value of ?name=value, NULL if it is not there */
 const char *vt_http_query(struct vt_http_req *r, const char *name);
+
+/** vt_http_limit - from a head handler: a body of more than @bytes is refused, as one above max_body is */
+void vt_http_limit(struct vt_http_req *r, uint64_t bytes);
 
 /**
  * vt_http_reply - answer with @len bytes at @data, which @done (may be NULL) gives back with @arg

@@ -58,8 +58,10 @@ struct req {
 	struct MHD_Connection *mhd;
 	struct conn *conn;
 	char *body;
-	size_t room;	 /* of body, which is there from its first part on; counted as taken */
-	uint64_t length; /* Content-Length */
+	size_t room; /* of body, which is there from its first part on */
+	size_t counted; /* of room, counted as taken: what has come, rounded up; the rest is no memory yet */
+	uint64_t length; /* Content-Length; 0 if chunked */
+	uint64_t limit;	 /* of its body, by its handler */
 	bool chunked, expects, begun, refused, handled, held;
 	uint64_t dropped; /* bytes of a body nobody wants */
 	unsigned int status;

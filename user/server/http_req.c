@@ -11,8 +11,10 @@
 #include "server/http_int.h"
 
 /* A refused body up to this is read and dropped, so that the connection can go on. */
-#define DROP_BYTES  (1u << 20)
-#define FIRST_CHUNK 65536u /* room for a body of unknown length, to begin with */
+#define DROP_BYTES (1u << 20)
+/* Counted as taken with the first part of a body, then twice as much whenever that is full. */
+#define FIRST_BYTES 262144u /* of known length: less, and its pages come in more system calls */
+#define FIRST_CHUNK 65536u
 
 static struct req *of(struct vt_http_req *r)
 {
@@ -119,6 +121,11 @@ const char *vt_http_query(struct vt_http_req *pub, const char *name)
 	return MHD_lookup_connection_value(of(pub)->mhd, MHD_GET_ARGUMENT_KIND, name);
 }
 
+void vt_http_limit(struct vt_http_req *pub, uint64_t bytes)
+{
+	of(pub)->limit = bytes;
+}
+
 void vt_http_attach(struct vt_http_req *pub, void *own, void (*fini)(void *own))
 {
 	of(pub)->own = own;
@@ -204,28 +211,21 @@ static uint64_t body_limit(const struct req *r)
 {
 	uint64_t max = r->pub.http->max_body_bytes;
 
-	return r->pub.match.route->flags & VT_ROUTE_SMALL && max > VT_ROUTE_SMALL_BYTES
-		       ? VT_ROUTE_SMALL_BYTES
-		       : max;
+	if (r->pub.match.route->flags & VT_ROUTE_SMALL && max > VT_ROUTE_SMALL_BYTES)
+		max = VT_ROUTE_SMALL_BYTES;
+	return max < r->limit ? max : r->limit;
 }
 
-/* May the whole body come, if its length is known? */
+/* May the whole body come, if its length is known? What is not here yet holds no room. */
 static void expect_body(struct req *r)
 {
-	struct vt_http *h = r->pub.http;
-
 	if (r->length > body_limit(r)) {
 		vt_http_fail(&r->pub, 413, "a body of %llu bytes; this path takes up to %llu",
 			     (unsigned long long)r->length, (unsigned long long)body_limit(r));
 		return;
 	}
-	if (!r->length)
-		return;
-	if (!vt_http_take(h, r->length)) {
+	if (r->length > vt_http_room(r->pub.http))
 		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
-		return;
-	}
-	r->room = r->length;
 }
 
 static void look_at_head(struct req *r, const char *url)
@@ -237,6 +237,8 @@ static void look_at_head(struct req *r, const char *url)
 	r->length = v ? strtoull(v, NULL, 10) : 0;
 	v = vt_http_header(&r->pub, "Transfer-Encoding");
 	r->chunked = v && !strcasecmp(v, "chunked");
+	if (r->chunked) /* RFC 9112: it overrides a length */
+		r->length = 0;
 	r->expects = vt_http_header(&r->pub, "Expect") != NULL;
 	if (!vt_route_find(r->pub.http->routes, r->pub.method, url, m)) {
 		refuse_route(r, url);
@@ -264,29 +266,16 @@ static bool refuse_now(const struct req *r)
 
 /* ---- body -------------------------------------------------------------------------------------- */
 
-static bool grow(struct req *r, size_t need)
+/* Memory for the whole body, or for @bytes of one of unknown length. What nobody has written to is none yet. */
+static bool make_room(struct req *r, size_t bytes)
 {
-	struct vt_http *h = r->pub.http;
-	const uint64_t limit = body_limit(r);
-	size_t room = r->room ? r->room : FIRST_CHUNK;
+	const size_t room = r->length ? r->length : bytes;
 	char *more;
 
-	if (need > limit) {
-		vt_http_fail(&r->pub, 413, "a body above %llu bytes; this path takes no more",
-			     (unsigned long long)limit);
-		return false;
-	}
-	while (room < need)
-		room *= 2;
-	if (room > limit)
-		room = limit;
-	if (!vt_http_take(h, room - r->room)) {
-		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
-		return false;
-	}
+	if (bytes <= r->room)
+		return true;
 	more = realloc(r->body, room);
 	if (!more) {
-		vt_http_give(h, room - r->room);
 		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", room);
 		return false;
 	}
@@ -295,13 +284,43 @@ static bool grow(struct req *r, size_t need)
 	return true;
 }
 
+/* Count as taken, and have, what @need bytes of the body take. */
+static bool grow(struct req *r, size_t need)
+{
+	struct vt_http *h = r->pub.http;
+	const uint64_t limit = body_limit(r), most = r->length ? r->length : limit;
+	size_t bytes = r->counted ? r->counted : r->length ? FIRST_BYTES : FIRST_CHUNK;
+
+	if (need > most) {
+		vt_http_fail(&r->pub, 413, "a body above %llu bytes; this path takes no more",
+			     (unsigned long long)limit);
+		return false;
+	}
+	while (bytes < need)
+		bytes *= 2;
+	if (bytes > most)
+		bytes = most;
+	if (!vt_http_take(h, bytes - r->counted)) {
+		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
+		return false;
+	}
+	if (!make_room(r, bytes)) {
+		vt_http_give(h, bytes - r->counted);
+		return false;
+	}
+	if (r->length)
+		vt_fresh_populate(r->body + r->counted, bytes - r->counted);
+	r->counted = bytes;
+	return true;
+}
+
 static void drop_body(struct req *r)
 {
 	free(r->body);
-	if (r->room)
-		vt_http_give(r->pub.http, r->room);
+	if (r->counted)
+		vt_http_give(r->pub.http, r->counted);
 	r->body = NULL;
-	r->room = 0;
+	r->room = r->counted = 0;
 	r->pub.body_len = 0;
 }
 
@@ -311,25 +330,19 @@ static void begin_body(struct req *r, const char *data, size_t len)
 	const struct vt_route *route = r->pub.match.route;
 
 	r->begun = true;
-	if (route->begin) {
-		r->pub.body = data;
-		r->pub.body_len = len;
-		route->begin(&r->pub, route->arg);
-		r->pub.body = NULL;
-		r->pub.body_len = 0;
-	}
-	if (r->refused || !r->room)
+	if (!route->begin)
 		return;
-	r->body = malloc(r->room);
-	if (!r->body)
-		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", r->room);
-	else
-		vt_fresh_populate(r->body, r->room);
+	r->pub.body = data;
+	r->pub.body_len = len;
+	route->begin(&r->pub, route->arg);
+	r->pub.body = NULL;
+	r->pub.body_len = 0;
 }
 
 static bool keep(struct req *r, size_t len)
 {
-	return !r->refused && (len <= r->room - r->pub.body_len || grow(r, r->pub.body_len + len));
+	return !r->refused &&
+	       (len <= r->counted - r->pub.body_len || grow(r, r->pub.body_len + len));
 }
 
 /* False: enough of it; end the connection. */
@@ -365,6 +378,7 @@ static struct req *begin(struct vt_http *h, struct MHD_Connection *mhd, const ch
 	r->pub.http = h;
 	r->pub.method = method;
 	r->pub.arrival_ns = vt_now_mono_ns();
+	r->limit = UINT64_MAX;
 	conn_state(r->conn, CONN_RECEIVING);
 	atomic_fetch_add(&h->busy, 1);
 	__atomic_fetch_add(&h->count->in_flight, 1, __ATOMIC_RELAXED);

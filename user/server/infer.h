@@ -57,6 +57,12 @@ void vt_ask_fini(struct vt_ask *a);
  */
 uint64_t vt_ask_deadline(const void *json, size_t len);
 
+/**
+ * vt_ask_bound - bytes that a body for a model of @io may need, however it is written
+ * @head: as for vt_ask_read(), before it is known to be true
+ */
+uint64_t vt_ask_bound(const struct vt_io *io, size_t head);
+
 /** vt_answer_bound - bytes that the answer to @a may need */
 size_t vt_answer_bound(const struct vt_io *io, const struct vt_ask *a, const char *model,
 		       const char *version);

@@ -4,22 +4,6 @@
 
 #include "server/infer.h"
 
-#define FIXED_BYTES 256u /* punctuation and member names, per answer and per output */
-
-size_t vt_answer_bound(const struct vt_io *io, const struct vt_ask *a, const char *model,
-		       const char *version)
-{
-	size_t n = FIXED_BYTES + strlen(model) + strlen(version) + a->id_len;
-
-	for (size_t i = 0; i < a->n_want; i++) {
-		const struct vt_io_tensor *t = &io->out[a->want[i].out];
-
-		n += FIXED_BYTES + strlen(t->escaped) + VT_MAX_RANK * (VT_NUMBER_INT_MAX + 1);
-		n += a->want[i].binary ? t->bytes : vt_tensor_text_bound(t->dtype, t->elems);
-	}
-	return n;
-}
-
 static char *put(char *at, const char *text, size_t len)
 {
 	memcpy(at, text, len);

@@ -175,19 +175,6 @@ static void gone(void *arg, uint64_t id)
 	vt_runtime_cancel(o->runtime, id);
 }
 
-/* Unknown models are refused before their body is sent. */
-void oip_infer_head(struct vt_http_req *r, void *arg)
-{
-	struct vt_oip *o = arg;
-	struct vt_loaded *l = oip_model(o, r);
-
-	if (!l)
-		return;
-	vt_models_put(l);
-	if (o->stopping)
-		vt_http_retry(r, 1, "the server is stopping");
-}
-
 /* The header field's value; false after an error. */
 static bool json_length(struct vt_http_req *r, size_t *ret)
 {
@@ -204,6 +191,22 @@ static bool json_length(struct vt_http_req *r, size_t *ret)
 	}
 	vt_http_fail(r, 400, "Inference-Header-Content-Length: '%.40s' is no number of bytes", v);
 	return false;
+}
+
+/* What is for no model, or too much for it, is refused before its body is sent. */
+void oip_infer_head(struct vt_http_req *r, void *arg)
+{
+	struct vt_oip *o = arg;
+	struct vt_loaded *l = oip_model(o, r);
+	size_t json;
+
+	if (!l)
+		return;
+	if (o->stopping)
+		vt_http_retry(r, 1, "the server is stopping");
+	else if (json_length(r, &json))
+		vt_http_limit(r, vt_ask_bound(&l->io, json));
+	vt_models_put(l);
 }
 
 static void bad_request(struct vt_http_req *r, struct vt_oip *o, const struct vt_err *e)
