@@ -83,12 +83,25 @@ as_setpriv() { # as_setpriv NAME...: the capabilities as setpriv takes them
 }
 sed -e 's|^listen:.*|listen:|; s|^  - 127.0.0.1:8000|  - 127.0.0.1:0|' -e "s|^# - unix:.*|  - unix:$dir/unit.sock|" \
 	-e "s|^# user: *veltair|user: nobody|; s|^models: .*|models: [{path: $dir/mobilenet-v2-tiny.onnx}]|" share/examples/serve.yaml >"$dir/unit.yaml"
-as_unit() { # as_unit SET: the example with a socket and a user, as root within SET
-	started setpriv --bounding-set="$1" --inh-caps=-all --no-new-privs "$veltair" serve --config "$dir/unit.yaml" --pin-dir "$pins"
+as_unit() { # as_unit SET [COMMAND...]: the example with a socket and a user, as root within SET, by COMMAND
+	local set=$1
+	shift
+	started "$@" setpriv --bounding-set="$set" --inh-caps=-all --no-new-privs "$veltair" serve --config "$dir/unit.yaml" --pin-dir "$pins"
 }
 # shellcheck disable=SC2086 # words
 as_unit "$(as_setpriv $unit)" && grep -q "$dir/unit.sock" "$dir/err"
 ok "the set of the systemd unit: the socket is given to the user, who serves"
+nice=$(sed -n 's/^LimitNICE=//p' share/systemd/veltair.service.in)
+grep -q "LimitNICE=$nice" "$dir/err"
+ok "without its LimitNICE: I/O threads do not come first, said"
+raised="prlimit --nice=$((20 - nice)):$((20 - nice))"
+if $raised true 2>/dev/null; then
+	# shellcheck disable=SC2086 # words
+	as_unit "$(as_setpriv $unit)" $raised && ! grep -q LimitNICE "$dir/err"
+	ok "with it they do"
+else
+	skip "with it they do" "this root may not raise limits"
+fi
 # shellcheck disable=SC2086 # words
 ! as_unit "$(as_setpriv ${unit/CAP_CHOWN/})" && grep -q 'cannot give' "$dir/err"
 ok "without its CAP_CHOWN: refused, said"

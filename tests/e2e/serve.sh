@@ -296,6 +296,12 @@ if [ "$(id -u)" = 0 ]; then
 		[ "$(awk '/^Uid/ { print $2 $3 $4 $5 }' /proc/$pid/status)" = "$(id -u nobody)$(id -u nobody)$(id -u nobody)$(id -u nobody)" ] &&
 		[ $((0x$(awk '/^CapEff/ { print $2 }' /proc/$pid/status) & ~((1 << 38) | (1 << 39)))) = 0 ]
 	ok "--user: another user, with CAP_BPF and CAP_PERFMON at most; the socket is its own"
+	if prlimit --nice=30:30 true 2>/dev/null; then
+		[ "$(awk '$2 == "(vt-io-0)" { print $19 }' /proc/$pid/task/*/stat)" = $(($(awk '{ print $19 }' /proc/$pid/stat) - 10)) ]
+		ok "and its I/O threads come before its workers"
+	else
+		skip "I/O threads come before workers" "this root may not raise limits"
+	fi
 	ends TERM 0
 	rm -f "$dir/sock"
 	mkdir -p "$dir/roots" "$dir/state"

@@ -312,6 +312,7 @@ static int start(struct serving *s, struct vt_err *e)
 		err = bind_all(s, e);
 	if (!err)
 		err = open_monitor(s, e);
+	vt_serve_may_come_first();
 	if (!err)
 		err = give_up_rights(s, e);
 	if (!err && s->agent_at.fd >= 0)

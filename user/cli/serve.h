@@ -81,6 +81,9 @@ int vt_serve_try_store(const char *user, const char *path, struct vt_err *e);
  */
 int vt_serve_become(const char *user, struct vt_monitor *m, struct vt_err *e);
 
+/** vt_serve_may_come_first - while that may be raised: the limit that lets I/O threads come before workers, whoever they become */
+void vt_serve_may_come_first(void);
+
 /**
  * vt_serve_move_agent - from where it is @now to where it is @wanted (host NULL: nowhere), and say so
  * @agent, @at and @now change together, or stay if the new address cannot be had; @wanted then, and the

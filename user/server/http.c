@@ -201,13 +201,6 @@ static int start_io(struct vt_http *h, const struct vt_config *c, int fd, struct
 	return 0;
 }
 
-/*
- * I/O threads take a sixth of a core when a machine is offered five times what it can do, and behind workers that use
- * all of theirs they wait for every turn: they come first, where that is allowed (CAP_SYS_NICE). Threads
- * inherit it from who starts them.
- */
-#define IO_NICE (-10)
-
 /* The threads of one address. Each has the listening socket, under a number of its own. */
 static int start_listener(struct vt_http *h, const struct vt_config *c, struct vt_listener *l,
 			  struct vt_err *e)
@@ -216,7 +209,9 @@ static int start_listener(struct vt_http *h, const struct vt_config *c, struct v
 	struct vt_err why = {0};
 	int rc = 0;
 
-	setpriority(PRIO_PROCESS, 0, nice + IO_NICE);
+	/* Threads inherit it from who starts them. */
+	if (setpriority(PRIO_PROCESS, 0, nice + VT_HTTP_NICE))
+		h->nice_err = errno;
 	for (uint64_t i = 0; i < c->io_threads && !rc; i++) {
 		bool last = i + 1 == c->io_threads;
 		int fd = last ? l->fd : fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
@@ -241,6 +236,13 @@ static int start_all(struct vt_http *h, const struct vt_http_opts *o, struct vt_
 		return vt_fail(e, -ENOMEM, "no memory for the server");
 	for (size_t i = 0; i < o->n_listeners && !rc; i++)
 		rc = start_listener(h, o->config, &o->listener[i], e);
+	if (!rc && h->nice_err)
+		vt_log(h->log, VT_LOG_INFO,
+		       "I/O threads wait behind busy workers (nice %d: %s), so under overload "
+		       "refusals take "
+		       "longer; LimitNICE=%d in a systemd unit or CAP_SYS_NICE lets them come "
+		       "first",
+		       VT_HTTP_NICE, strerror(h->nice_err), VT_HTTP_NICE);
 	return rc;
 }
 

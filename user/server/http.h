@@ -28,6 +28,12 @@
 
 struct vt_http;
 
+/*
+ * I/O threads take a sixth of a core when a machine is offered five times what it can do, and behind workers that use
+ * all of theirs they wait for every turn: they come first by this much, where that is allowed (RLIMIT_NICE, CAP_SYS_NICE).
+ */
+#define VT_HTTP_NICE (-10)
+
 /** One request, while it is answered. The I/O thread's, or the holder's between hold and release. */
 struct vt_http_req {
 	const char *method;

@@ -41,6 +41,7 @@ struct vt_http {
 	const struct vt_route *routes;
 	const struct vt_log *log;
 	struct vt_metrics_http *count;
+	int nice_err; /* for which I/O threads do not come before workers; 0: they do */
 	uint64_t max_body_bytes, max_memory_bytes, idle_ns, transfer_ns;
 	_Atomic uint32_t busy;
 	_Atomic bool closing, stopping;
