@@ -265,6 +265,25 @@ ok "nothing is left behind"
 ok "what was taken was answered"
 echo "# $(cat "$dir/load.json")"
 
+slow="in x f32 512,512; t0 = MatMul(x,x);"
+for i in $(seq 24); do slow+=" t$i = MatMul(t$((i - 1)),x);"; done
+"$writer" 13 "$slow y = Neg(t24); out y" >"$dir/slow.onnx"
+cat >"$dir/slow.yaml" <<END
+listen: 127.0.0.1:0
+admission: late
+models: [{path: $dir/slow.onnx, instances: 1}]
+limits: {drain_ms: 1}
+END
+start --config "$dir/slow.yaml"
+load 2 slow 8
+sleep 1
+ends TERM 0
+ok "SIGTERM while eight requests wait for one instance: exit 0"
+wait $loader
+[ "$(field refused)" -ge 5 ] && [ "$(field mixed)$(field other)" = 00 ]
+ok "after drain_ms, what had not begun is refused"
+echo "# $(cat "$dir/load.json")"
+
 many=()
 for i in $(seq 250); do many+=("$mobile=m$i"); done
 : >"$dir/err"

@@ -195,8 +195,8 @@ static void fx_done(struct vt_infer *q, enum vt_outcome how)
 	atomic_fetch_add(&load->answered, 1);
 }
 
-static void fx_submit(struct vt_runtime *rt, struct fx_request *r, const struct fx_model *f,
-		      struct fx_load *load, uint64_t seed)
+static void fx_prepare(struct fx_request *r, const struct fx_model *f, struct fx_load *load,
+		       uint64_t seed)
 {
 	memset(&r->q, 0, sizeof(r->q));
 	r->q.model = f->id;
@@ -207,6 +207,12 @@ static void fx_submit(struct vt_runtime *rt, struct fx_request *r, const struct 
 	r->load = load;
 	r->seed = seed % SEEDS;
 	atomic_store(&r->answers, 0);
+}
+
+static void fx_submit(struct vt_runtime *rt, struct fx_request *r, const struct fx_model *f,
+		      struct fx_load *load, uint64_t seed)
+{
+	fx_prepare(r, f, load, seed);
 	vt_runtime_submit(rt, &r->q);
 }
 

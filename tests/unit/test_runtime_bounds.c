@@ -70,6 +70,53 @@ static void test_a_waiting_request_can_be_cancelled(void **state)
 	close_three(&t);
 }
 
+/* A request that stays on its leader, before its first layer, until it is let go. */
+static _Atomic bool began, let_go;
+
+static void fx_in_and_stay(struct vt_infer *q, const struct vt_engine *eng, int inst)
+{
+	fx_in(q, eng, inst);
+	began = true;
+	while (!let_go)
+		sched_yield();
+}
+
+static void submit_one_that_stays(struct three *t, struct fx_request *r, struct fx_load *l)
+{
+	began = let_go = false;
+	fx_prepare(r, &t->f[0], l, 0);
+	r->q.load = fx_in_and_stay;
+	vt_runtime_submit(t->rt, &r->q);
+	while (!began)
+		sched_yield();
+}
+
+static void test_what_has_not_begun_is_turned_away(void **state)
+{
+	struct vt_runtime_opts o = {.policy = vt_policy_find("fcfs"), .record_fd = -1};
+	struct fx_load l = {0};
+	struct fx_request r[4];
+	struct three t;
+
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	submit_one_that_stays(&t, &r[0], &l);
+	for (uint32_t i = 1; i < 3; i++) /* of its model, which has one instance */
+		fx_submit(t.rt, &r[i], &t.f[0], &l, i);
+	vt_runtime_turn_away(t.rt);
+	assert_int_equal(atomic_load(&l.how[VT_STOPPING]), 2);
+	assert_int_equal(r[1].how, VT_STOPPING);
+	assert_int_equal(r[2].how, VT_STOPPING);
+	fx_submit(t.rt, &r[3], &t.f[1], &l, 0);
+	assert_int_equal(r[3].how, VT_STOPPING);
+	let_go = true;
+	vt_runtime_drain(t.rt);
+	assert_int_equal(r[0].how, VT_DONE);
+	assert_int_equal(atomic_load(&l.wrong), 0);
+	settle(t.rt);
+	check_stats(t.rt, &l, 4);
+	close_three(&t);
+}
+
 static void test_who_is_refused(void **state)
 {
 	static const struct {
@@ -205,6 +252,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_queues_are_bounded),
 		cmocka_unit_test(test_a_waiting_request_can_be_cancelled),
+		cmocka_unit_test(test_what_has_not_begun_is_turned_away),
 		cmocka_unit_test(test_who_is_refused),
 		cmocka_unit_test(test_unknown_gone_and_draining),
 		cmocka_unit_test(test_a_server_may_refuse_by_itself),

@@ -33,6 +33,8 @@
 #define AGENT_MS   100		     /* if a balancer is told how this node feels */
 #define IDLE_NS	   (3 * VT_NS_PER_S) /* without a request, before models are profiled */
 #define LOOK_NS	   (100 * VT_NS_PER_MS)
+#define LAST_NS	   VT_NS_PER_S /* for the last answers to leave */
+#define MORE_TIME  "EXTEND_TIMEOUT_USEC=10000000"
 #define MAX_ROUTES 64u
 
 struct serving {
@@ -58,7 +60,7 @@ struct serving {
 	struct vt_route routes[MAX_ROUTES];
 	struct vt_metrics_http count;
 	struct vt_http *http;
-	uint64_t watchdog_us;
+	uint64_t watchdog_us, told_ns; /* when systemd was told last that this goes on */
 	/* The loader's. */
 	uint64_t busy_ns, tended_ns; /* when a request was last seen; the monitor tended */
 	struct vt_snapshot look;
@@ -357,10 +359,24 @@ static int stop(struct serving *s, struct vt_err *e)
 	return err;
 }
 
+/* That this thread is alive, and at the end that it needs more time. */
+static void tell_systemd(struct serving *s)
+{
+	const uint64_t now = vt_now_mono_ns();
+	const bool ends = s->oip.stopping;
+
+	if (now - s->told_ns < (ends ? VT_NS_PER_S : s->watchdog_us * 1000 / 3) ||
+	    (!ends && !s->watchdog_us))
+		return;
+	s->told_ns = now;
+	sd_notify(0, ends ? "WATCHDOG=1\n" MORE_TIME : "WATCHDOG=1");
+}
+
 static void wait_a_little(struct serving *s, int ms)
 {
 	struct pollfd p[2] = {{s->signals, POLLIN, 0}, {vt_http_tend_fd(s->http), POLLIN, 0}};
 
+	tell_systemd(s);
 	poll(p, 2, ms);
 	vt_http_tend(s->http, vt_now_mono_ns());
 	if (!s->oip.stopping)
@@ -405,7 +421,7 @@ static bool loading(const struct serving *s)
 	return vt_loader_busy(s->loader);
 }
 
-/* Answer what has been taken. */
+/* Answer what has been taken: what has not begun by drain_ms with a refusal, as a queue may last for minutes. */
 static void drain(struct serving *s)
 {
 	uint64_t until = vt_now_mono_ns() + s->c.drain_ms * VT_NS_PER_MS;
@@ -416,9 +432,11 @@ static void drain(struct serving *s)
 	vt_agent_say(s->agent, VT_AGENT_DRAIN, 0);
 	vt_http_quiesce(s->http);
 	wait_while(s, clients, until);
-	/* Whoever is left is slow to send or to take; what runs is waited for in any case. */
+	vt_runtime_turn_away(s->runtime);
+	/* What runs is waited for, be it late; then whoever is left is slow to send or to take. */
 	wait_while(s, computing, UINT64_MAX);
 	vt_runtime_drain(s->runtime); /* at most for what came this very moment */
+	wait_while(s, clients, vt_now_mono_ns() + LAST_NS);
 	wait_while(s, loading, UINT64_MAX);
 }
 
@@ -497,24 +515,17 @@ static void say_ready(struct serving *s)
 
 static void serve(struct serving *s)
 {
-	uint64_t fed_ns = 0;
-
 	sd_watchdog_enabled(0, &s->watchdog_us);
 	say_ready(s);
 	if (s->again)
 		reload(s);
 	for (;;) {
-		uint64_t now = vt_now_mono_ns();
 		int sig = next_signal(s);
 
 		if (sig == SIGTERM || sig == SIGINT)
 			break;
 		if (sig == SIGHUP)
 			reload(s);
-		if (s->watchdog_us && now - fed_ns >= s->watchdog_us * 1000 / 3) {
-			fed_ns = now;
-			sd_notify(0, "WATCHDOG=1");
-		}
 		wait_a_little(s, s->agent ? AGENT_MS : TICK_MS);
 	}
 	drain(s);

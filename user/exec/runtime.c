@@ -136,6 +136,25 @@ int vt_runtime_cancel(struct vt_runtime *rt, uint64_t id)
 	return at == UINT32_MAX ? -ENOENT : 0;
 }
 
+void vt_runtime_turn_away(struct vt_runtime *rt)
+{
+	atomic_store(&rt->draining, 1);
+	rt_lock(rt);
+	rt_take_events(rt);
+	for (uint32_t i = 0; i < rt->n_waiting; i++) {
+		struct vt_infer *q = rt->wait[i].q;
+
+		if (rt->wait[i].inst != RT_NO_INST)
+			continue;
+		rt_forget(rt, i);
+		rt_refuse(rt, q, VT_STOPPING);
+	}
+	rt_close_up(rt);
+	rt->again = true;
+	rt_unlock(rt);
+	rt_kick(rt);
+}
+
 /* ---- the workers, lent -------------------------------------------------------------------- */
 
 bool vt_runtime_idle(const struct vt_runtime *rt)

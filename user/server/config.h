@@ -85,7 +85,7 @@ struct vt_config {
 	uint64_t io_threads;
 	uint64_t idle_ms;     /* a connection with nothing to do is closed after */
 	uint64_t transfer_ms; /* a request must have arrived, and its answer left, within */
-	uint64_t drain_ms;    /* what runs at a SIGTERM is waited for so long */
+	uint64_t drain_ms;    /* after a SIGTERM, what was taken may begin and leave for so long */
 
 	unsigned int line[VT_KEYS]; /* where each was set; 0: nowhere, it is the default */
 };
