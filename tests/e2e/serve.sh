@@ -368,6 +368,11 @@ start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0
 ok "what is refused on arrival is in the metrics and the statistics"
 ends TERM 0
 
+# ---- a recording that cannot be written ------------------------------------------------------------
+start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record /dev/full && add | grep -q outputs && ends TERM 1 &&
+	said "/dev/full: the recording is not whole: No space left"
+ok "a recording that cannot be written: serves, says so, exit 1"
+
 # ---- kill -9 -------------------------------------------------------------------------------------
 bad=0
 for _ in $(seq $kills); do

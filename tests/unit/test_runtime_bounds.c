@@ -2,6 +2,7 @@
 /* Who comes in and who does not: queues, deadlines, models that go, bad ones. */
 #include "runtime_fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
 /* ---- bounds ---------------------------------------------------------------------------------- */
@@ -221,6 +222,23 @@ static void test_a_server_may_refuse_by_itself(void **state)
 	close_three(&t);
 }
 
+static void test_a_recording_that_cannot_be_written(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = open("/dev/full", O_WRONLY | O_CLOEXEC)};
+	struct fx_load l = {0};
+	struct fx_request r;
+	struct three t;
+
+	assert_true(o.record_fd >= 0);
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	fx_submit(t.rt, &r, &t.f[0], &l, 0);
+	fx_wait(&l, 1);
+	assert_int_equal(vt_runtime_close(t.rt), -ENOSPC); /* its last piece */
+	close(o.record_fd);
+	for (size_t i = 0; i < 3; i++)
+		fx_model_fini(&t.f[i]);
+}
+
 static void test_bad_models(void **state)
 {
 	struct vt_runtime_opts o = {.record_fd = -1};
@@ -256,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_who_is_refused),
 		cmocka_unit_test(test_unknown_gone_and_draining),
 		cmocka_unit_test(test_a_server_may_refuse_by_itself),
+		cmocka_unit_test(test_a_recording_that_cannot_be_written),
 		cmocka_unit_test(test_bad_models),
 	};
 

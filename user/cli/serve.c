@@ -43,8 +43,8 @@ struct serving {
 	struct vt_log log;
 	int signals; /* signalfd */
 	bool starting, ended,
-		again; /* told to end, or to read the file again, before it was ready */
-	int record_fd;
+		again;		   /* told to end, or to read the file again, before it was ready */
+	int record_fd, record_err; /* which was said */
 	struct vt_listener listener[VT_CONFIG_LISTEN];
 	size_t n_listeners;
 	struct vt_listener agent_at; /* fd -1: nobody asked for it */
@@ -333,7 +333,7 @@ static int start(struct serving *s, struct vt_err *e)
 
 static int stop(struct serving *s, struct vt_err *e)
 {
-	int err;
+	int err, recorded;
 
 	vt_agent_stop(s->agent);
 	vt_listener_close(&s->agent_at);
@@ -344,15 +344,18 @@ static int stop(struct serving *s, struct vt_err *e)
 	vt_admission_fini(&s->oip.admission);
 	vt_models_free(s->models);
 	vt_serve_trace_tick(s->runtime ? s->trace : NULL, s->runtime);
-	vt_runtime_close(s->runtime);
+	recorded = vt_runtime_close(s->runtime);
+	if (s->record_fd >= 0 && close(s->record_fd) && !recorded)
+		recorded = -errno;
 	err = vt_serve_trace_close(s->trace, e);
+	if (recorded && !err)
+		err = vt_fail(e, recorded, "%s: the recording is not whole: %s", s->c.record,
+			      strerror(-recorded));
 	vt_snapshot_fini(&s->look);
 	vt_monitor_close(s->watched);
 	vt_monitor_close(s->monitor);
 	for (size_t i = 0; i < s->n_listeners; i++)
 		vt_listener_close(&s->listener[i]);
-	if (s->record_fd >= 0)
-		close(s->record_fd);
 	if (s->signals >= 0)
 		close(s->signals);
 	vt_config_fini(&s->c);
@@ -372,6 +375,16 @@ static void tell_systemd(struct serving *s)
 	sd_notify(0, ends ? "WATCHDOG=1\n" MORE_TIME : "WATCHDOG=1");
 }
 
+static void watch_recording(struct serving *s)
+{
+	const int err = vt_runtime_recording(s->runtime);
+
+	if (err && !s->record_err)
+		vt_log(&s->log, VT_LOG_ERROR, "%s: cannot write, the recording has ended: %s",
+		       s->c.record, strerror(-err));
+	s->record_err = err;
+}
+
 static void wait_a_little(struct serving *s, int ms)
 {
 	struct pollfd p[2] = {{s->signals, POLLIN, 0}, {vt_http_tend_fd(s->http), POLLIN, 0}};
@@ -383,6 +396,7 @@ static void wait_a_little(struct serving *s, int ms)
 		vt_agent_tick(s->agent, s->runtime, vt_models_all_ready(s->models),
 			      vt_now_mono_ns());
 	vt_serve_trace_tick(s->trace, s->runtime);
+	watch_recording(s);
 }
 
 /* At once, but without leaving a socket's path behind; the monitor's pins go at the next start. */

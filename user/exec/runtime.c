@@ -349,14 +349,17 @@ void vt_runtime_drain(struct vt_runtime *rt)
 		vt_sleep_until_mono_ns(vt_now_mono_ns() + POLL_NS);
 }
 
-void vt_runtime_close(struct vt_runtime *rt)
+int vt_runtime_close(struct vt_runtime *rt)
 {
+	int err;
+
 	if (!rt)
-		return;
+		return 0;
 	vt_runtime_drain(rt);
 	vt_pool_close(rt->pool);
 	rt_models_fini(rt);
 	rt_record_flush(rt);
+	err = vt_runtime_recording(rt);
 	for (uint32_t c = 0; rt->worker && c < rt->topo.n_cores; c++)
 		if (rt->worker[c])
 			vt_monitor_worker_del(rt->o.monitor, rt->worker[c]);
@@ -374,4 +377,5 @@ void vt_runtime_close(struct vt_runtime *rt)
 	pthread_mutex_destroy(&rt->names);
 	pthread_mutex_destroy(&rt->monitoring);
 	free(rt);
+	return err;
 }

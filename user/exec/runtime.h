@@ -150,8 +150,11 @@ uint32_t vt_runtime_ours_ppm(const struct vt_runtime *rt);
 int vt_runtime_avail_err(const struct vt_runtime *rt);
 /** vt_runtime_recording - 0, or the error that ended the recording to record_fd */
 int vt_runtime_recording(const struct vt_runtime *rt);
-/** vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine */
-void vt_runtime_close(struct vt_runtime *rt);
+/**
+ * vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine
+ * Returns what vt_runtime_recording() would, the last of the recording included.
+ */
+int vt_runtime_close(struct vt_runtime *rt);
 /** vt_runtime_turn_away - answer with VT_STOPPING all that come from now on, and that have come and not begun */
 void vt_runtime_turn_away(struct vt_runtime *rt);
 /** vt_runtime_drain - refuse new requests; wait until the last has been answered */
