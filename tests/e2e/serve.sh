@@ -368,6 +368,31 @@ start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0
 ok "what is refused on arrival is in the metrics and the statistics"
 ends TERM 0
 
+# ---- open files -----------------------------------------------------------------------------------
+cat >"$dir/few.yaml" <<END
+listen: 127.0.0.1:0
+monitor: off
+models: [{path: $dir/add.onnx, qos_ms: 20000}]
+END
+limited() { # limited SOFT HARD: starts within these limits of open files
+	printf '#!/bin/sh\nulimit -Sn %s && ulimit -Hn %s && exec "%s" "$@"\n' "$1" "$2" "$veltair" >"$dir/limited"
+	chmod 755 "$dir/limited"
+	veltair=$dir/limited start --config "$dir/few.yaml"
+}
+limited 256 4096 && [ "$(awk '/^Max open files/ { print $4 }' /proc/$pid/limits)" -gt 1024 ] && ! grep -q max_connections "$dir/err" && ends TERM 0
+ok "the limit of open files is raised for max_connections"
+limited 256 256 && said "limits.max_connections: "
+ok "as far as it may be: fewer connections, said"
+(
+	# shellcheck disable=SC2034 # it stays open until this shell ends
+	for _ in $(seq 300); do exec {fd}<>"/dev/tcp/127.0.0.1/$port"; done
+	sleep 1
+	: >"$dir/err"
+	kill -HUP $pid && said reloaded
+)
+ok "and with all of them idle a file can be read: SIGHUP reloads"
+ends TERM 0
+
 # ---- a recording that cannot be written ------------------------------------------------------------
 start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record /dev/full && add | grep -q outputs && ends TERM 1 &&
 	said "/dev/full: the recording is not whole: No space left"

@@ -48,6 +48,7 @@ struct serving {
 	struct vt_listener listener[VT_CONFIG_LISTEN];
 	size_t n_listeners;
 	struct vt_listener agent_at; /* fd -1: nobody asked for it */
+	uint64_t connections;	     /* per address */
 	struct vt_agent *agent;
 	struct vt_monitor *monitor, *watched; /* the second handle is for those who look */
 	char absent[256];		      /* why there is none */
@@ -265,7 +266,8 @@ static uint64_t between_jobs(void *arg)
 
 static int open_http(struct serving *s, struct vt_err *e)
 {
-	struct vt_http_opts o = {.config = &s->c,
+	struct vt_config c = s->c;
+	struct vt_http_opts o = {.config = &c,
 				 .listener = s->listener,
 				 .n_listeners = s->n_listeners,
 				 .routes = s->routes,
@@ -273,6 +275,7 @@ static int open_http(struct serving *s, struct vt_err *e)
 				 .log = &s->log};
 	int err;
 
+	c.max_connections = s->connections;
 	for (size_t i = 0; i < s->n_listeners; i++)
 		if (vt_listener_start(&s->listener[i], e))
 			return vt_serve_no_address(&s->c.listen[i], s->args.file, e);
@@ -312,6 +315,8 @@ static int start(struct serving *s, struct vt_err *e)
 	s->starting = true;
 	if (!err)
 		err = bind_all(s, e);
+	if (!err)
+		s->connections = vt_serve_connections(&s->c, &s->log);
 	if (!err)
 		err = open_monitor(s, e);
 	vt_serve_may_come_first();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* serve_limits.c - what the kernel lets this process have, as far as a server needs it. */
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli/serve.h"
 #include "server/http.h"
@@ -17,4 +18,38 @@ void vt_serve_may_come_first(void)
 	if (l.rlim_max < wanted)
 		l.rlim_max = wanted;
 	setrlimit(RLIMIT_NICE, &l);
+}
+
+/* Files besides connections: counters of the monitor for each core, event loops, and what is opened now and then. */
+static rlim_t other_files(const struct vt_config *c)
+{
+	const long cores = c->monitor == VT_MONITOR_OFF ? 0 : sysconf(_SC_NPROCESSORS_CONF);
+
+	return 64 + 16 * (rlim_t)cores + 8 * c->io_threads * c->n_listen;
+}
+
+uint64_t vt_serve_connections(const struct vt_config *c, const struct vt_log *log)
+{
+	const rlim_t others = other_files(c), wanted = others + c->n_listen * c->max_connections;
+	uint64_t fewer;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return c->max_connections;
+	if (l.rlim_cur < wanted) {
+		l.rlim_cur = wanted < l.rlim_max ? wanted : l.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &l) || getrlimit(RLIMIT_NOFILE, &l))
+			return c->max_connections;
+	}
+	if (l.rlim_cur >= wanted)
+		return c->max_connections;
+	fewer = l.rlim_cur > others ? (l.rlim_cur - others) / c->n_listen : 0;
+	fewer = fewer ? fewer : 1;
+	vt_log(log, VT_LOG_WARN,
+	       "limits.max_connections: %llu per address, not %llu: that takes %llu open files, "
+	       "and this "
+	       "process may have %llu; raise LimitNOFILE= of the unit or `ulimit -Hn`",
+	       (unsigned long long)fewer, (unsigned long long)c->max_connections,
+	       (unsigned long long)wanted, (unsigned long long)l.rlim_cur);
+	return fewer;
 }
