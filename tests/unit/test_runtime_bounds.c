@@ -92,6 +92,71 @@ static void submit_one_that_stays(struct three *t, struct fx_request *r, struct 
 		sched_yield();
 }
 
+static void test_a_running_request_can_be_cancelled(void **state)
+{
+	static const char *const policies[] = {"fcfs", "prema", "planaria", "veltair-full"};
+
+	for (size_t i = 0; i < VT_COUNT(policies); i++) {
+		struct vt_runtime_opts o = {.policy = vt_policy_find(policies[i]), .record_fd = -1};
+		struct fx_load l = {0};
+		struct fx_request r[2];
+		struct three t;
+
+		open_three(&t, &o, 50000, 10000000000ull, 1);
+		submit_one_that_stays(&t, &r[0], &l);
+		fx_submit(t.rt, &r[1], &t.f[0], &l, 1); /* waits for the only instance */
+		assert_int_equal(vt_runtime_cancel(t.rt, r[0].q.id), -EINPROGRESS);
+		assert_int_equal(vt_runtime_cancel(t.rt, r[0].q.id), -EINPROGRESS);
+		let_go = true;
+		fx_wait(&l, 2);
+		assert_int_equal(r[0].how, VT_CANCELLED);
+		assert_int_equal(r[0].q.blocks, 1);
+		assert_true(r[0].q.core_ns > 0);
+		assert_int_equal(r[1].how, VT_DONE);
+		assert_int_equal(vt_runtime_cancel(t.rt, r[0].q.id), -ENOENT);
+		assert_int_equal(atomic_load(&l.wrong), 0);
+		settle(t.rt);
+		check_stats(t.rt, &l, 2);
+		close_three(&t);
+	}
+}
+
+/* In the midst of everything, by another thread: whatever it meets, each request has one answer. */
+static void test_cancelled_under_load(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1};
+	struct fx_request *r = calloc(WINDOW, sizeof(*r));
+	struct vt_rng rng = {11};
+	struct fx_load l = {0};
+	const uint32_t n = 600;
+	uint32_t met[3] = {0};
+	struct three t;
+
+	assert_non_null(r);
+	open_three(&t, &o, 50000, 10000000000ull, 2);
+	for (uint32_t i = 0; i < n; i++) {
+		struct fx_request *mine = &r[i % WINDOW];
+		int rc;
+
+		while (i >= WINDOW && !atomic_load(&mine->answers))
+			sched_yield();
+		fx_submit(t.rt, mine, &t.f[vt_rng_below(&rng, 3)], &l, vt_rng_u64(&rng));
+		/* Ids are numbers in order from 1 on: one of the last three. */
+		rc = vt_runtime_cancel(t.rt, 1 + i - (i < 3 ? 0 : vt_rng_below(&rng, 3)));
+		met[!rc ? 0 : rc == -EINPROGRESS ? 1 : 2]++;
+	}
+	fx_wait(&l, n);
+	settle(t.rt);
+	printf("# cancelled: %u waited, %u ran, %u were over\n", met[0], met[1], met[2]);
+	assert_true(met[0] + met[1] >= atomic_load(&l.how[VT_CANCELLED]));
+	assert_true(atomic_load(&l.how[VT_CANCELLED]) >= met[0]);
+	assert_int_equal(atomic_load(&l.how[VT_DONE]) + atomic_load(&l.how[VT_CANCELLED]), n);
+	assert_int_equal(atomic_load(&l.wrong), 0);
+	check_stats(t.rt, &l, n);
+	close_three(&t);
+	free(r);
+}
+
 static void test_what_has_not_begun_is_turned_away(void **state)
 {
 	struct vt_runtime_opts o = {.policy = vt_policy_find("fcfs"), .record_fd = -1};
@@ -270,6 +335,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_queues_are_bounded),
 		cmocka_unit_test(test_a_waiting_request_can_be_cancelled),
+		cmocka_unit_test(test_a_running_request_can_be_cancelled),
+		cmocka_unit_test(test_cancelled_under_load),
 		cmocka_unit_test(test_what_has_not_begun_is_turned_away),
 		cmocka_unit_test(test_who_is_refused),
 		cmocka_unit_test(test_unknown_gone_and_draining),

@@ -116,9 +116,25 @@ static uint32_t find_waiting(const struct vt_runtime *rt, uint64_t id)
 	return UINT32_MAX;
 }
 
+/* A running one stops as if it had been preempted, and does not wait again. */
+static int cancel_running(struct vt_runtime *rt, uint64_t id)
+{
+	uint32_t i = 0;
+
+	while (i < rt->n_blocks && rt->blocks[i].id != id)
+		i++;
+	if (i == rt->n_blocks)
+		return -ENOENT;
+	rt->block_of[i]->gone = true;
+	RT_SET(rt->block_of[i]->stop, 1);
+	rt->blocks[i].flags |= VT_BLOCK_STOPPING;
+	return -EINPROGRESS;
+}
+
 int vt_runtime_cancel(struct vt_runtime *rt, uint64_t id)
 {
 	uint32_t at;
+	int err = 0;
 
 	rt_lock(rt);
 	rt_take_events(rt);
@@ -129,11 +145,13 @@ int vt_runtime_cancel(struct vt_runtime *rt, uint64_t id)
 		rt_forget(rt, at);
 		rt_close_up(rt);
 		rt_refuse(rt, q, VT_CANCELLED);
+	} else {
+		err = cancel_running(rt, id);
 	}
 	rt->again = true;
 	rt_unlock(rt);
 	rt_kick(rt);
-	return at == UINT32_MAX ? -ENOENT : 0;
+	return err;
 }
 
 void vt_runtime_turn_away(struct vt_runtime *rt)

@@ -179,7 +179,11 @@ void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q);
 void vt_runtime_refused(struct vt_runtime *rt, uint32_t id, enum vt_outcome how);
 /** vt_headway_ppm - of the work of a request under way, what is done at @now_ns */
 uint32_t vt_headway_ppm(const struct vt_headway *p, uint64_t now_ns);
-/** vt_runtime_cancel - forget @id if it still waits; it is answered with VT_CANCELLED. 0, -ENOENT */
+/**
+ * vt_runtime_cancel - forget @id, whose answer nobody wants any more: it is answered with VT_CANCELLED
+ * 0: it waited, and is; -EINPROGRESS: it runs, and will be at the end of its present layer unless that is
+ * its last; -ENOENT.
+ */
 int vt_runtime_cancel(struct vt_runtime *rt, uint64_t id);
 
 /** vt_runtime_idle - nothing waits or runs; for profiling in the background */

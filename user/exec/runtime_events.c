@@ -217,10 +217,12 @@ static void take_ended(struct vt_runtime *rt, struct rt_block *b)
 		RT_ADD(m->layer_runs[b->version[i]], 1);
 	RT_ADD(m->running, -1u);
 	/* A finished request has been answered, or will be any moment: it is not ours any more. */
-	if (b->finished)
+	if (b->finished || b->gone)
 		give_back_instance(m, b->inst);
 	else
 		wait_again(rt, b, &v);
+	if (b->gone && !b->finished)
+		rt_refuse(rt, b->q, VT_CANCELLED);
 	rt->blocks[at] = rt->blocks[last];
 	rt->block_of[at] = rt->block_of[last];
 	rt->block_of[at]->at = at;

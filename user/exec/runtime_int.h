@@ -118,6 +118,7 @@ struct rt_block {
 	uint64_t planned_end_ns; /* at the start; what is expected now is in blocks[] */
 	bool running;
 	bool shared;   /* others had taken one of its cores when it began */
+	bool gone;     /* cancelled while it ran: its request does not wait again */
 	bool outdated; /* costs or models changed while it ran: the loop does not hear of its end */
 	/*
 	 * Of layers begin, begin + 1, ...: the versions to run, which another grant may change under the

@@ -184,7 +184,7 @@ static void fill_block(const struct vt_runtime *rt, struct rt_block *b, const st
 	b->conflict = n < a->wanted;
 	b->running = true;
 	b->shared = vt_coreset_meets(&a->cores, &rt->taken);
-	b->outdated = false;
+	b->gone = b->outdated = false;
 	RT_SET(b->stop, 0);
 	RT_SET(b->over, 0);
 	RT_SET(b->layer_now, a->layer_begin);
