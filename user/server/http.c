@@ -341,20 +341,54 @@ static void client_left(struct vt_http *h, uint64_t serial)
 		gone(arg, id);
 }
 
+static bool slow(const struct vt_http *h, const struct conn *c, uint64_t now_ns)
+{
+	uint64_t limit = c->state == CONN_IDLE ? h->idle_ns : h->transfer_ns;
+
+	return c->state != CONN_HELD && now_ns > c->since_ns && now_ns - c->since_ns > limit;
+}
+
+/* Up to @max connections that take too long and have not been found before. */
+static size_t find_slow(struct vt_http *h, uint64_t now_ns, uint64_t *serial, size_t max)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&h->lock);
+	for (struct conn *c = h->conns; c && n < max; c = c->next)
+		if (!c->cut && slow(h, c, now_ns)) {
+			c->cut = true;
+			serial[n++] = c->serial;
+		}
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
+/* As long as it is in the list, its descriptor is its own. */
+static void cut(struct vt_http *h, uint64_t now_ns, uint64_t serial)
+{
+	struct conn *c;
+
+	pthread_mutex_lock(&h->lock);
+	c = find_serial(h, serial);
+	if (c && slow(h, c, now_ns))
+		shutdown(c->fd, SHUT_RDWR);
+	else if (c)
+		c->cut = false;
+	pthread_mutex_unlock(&h->lock);
+}
+
 /*
  * Shut down what takes too long: libmicrohttpd then sees an ended connection. A trickle of bytes
- * keeps its own timeout from ever passing.
+ * keeps its own timeout from ever passing. One by one: workers that answer take the lock too.
  */
 static void cut_slow(struct vt_http *h, uint64_t now_ns)
 {
-	pthread_mutex_lock(&h->lock);
-	for (struct conn *c = h->conns; c; c = c->next) {
-		uint64_t limit = c->state == CONN_IDLE ? h->idle_ns : h->transfer_ns;
+	uint64_t serial[64];
+	size_t n;
 
-		if (c->state != CONN_HELD && now_ns > c->since_ns && now_ns - c->since_ns > limit)
-			shutdown(c->fd, SHUT_RDWR);
-	}
-	pthread_mutex_unlock(&h->lock);
+	while ((n = find_slow(h, now_ns, serial, sizeof(serial) / sizeof(serial[0]))) > 0)
+		for (size_t i = 0; i < n; i++)
+			cut(h, now_ns, serial[i]);
 }
 
 void vt_http_tend(struct vt_http *h, uint64_t now_ns)

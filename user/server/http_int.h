@@ -20,6 +20,7 @@ struct conn {
 	int fd;
 	enum conn_state state; /* lock */
 	uint64_t since_ns;     /* lock; of the state */
+	bool cut;	       /* lock; too slow: it is being shut down */
 	/* lock; what to call if the client of a held request leaves; NULL: not watched */
 	void (*gone)(void *arg, uint64_t id);
 	void *gone_arg;

@@ -9,7 +9,7 @@
  *	I/O thread	sends
  *
  * Between submit and done nothing is allocated: the answer's memory is there before, as large as it
- * can become.
+ * can become. done() has libmicrohttpd allocate what its header fields take.
  */
 #include <stdio.h>
 #include <stdlib.h>
