@@ -221,6 +221,15 @@ static int fill_routes(struct serving *s, struct vt_err *e)
 	return err;
 }
 
+static void give_away_rows(void *arg, struct vt_monitor *m)
+{
+	struct serving *s = arg;
+
+	vt_monitor_events(m, NULL, NULL);
+	if (!vt_monitor_read(m, UINT64_MAX, &s->look))
+		vt_monitor_tend(m, &s->look, NULL);
+}
+
 /* The monitor's owner gives away the rows of the dead. Models are added by this thread too. */
 static void tend_monitor(struct serving *s)
 {
@@ -229,9 +238,7 @@ static void tend_monitor(struct serving *s)
 	if (!s->monitor || now - s->tended_ns < VT_NS_PER_S)
 		return;
 	s->tended_ns = now;
-	vt_monitor_events(s->monitor, NULL, NULL);
-	if (!vt_monitor_read(s->monitor, UINT64_MAX, &s->look))
-		vt_monitor_tend(s->monitor, &s->look, NULL);
+	vt_runtime_monitor(s->runtime, give_away_rows, s);
 }
 
 /* A job, or the end, is more important than better times. Asked often by who makes them. */

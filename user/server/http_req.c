@@ -116,11 +116,6 @@ const char *vt_http_header(struct vt_http_req *pub, const char *name)
 	return MHD_lookup_connection_value(of(pub)->mhd, MHD_HEADER_KIND, name);
 }
 
-const char *vt_http_query(struct vt_http_req *pub, const char *name)
-{
-	return MHD_lookup_connection_value(of(pub)->mhd, MHD_GET_ARGUMENT_KIND, name);
-}
-
 void vt_http_limit(struct vt_http_req *pub, uint64_t bytes)
 {
 	of(pub)->limit = bytes;
