@@ -42,7 +42,7 @@ static int read_names(const char *path, struct values *in, struct values *out, s
 {
 	struct vt_onnx_bytes b;
 	Onnx__ModelProto *m;
-	int err = vt_onnx_map(path, &b, e);
+	int err = vt_onnx_open(path, &b, e);
 
 	if (err)
 		return err;
@@ -53,7 +53,7 @@ static int read_names(const char *path, struct values *in, struct values *out, s
 	for (size_t i = 0; m && i < m->graph->n_output; i++)
 		add_name(out, m->graph->output[i]);
 	vt_onnx_free((ProtobufCMessage *)m);
-	vt_onnx_unmap(&b);
+	vt_onnx_close(&b);
 	return e->code;
 }
 

@@ -2,8 +2,10 @@
 /* Models as files: what the path may be, data beside the model, memory while loading. */
 #include "harness.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -146,8 +148,8 @@ static void test_external_data_stays_in_its_folder(void **state)
 	}
 }
 
-/* Large enough to be mapped; at an offset that is no multiple of a page, or of an element. */
-static void test_external_data_is_mapped_or_copied(void **state)
+/* A large one; at an offset that is no multiple of a page, or of an element. */
+static void test_external_data_at_any_offset(void **state)
 {
 	enum { N = 100000 };
 	static const size_t offs[] = {0, 4096, 20, 7};
@@ -199,7 +201,10 @@ static void test_paths(void **state)
 	}
 }
 
-/* A model of @count weights of @mib MiB each, written without holding it in memory twice. */
+/*
+ * A model of @count weights of @mib MiB each, all bytes 1: initialisers, and every third a Constant's.
+ * Written without holding it in memory twice.
+ */
 static void write_large(const char *name, int count, int mib)
 {
 	Onnx__ModelProto m = ONNX__MODEL_PROTO__INIT;
@@ -209,7 +214,9 @@ static void write_large(const char *name, int count, int mib)
 			  **ws = calloc((size_t)count, sizeof(*ws));
 	Onnx__ValueInfoProto *y = calloc((size_t)count, sizeof(*y)),
 			     **ys = calloc((size_t)count, sizeof(*ys));
-	char names[64][8];
+	Onnx__NodeProto c[64], *cs[64];
+	Onnx__AttributeProto a[64], *as[64];
+	char names[64][8], *out[64];
 	int64_t dim = (int64_t)mib << 18;
 	uint8_t *data = calloc((size_t)mib, 1 << 20), *buf;
 	size_t len;
@@ -226,11 +233,28 @@ static void write_large(const char *name, int count, int mib)
 		w[i].n_dims = 1;
 		w[i].dims = &dim;
 		w[i].raw_data = (ProtobufCBinaryData){(size_t)mib << 20, data};
-		ws[i] = &w[i];
 		ys[i] = &y[i];
+		if (i % 3) {
+			ws[g.n_initializer++] = &w[i];
+			continue;
+		}
+		out[i] = names[i];
+		as[i] = &a[i];
+		onnx__attribute_proto__init(&a[i]);
+		a[i].name = "value";
+		a[i].has_type = 1;
+		a[i].type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
+		a[i].t = &w[i];
+		onnx__node_proto__init(&c[i]);
+		c[i].op_type = "Constant";
+		c[i].n_output = c[i].n_attribute = 1;
+		c[i].output = &out[i];
+		c[i].attribute = &as[i];
+		cs[g.n_node++] = &c[i];
 	}
-	g.n_initializer = g.n_output = (size_t)count;
+	g.n_output = (size_t)count;
 	g.initializer = ws;
+	g.node = cs;
 	g.output = ys;
 	m.graph = &g;
 	m.has_ir_version = set.has_version = 1;
@@ -285,13 +309,93 @@ static void test_the_file_is_not_held_twice(void **state)
 		fail_msg("importing %d MiB took %ld KiB", COUNT * MIB, peak - idle);
 }
 
+static size_t ones(const struct vt_graph *g)
+{
+	size_t n = 0;
+
+	for (int t = 0; t < g->n_tensors; t++)
+		for (size_t i = 0; g->tensors[t].kind == VT_T_CONST && i < g->tensors[t].bytes; i++)
+			n += ((const char *)g->tensors[t].data)[i] == 1;
+	return n;
+}
+
+/* What was imported is ours: the files may be emptied in place. */
+static void test_files_are_not_needed_any_more(void **state)
+{
+	enum { COUNT = 7, N = 1 << 20 };
+	static const char *const files[] = {"model/large.onnx", "model/ext.onnx"};
+	char *data = malloc(N), path[256], text[256];
+	size_t len;
+	uint8_t *buf;
+
+	assert_non_null(data);
+	memset(data, 1, N);
+	write_large(files[0], COUNT, 1);
+	snprintf(text, sizeof(text), "extern w i8 %d = ext.bin; in x i8 1; y = Add(x,w); out y", N);
+	buf = vt_onnx_text(text, 14, &len);
+	assert_non_null(buf);
+	put(files[1], buf, len);
+	for (size_t i = 0; i < VT_COUNT(files); i++) {
+		struct vt_err e = {0};
+		struct vt_graph g;
+
+		put("model/ext.bin", data, N);
+		snprintf(path, sizeof(path), "%s/%s", top, files[i]);
+		if (vt_import_onnx(&g, path, &plain, &e))
+			fail_msg("%s", e.msg);
+		put(files[i], "", 0);
+		put("model/ext.bin", "", 0);
+		assert_int_equal(ones(&g), i ? N : COUNT * N);
+		vt_graph_fini(&g);
+	}
+	free(buf);
+	free(data);
+}
+
+/* Emptied and written again while it is read: an error or a model, but never an end of the process. */
+static void test_a_file_that_changes_while_it_is_read(void **state)
+{
+	enum { TIMES = 100 };
+	char path[256], other[256], cmd[1024];
+	int status;
+	pid_t pid;
+
+	write_large("model/large.onnx", 4, 1);
+	snprintf(path, sizeof(path), "%s/model/large.onnx", top);
+	snprintf(other, sizeof(other), "%s/copy", top);
+	snprintf(cmd, sizeof(cmd), "cp %s %s", path, other);
+	assert_int_equal(system(cmd), 0);
+	snprintf(cmd, sizeof(cmd), "while [ -d %s ]; do : >%s; cat %s >%s; done 2>/dev/null", top,
+		 path, other, path);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test end by a signal */
+		execl("/bin/sh", "sh", "-c", cmd, NULL);
+		_exit(1);
+	}
+	for (int i = 0; i < TIMES; i++) {
+		struct vt_err e = {0};
+		struct vt_graph g;
+
+		if (!vt_import_onnx(&g, path, &plain, &e))
+			vt_graph_fini(&g);
+		else
+			assert_true(e.msg[0]);
+	}
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_file_is_not_held_twice),
 		cmocka_unit_test(test_external_data_stays_in_its_folder),
-		cmocka_unit_test(test_external_data_is_mapped_or_copied),
+		cmocka_unit_test(test_external_data_at_any_offset),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_files_are_not_needed_any_more),
+		cmocka_unit_test(test_a_file_that_changes_while_it_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

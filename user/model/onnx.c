@@ -62,7 +62,7 @@ static int import(struct vt_graph *g, struct vt_onnx_bytes *b, const char *dir,
 	m.model = (Onnx__ModelProto *)vt_onnx_unpack(&onnx__model_proto__descriptor, b, e);
 	if (!m.model)
 		return e->code;
-	vt_onnx_unmap(b);
+	vt_onnx_close(b);
 	m.pg = m.model->graph;
 	err = check_model(&m);
 	if (!err && vt_graph_init(g, m.pg->name ? m.pg->name : ""))
@@ -83,7 +83,7 @@ static int import(struct vt_graph *g, struct vt_onnx_bytes *b, const char *dir,
 int vt_import_onnx_buf(struct vt_graph *g, const void *buf, size_t len, const char *dir,
 		       const struct vt_import_opts *o, struct vt_err *e)
 {
-	struct vt_onnx_bytes b = {buf, len, false};
+	struct vt_onnx_bytes b = {.data = buf, .len = len};
 	struct vt_err mine = {0};
 
 	*g = (struct vt_graph){0};
@@ -105,10 +105,10 @@ int vt_import_onnx(struct vt_graph *g, const char *path, const struct vt_import_
 	slash = strrchr(dir, '/');
 	if (slash)
 		slash[slash == dir] = '\0';
-	err = vt_onnx_map(path, &b, e);
+	err = vt_onnx_open(path, &b, e);
 	if (!err)
 		err = import(g, &b, slash ? dir : ".", o, e);
-	vt_onnx_unmap(&b);
+	vt_onnx_close(&b);
 	free(dir);
 	return err ? vt_fail_at(e, "%s", path) : 0;
 }

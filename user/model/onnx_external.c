@@ -8,15 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "model/onnx_block.h"
 
-#define SLACK	 64 /* XNNPACK reads whole vectors */
-#define MAP_FROM ((size_t)1 << 16)
+#define SLACK 64 /* XNNPACK reads whole vectors */
 
 /* Before Linux 5.6: resolve the whole path, then compare. A race needs write access to @dir. */
 static int open_resolved(const char *dir, const char *file)
@@ -55,27 +53,7 @@ static int open_beneath(const char *dir, const char *file)
 	return fd == -ENOSYS || fd == -EPERM ? open_resolved(dir, file) : fd;
 }
 
-/* Frees what map_range() returned: the mapping starts at the page of the data. */
-static void unmap_range(void *data, size_t bytes)
-{
-	uintptr_t in_page = (uintptr_t)data & ((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
-
-	munmap((char *)data - in_page, in_page + bytes);
-}
-
-/* NULL if the range had better be copied: no vector may be read past the file's last page. */
-static void *map_range(int fd, uint64_t off, size_t len, uint64_t file_len)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), in_page = off & (page - 1);
-	uint64_t in_last = (off + len) & (page - 1);
-	char *p;
-
-	if (file_len - off - len < SLACK && (!in_last || page - in_last < SLACK))
-		return NULL;
-	p = mmap(NULL, in_page + len, PROT_READ, MAP_PRIVATE, fd, (off_t)(off - in_page));
-	return p == MAP_FAILED ? NULL : p + in_page;
-}
-
+/* Copied, never mapped: whoever empties the file later must not take the process with him. */
 static int read_range(int fd, uint64_t off, size_t len, struct vt_value *v, struct vt_err *e)
 {
 	size_t done = 0;
@@ -105,8 +83,8 @@ static int read_range(int fd, uint64_t off, size_t len, struct vt_value *v, stru
 	return 0;
 }
 
-static int take_range(int fd, const char *file, uint64_t off, size_t len, size_t align,
-		      struct vt_value *v, struct vt_err *e)
+static int take_range(int fd, const char *file, uint64_t off, size_t len, struct vt_value *v,
+		      struct vt_err *e)
 {
 	struct stat st;
 
@@ -118,16 +96,10 @@ static int take_range(int fd, const char *file, uint64_t off, size_t len, size_t
 		return vt_fail(e, -EINVAL,
 			       "external data \"%s\": bytes %llu + %zu lie outside its %llu bytes",
 			       file, (unsigned long long)off, len, (unsigned long long)st.st_size);
-	if (len >= MAP_FROM && off % align == 0) {
-		v->data = map_range(fd, off, len, (uint64_t)st.st_size);
-		v->release = unmap_range;
-		if (v->data)
-			return 0;
-	}
 	return read_range(fd, off, len, v, e);
 }
 
-int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len, size_t align,
+int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len,
 		     struct vt_value *ret, struct vt_err *e)
 {
 	int fd = open_beneath(dir, file), err;
@@ -137,7 +109,7 @@ int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len
 			       file);
 	if (fd < 0)
 		return vt_fail(e, fd, "external data \"%s\": %s", file, strerror(-fd));
-	err = take_range(fd, file, off, len, align, ret, e);
+	err = take_range(fd, file, off, len, ret, e);
 	close(fd);
 	return err;
 }

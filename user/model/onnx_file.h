@@ -3,8 +3,12 @@
  * onnx_file.h - ONNX protobufs as files: bounded parsing, tensors taken out without a copy.
  *
  * protobuf-c trusts its input: it recurses as deep as messages nest and makes a struct for each of
- * them. So the bytes are walked first, without touching the data of tensors. Large fields become
- * memory mappings of their own, which vt_onnx_take_tensor() hands on instead of copying.
+ * them. So the bytes are walked first. Large fields become memory mappings of their own, which
+ * vt_onnx_take_tensor() hands on instead of copying.
+ *
+ * No file is mapped, as one that is emptied or rewritten in place would end the process (SIGBUS),
+ * or change between the walk and the parser. It is read once, in the walk; the large data of
+ * tensors is left out there and read when its block has been made, so it is never held twice.
  */
 #ifndef VT_MODEL_ONNX_FILE_H
 #define VT_MODEL_ONNX_FILE_H
@@ -18,11 +22,13 @@
 struct vt_onnx_bytes {
 	const void *data;
 	size_t len;
-	bool mapped; /* ours to unmap; pages may be given back while parsing */
+	bool of_file; /* data is memory of ours, filled while it is walked */
+	int fd;	      /* then: where from */
 };
 
-int vt_onnx_map(const char *path, struct vt_onnx_bytes *ret, struct vt_err *e);
-void vt_onnx_unmap(struct vt_onnx_bytes *b);
+/** vt_onnx_open - the bytes of a file; nothing is read before vt_onnx_unpack() */
+int vt_onnx_open(const char *path, struct vt_onnx_bytes *ret, struct vt_err *e);
+void vt_onnx_close(struct vt_onnx_bytes *b); /* accepts zeroes */
 
 /** vt_onnx_unpack - parse a message; NULL with the reason in @e. Free with vt_onnx_free(). */
 ProtobufCMessage *vt_onnx_unpack(const ProtobufCMessageDescriptor *type,
@@ -40,8 +46,8 @@ int vt_onnx_take_tensor(Onnx__TensorProto *t, const char *dir, struct vt_value *
 /** vt_value_read_pb - read a TensorProto from a file (input_0.pb of ONNX's test data) */
 int vt_value_read_pb(struct vt_value *v, const char *path, struct vt_err *e);
 
-/** vt_onnx_external - map or read @len bytes at @off of a file that lies under @dir */
-int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len, size_t align,
+/** vt_onnx_external - read @len bytes at @off of a file that lies under @dir */
+int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len,
 		     struct vt_value *ret, struct vt_err *e);
 
 #endif

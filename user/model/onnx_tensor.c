@@ -140,7 +140,7 @@ static int take_external(const Onnx__TensorProto *t, const char *dir, struct vt_
 	if (!dir)
 		return vt_fail(e, -EINVAL, "external data \"%s\": this model may not name files",
 			       file);
-	return vt_onnx_external(dir, file, off, v->bytes, vt_dtype_bytes(v->dtype), v, e);
+	return vt_onnx_external(dir, file, off, v->bytes, v, e);
 }
 
 static int take_shape(const Onnx__TensorProto *t, struct vt_value *v, size_t *elems,
@@ -197,13 +197,13 @@ int vt_value_read_pb(struct vt_value *v, const char *path, struct vt_err *e)
 {
 	struct vt_onnx_bytes b;
 	ProtobufCMessage *msg;
-	int err = vt_onnx_map(path, &b, e);
+	int err = vt_onnx_open(path, &b, e);
 
 	if (err)
 		return vt_fail_at(e, "%s", path);
 	msg = vt_onnx_unpack(&onnx__tensor_proto__descriptor, &b, e);
 	err = msg ? vt_onnx_take_tensor((Onnx__TensorProto *)msg, NULL, v, e) : -EBADMSG;
 	vt_onnx_free(msg);
-	vt_onnx_unmap(&b);
+	vt_onnx_close(&b);
 	return err ? vt_fail_at(e, "%s", path) : 0;
 }
