@@ -78,6 +78,11 @@ echo "no model" >"$dir/text.onnx"
 refuses "a file that is no model" 2 "$dir/text.onnx" "$dir/text.onnx" --listen 127.0.0.1:0
 truncate -s 1T "$dir/huge.onnx" 2>/dev/null && refuses "a model that does not fit in memory" 1 "does not fit" "$dir/huge.onnx" --listen 127.0.0.1:0
 rm -f "$dir/huge.onnx"
+refuses "activations that do not fit in memory" 1 "symbolic.onnx: does not fit in memory: it needs 0 MiB of weights and 64 times" \
+	"$dir/symbolic.onnx" --dim T=2000000000 --instances 64 --listen 127.0.0.1:0
+truncate -s 1T "$dir/huge.data" 2>/dev/null && "$writer" 13 "in x f32 1; extern w f32 200000000000 = huge.data; y = Add(x,w); out y" >"$dir/beside.onnx" &&
+	refuses "data beside a model that does not fit in memory" 1 "does not fit in memory" "$dir/beside.onnx" --listen 127.0.0.1:0
+rm -f "$dir/huge.data"
 refuses "a user that does not exist" 2 "no user" "$tiny" --user nobody-of-this-name --listen 127.0.0.1:0
 refuses "a socket's path that is a file" 2 "cannot listen on unix:$dir/text.onnx" "$tiny" --listen "unix:$dir/text.onnx"
 

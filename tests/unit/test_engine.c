@@ -218,9 +218,47 @@ static int remove_dir(void **state)
 	return rmdir(dir);
 }
 
+/* More than it may take is told before the arenas are touched. */
+static void test_bytes_at_most(void **state)
+{
+	struct vt_zoo_opts zo = {.seed = 1};
+	struct vt_engine *m = load("resnet-50-tiny", 1);
+	const size_t weights = m->weights_bytes, arena = m->arena_bytes;
+	const struct {
+		int instances;
+		size_t max_bytes;
+		int err;
+	} t[] = {
+		{1, 0, 0},
+		{64, 0, 0},
+		{1, 2 * weights + arena, 0},
+		{3, 2 * weights + 3 * arena, 0},
+		{1, weights - 1, -ENOMEM},
+		{1, 1, -ENOMEM},
+		{64, 2 * weights + 3 * arena, -ENOMEM},
+	};
+	char path[128];
+
+	vt_engine_free(m);
+	snprintf(path, sizeof(path), "%s/resnet-50-tiny.onnx", dir);
+	assert_int_equal(vt_zoo_write(vt_zoo_find("resnet-50-tiny"), dir, &zo, NULL, NULL), 0);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_engine_opts o = {.instances = t[i].instances,
+					   .max_bytes = t[i].max_bytes};
+		struct vt_err e = {0};
+
+		m = NULL;
+		assert_int_equal(vt_engine_load(&m, path, &o, &e), t[i].err);
+		assert_true(!t[i].err || strstr(e.msg, "does not fit in memory"));
+		vt_engine_free(m);
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bytes_at_most),
 		cmocka_unit_test(test_two_instances_at_once),
 		cmocka_unit_test(test_any_cores_and_a_late_helper),
 		cmocka_unit_test(test_blocks_of_one_layer),

@@ -109,9 +109,35 @@ static void drop_packed(struct vt_graph *g, const struct vt_step *s, int *uses)
 	}
 }
 
-static int make_layers(struct vt_engine *m, size_t l2_bytes, bool (*may)(const struct vt_kernel *),
+/* Pages of an arena come when it is first written: what is too much must be told before. */
+static int check_bytes(const struct vt_engine *m, size_t weights, size_t max_bytes,
 		       struct vt_err *e)
 {
+	size_t all;
+
+	if (!max_bytes || (!__builtin_mul_overflow(m->arena_bytes, (size_t)m->n_inst, &all) &&
+			   !__builtin_add_overflow(all, weights, &all) && all <= max_bytes))
+		return 0;
+	return vt_fail(
+		e, -ENOMEM,
+		"does not fit in memory: it needs %zu MiB of weights and %d times %zu MiB of "
+		"activations, %zu MiB are available",
+		weights >> 20, m->n_inst, m->arena_bytes >> 20, max_bytes >> 20);
+}
+
+static size_t const_bytes(const struct vt_graph *g)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < g->n_tensors; i++)
+		if (g->tensors[i].kind == VT_T_CONST && g->tensors[i].data)
+			n += g->tensors[i].bytes;
+	return n;
+}
+
+static int make_layers(struct vt_engine *m, const struct vt_engine_opts *o, struct vt_err *e)
+{
+	const size_t l2_bytes = o->l2_bytes ? o->l2_bytes : vt_l2_bytes();
 	struct vt_graph *g = &m->graph;
 	int *uses = count_uses(g), err = 0;
 
@@ -125,7 +151,7 @@ static int make_layers(struct vt_engine *m, size_t l2_bytes, bool (*may)(const s
 		    vt_out(g, &g->nodes[i], 0)->view_of != VT_NONE)
 			continue;
 		s->node = i;
-		err = vt_layer_create_from(&s->layer, g, &g->nodes[i], m->n_inst, may, e);
+		err = vt_layer_create_from(&s->layer, g, &g->nodes[i], m->n_inst, o->may, e);
 		if (err) {
 			vt_fail_at(e, "node '%s' (%s)", g->nodes[i].name,
 				   vt_op_name(g->nodes[i].op));
@@ -142,6 +168,7 @@ static int make_layers(struct vt_engine *m, size_t l2_bytes, bool (*may)(const s
 				vt_variant_default(s->layer.rows, s->layer.cols, s->layer.depth,
 						   s->layer.weight_bytes, l2_bytes);
 		drop_packed(g, s, uses);
+		err = check_bytes(m, m->weights_bytes, o->max_bytes, e);
 	}
 	for (int i = 0; i < g->n_tensors && !err; i++)
 		if (g->tensors[i].kind == VT_T_CONST && g->tensors[i].data && uses[i] > 0)
@@ -169,8 +196,10 @@ static int load(struct vt_engine *m, const char *path, const struct vt_engine_op
 		err = vt_plan_memory(&m->graph, e);
 	if (!err) {
 		m->arena_bytes = m->graph.arena_bytes;
-		err = make_layers(m, o->l2_bytes ? o->l2_bytes : vt_l2_bytes(), o->may, e);
+		err = check_bytes(m, const_bytes(&m->graph), o->max_bytes, e);
 	}
+	if (!err)
+		err = make_layers(m, o, e);
 	return err ? err : make_instances(m, e);
 }
 

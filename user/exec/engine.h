@@ -43,12 +43,16 @@ struct vt_engine_opts {
 	struct vt_import_opts import; /* eval is set by vt_engine_load */
 	int instances;		      /* 0: 1 */
 	size_t l2_bytes;	      /* of one core; 0: ask the machine */
-	bool no_optimize;	      /* run the graph as imported; for tests */
+	size_t max_bytes; /* of weights and of the activations of all instances; 0: any */
+	bool no_optimize; /* run the graph as imported; for tests */
 	/* Which kernels may be used; NULL: all. For comparisons (tests/bench/bench_variants.c). */
 	bool (*may)(const struct vt_kernel *k);
 };
 
-/** vt_engine_load - errors as vt_import_onnx(), and -ENOTSUP for a node that no kernel takes */
+/**
+ * vt_engine_load - errors as vt_import_onnx(), -ENOTSUP for a node that no kernel takes, -ENOMEM
+ * also for what is more than @o->max_bytes
+ */
 int vt_engine_load(struct vt_engine **ret, const char *path, const struct vt_engine_opts *o,
 		   struct vt_err *e);
 void vt_engine_free(struct vt_engine *m); /* accepts NULL */

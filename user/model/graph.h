@@ -492,6 +492,7 @@ struct vt_eval {
 	bool (*attends)(void);
 };
 
+struct stat;
 struct vt_import_opts {
 	const struct vt_dim_binding *dims; /* bindings of symbolic dimensions */
 	int n_dims;
@@ -500,6 +501,12 @@ struct vt_import_opts {
 	 * Reshape, say), or NULL if the user gave none; the value stays the callee's. May be NULL.
 	 */
 	const struct vt_value *(*input_value)(void *arg, const char *name);
+	/*
+	 * Told of each piece of external data, @bytes of the file at @path, before it is read; an
+	 * error ends the import. May be NULL.
+	 */
+	int (*beside)(void *arg, const char *path, const struct stat *st, size_t bytes,
+		      struct vt_err *e);
 	void *arg;
 	const struct vt_eval *eval; /* required */
 };

@@ -56,7 +56,7 @@ struct vt_imp {
 	struct vt_err *e;
 	Onnx__ModelProto *model;
 	Onnx__GraphProto *pg;
-	const char *dir; /* of external data, or NULL */
+	struct vt_onnx_beside beside;
 	int opset;
 	struct vt_sym *syms; /* sorted by name */
 	int n_syms;

@@ -34,7 +34,7 @@ static int attr_tensor(struct vt_imp *m, const Onnx__AttributeProto *a, const ch
 
 	if (!a->t)
 		return vt_imp_bad(m, -EINVAL, "%s holds no tensor", name);
-	if (vt_onnx_take_tensor(a->t, m->dir, &v, m->e))
+	if (vt_onnx_take_tensor(a->t, &m->beside, &v, m->e))
 		return vt_fail_at(m->e, "node \"%.100s\" (%.40s): %s", m->node->name,
 				  m->node->p->op_type, name);
 	t = vt_graph_add_tensor(m->g, m->node->name, VT_T_CONST, v.dtype, &v.shape);

@@ -53,7 +53,7 @@ static int import(struct vt_graph *g, struct vt_onnx_bytes *b, const char *dir,
 		.g = g,
 		.o = o,
 		.e = e,
-		.dir = dir,
+		.beside = {dir, o},
 		.fold_bytes = FOLD_BYTES + 2 * b->len,
 		.fold_flops = FOLD_FLOPS,
 	};

@@ -83,10 +83,23 @@ static int read_range(int fd, uint64_t off, size_t len, struct vt_value *v, stru
 	return 0;
 }
 
-static int take_range(int fd, const char *file, uint64_t off, size_t len, struct vt_value *v,
-		      struct vt_err *e)
+static int tell(const struct vt_onnx_beside *beside, const char *file, const struct stat *st,
+		size_t len, struct vt_err *e)
+{
+	char path[PATH_MAX];
+
+	if (!beside->told || !beside->told->beside)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/%s", beside->dir, file) >= (int)sizeof(path))
+		return vt_fail(e, -ENAMETOOLONG, "external data: its path is too long");
+	return beside->told->beside(beside->told->arg, path, st, len, e);
+}
+
+static int take_range(int fd, const struct vt_onnx_beside *beside, const char *file, uint64_t off,
+		      size_t len, struct vt_value *v, struct vt_err *e)
 {
 	struct stat st;
+	int err;
 
 	if (fstat(fd, &st) < 0)
 		return vt_fail(e, -errno, "external data \"%s\": %s", file, strerror(errno));
@@ -96,20 +109,21 @@ static int take_range(int fd, const char *file, uint64_t off, size_t len, struct
 		return vt_fail(e, -EINVAL,
 			       "external data \"%s\": bytes %llu + %zu lie outside its %llu bytes",
 			       file, (unsigned long long)off, len, (unsigned long long)st.st_size);
-	return read_range(fd, off, len, v, e);
+	err = tell(beside, file, &st, len, e);
+	return err ? err : read_range(fd, off, len, v, e);
 }
 
-int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len,
-		     struct vt_value *ret, struct vt_err *e)
+int vt_onnx_external(const struct vt_onnx_beside *beside, const char *file, uint64_t off,
+		     size_t len, struct vt_value *ret, struct vt_err *e)
 {
-	int fd = open_beneath(dir, file), err;
+	int fd = open_beneath(beside->dir, file), err;
 
 	if (fd == -EXDEV || fd == -ELOOP)
 		return vt_fail(e, -EINVAL, "external data \"%s\" lies outside the model's folder",
 			       file);
 	if (fd < 0)
 		return vt_fail(e, fd, "external data \"%s\": %s", file, strerror(-fd));
-	err = take_range(fd, file, off, len, ret, e);
+	err = take_range(fd, beside, file, off, len, ret, e);
 	close(fd);
 	return err;
 }

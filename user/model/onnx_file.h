@@ -35,19 +35,24 @@ ProtobufCMessage *vt_onnx_unpack(const ProtobufCMessageDescriptor *type,
 				 const struct vt_onnx_bytes *b, struct vt_err *e);
 void vt_onnx_free(ProtobufCMessage *msg);
 
+/** External data: the folder that confines it, NULL forbids it; who is told of it, or NULL. */
+struct vt_onnx_beside {
+	const char *dir;
+	const struct vt_import_opts *told;
+};
+
 /**
  * vt_onnx_take_tensor - the value of a TensorProto; its data moves to @ret where it fits
- * @dir: confines external data; NULL forbids it
  * Returns 0; -ENOEXEC for a type we lack, -EINVAL for sizes that do not fit, -errno.
  */
-int vt_onnx_take_tensor(Onnx__TensorProto *t, const char *dir, struct vt_value *ret,
-			struct vt_err *e);
+int vt_onnx_take_tensor(Onnx__TensorProto *t, const struct vt_onnx_beside *beside,
+			struct vt_value *ret, struct vt_err *e);
 
 /** vt_value_read_pb - read a TensorProto from a file (input_0.pb of ONNX's test data) */
 int vt_value_read_pb(struct vt_value *v, const char *path, struct vt_err *e);
 
-/** vt_onnx_external - read @len bytes at @off of a file that lies under @dir */
-int vt_onnx_external(const char *dir, const char *file, uint64_t off, size_t len,
-		     struct vt_value *ret, struct vt_err *e);
+/** vt_onnx_external - read @len bytes at @off of a file that lies under @beside->dir */
+int vt_onnx_external(const struct vt_onnx_beside *beside, const char *file, uint64_t off,
+		     size_t len, struct vt_value *ret, struct vt_err *e);
 
 #endif

@@ -221,7 +221,7 @@ static int init_tensor(struct vt_imp *m, struct vt_sym *s)
 	struct vt_value v = {0};
 	int t;
 
-	if (vt_onnx_take_tensor(p, m->dir, &v, m->e))
+	if (vt_onnx_take_tensor(p, &m->beside, &v, m->e))
 		return vt_fail_at(m->e, "initialiser \"%.100s\"", s->name);
 	t = vt_graph_add_tensor(m->g, s->name, VT_T_CONST, v.dtype, &v.shape);
 	if (t < 0) {

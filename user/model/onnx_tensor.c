@@ -109,8 +109,8 @@ static int number(const char *s, uint64_t *ret)
 	return errno || *end ? -EINVAL : 0;
 }
 
-static int take_external(const Onnx__TensorProto *t, const char *dir, struct vt_value *v,
-			 struct vt_err *e)
+static int take_external(const Onnx__TensorProto *t, const struct vt_onnx_beside *beside,
+			 struct vt_value *v, struct vt_err *e)
 {
 	const char *file = NULL;
 	uint64_t off = 0, len = v->bytes;
@@ -137,10 +137,10 @@ static int take_external(const Onnx__TensorProto *t, const char *dir, struct vt_
 		return vt_fail(e, -EINVAL,
 			       "external data: length %llu, its type and shape need %zu",
 			       (unsigned long long)len, v->bytes);
-	if (!dir)
+	if (!beside->dir)
 		return vt_fail(e, -EINVAL, "external data \"%s\": this model may not name files",
 			       file);
-	return vt_onnx_external(dir, file, off, v->bytes, v, e);
+	return vt_onnx_external(beside, file, off, v->bytes, v, e);
 }
 
 static int take_shape(const Onnx__TensorProto *t, struct vt_value *v, size_t *elems,
@@ -170,8 +170,8 @@ static int take_shape(const Onnx__TensorProto *t, struct vt_value *v, size_t *el
 	return 0;
 }
 
-int vt_onnx_take_tensor(Onnx__TensorProto *t, const char *dir, struct vt_value *ret,
-			struct vt_err *e)
+int vt_onnx_take_tensor(Onnx__TensorProto *t, const struct vt_onnx_beside *beside,
+			struct vt_value *ret, struct vt_err *e)
 {
 	struct vt_value v = {0};
 	size_t elems = 0;
@@ -182,7 +182,7 @@ int vt_onnx_take_tensor(Onnx__TensorProto *t, const char *dir, struct vt_value *
 	if (t->segment)
 		return vt_fail(e, -ENOEXEC, "is stored in segments, which are not supported");
 	if (t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
-		err = take_external(t, dir, &v, e);
+		err = take_external(t, beside, &v, e);
 	else if (t->has_raw_data)
 		err = take_raw(t, &v, e);
 	else
@@ -195,6 +195,7 @@ int vt_onnx_take_tensor(Onnx__TensorProto *t, const char *dir, struct vt_value *
 
 int vt_value_read_pb(struct vt_value *v, const char *path, struct vt_err *e)
 {
+	static const struct vt_onnx_beside none;
 	struct vt_onnx_bytes b;
 	ProtobufCMessage *msg;
 	int err = vt_onnx_open(path, &b, e);
@@ -202,7 +203,7 @@ int vt_value_read_pb(struct vt_value *v, const char *path, struct vt_err *e)
 	if (err)
 		return vt_fail_at(e, "%s", path);
 	msg = vt_onnx_unpack(&onnx__tensor_proto__descriptor, &b, e);
-	err = msg ? vt_onnx_take_tensor((Onnx__TensorProto *)msg, NULL, v, e) : -EBADMSG;
+	err = msg ? vt_onnx_take_tensor((Onnx__TensorProto *)msg, &none, v, e) : -EBADMSG;
 	vt_onnx_free(msg);
 	vt_onnx_close(&b);
 	return err ? vt_fail_at(e, "%s", path) : 0;

@@ -22,28 +22,49 @@
 
 /* ---- does it fit? ------------------------------------------------------------------------------- */
 
-/*
- * A file of n bytes needs about n bytes packed, an arena beside it, and the file's pages for a
- * moment. What the arena needs is known after the import only; by then the weights are not packed.
- */
-static int check_memory(const struct vt_config_model *c, struct stat *st, struct vt_err *e)
+/** What a model may take, and has: told before it is read. */
+struct room {
+	uint64_t have_bytes, taken_bytes;
+};
+
+static int too_large(uint64_t need, uint64_t have, struct vt_err *e)
 {
-	uint64_t have, need;
+	return vt_fail(e, -ENOMEM,
+		       "does not fit in memory: it needs about %llu MiB, %llu MiB are available",
+		       (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
+}
+
+/*
+ * A file of n bytes needs about n bytes packed, and something beside it. Data in other files is
+ * met in the import, and what the arenas need is known after it: vt_engine_load() counts all.
+ */
+static int check_memory(const struct vt_config_model *c, struct stat *st, struct room *ret,
+			struct vt_err *e)
+{
+	const uint64_t have = vt_memory_available(NULL);
+	uint64_t need;
 
 	if (stat(c->path, st))
-		return vt_fail(e, -errno, "%s: cannot open: %s", c->path, strerror(errno));
+		return vt_fail(e, -errno, "cannot open: %s", strerror(errno));
 	need = (uint64_t)st->st_size + (uint64_t)st->st_size / 4;
-	have = vt_memory_available(NULL);
-	if (S_ISREG(st->st_mode) && (have < SPARE_BYTES || need > have - SPARE_BYTES))
-		return vt_fail(e, -ENOMEM,
-			       "%s: does not fit: it needs about %llu MiB, %llu MiB are available",
-			       c->path, (unsigned long long)(need >> 20),
-			       (unsigned long long)(have >> 20));
+	*ret = (struct room){.have_bytes = have > SPARE_BYTES ? have - SPARE_BYTES : 1};
+	if (S_ISREG(st->st_mode) && need > ret->have_bytes)
+		return too_large(need, ret->have_bytes, e);
 	return 0;
 }
 
-static int check_arena(const struct vt_config_model *c, const struct vt_engine *eng,
-		       struct vt_err *e)
+/* One file may be read for many tensors: what counts is what is read. */
+static int take_room(void *arg, const char *path, const struct stat *st, size_t bytes,
+		     struct vt_err *e)
+{
+	struct room *r = arg;
+
+	r->taken_bytes += bytes;
+	return r->taken_bytes > r->have_bytes ? too_large(r->taken_bytes, r->have_bytes, e) : 0;
+}
+
+/* Does the protocol have names for it all? */
+static int check_io(const struct vt_config_model *c, const struct vt_engine *eng, struct vt_err *e)
 {
 	for (int i = 0; i < eng->graph.n_inputs; i++)
 		if (!vt_datatype_name(eng->graph.tensors[eng->graph.inputs[i]].dtype))
@@ -221,11 +242,15 @@ static int serve_it(struct vt_models *m, const struct vt_config_model *c, bool r
 	return vt_runtime_add(m->o.runtime, &s, &l->id, e);
 }
 
-static int load_engine(const struct vt_config_model *c, unsigned int cores, struct vt_engine **ret,
-		       struct vt_err *e)
+static int load_engine(const struct vt_config_model *c, unsigned int cores, struct room *room,
+		       struct vt_engine **ret, struct vt_err *e)
 {
 	struct vt_engine_opts o = {
-		.import = {.dims = c->dims, .n_dims = (int)c->n_dims},
+		.import = {.dims = c->dims,
+			   .n_dims = (int)c->n_dims,
+			   .beside = take_room,
+			   .arg = room},
+		.max_bytes = room->have_bytes,
 		.instances = (int)(c->instances		   ? c->instances
 				   : cores < MAX_INSTANCES ? cores
 							   : MAX_INSTANCES),
@@ -240,13 +265,16 @@ static int load_engine(const struct vt_config_model *c, unsigned int cores, stru
 int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e)
 {
 	struct vt_engine *eng = NULL;
+	struct room room;
 	struct stat st;
-	int err = check_memory(c, &st, e);
+	int err = check_memory(c, &st, &room, e);
 
 	if (!err)
-		err = load_engine(c, vt_cpuset_count(cores), &eng, e);
+		err = load_engine(c, vt_cpuset_count(cores), &room, &eng, e);
+	else
+		vt_fail_at(e, "%s", c->path);
 	if (!err)
-		err = check_arena(c, eng, e);
+		err = check_io(c, eng, e);
 	vt_engine_free(eng);
 	return err;
 }
@@ -258,13 +286,16 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	struct vt_engine *eng = NULL;
 	struct vt_costs costs = {0};
 	struct vt_loaded *l = NULL;
+	struct room room;
 	struct stat st;
-	int err = check_memory(c, &st, e);
+	int err = check_memory(c, &st, &room, e);
 
 	if (!err)
-		err = load_engine(c, vt_cpuset_count(&m->o.cores), &eng, e);
+		err = load_engine(c, vt_cpuset_count(&m->o.cores), &room, &eng, e);
+	else
+		vt_fail_at(e, "%s", c->path);
 	if (!err)
-		err = check_arena(c, eng, e);
+		err = check_io(c, eng, e);
 	if (!err)
 		err = find_costs(m, c, eng, &costs, e);
 	if (!err) {
