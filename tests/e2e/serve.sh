@@ -241,7 +241,28 @@ rm "$dir/add.onnx"
 	add | grep -q '"data":\[-2,'
 ok "its file deleted: a load finds it loaded, and it goes on"
 cp "$dir/neg.onnx" "$dir/add.onnx"
+
+# Data beside the model: an elementwise layer keeps what it was given, 64 KiB of it.
+fill() { # BYTE: as each of beside.bin, in place
+	head -c 65536 /dev/zero | tr '\0' "$1" >"$dir/beside.bin"
+}
+beside() { # the first element of 1 + beside.bin
+	curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/beside/infer" -d '{"inputs":[
+		{"name":"x","datatype":"INT8","shape":[1],"data":[1]}]}' 2>>"$dir/err" | sed -n 's/.*"data":\[\([-0-9]*\),.*/\1/p'
+}
+fill '\2' && "$writer" 14 "in x i8 1; extern w i8 65536 = beside.bin; y = Add(x,w); out y" >"$dir/beside.onnx"
 cp "$dir/c.yaml" "$dir/good.yaml"
+sed "s|^limits|  - {path: $dir/beside.onnx, qos_ms: 20000}\nlimits|" "$dir/good.yaml" >"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "reloaded" && [ "$(beside)" = 3 ]
+ok "a model with data beside it"
+fill '\4' && [ "$(beside)" = 3 ] && : >"$dir/beside.bin" && [ "$(beside)" = 3 ]
+ok "its data written in place, then emptied: what is loaded goes on"
+fill '\4' && curl -sS --max-time 20 -X POST "http://127.0.0.1:$port/v2/repository/models/beside/load" >>"$dir/out" 2>>"$dir/err" && [ "$(beside)" = 5 ]
+ok "its data has changed: a load takes it"
+fill '\6' && : >"$dir/err" && kill -HUP $pid && said "reloaded" && [ "$(beside)" = 7 ]
+ok "and so does SIGHUP"
+cp "$dir/good.yaml" "$dir/c.yaml"
 printf 'models: [{path: x, nme: y}]\n' >"$dir/c.yaml"
 kill -HUP $pid && said "c.yaml:1: unknown key 'nme'" && add | grep -q outputs
 ok "a broken file at SIGHUP changes nothing"

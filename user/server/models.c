@@ -125,8 +125,7 @@ void retire(struct vt_models *m, struct vt_loaded *l)
 		usleep(POLL_US);
 	while (vt_runtime_del(m->o.runtime, l->id) == -ENOMEM && !must_end(m))
 		usleep(MEMORY_US);
-	vt_io_fini(&l->io);
-	free(l);
+	loaded_free(l);
 }
 
 struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const char *version)
@@ -223,17 +222,6 @@ int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct v
 	return err;
 }
 
-static bool file_changed(const struct vt_loaded *l, const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st))
-		return false; /* what is served goes on */
-	return st.st_ino != l->file.st_ino || st.st_dev != l->file.st_dev ||
-	       st.st_size != l->file.st_size || st.st_mtim.tv_sec != l->file.st_mtim.tv_sec ||
-	       st.st_mtim.tv_nsec != l->file.st_mtim.tv_nsec;
-}
-
 int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e)
 {
 	bool known = false;
@@ -245,7 +233,7 @@ int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e)
 		if (strcmp(x->config.name, name))
 			continue;
 		known = true;
-		if (!x->now || file_changed(x->now, x->config.path))
+		if (!x->now || vt_files_changed(&x->now->files))
 			err = load_entry(m, x, e);
 	}
 	return known ? err : vt_fail(e, -ENOENT, "no model '%s' is configured", name);
@@ -321,7 +309,7 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 		int err = 0;
 
 		if (!x || !x->now || !vt_config_same(&x->config, w) ||
-		    file_changed(x->now, w->path))
+		    vt_files_changed(&x->now->files))
 			err = vt_models_add(m, w, e);
 		first = first ? first : err;
 	}

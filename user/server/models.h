@@ -11,11 +11,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "exec/runtime.h"
 #include "server/config.h"
+#include "server/files.h"
 #include "server/tensor.h"
 
 enum vt_model_state { VT_MODEL_UNLOADED, VT_MODEL_LOADING, VT_MODEL_READY, VT_MODEL_UNLOADING };
@@ -36,7 +36,7 @@ struct vt_loaded {
 	bool hopeless;	      /* profiling it failed; the loader's */
 	_Atomic uint32_t users;
 	_Atomic uint64_t last_ms; /* end of the last request, ms since 1970; 0: none */
-	struct stat file;	  /* as it was when it was loaded */
+	struct vt_files files;	  /* it was read from; the loader's */
 };
 
 /** What is known of one name and version. */
@@ -92,7 +92,7 @@ int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores
 int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct vt_err *e);
 /**
  * vt_models_load - load what is configured under @name and not loaded, and again what is loaded but
- * whose file has changed; -ENOENT: nothing is configured under it
+ * whose file, or data beside it, has changed; -ENOENT: nothing is configured under it
  */
 int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e);
 /** vt_models_unload - all versions of @name; waits for their requests. -ENOENT */

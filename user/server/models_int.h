@@ -21,6 +21,8 @@ struct vt_models {
 };
 
 struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const char *version);
+/** loaded_free - accepts NULL */
+void loaded_free(struct vt_loaded *l);
 void retire(struct vt_models *m, struct vt_loaded *l);
 /** must_end - the server stops: what takes long is left off */
 bool must_end(const struct vt_models *m);

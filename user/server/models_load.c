@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,9 +21,10 @@
 
 /* ---- does it fit? ------------------------------------------------------------------------------- */
 
-/** What a model may take, and has: told before it is read. */
+/** What a model may take, has taken, and from where. */
 struct room {
 	uint64_t have_bytes, taken_bytes;
+	struct vt_files files;
 };
 
 static int too_large(uint64_t need, uint64_t have, struct vt_err *e)
@@ -38,17 +38,19 @@ static int too_large(uint64_t need, uint64_t have, struct vt_err *e)
  * A file of n bytes needs about n bytes packed, and something beside it. Data in other files is
  * met in the import, and what the arenas need is known after it: vt_engine_load() counts all.
  */
-static int check_memory(const struct vt_config_model *c, struct stat *st, struct room *ret,
-			struct vt_err *e)
+static int check_memory(const struct vt_config_model *c, struct room *ret, struct vt_err *e)
 {
 	const uint64_t have = vt_memory_available(NULL);
+	struct stat st;
 	uint64_t need;
 
-	if (stat(c->path, st))
+	if (stat(c->path, &st))
 		return vt_fail(e, -errno, "cannot open: %s", strerror(errno));
-	need = (uint64_t)st->st_size + (uint64_t)st->st_size / 4;
-	*ret = (struct room){.have_bytes = have > SPARE_BYTES ? have - SPARE_BYTES : 1};
-	if (S_ISREG(st->st_mode) && need > ret->have_bytes)
+	if (vt_files_add(&ret->files, c->path, &st))
+		return vt_fail(e, -ENOMEM, "no memory");
+	need = (uint64_t)st.st_size + (uint64_t)st.st_size / 4;
+	ret->have_bytes = have > SPARE_BYTES ? have - SPARE_BYTES : 1;
+	if (S_ISREG(st.st_mode) && need > ret->have_bytes)
 		return too_large(need, ret->have_bytes, e);
 	return 0;
 }
@@ -59,6 +61,8 @@ static int take_room(void *arg, const char *path, const struct stat *st, size_t 
 {
 	struct room *r = arg;
 
+	if (vt_files_add(&r->files, path, st))
+		return vt_fail(e, -ENOMEM, "no memory");
 	r->taken_bytes += bytes;
 	return r->taken_bytes > r->have_bytes ? too_large(r->taken_bytes, r->have_bytes, e) : 0;
 }
@@ -225,6 +229,15 @@ static struct vt_loaded *new_loaded(const struct vt_models *all, const struct vt
 	return l;
 }
 
+void loaded_free(struct vt_loaded *l)
+{
+	if (!l)
+		return;
+	vt_io_fini(&l->io);
+	vt_files_fini(&l->files);
+	free(l);
+}
+
 static int serve_it(struct vt_models *m, const struct vt_config_model *c, bool replaces,
 		    struct vt_engine *eng, struct vt_costs *costs, struct vt_loaded *l,
 		    struct vt_err *e)
@@ -265,9 +278,8 @@ static int load_engine(const struct vt_config_model *c, unsigned int cores, stru
 int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e)
 {
 	struct vt_engine *eng = NULL;
-	struct room room;
-	struct stat st;
-	int err = check_memory(c, &st, &room, e);
+	struct room room = {0};
+	int err = check_memory(c, &room, e);
 
 	if (!err)
 		err = load_engine(c, vt_cpuset_count(cores), &room, &eng, e);
@@ -275,6 +287,7 @@ int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores
 		vt_fail_at(e, "%s", c->path);
 	if (!err)
 		err = check_io(c, eng, e);
+	vt_files_fini(&room.files);
 	vt_engine_free(eng);
 	return err;
 }
@@ -286,9 +299,8 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	struct vt_engine *eng = NULL;
 	struct vt_costs costs = {0};
 	struct vt_loaded *l = NULL;
-	struct room room;
-	struct stat st;
-	int err = check_memory(c, &st, &room, e);
+	struct room room = {0};
+	int err = check_memory(c, &room, e);
 
 	if (!err)
 		err = load_engine(c, vt_cpuset_count(&m->o.cores), &room, &eng, e);
@@ -303,15 +315,15 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 		err = l ? 0 : vt_fail(e, -ENOMEM, "%s: no memory", c->path);
 	}
 	if (err) {
+		vt_files_fini(&room.files);
 		vt_costs_fini(&costs);
 		vt_engine_free(eng);
 		return err;
 	}
-	l->file = st;
+	l->files = room.files;
 	err = serve_it(m, c, replaces, eng, &costs, l, e);
 	if (err) { /* engine and costs are gone with it */
-		vt_io_fini(&l->io);
-		free(l);
+		loaded_free(l);
 		return err;
 	}
 	vt_log(m->o.log, VT_LOG_INFO,
