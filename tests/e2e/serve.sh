@@ -317,6 +317,20 @@ for i in $(seq 250); do many+=("$mobile=m$i"); done
 pid=$!
 said "serving m3 " && ends TERM 0 && said "stopped before it was ready" && [ ! -e "$dir/sock" ]
 ok "SIGTERM while models are loaded: exit 0, at once"
+printf 'models:\n' >"$dir/many.yaml"
+for i in $(seq 250); do echo "  - {path: $mobile, name: m$i}"; done >>"$dir/many.yaml"
+cp "$dir/good.yaml" "$dir/c.yaml"
+start --config "$dir/c.yaml"
+cp "$dir/many.yaml" "$dir/c.yaml" && : >"$dir/err"
+kill -HUP $pid && said "serving m3 "
+for _ in 1 2 3 4 5; do kill -HUP $pid && sleep 0.02; done
+cp "$dir/good.yaml" "$dir/c.yaml" && kill -HUP $pid && said "serving tiny " && sleep 0.5
+[ "$(grep -c reloaded "$dir/err")" = 2 ]
+ok "SIGHUPs while a reload loads: one more, for the last of them"
+cp "$dir/many.yaml" "$dir/c.yaml" && : >"$dir/err"
+kill -HUP $pid && said "serving m3 " && kill -HUP $pid && ends TERM 0 && [ "$(grep -c "serving m" "$dir/err")" -lt 200 ] &&
+	! grep -q "reloaded\|reload:" "$dir/err"
+ok "SIGTERM while a reload loads: exit 0, at once"
 cp "$dir/good.yaml" "$dir/c.yaml"
 start --config "$dir/c.yaml" "$tiny=flag"
 ok "starts again"

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ struct serving {
 	struct vt_runtime *runtime;
 	struct vt_models *models;
 	struct vt_loader *loader;
+	struct reload *_Atomic reload; /* the next one; a newer takes its place */
 	struct vt_oip oip;
 	struct vt_route routes[MAX_ROUTES];
 	struct vt_metrics_http count;
@@ -469,20 +471,26 @@ static void drain(struct serving *s)
 /* ---- a new configuration ------------------------------------------------------------------------- */
 
 struct reload {
-	struct serving *s;
 	struct vt_config c;
 };
 
-/* On the loader's thread. */
+static void reload_free(struct reload *r)
+{
+	if (r)
+		vt_config_fini(&r->c);
+	free(r);
+}
+
+/* On the loader's thread. One job for all that came while it waited: the last of them. */
 static void reload_models(void *arg)
 {
-	struct reload *r = arg;
-	struct serving *s = r->s;
+	struct serving *s = arg;
+	struct reload *r = atomic_exchange(&s->reload, NULL);
 	struct vt_err e = {0};
 	const struct vt_policy *p = r->c.policy ? vt_policy_find(r->c.policy) : NULL;
 	const int err = vt_models_reload(s->models, &r->c, &e);
 
-	if (err)
+	if (err && err != -ECANCELED)
 		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; what it replaces goes on", e.msg);
 	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
 		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
@@ -490,27 +498,24 @@ static void reload_models(void *arg)
 	if (!err)
 		vt_log(&s->log, VT_LOG_INFO, "reloaded");
 	sd_notify(0, "READY=1\nSTATUS=serving");
-	vt_config_fini(&r->c);
-	free(r);
+	reload_free(r);
 }
 
 static void reload(struct serving *s)
 {
-	struct reload *r = calloc(1, sizeof(*r));
+	struct reload *r = calloc(1, sizeof(*r)), *before;
 	struct vt_err e = {0};
 	char stays[512];
 
 	if (!r)
 		return;
-	r->s = s;
 	if (!s->args.file)
 		vt_log(&s->log, VT_LOG_INFO,
 		       "SIGHUP: no file to read again; models whose file has "
 		       "changed are loaded again");
 	if (vt_serve_config(&s->args, &r->c, &e)) {
 		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; nothing was changed", e.msg);
-		vt_config_fini(&r->c);
-		free(r);
+		reload_free(r);
 		return;
 	}
 	if (*vt_serve_stays(&s->c, &r->c, stays, sizeof(stays)))
@@ -518,10 +523,10 @@ static void reload(struct serving *s)
 	vt_serve_move_agent(&s->agent, &s->agent_at, &s->c.agent, &r->c.agent, &s->log);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(vt_now_mono_ns() / 1000));
-	if (!vt_loader_post(s->loader, reload_models, r)) {
-		vt_config_fini(&r->c);
-		free(r);
-	}
+	before = atomic_exchange(&s->reload, r);
+	reload_free(before);
+	if (!before && !vt_loader_post(s->loader, reload_models, s))
+		reload_free(atomic_exchange(&s->reload, NULL));
 }
 
 /* ---- the wait ------------------------------------------------------------------------------------ */

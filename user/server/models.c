@@ -176,6 +176,8 @@ static int load_entry(struct vt_models *m, struct vt_model_entry *x, struct vt_e
 	bool served = x->now != NULL;
 	int err;
 
+	if (must_end(m))
+		return vt_fail(e, -ECANCELED, "the server is stopping");
 	if (!served)
 		set_state(m, x, VT_MODEL_LOADING, "");
 	err = load_file(m, &x->config, served, &fresh, &mine);
@@ -303,7 +305,7 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 {
 	int first = 0;
 
-	for (uint32_t i = 0; i < c->n_models; i++) {
+	for (uint32_t i = 0; i < c->n_models && !must_end(m); i++) {
 		const struct vt_config_model *w = &c->model[i];
 		struct vt_model_entry *x = find_entry(m, w->name, w->version);
 		int err = 0;
@@ -313,10 +315,10 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 			err = vt_models_add(m, w, e);
 		first = first ? first : err;
 	}
-	for (uint32_t i = 0; i < m->n;)
+	for (uint32_t i = 0; i < m->n && !must_end(m);)
 		if (wanted(c, &m->entry[i].config))
 			i++;
 		else
 			forget(m, i);
-	return first;
+	return must_end(m) ? vt_fail(e, -ECANCELED, "the server is stopping") : first;
 }

@@ -53,7 +53,7 @@ struct vt_models_opts {
 	struct vt_cpuset cores;	  /* that the runtime has */
 	const char *profiles;	  /* NULL: none; copied */
 	const struct vt_log *log; /* kept */
-	/* Asked often while a model is measured; true: leave off, -ECANCELED. May be NULL. */
+	/* Asked before each model, and often while one is measured; true: leave off, -ECANCELED. May be NULL. */
 	bool (*stop)(void *arg);
 	void *arg;
 };
@@ -99,7 +99,7 @@ int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e);
 int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e);
 /**
  * vt_models_reload - make it what @c says: load what is new or has changed (its file, too), unload
- * what is gone. Goes on after an error and reports the first.
+ * what is gone. Goes on after an error and reports the first; -ECANCELED if it was told to stop.
  */
 int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e);
 
