@@ -278,6 +278,12 @@ sed -i "s|add.onnx, version: 3|gone.onnx, name: add, version: 3|" "$dir/c.yaml"
 kill -HUP $pid && said "gone.onnx: cannot open" && : >"$dir/err" &&
 	kill -HUP $pid && said "gone.onnx: cannot open" && add | grep -q outputs && ! grep -q reloaded "$dir/err"
 ok "a model that cannot be loaded is tried at every reload, and goes on as it was"
+long=$(printf 'é%.0s' $(seq 127))
+sed -i "s|^limits|  - {path: $dir/$long.onnx, name: even}\n  - {path: $dir/x$long.onnx, name: odd}\nlimits|" "$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "cannot open" && curl -sS -X POST "http://127.0.0.1:$port/v2/repository/index" >"$dir/body" 2>>"$dir/err" &&
+	[ "$(grep -o '"name":"\(even\|odd\)","version":"1","state":"UNAVAILABLE","reason":"[^"]*ééé' "$dir/body" | wc -l)" = 2 ]
+ok "why a model cannot be loaded is cut between characters"
 
 # ---- ends ----------------------------------------------------------------------------------------
 load 2 mobile 4

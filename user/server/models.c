@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* models.c - the table of models; loading itself is in models_load.c. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "metrics/utf8.h"
 #include "server/models_int.h"
 
 #define POLL_US	  1000u	  /* of those who wait for a model's last request */
@@ -137,12 +137,32 @@ struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const c
 	return NULL;
 }
 
+/* Errors hold names of files and nodes, and are cut anywhere: what JSON can hold, in whole characters. */
+static void put_reason(char *to, size_t len, const char *why)
+{
+	size_t n = 0;
+
+	while (*why) {
+		const size_t one = vt_utf8_len(why), take = one ? one : 1;
+
+		if (n + take >= len)
+			break;
+		if (one)
+			memcpy(to + n, why, one);
+		else
+			to[n] = '?';
+		n += take;
+		why += take;
+	}
+	to[n] = '\0';
+}
+
 static void set_state(struct vt_models *m, struct vt_model_entry *x, enum vt_model_state s,
 		      const char *why)
 {
 	pthread_mutex_lock(&m->lock);
 	x->state = s;
-	snprintf(x->why, sizeof(x->why), "%.250s", why);
+	put_reason(x->why, sizeof(x->why), why);
 	pthread_mutex_unlock(&m->lock);
 }
 

@@ -45,7 +45,7 @@ struct vt_model_entry {
 	enum vt_model_state state;
 	struct vt_loaded *now; /* NULL: not loaded */
 	bool away;	       /* unloaded on purpose: the server is ready without it */
-	char why[256];	       /* it is not: the last error, or "" */
+	char why[256];	       /* it is not: the last error, or ""; UTF-8 */
 };
 
 struct vt_models_opts {
