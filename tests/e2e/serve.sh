@@ -226,6 +226,8 @@ ok "SIGHUP: says when it has reloaded"
 wait $loader
 [ "$(field ok)" -gt 0 ] && [ "$(field lost)$(field other)$(field mixed)" = 000 ]
 ok "a model replaced under load: no request was lost"
+[ "$(curl -sS "http://127.0.0.1:$port/v2/models/add/stats" 2>>"$dir/err" | sed -n 's/.*"inference_count": *\([0-9]*\).*/\1/p')" -ge "$(field ok)" ]
+ok "and all of them are in its counts"
 add() { # the first element of 1 + 1, or of what add.onnx has become
 	curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/add/infer" -d '{"inputs":[
 		{"name":"a","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]},

@@ -330,6 +330,86 @@ static void test_bad_models(void **state)
 	close_three(&t);
 }
 
+/* ---- what is replaced ------------------------------------------------------------------------- */
+
+/* The one row of the first model: as many requests as that, all done, whoever computed them. */
+static void check_row(struct vt_runtime *rt, uint32_t id, uint64_t requests)
+{
+	struct vt_runtime_stats *s = calloc(1, sizeof(*s));
+	uint64_t in_buckets = 0, rows = 0;
+
+	assert_non_null(s);
+	settle(rt);
+	vt_runtime_stats(rt, s);
+	for (uint32_t i = 0; i < s->n_models; i++) {
+		const struct vt_runtime_model *m = &s->model[i];
+
+		if (strcmp(m->name, fx_names[0]) != 0)
+			continue;
+		rows++;
+		for (unsigned int b = 0; b < VT_RUNTIME_BUCKETS; b++)
+			in_buckets += m->latency[b];
+		assert_int_equal(m->id, id);
+		assert_int_equal(m->requests, requests);
+		assert_int_equal(m->ended[VT_DONE], requests);
+		assert_int_equal(m->in_time + m->late, requests);
+		assert_int_equal(in_buckets, requests);
+		assert_true(m->blocks >= requests && m->latency_sum_ns >= m->queue_sum_ns);
+		assert_int_equal(m->waiting + m->running, 0);
+	}
+	assert_int_equal(rows, requests > 0);
+	free(s);
+}
+
+static void submit_some(struct vt_runtime *rt, const struct fx_model *f, uint32_t id, uint32_t n)
+{
+	struct fx_request r[8] = {0};
+	struct fx_model to = *f;
+	struct fx_load l = {0};
+
+	to.id = id;
+	for (uint32_t i = 0; i < n; i++)
+		fx_submit(rt, &r[i], &to, &l, i);
+	fx_wait(&l, n);
+	assert_int_equal(atomic_load(&l.how[VT_DONE]), n);
+}
+
+static void test_counts_outlive_a_replacement(void **state)
+{
+	struct vt_runtime_opts o = {.record_fd = -1};
+	struct three t;
+	uint32_t id[4];
+	uint64_t n = 6;
+
+	open_three(&t, &o, 50000, 10000000000ull, 2);
+	id[0] = t.f[0].id;
+	submit_some(t.rt, &t.f[0], id[0], 6);
+	check_row(t.rt, id[0], n);
+	for (int i = 1; i < 4; i++) {
+		struct vt_served s = {.engine = fx_load(fx_names[0], 2), .replaces = true};
+		struct vt_err e = {0};
+
+		s.costs = fx_costs(s.engine, fx_names[0], 50000, 10000000000ull);
+		snprintf(s.name, sizeof(s.name), "%s", fx_names[0]);
+		if (vt_runtime_add(t.rt, &s, &id[i], &e))
+			fail_msg("%s", e.msg);
+		check_row(t.rt, id[i], n);
+		submit_some(t.rt, &t.f[0], id[i - 1], 3); /* who has found it before */
+		submit_some(t.rt, &t.f[0], id[i], 2);
+		n += 5;
+		check_row(t.rt, id[i], n);
+		if (i == 1) /* two of them at a time */
+			continue;
+		assert_int_equal(vt_runtime_del(t.rt, id[i - 2]), 0);
+		check_row(t.rt, id[i], n);
+	}
+	assert_int_equal(vt_runtime_del(t.rt, id[2]), 0);
+	check_row(t.rt, id[3], n);
+	assert_int_equal(vt_runtime_del(t.rt, id[3]), 0);
+	check_row(t.rt, id[3], 0);
+	close_three(&t);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -343,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_a_server_may_refuse_by_itself),
 		cmocka_unit_test(test_a_recording_that_cannot_be_written),
 		cmocka_unit_test(test_bad_models),
+		cmocka_unit_test(test_counts_outlive_a_replacement),
 	};
 
 	return cmocka_run_group_tests(tests, fx_setup, fx_teardown);

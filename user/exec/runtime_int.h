@@ -53,8 +53,9 @@ struct rt_model {
 	/* Written by ctl while nobody can see them: state is RT_FREE, or all has been answered. */
 	char name[64], version[16];
 	struct vt_engine *engine;
-	uint64_t added; /* a number; the latest of a name is found first */
-	bool replaced;	/* names; by another of its name and version */
+	uint64_t added;			/* a number; the latest of a name is found first */
+	bool replaced;			/* names; by another of its name and version */
+	struct vt_runtime_model before; /* names; counts of those that it replaced and are gone */
 	uint16_t priority;
 	uint32_t max_queue;
 	uint32_t row; /* of the monitor; UINT32_MAX: none */
@@ -271,7 +272,14 @@ void rt_tell_core(struct vt_runtime *rt, const struct rt_block *b, uint32_t core
 void rt_answer(struct vt_runtime *rt, struct rt_model *m, struct vt_infer *q, enum vt_outcome how);
 struct rt_model *rt_model_of(struct vt_runtime *rt, uint32_t id);
 
+/* ---- runtime_stats.c ---- */
+
+/** rt_pass_on - @m goes: what it has counted is its successor's, if it has one. names */
+void rt_pass_on(struct vt_runtime *rt, const struct rt_model *m);
+
 /* ---- runtime_models.c ---- */
+
+bool rt_same_name(const struct rt_model *m, const char *name, const char *version);
 
 void rt_models_fini(struct vt_runtime *rt);
 

@@ -198,7 +198,7 @@ static void change_over(struct vt_runtime *rt, struct next *x)
 
 /* ---- adding ------------------------------------------------------------------------------- */
 
-static bool same_name(const struct rt_model *m, const char *name, const char *version)
+bool rt_same_name(const struct rt_model *m, const char *name, const char *version)
 {
 	return !strcmp(m->name, name) && !strcmp(m->version, version);
 }
@@ -213,7 +213,7 @@ static struct rt_model *free_slot(struct vt_runtime *rt, const struct vt_served 
 
 		if (atomic_load(&m->state) == RT_FREE) {
 			slot = slot ? slot : m;
-		} else if (!s->replaces && same_name(m, s->name, s->version)) {
+		} else if (!s->replaces && rt_same_name(m, s->name, s->version)) {
 			*err = vt_fail(e, -EEXIST, "model '%s' version '%s' is served already",
 				       s->name, s->version);
 			return NULL;
@@ -227,6 +227,7 @@ static struct rt_model *free_slot(struct vt_runtime *rt, const struct vt_served 
 
 static void reset_counts(struct rt_model *m)
 {
+	m->before = (struct vt_runtime_model){0};
 	m->waiting = m->running = 0;
 	m->requests = m->in_time = m->late = 0;
 	m->latency_sum_ns = m->queue_sum_ns = m->core_sum_ns = 0;
@@ -268,8 +269,10 @@ static void release(struct vt_runtime *rt, struct rt_model *m)
 	struct vt_engine *engine;
 
 	pthread_mutex_lock(&rt->names);
+	rt_pass_on(rt, m);
 	engine = m->engine;
 	m->engine = NULL;
+	m->name[0] = m->version[0] = '\0';
 	pthread_mutex_unlock(&rt->names);
 	vt_engine_free(engine);
 	if (m->costs)
@@ -284,7 +287,6 @@ static void release(struct vt_runtime *rt, struct rt_model *m)
 	m->inst = m->first = NULL;
 	m->plan_mem = NULL;
 	m->row = UINT32_MAX;
-	m->name[0] = m->version[0] = '\0';
 }
 
 static int check_costs(const struct vt_served *s, struct vt_err *e)
@@ -348,7 +350,7 @@ int vt_runtime_add(struct vt_runtime *rt, struct vt_served *s, uint32_t *ret_id,
 	} else {
 		pthread_mutex_lock(&rt->names);
 		for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++)
-			rt->model[i].replaced |= same_name(&rt->model[i], s->name, s->version);
+			rt->model[i].replaced |= rt_same_name(&rt->model[i], s->name, s->version);
 		m->replaced = false;
 		memcpy(m->name, s->name, sizeof(m->name));
 		memcpy(m->version, s->version, sizeof(m->version));

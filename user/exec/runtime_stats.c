@@ -174,48 +174,106 @@ static void read_cores(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 		};
 }
 
+#define ADD_EACH(to, from, n)                                                                      \
+	do {                                                                                       \
+		for (unsigned int i_ = 0; i_ < (n); i_++)                                          \
+			(to)[i_] += RT_GET((from)[i_]);                                            \
+	} while (0)
+
 /* What ended is read before what came, so that no more has ended than came. */
-static void read_model(const struct rt_model *m, struct vt_runtime_model *s)
+static void add_counts(struct vt_runtime_model *s, const struct rt_model *m)
+{
+	ADD_EACH(s->ended, m->ended, VT_OUTCOMES);
+	s->requests += RT_GET(m->requests);
+	s->in_time += RT_GET(m->in_time);
+	s->late += RT_GET(m->late);
+	ADD_EACH(s->latency, m->latency, VT_RUNTIME_BUCKETS);
+	s->latency_sum_ns += RT_GET(m->latency_sum_ns);
+	s->queue_sum_ns += RT_GET(m->queue_sum_ns);
+	s->core_sum_ns += RT_GET(m->core_sum_ns);
+	s->blocks += RT_GET(m->blocks);
+	s->conflicts += RT_GET(m->conflicts);
+	s->wanted_cores += RT_GET(m->wanted_cores);
+	s->granted_cores += RT_GET(m->granted_cores);
+	ADD_EACH(s->layer_runs, m->layer_runs, VT_MAX_VERSIONS);
+	s->waiting += RT_GET(m->waiting);
+	s->running += RT_GET(m->running);
+}
+
+/* Plain ones, of models that have gone. */
+static void add_before(struct vt_runtime_model *s, const struct vt_runtime_model *b)
 {
 	for (unsigned int i = 0; i < VT_OUTCOMES; i++)
-		s->ended[i] = RT_GET(m->ended[i]);
-	s->requests = RT_GET(m->requests);
-	s->in_time = RT_GET(m->in_time);
-	s->late = RT_GET(m->late);
+		s->ended[i] += b->ended[i];
+	s->requests += b->requests;
+	s->in_time += b->in_time;
+	s->late += b->late;
 	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
-		s->latency[i] = RT_GET(m->latency[i]);
-	s->latency_sum_ns = RT_GET(m->latency_sum_ns);
-	s->queue_sum_ns = RT_GET(m->queue_sum_ns);
-	s->core_sum_ns = RT_GET(m->core_sum_ns);
-	s->blocks = RT_GET(m->blocks);
-	s->conflicts = RT_GET(m->conflicts);
-	s->wanted_cores = RT_GET(m->wanted_cores);
-	s->granted_cores = RT_GET(m->granted_cores);
+		s->latency[i] += b->latency[i];
+	s->latency_sum_ns += b->latency_sum_ns;
+	s->queue_sum_ns += b->queue_sum_ns;
+	s->core_sum_ns += b->core_sum_ns;
+	s->blocks += b->blocks;
+	s->conflicts += b->conflicts;
+	s->wanted_cores += b->wanted_cores;
+	s->granted_cores += b->granted_cores;
 	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
-		s->layer_runs[i] = RT_GET(m->layer_runs[i]);
+		s->layer_runs[i] += b->layer_runs[i];
+}
+
+void rt_pass_on(struct vt_runtime *rt, const struct rt_model *m)
+{
+	struct rt_model *to = NULL;
+
+	for (uint32_t i = 0; i < VT_RUNTIME_MODELS && m->name[0] && m->replaced; i++)
+		if (!rt->model[i].replaced && rt_same_name(&rt->model[i], m->name, m->version))
+			to = &rt->model[i];
+	if (!to)
+		return;
+	add_counts(&to->before, m);
+	add_before(&to->before, &m->before);
+	to->before.waiting = to->before.running = 0;
+}
+
+/* @old: the replaced ones, of any name: they still answer what they took, and have their share in the counts. */
+static void read_model(const struct rt_model *m, const struct rt_model *const *old, uint32_t n_old,
+		       struct vt_runtime_model *s)
+{
+	*s = m->before;
+	for (uint32_t i = 0; i < n_old; i++) {
+		if (!rt_same_name(old[i], m->name, m->version))
+			continue;
+		add_counts(s, old[i]);
+		add_before(s, &old[i]->before);
+	}
+	add_counts(s, m);
+	memcpy(s->name, m->name, sizeof(s->name));
+	memcpy(s->version, m->version, sizeof(s->version));
 	s->id = atomic_load(&m->id);
 	s->qos_ns = RT_GET(m->qos_ns);
-	s->waiting = RT_GET(m->waiting);
-	s->running = RT_GET(m->running);
 	s->costs_source = RT_GET(m->costs_source);
+	s->row = m->row;
 }
 
 static void read_models(struct vt_runtime *rt, struct vt_runtime_stats *s)
 {
+	const struct rt_model *now[VT_RUNTIME_MODELS], *old[VT_RUNTIME_MODELS];
+	uint32_t n_old = 0;
+
 	s->n_models = 0;
 	pthread_mutex_lock(&rt->names);
 	for (uint32_t i = 0; i < VT_RUNTIME_MODELS; i++) {
 		const struct rt_model *m = &rt->model[i];
-		struct vt_runtime_model *to = &s->model[s->n_models];
 
-		if (atomic_load(&m->state) == RT_FREE || !m->name[0] || m->replaced)
+		if (atomic_load(&m->state) == RT_FREE || !m->name[0])
 			continue;
-		memcpy(to->name, m->name, sizeof(to->name));
-		memcpy(to->version, m->version, sizeof(to->version));
-		to->row = m->row;
-		read_model(m, to);
-		s->n_models++;
+		if (m->replaced)
+			old[n_old++] = m;
+		else
+			now[s->n_models++] = m;
 	}
+	for (uint32_t i = 0; i < s->n_models; i++)
+		read_model(now[i], old, n_old, &s->model[i]);
 	pthread_mutex_unlock(&rt->names);
 }
 

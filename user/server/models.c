@@ -207,6 +207,8 @@ static int load_entry(struct vt_models *m, struct vt_model_entry *x, struct vt_e
 	}
 	pthread_mutex_lock(&m->lock);
 	old = x->now;
+	if (old)
+		atomic_store(&fresh->last_ms, atomic_load(&old->last_ms));
 	x->now = fresh;
 	x->state = VT_MODEL_READY;
 	x->away = false;
