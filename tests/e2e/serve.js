@@ -206,14 +206,14 @@ async function answers(dir) {
   await check('repository: index, unload, load', async () => {
     const state = async () => (await post('/v2/repository/index', {})).json.find((m) => m.name === 'add');
     want((await state()).state === 'READY', await state());
-    let r = await post('/v2/repository/models/add/unload', {});
+    let r = await post('/v2/repository/models/add/unload', { parameters: { unload_dependents: true } });
     want(r.status === 200, r);
     want((await state()).state === 'UNAVAILABLE', await state());
     want((await post('/v2/repository/index', { ready: true })).json.length === 1, 'only what is ready');
     r = await post(ADD, add(ones, ones));
     want(r.status === 404 && schema.inference_error_response(r.json), r);
     want((await get('/v2/health/ready')).status === 200, 'not ready without what nobody wants');
-    r = await post('/v2/repository/models/add/load', {});
+    r = await post('/v2/repository/models/add/load', { parameters: {} });
     want(r.status === 200, r);
     want((await post(ADD, add(ones, ones))).status === 200 && (await get('/v2/health/ready')).status === 200, 'back');
   });
@@ -256,6 +256,12 @@ const refusals = [
   ['ready that is no bool', 400, 'byte', '/v2/repository/index', '{"ready":1}'],
   ['a large body for index', 413, 'takes up to 65536', '/v2/repository/index', Buffer.alloc(70000, ' ')],
   ['a large body for load', 413, 'takes up to 65536', '/v2/repository/models/add/load', Buffer.alloc(70000, ' ')],
+  ['a load with a broken body', 400, 'a JSON object was expected', '/v2/repository/models/add/load', '{bad json'],
+  ['an unload with a broken body', 400, 'a JSON object was expected', '/v2/repository/models/add/unload', '{"parameters":[]}'],
+  ['a load with something behind its body', 400, 'byte', '/v2/repository/models/add/load', '{} {}'],
+  ['a load with a configuration', 501, "'config'", '/v2/repository/models/add/load', '{"parameters":{"config":"{}"}}'],
+  ['a load with a file', 501, "'file:1/model.onnx'", '/v2/repository/models/add/load', '{"parameters":{"file:1/model.onnx":"AA=="}}'],
+  ['an unload with a configuration', 501, "'config'", '/v2/repository/models/add/unload', '{"parameters":{"unload_dependents":true,"config":1}}'],
   ['loading an unknown model', 404, 'configured', '/v2/repository/models/nope/load', '{}'],
 ];
 

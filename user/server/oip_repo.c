@@ -98,11 +98,66 @@ static void make_change(void *arg)
 	free(c);
 }
 
-static void post_change(struct vt_http_req *r, struct vt_oip *o,
+/* What is asked for beside the plain thing: @ret is the first that there is not, or "". */
+static int read_wishes(struct vt_json *j, const char *allowed, char *ret, size_t len)
+{
+	struct vt_json_str key;
+	int more;
+
+	if (vt_json_object(j))
+		return j->err;
+	while ((more = vt_json_key(j, &key)) > 0) {
+		if (!*ret && !vt_json_is(&key, allowed))
+			vt_json_text(&key, ret, len);
+		if (vt_json_skip(j))
+			return j->err;
+	}
+	return more;
+}
+
+static int read_change(struct vt_json *j, const char *allowed, char *ret, size_t len)
+{
+	struct vt_json_str key;
+	int more;
+
+	if (vt_json_object(j))
+		return j->err;
+	while ((more = vt_json_key(j, &key)) > 0)
+		if (vt_json_is(&key, "parameters") ? read_wishes(j, allowed, ret, len)
+						   : vt_json_skip(j))
+			return j->err;
+	return more ? more : vt_json_end(j);
+}
+
+/* An empty body asks for nothing. False after an error. */
+static bool plain_change(struct vt_http_req *r, const char *allowed)
+{
+	char wish[64] = "";
+	struct vt_err e = {0};
+	struct vt_json j;
+
+	if (!r->body_len)
+		return true;
+	vt_json_init(&j, r->body, r->body_len, &e);
+	if (read_change(&j, allowed, wish, sizeof(wish)))
+		vt_http_fail(r, 400, "a JSON object was expected: %s", e.msg);
+	else if (*wish)
+		vt_http_fail(r, 501,
+			     "parameter '%s' is not supported: models are what the configuration "
+			     "says",
+			     wish);
+	else
+		return true;
+	return false;
+}
+
+static void post_change(struct vt_http_req *r, struct vt_oip *o, const char *allowed,
 			int (*fn)(struct vt_models *m, const char *name, struct vt_err *e))
 {
 	struct change *c;
 
+	if (!plain_change(r, allowed))
+		return;
 	if (o->stopping) {
 		vt_http_retry(r, 1, "the server is stopping");
 		return;
@@ -123,12 +178,13 @@ static void post_change(struct vt_http_req *r, struct vt_oip *o,
 
 void oip_load(struct vt_http_req *r, void *arg)
 {
-	post_change(r, arg, vt_models_load);
+	post_change(r, arg, "", vt_models_load);
 }
 
 void oip_unload(struct vt_http_req *r, void *arg)
 {
-	post_change(r, arg, vt_models_unload);
+	/* No model depends on another. */
+	post_change(r, arg, "unload_dependents", vt_models_unload);
 }
 
 /* ---- statistics --------------------------------------------------------------------------------- */
