@@ -301,6 +301,12 @@ static int at_line(struct vt_err *e, const char *where, unsigned int line, const
 	return vt_fail(e, -EINVAL, "%s%s", place, text);
 }
 
+/* In a path of the protocol these are something else: the statistics of all models, or no part of it. */
+static bool is_taken(const char *part, bool name)
+{
+	return (name && !strcmp(part, "stats")) || !strcmp(part, ".") || !strcmp(part, "..");
+}
+
 static int check_models(struct vt_config *c, const char *where, struct vt_err *e)
 {
 	for (uint32_t i = 0; i < c->n_models; i++) {
@@ -312,6 +318,11 @@ static int check_models(struct vt_config *c, const char *where, struct vt_err *e
 			name_after_file(m);
 		if (!m->version[0])
 			strcpy(m->version, "1");
+		if (is_taken(m->name, true) || is_taken(m->version, false))
+			return at_line(e, where, m->line,
+				       "model '%s', version '%s': in a URL that means something "
+				       "else: give it another name or version",
+				       m->name, m->version);
 		for (uint32_t k = 0; k < i; k++)
 			if (!strcmp(c->model[k].name, m->name) &&
 			    !strcmp(c->model[k].version, m->version))
