@@ -332,9 +332,12 @@ start --config "$dir/c.yaml"
 cp "$dir/many.yaml" "$dir/c.yaml" && : >"$dir/err"
 kill -HUP $pid && said "serving m3 "
 for _ in 1 2 3 4 5; do kill -HUP $pid && sleep 0.02; done
-cp "$dir/good.yaml" "$dir/c.yaml" && kill -HUP $pid && said "serving tiny " && sleep 0.5
+sed 's/name: m/name: other/' "$dir/many.yaml" >"$dir/c.yaml" && kill -HUP $pid && said "serving other250 " && sleep 0.5
 [ "$(grep -c reloaded "$dir/err")" = 2 ]
 ok "SIGHUPs while a reload loads: one more, for the last of them"
+! grep -q "reload:" "$dir/err" && curl -sS -X POST "http://127.0.0.1:$port/v2/repository/index" >"$dir/body" 2>>"$dir/err" &&
+	[ "$(grep -o '"name":"other[0-9]*","version":"1","state":"READY"' "$dir/body" | wc -l)$(grep -c '"name":"m1"' "$dir/body")" = 2500 ]
+ok "250 models in place of 250 others"
 cp "$dir/many.yaml" "$dir/c.yaml" && : >"$dir/err"
 kill -HUP $pid && said "serving m3 " && kill -HUP $pid && ends TERM 0 && [ "$(grep -c "serving m" "$dir/err")" -lt 200 ] &&
 	! grep -q "reloaded\|reload:" "$dir/err"

@@ -166,15 +166,14 @@ static void set_state(struct vt_models *m, struct vt_model_entry *x, enum vt_mod
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* Entries are only added, so pointers to them stay; the loader alone adds. */
+/* The loader alone adds and forgets, which moves others: it keeps no pointer to an entry over that. */
 static struct vt_model_entry *new_entry(struct vt_models *m, const struct vt_config_model *c,
 					struct vt_err *e)
 {
 	struct vt_model_entry x = {.state = VT_MODEL_UNLOADED};
 
 	if (m->n == VT_CONFIG_MODELS) {
-		vt_fail(e, -ENOSPC, "more than %u models have been named since the start",
-			VT_CONFIG_MODELS);
+		vt_fail(e, -ENOSPC, "more than %u models", VT_CONFIG_MODELS);
 		return NULL;
 	}
 	if (vt_config_copy_model(&x.config, c)) {
@@ -323,6 +322,14 @@ static void forget(struct vt_models *m, uint32_t i)
 	vt_config_model_fini(&old);
 }
 
+/* What is gone is served until what is new is there, unless it takes its place in the table. */
+static void make_place(struct vt_models *m, const struct vt_config *c)
+{
+	for (uint32_t i = m->n; m->n == VT_CONFIG_MODELS && i-- > 0;)
+		if (!wanted(c, &m->entry[i].config))
+			forget(m, i);
+}
+
 int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e)
 {
 	int first = 0;
@@ -333,8 +340,10 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 		int err = 0;
 
 		if (!x || !x->now || !vt_config_same(&x->config, w) ||
-		    vt_files_changed(&x->now->files))
+		    vt_files_changed(&x->now->files)) {
+			make_place(m, c);
 			err = vt_models_add(m, w, e);
+		}
 		first = first ? first : err;
 	}
 	for (uint32_t i = 0; i < m->n && !must_end(m);)
