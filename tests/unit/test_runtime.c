@@ -381,6 +381,7 @@ static void test_blocks_are_told(void **state)
 		told.n_layers = (uint32_t)t.f[i % 3].n_steps;
 		fx_submit(t.rt, &r, &t.f[i % 3], &l, i);
 		fx_wait(&l, i + 1);
+		settle(t.rt); /* its last block is told after it was answered */
 		layers += (uint64_t)t.f[i % 3].n_steps;
 		assert_true(r.q.start_ns >= r.q.arrival_ns && r.q.end_ns > r.q.start_ns);
 		assert_true(r.q.served_ns <= r.q.end_ns - r.q.arrival_ns && r.q.blocks);
