@@ -338,6 +338,11 @@ ok "SIGHUPs while a reload loads: one more, for the last of them"
 ! grep -q "reload:" "$dir/err" && curl -sS -X POST "http://127.0.0.1:$port/v2/repository/index" >"$dir/body" 2>>"$dir/err" &&
 	[ "$(grep -o '"name":"other[0-9]*","version":"1","state":"READY"' "$dir/body" | wc -l)$(grep -c '"name":"m1"' "$dir/body")" = 2500 ]
 ok "250 models in place of 250 others"
+for i in 1 2 3 4 5 6; do echo "  - {path: $dir/add.onnx, name: more$i}"; done >>"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "reloaded" && cp "$dir/neg.onnx" "$dir/new.onnx" && mv "$dir/new.onnx" "$dir/add.onnx" && : >"$dir/err" &&
+	kill -HUP $pid && said "reloaded" && [ "$(grep -c "serving more" "$dir/err")" = 6 ]
+ok "as many as can be served, and six of them replaced"
 cp "$dir/many.yaml" "$dir/c.yaml" && : >"$dir/err"
 kill -HUP $pid && said "serving m3 " && kill -HUP $pid && ends TERM 0 && [ "$(grep -c "serving m" "$dir/err")" -lt 200 ] &&
 	! grep -q "reloaded\|reload:" "$dir/err"

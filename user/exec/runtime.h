@@ -31,7 +31,7 @@
 #include "loop/loop.h"
 #include "monitor/monitor.h"
 
-#define VT_RUNTIME_MODELS  256u
+#define VT_RUNTIME_MODELS  257u	 /* one more than a server serves: beside what is replaced */
 #define VT_RUNTIME_REASONS 1024u /* kept for explaining */
 #define VT_RUNTIME_BUCKETS 24u
 
