@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+#define VT_BIG_FROM                                                                                \
+	((size_t)2 << 20) /* from here on a mapping: memory that is not written takes none */
+
 /** vt_big_alloc - zeroed, 64-byte aligned (2 MiB aligned from 2 MiB on, with huge pages asked for);
  * NULL: no memory */
 void *vt_big_alloc(size_t bytes);

@@ -80,6 +80,11 @@ truncate -s 1T "$dir/huge.onnx" 2>/dev/null && refuses "a model that does not fi
 rm -f "$dir/huge.onnx"
 refuses "activations that do not fit in memory" 1 "symbolic.onnx: does not fit in memory: it needs 0 MiB of weights and 64 times" \
 	"$dir/symbolic.onnx" --dim T=2000000000 --instances 64 --listen 127.0.0.1:0
+mib=$(sed -n 's/.*activations, \([0-9]*\) MiB are available.*/\1/p' "$dir/err")
+timeout 60 "$veltair" serve --monitor off "$dir/symbolic.onnx=one" "$dir/symbolic.onnx=two" --dim T=$((mib * 2500)) --instances 64 \
+	--listen 127.0.0.1:0 >"$dir/out" 2>"$dir/err"
+[ $? = 1 ] && grep -q "serving one" "$dir/err" && grep -q "symbolic.onnx: does not fit in memory" "$dir/err"
+ok "a model beside one whose instances have not run yet: both would not fit"
 truncate -s 1T "$dir/huge.data" 2>/dev/null && "$writer" 13 "in x f32 1; extern w f32 200000000000 = huge.data; y = Add(x,w); out y" >"$dir/beside.onnx" &&
 	refuses "data beside a model that does not fit in memory" 1 "does not fit in memory" "$dir/beside.onnx" --listen 127.0.0.1:0
 rm -f "$dir/huge.data"

@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "exec/engine.h"
+#include "kernels/bigmem.h"
 #include "model/zoo.h"
 
 /*
@@ -218,6 +219,35 @@ static int remove_dir(void **state)
 	return rmdir(dir);
 }
 
+/* Pages of an arena are there once a run has written them. */
+static void test_unwritten_bytes(void **state)
+{
+	struct vt_zoo_opts zo = {.seed = 1};
+	struct vt_engine_opts o = {.instances = 3};
+	struct vt_engine *m = NULL;
+	size_t all, then;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/mobilenet-v2.onnx", dir);
+	assert_int_equal(vt_zoo_write(vt_zoo_find("mobilenet-v2"), dir, &zo, NULL, NULL), 0);
+	assert_int_equal(vt_engine_load(&m, path, &o, NULL), 0);
+	unlink(path);
+	assert_true(m->arena_bytes >= VT_BIG_FROM);
+	all = vt_engine_unwritten_bytes(m);
+	assert_in_range(all, 3 * m->arena_bytes, 3 * (m->arena_bytes + 4096));
+	assert_int_equal(vt_scratch_reserve(m->scratch_bytes), 0);
+	fill(m, 1, 1);
+	vt_engine_run_inline(m, 1);
+	then = vt_engine_unwritten_bytes(m);
+	assert_in_range(all - then, m->arena_bytes / 2, m->arena_bytes + ((size_t)2 << 20));
+	vt_engine_free(m);
+	/* What is small is written when it is made. */
+	m = load("resnet-50-tiny", 3);
+	assert_true(m->arena_bytes < VT_BIG_FROM);
+	assert_int_equal(vt_engine_unwritten_bytes(m), 0);
+	vt_engine_free(m);
+}
+
 /* More than it may take is told before the arenas are touched. */
 static void test_bytes_at_most(void **state)
 {
@@ -225,17 +255,16 @@ static void test_bytes_at_most(void **state)
 	struct vt_engine *m = load("resnet-50-tiny", 1);
 	const size_t weights = m->weights_bytes, arena = m->arena_bytes;
 	const struct {
-		int instances;
 		size_t max_bytes;
-		int err;
+		int instances, err;
 	} t[] = {
-		{1, 0, 0},
-		{64, 0, 0},
-		{1, 2 * weights + arena, 0},
-		{3, 2 * weights + 3 * arena, 0},
-		{1, weights - 1, -ENOMEM},
+		{0, 1, 0},
+		{0, 64, 0},
+		{2 * weights + arena, 1, 0},
+		{2 * weights + 3 * arena, 3, 0},
+		{weights - 1, 1, -ENOMEM},
 		{1, 1, -ENOMEM},
-		{64, 2 * weights + 3 * arena, -ENOMEM},
+		{2 * weights + 3 * arena, 64, -ENOMEM},
 	};
 	char path[128];
 
@@ -258,6 +287,7 @@ static void test_bytes_at_most(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_unwritten_bytes),
 		cmocka_unit_test(test_bytes_at_most),
 		cmocka_unit_test(test_two_instances_at_once),
 		cmocka_unit_test(test_any_cores_and_a_late_helper),

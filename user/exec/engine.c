@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/cache.h"
 #include "base/clock.h"
@@ -233,6 +235,34 @@ void vt_engine_free(struct vt_engine *m)
 	free(m->inst);
 	vt_graph_fini(&m->graph);
 	free(m);
+}
+
+/* Small arenas were written when they were made. */
+static size_t unwritten(char *at, size_t bytes)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char there[4096];
+	size_t n = 0;
+
+	for (size_t off = 0; off < bytes; off += page * sizeof(there)) {
+		const size_t len =
+			bytes - off < page * sizeof(there) ? bytes - off : page * sizeof(there);
+
+		if (mincore(at + off, len, there))
+			return n;
+		for (size_t i = 0; i < (len + page - 1) / page; i++)
+			n += there[i] & 1 ? 0 : page;
+	}
+	return n;
+}
+
+size_t vt_engine_unwritten_bytes(const struct vt_engine *m)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < m->n_inst && m->arena_bytes >= VT_BIG_FROM; i++)
+		n += unwritten(m->inst[i].arena, m->arena_bytes);
+	return n;
 }
 
 /* ---- running ------------------------------------------------------------------------------ */

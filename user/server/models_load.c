@@ -34,13 +34,30 @@ static int too_large(uint64_t need, uint64_t have, struct vt_err *e)
 		       (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
 }
 
+/* Instances that have not run yet will take their memory when they do. */
+static uint64_t promised(const struct vt_models *m)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct vt_engine *eng =
+			m->entry[i].now ? vt_runtime_engine(m->o.runtime, m->entry[i].now->id)
+					: NULL;
+
+		n += eng ? vt_engine_unwritten_bytes(eng) : 0;
+	}
+	return n;
+}
+
 /*
  * A file of n bytes needs about n bytes packed, and something beside it. Data in other files is
  * met in the import, and what the arenas need is known after it: vt_engine_load() counts all.
  */
-static int check_memory(const struct vt_config_model *c, struct room *ret, struct vt_err *e)
+static int check_memory(uint64_t owed, const struct vt_config_model *c, struct room *ret,
+			struct vt_err *e)
 {
-	const uint64_t have = vt_memory_available(NULL);
+	const uint64_t all = vt_memory_available(NULL);
+	const uint64_t have = all > owed ? all - owed : 0;
 	struct stat st;
 	uint64_t need;
 
@@ -255,38 +272,35 @@ static int serve_it(struct vt_models *m, const struct vt_config_model *c, bool r
 	return vt_runtime_add(m->o.runtime, &s, &l->id, e);
 }
 
-static int load_engine(const struct vt_config_model *c, unsigned int cores, struct room *room,
-		       struct vt_engine **ret, struct vt_err *e)
+/* @owed_bytes: of what is available, promised to others. @room: zeroed; its files are the caller's then, also after an error. */
+static int load_engine(const struct vt_config_model *c, unsigned int cores, uint64_t owed_bytes,
+		       struct room *room, struct vt_engine **ret, struct vt_err *e)
 {
 	struct vt_engine_opts o = {
 		.import = {.dims = c->dims,
 			   .n_dims = (int)c->n_dims,
 			   .beside = take_room,
 			   .arg = room},
-		.max_bytes = room->have_bytes,
 		.instances = (int)(c->instances		   ? c->instances
 				   : cores < MAX_INSTANCES ? cores
 							   : MAX_INSTANCES),
 	};
-	int err = vt_engine_load(ret, c->path, &o, e);
+	int err = check_memory(owed_bytes, c, room, e);
 
+	o.max_bytes = room->have_bytes;
+	if (!err)
+		err = vt_engine_load(ret, c->path, &o, e);
 	if (err && e && !strstr(e->msg, c->path))
 		vt_fail_at(e, "%s", c->path);
-	return err;
+	return err ? err : check_io(c, *ret, e);
 }
 
 int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e)
 {
 	struct vt_engine *eng = NULL;
 	struct room room = {0};
-	int err = check_memory(c, &room, e);
+	int err = load_engine(c, vt_cpuset_count(cores), 0, &room, &eng, e);
 
-	if (!err)
-		err = load_engine(c, vt_cpuset_count(cores), &room, &eng, e);
-	else
-		vt_fail_at(e, "%s", c->path);
-	if (!err)
-		err = check_io(c, eng, e);
 	vt_files_fini(&room.files);
 	vt_engine_free(eng);
 	return err;
@@ -300,14 +314,8 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	struct vt_costs costs = {0};
 	struct vt_loaded *l = NULL;
 	struct room room = {0};
-	int err = check_memory(c, &room, e);
+	int err = load_engine(c, vt_cpuset_count(&m->o.cores), promised(m), &room, &eng, e);
 
-	if (!err)
-		err = load_engine(c, vt_cpuset_count(&m->o.cores), &room, &eng, e);
-	else
-		vt_fail_at(e, "%s", c->path);
-	if (!err)
-		err = check_io(c, eng, e);
 	if (!err)
 		err = find_costs(m, c, eng, &costs, e);
 	if (!err) {
