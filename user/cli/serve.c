@@ -4,13 +4,10 @@
  *
  *	addresses bound -> monitor -> rights given up -> workers -> models -> HTTP -> ready
  *
- * What can fail is first, what needs root is before there are threads. Then this thread only
- * waits: for signals, for clients that leave, for the next second.
+ * What can fail is first, what needs root is before there are threads. What this thread does then is in serve_run.c.
  */
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +18,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/cmds.h"
-#include "cli/serve.h"
-#include "cli/serve_trace.h"
+#include "cli/serve_state.h"
 #include "sched/policy.h"
 #include "server/agent.h"
 #include "server/http.h"
@@ -30,44 +26,8 @@
 #include "server/observe.h"
 #include "server/oip.h"
 
-#define TICK_MS	   500
-#define AGENT_MS   100		     /* if a balancer is told how this node feels */
-#define IDLE_NS	   (3 * VT_NS_PER_S) /* without a request, before models are profiled */
-#define LOOK_NS	   (100 * VT_NS_PER_MS)
-#define LAST_NS	   VT_NS_PER_S /* for the last answers to leave */
-#define MORE_TIME  "EXTEND_TIMEOUT_USEC=10000000"
-#define MAX_ROUTES 64u
-
-struct serving {
-	struct vt_serve_args args;
-	struct vt_config c;
-	struct vt_log log;
-	int signals; /* signalfd */
-	bool starting, ended,
-		again;		   /* told to end, or to read the file again, before it was ready */
-	int record_fd, record_err; /* which was said */
-	struct vt_listener listener[VT_CONFIG_LISTEN];
-	size_t n_listeners;
-	struct vt_listener agent_at; /* fd -1: nobody asked for it */
-	uint64_t connections;	     /* per address */
-	struct vt_agent *agent;
-	struct vt_monitor *monitor, *watched; /* the second handle is for those who look */
-	char absent[256];		      /* why there is none */
-	struct vt_gather *gather;
-	struct vt_serve_trace *trace;
-	struct vt_runtime *runtime;
-	struct vt_models *models;
-	struct vt_loader *loader;
-	struct reload *_Atomic reload; /* the next one; a newer takes its place */
-	struct vt_oip oip;
-	struct vt_route routes[MAX_ROUTES];
-	struct vt_metrics_http count;
-	struct vt_http *http;
-	uint64_t watchdog_us, told_ns; /* when systemd was told last that this goes on */
-	/* The loader's. */
-	uint64_t busy_ns, tended_ns; /* when a request was last seen; the monitor tended */
-	struct vt_snapshot look;
-};
+#define IDLE_NS (3 * VT_NS_PER_S) /* without a request, before models are profiled */
+#define LOOK_NS (100 * VT_NS_PER_MS)
 
 /* ---- start -------------------------------------------------------------------------------------- */
 
@@ -87,19 +47,11 @@ static int take_signals(struct serving *s, struct vt_err *e)
 			      : 0;
 }
 
-/* A signal that waits, 0 if there is none. */
-static int next_signal(struct serving *s)
-{
-	struct signalfd_siginfo i;
-
-	return read(s->signals, &i, sizeof(i)) == sizeof(i) ? (int)i.ssi_signo : 0;
-}
-
 /* Asked by who loads. The signals are this thread's business until there are others. */
 static bool must_stop(void *arg)
 {
 	struct serving *s = arg;
-	int sig = s->starting ? next_signal(s) : 0;
+	int sig = s->starting ? vt_serving_signal(s) : 0;
 
 	s->ended |= sig == SIGTERM || sig == SIGINT;
 	s->again |= sig == SIGHUP;
@@ -217,7 +169,7 @@ static int fill_routes(struct serving *s, struct vt_err *e)
 	size_t n = vt_oip_routes(&s->oip, s->routes);
 	int err = vt_gather_new(&s->gather, &o, e);
 
-	_Static_assert(VT_OIP_ROUTES + VT_OBSERVE_ROUTES < MAX_ROUTES, "and the end mark");
+	_Static_assert(VT_OIP_ROUTES + VT_OBSERVE_ROUTES < VT_MAX_ROUTES, "and the end mark");
 	vt_observe_routes(s->gather, s->routes + n);
 	s->routes[n + VT_OBSERVE_ROUTES] = (struct vt_route){0};
 	return err;
@@ -376,192 +328,6 @@ static int stop(struct serving *s, struct vt_err *e)
 	return err;
 }
 
-/* That this thread is alive, and at the end that it needs more time. */
-static void tell_systemd(struct serving *s)
-{
-	const uint64_t now = vt_now_mono_ns();
-	const bool ends = s->oip.stopping;
-
-	if (now - s->told_ns < (ends ? VT_NS_PER_S : s->watchdog_us * 1000 / 3) ||
-	    (!ends && !s->watchdog_us))
-		return;
-	s->told_ns = now;
-	sd_notify(0, ends ? "WATCHDOG=1\n" MORE_TIME : "WATCHDOG=1");
-}
-
-static void watch_recording(struct serving *s)
-{
-	const int err = vt_runtime_recording(s->runtime);
-
-	if (err && !s->record_err)
-		vt_log(&s->log, VT_LOG_ERROR, "%s: cannot write, the recording has ended: %s",
-		       s->c.record, strerror(-err));
-	s->record_err = err;
-}
-
-static void wait_a_little(struct serving *s, int ms)
-{
-	struct pollfd p[2] = {{s->signals, POLLIN, 0}, {vt_http_tend_fd(s->http), POLLIN, 0}};
-
-	tell_systemd(s);
-	poll(p, 2, ms);
-	vt_http_tend(s->http, vt_now_mono_ns());
-	if (!s->oip.stopping)
-		vt_agent_tick(s->agent, s->runtime, vt_models_all_ready(s->models),
-			      vt_now_mono_ns());
-	vt_serve_trace_tick(s->trace, s->runtime);
-	watch_recording(s);
-}
-
-/* At once, but without leaving a socket's path behind; the monitor's pins go at the next start. */
-static void end_at_once(struct serving *s)
-{
-	vt_log(&s->log, VT_LOG_WARN, "a second signal: ending at once");
-	for (size_t i = 0; i < s->n_listeners; i++)
-		if (s->listener[i].unlink)
-			unlink(s->listener[i].unlink);
-	_exit(VT_EXIT_FAILED);
-}
-
-static void wait_while(struct serving *s, bool (*busy)(const struct serving *s), uint64_t until)
-{
-	while (busy(s) && vt_now_mono_ns() < until) {
-		int sig = next_signal(s);
-
-		if (sig == SIGTERM || sig == SIGINT)
-			end_at_once(s);
-		wait_a_little(s, 20);
-	}
-}
-
-static bool clients(const struct serving *s)
-{
-	return vt_http_busy(s->http);
-}
-
-static bool computing(const struct serving *s)
-{
-	return !vt_runtime_idle(s->runtime);
-}
-
-static bool loading(const struct serving *s)
-{
-	return vt_loader_busy(s->loader);
-}
-
-/* Answer what has been taken: what has not begun by drain_ms with a refusal, as a queue may last for minutes. */
-static void drain(struct serving *s)
-{
-	uint64_t until = vt_now_mono_ns() + s->c.drain_ms * VT_NS_PER_MS;
-
-	vt_log(&s->log, VT_LOG_INFO, "stopping: %u requests to answer", vt_http_busy(s->http));
-	sd_notify(0, "STOPPING=1\nSTATUS=answering what has been taken");
-	s->oip.stopping = true;
-	vt_agent_say(s->agent, VT_AGENT_DRAIN, 0);
-	vt_http_quiesce(s->http);
-	wait_while(s, clients, until);
-	vt_runtime_turn_away(s->runtime);
-	/* What runs is waited for, be it late; then whoever is left is slow to send or to take. */
-	wait_while(s, computing, UINT64_MAX);
-	vt_runtime_drain(s->runtime); /* at most for what came this very moment */
-	wait_while(s, clients, vt_now_mono_ns() + LAST_NS);
-	wait_while(s, loading, UINT64_MAX);
-}
-
-/* ---- a new configuration ------------------------------------------------------------------------- */
-
-struct reload {
-	struct vt_config c;
-};
-
-static void reload_free(struct reload *r)
-{
-	if (r)
-		vt_config_fini(&r->c);
-	free(r);
-}
-
-/* On the loader's thread. One job for all that came while it waited: the last of them. */
-static void reload_models(void *arg)
-{
-	struct serving *s = arg;
-	struct reload *r = atomic_exchange(&s->reload, NULL);
-	struct vt_err e = {0};
-	const struct vt_policy *p = r->c.policy ? vt_policy_find(r->c.policy) : NULL;
-	const int err = vt_models_reload(s->models, &r->c, &e);
-
-	if (err && err != -ECANCELED)
-		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; what it replaces goes on", e.msg);
-	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
-		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
-	s->oip.late = r->c.late;
-	if (!err)
-		vt_log(&s->log, VT_LOG_INFO, "reloaded");
-	sd_notify(0, "READY=1\nSTATUS=serving");
-	reload_free(r);
-}
-
-static void reload(struct serving *s)
-{
-	struct reload *r = calloc(1, sizeof(*r)), *before;
-	struct vt_err e = {0};
-	char stays[512];
-
-	if (!r)
-		return;
-	if (!s->args.file)
-		vt_log(&s->log, VT_LOG_INFO,
-		       "SIGHUP: no file to read again; models whose file has "
-		       "changed are loaded again");
-	if (vt_serve_config(&s->args, &r->c, &e)) {
-		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; nothing was changed", e.msg);
-		reload_free(r);
-		return;
-	}
-	if (*vt_serve_stays(&s->c, &r->c, stays, sizeof(stays)))
-		vt_log(&s->log, VT_LOG_WARN, "these change with a restart only: %s", stays);
-	vt_serve_move_agent(&s->agent, &s->agent_at, &s->c.agent, &r->c.agent, &s->log);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-		   (unsigned long long)(vt_now_mono_ns() / 1000));
-	before = atomic_exchange(&s->reload, r);
-	reload_free(before);
-	if (!before && !vt_loader_post(s->loader, reload_models, s))
-		reload_free(atomic_exchange(&s->reload, NULL));
-}
-
-/* ---- the wait ------------------------------------------------------------------------------------ */
-
-static void say_ready(struct serving *s)
-{
-	char all[512] = "";
-
-	for (size_t i = 0; i < s->n_listeners; i++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
-			 s->listener[i].text);
-	vt_log(&s->log, VT_LOG_INFO, "ready: %u %s on %s", s->c.n_models,
-	       s->c.n_models == 1 ? "model" : "models", all);
-	vt_serve_no_models(&s->c, s->args.file, &s->log);
-	sd_notifyf(0, "READY=1\nSTATUS=serving, models: %u, on %s", s->c.n_models, all);
-}
-
-static void serve(struct serving *s)
-{
-	sd_watchdog_enabled(0, &s->watchdog_us);
-	say_ready(s);
-	if (s->again)
-		reload(s);
-	for (;;) {
-		int sig = next_signal(s);
-
-		if (sig == SIGTERM || sig == SIGINT)
-			break;
-		if (sig == SIGHUP)
-			reload(s);
-		wait_a_little(s, s->agent ? AGENT_MS : TICK_MS);
-	}
-	drain(s);
-}
-
 int vt_cmd_serve(int argc, char **argv)
 {
 	struct serving *s = calloc(1, sizeof(*s));
@@ -580,7 +346,7 @@ int vt_cmd_serve(int argc, char **argv)
 		err = s->args.check ? vt_serve_check(&s->c, s->args.file, &s->log, &e)
 				    : start(s, &e);
 	if (!err && !s->args.check)
-		serve(s);
+		vt_serving_run(s);
 	else if (!err) {
 		vt_serve_no_models(&s->c, s->args.file, &s->log);
 		printf("%s: sound; models: %u\n", s->args.file ? s->args.file : "flags",

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve_state.h - one `veltair serve`, for serve.c, which makes and ends it, and serve_run.c, which waits meanwhile. */
+#ifndef VT_CLI_SERVE_STATE_H
+#define VT_CLI_SERVE_STATE_H
+
+#include <stdatomic.h>
+
+#include "cli/serve.h"
+#include "cli/serve_trace.h"
+#include "server/http.h"
+#include "server/loader.h"
+#include "server/oip.h"
+
+#define VT_MAX_ROUTES 64u
+
+struct serving {
+	struct vt_serve_args args;
+	struct vt_config c;
+	struct vt_log log;
+	int signals; /* signalfd */
+	bool starting, ended,
+		again;		   /* told to end, or to read the file again, before it was ready */
+	int record_fd, record_err; /* which was said */
+	struct vt_listener listener[VT_CONFIG_LISTEN];
+	size_t n_listeners;
+	struct vt_listener agent_at; /* fd -1: nobody asked for it */
+	uint64_t connections;	     /* per address */
+	struct vt_agent *agent;
+	struct vt_monitor *monitor, *watched; /* the second handle is for those who look */
+	char absent[256];		      /* why there is none */
+	struct vt_gather *gather;
+	struct vt_serve_trace *trace;
+	struct vt_runtime *runtime;
+	struct vt_models *models;
+	struct vt_loader *loader;
+	struct reload *_Atomic reload; /* the next one; a newer takes its place */
+	struct vt_oip oip;
+	struct vt_route routes[VT_MAX_ROUTES];
+	struct vt_metrics_http count;
+	struct vt_http *http;
+	uint64_t watchdog_us, told_ns; /* when systemd was told last that this goes on */
+	/* The loader's. */
+	uint64_t busy_ns, tended_ns; /* when a request was last seen; the monitor tended */
+	struct vt_snapshot look;
+};
+
+/** vt_serving_signal - one that waits, 0 if there is none. The thread's that started the server */
+int vt_serving_signal(struct serving *s);
+/** vt_serving_run - from ready to the last answer: until SIGTERM or SIGINT; a second one exits */
+void vt_serving_run(struct serving *s);
+
+#endif
