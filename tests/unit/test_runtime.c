@@ -343,25 +343,28 @@ struct told {
 	uint32_t n_layers;
 };
 
-/* Every layer takes the same time. */
-static bool is_ppm(uint32_t ppm, uint64_t layers, uint32_t of)
+/* Of layers that take the same time each, up to rounding. */
+static uint32_t layers_ppm(uint64_t layers, uint32_t of)
 {
-	const uint64_t exact = layers * VT_PPM / of;
-
-	return ppm <= exact + 1 && ppm + 1 >= exact;
+	return (uint32_t)(layers * VT_PPM / of);
 }
 
 static void note_block(void *arg, const struct vt_block_event *b)
 {
 	struct told *t = arg;
+	uint32_t from, to, begin, end;
 
 	atomic_fetch_add(&t->blocks, 1);
 	atomic_fetch_add(&t->layers, (uint64_t)(b->layer_end - b->layer_begin));
 	if (b->end_ns < b->start_ns || vt_coreset_empty(&b->cores) ||
 	    b->layer_end <= b->layer_begin)
 		atomic_fetch_add(&t->bad, 1);
-	if (!is_ppm(vt_headway_ppm(t->headway, 0), b->layer_begin, t->n_layers) ||
-	    !is_ppm(vt_headway_ppm(t->headway, UINT64_MAX), b->layer_end, t->n_layers))
+	/* It knows where the block began, and where it should have ended: stopped, as its core was taken, it ends before. */
+	from = vt_headway_ppm(t->headway, 0);
+	to = vt_headway_ppm(t->headway, UINT64_MAX);
+	begin = layers_ppm(b->layer_begin, t->n_layers);
+	end = layers_ppm(b->layer_end, t->n_layers);
+	if (from > begin + 1 || from + 1 < begin || to + 1 < end || to > VT_PPM)
 		atomic_fetch_add(&t->bad, 1);
 }
 
