@@ -58,7 +58,11 @@ struct vt_layer {
 /** vt_kernels_for - candidates for an operator, best first, NULL at the end (kernels/table.c) */
 const struct vt_kernel *const *vt_kernels_for(enum vt_op op);
 
-/** vt_layer_create - ask the candidates of the node's operator in turn; -ENOTSUP if none takes it
+/**
+ * vt_layer_create - ask the candidates of the node's operator in turn; -ENOTSUP if none takes it
+ *
+ * A node that writes no element gets a layer that does nothing, one that reads an empty tensor the
+ * last candidate: no other kernel sees a dimension of 0.
  */
 int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		    int n_inst, struct vt_err *e);

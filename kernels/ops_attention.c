@@ -219,7 +219,8 @@ static int attention_create(struct vt_layer *l, const struct vt_graph *g, const 
 		if (vt_in(g, n, i) &&
 		    (vt_in(g, n, i)->dtype != VT_F32 || vt_in(g, n, i)->row_stride))
 			return -ENOTSUP;
-	if (!vt_attends() || q->shape.rank != 3 || k->shape.rank != 3)
+	if (!vt_attends() || q->shape.rank != 3 || k->shape.rank != 3 || !n->p.attention.heads ||
+	    !vt_shape_elems(&q->shape) || !vt_shape_elems(&k->shape))
 		return -ENOTSUP;
 	st = calloc(1, sizeof(*st) + (size_t)l->n_inst * sizeof(st->inst[0]));
 	l->state = st;

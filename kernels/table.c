@@ -75,6 +75,54 @@ bool vt_kernel_no_own_matrix(const struct vt_kernel *k)
 	       k != &vt_fc_gemm_f32;
 }
 
+/* ---- what is empty ------------------------------------------------------------------------ */
+
+static bool is_empty(const struct vt_graph *g, int tensor)
+{
+	return tensor != VT_NONE && vt_shape_elems(&g->tensors[tensor].shape) == 0;
+}
+
+static bool reads_empty(const struct vt_graph *g, const struct vt_node *n)
+{
+	for (int i = 0; i < n->n_in; i++)
+		if (is_empty(g, n->in[i]))
+			return true;
+	return false;
+}
+
+static bool writes_nothing(const struct vt_graph *g, const struct vt_node *n)
+{
+	for (int i = 0; i < n->n_out; i++)
+		if (n->out[i] != VT_NONE && !is_empty(g, n->out[i]))
+			return false;
+	return n->n_out > 0;
+}
+
+static int nothing_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+			  struct vt_err *e)
+{
+	return 0;
+}
+
+static int nothing_bind(struct vt_layer *l, int inst, const struct vt_binding *b)
+{
+	return 0;
+}
+
+static void nothing_run(struct vt_layer *l, int inst, pthreadpool_t gang)
+{
+}
+
+static void nothing_destroy(struct vt_layer *l)
+{
+}
+
+/* For outputs without elements: a batch of 0, say. No other kernel has to share out nothing. */
+static const struct vt_kernel nothing = {"vt_nothing", nothing_create, nothing_bind, nothing_run,
+					 nothing_destroy};
+
+/* ---- layers ------------------------------------------------------------------------------- */
+
 int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		    int n_inst, struct vt_err *e)
 {
@@ -84,10 +132,17 @@ int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct v
 int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			 int n_inst, bool (*may)(const struct vt_kernel *k), struct vt_err *e)
 {
+	const bool plain = reads_empty(g, n);
+
+	if (writes_nothing(g, n)) {
+		*l = (struct vt_layer){.kernel = &nothing, .n_inst = n_inst};
+		return 0;
+	}
 	for (const struct vt_kernel *const *k = vt_kernels_for(n->op); *k; k++) {
 		int rc;
 
-		if (may && !may(*k))
+		/* The last one is the plain one: it divides no work by a size that may be 0. */
+		if ((may && !may(*k)) || (plain && k[1]))
 			continue;
 		*l = (struct vt_layer){.kernel = *k, .n_inst = n_inst};
 		rc = (*k)->create(l, g, n, e);

@@ -100,7 +100,7 @@ static bool read_shapes(const struct vt_graph *g, struct match *m)
 	const struct vt_shape *q = &g->tensors[m->q].shape, *k = &g->tensors[m->k].shape,
 			      *v = &g->tensors[m->v].shape;
 
-	if (q->rank != m->rank || !vt_shape_equal(k, v))
+	if (q->rank != m->rank || !vt_shape_equal(k, v) || !vt_shape_elems(q) || !vt_shape_elems(k))
 		return false;
 	for (int d = 0; d < q->rank; d++)
 		if (q->dim[d] != k->dim[d] && d != q->rank - (m->split ? 3 : 2))
