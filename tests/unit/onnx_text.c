@@ -227,7 +227,11 @@ static Onnx__AttributeProto *attribute(struct parser *p)
 	}
 	w = word(p);
 	floats = strchr(w, '.') != NULL;
-	if (isdigit((unsigned char)*w) || *w == '-') {
+	if (*w == '~') {
+		a->has_type = 1;
+		a->type = floats ? ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT
+				 : ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+	} else if (isdigit((unsigned char)*w) || *w == '-') {
 		a->has_f = floats;
 		a->has_i = !floats;
 		a->f = strtof(w, NULL);

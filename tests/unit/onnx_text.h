@@ -7,8 +7,9 @@
  *
  * Statements end with ';'. A dimension that is no number is a symbol; '?' is nameless. A constant
  * without values is zero; "extern w f32 2 = FILE,OFFSET,LENGTH" names a file. Attributes are
- *integers, floats (with a '.'), [lists] of either, or words. An operand '-' is absent. Types: f32
- *i64 i32 u8 i8 b (bool) f64 str.
+ * integers, floats (with a '.'), [lists] of either, or words; ~ and ~. are the integer and the
+ * float 0 as proto3 writes them: a type and no value. An operand '-' is absent. Types: f32 i64 i32
+ * u8 i8 b (bool) f64 str.
  */
 #ifndef VT_TESTS_ONNX_TEXT_H
 #define VT_TESTS_ONNX_TEXT_H

@@ -17,18 +17,22 @@ const Onnx__AttributeProto *vt_imp_attr(const struct vt_imp_node *n, const char 
 	return NULL;
 }
 
+/* A writer of proto3 leaves out what is 0: of an attribute with a type the value then is that. */
 int64_t vt_imp_int(const struct vt_imp_node *n, const char *name, int64_t otherwise)
 {
 	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
 
-	return a && a->has_i ? a->i : otherwise;
+	return a && (a->has_i || a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT) ? a->i
+											: otherwise;
 }
 
 float vt_imp_float(const struct vt_imp_node *n, const char *name, float otherwise)
 {
 	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
 
-	return a && a->has_f ? a->f : otherwise;
+	return a && (a->has_f || a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)
+		       ? a->f
+		       : otherwise;
 }
 
 int vt_imp_word(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
