@@ -362,6 +362,24 @@ static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 
 /* ---- outputs ------------------------------------------------------------------------------ */
 
+/*
+ * The type that a client is told is the computed one; a model that declares another is not what it
+ * seems. Of shapes exporters and editors of the batch often leave stale numbers, which say nothing.
+ */
+static int check_type(struct vt_imp *m, const Onnx__ValueInfoProto *p, int tensor)
+{
+	const enum vt_dtype is = m->g->tensors[tensor].dtype;
+	enum vt_dtype declared = VT_DT_NONE;
+
+	if (p->type && p->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+		declared = vt_dtype_from_onnx(p->type->tensor_type->elem_type);
+	if (declared == VT_DT_NONE || declared == is)
+		return 0;
+	return vt_fail(m->e, -EINVAL,
+		       "graph output \"%.200s\" is declared as %s and computed as %s", p->name,
+		       vt_dtype_name(declared), vt_dtype_name(is));
+}
+
 /* A graph output needs a tensor of its own with the model's name for it. */
 static int output(struct vt_imp *m, const Onnx__ValueInfoProto *p)
 {
@@ -375,6 +393,9 @@ static int output(struct vt_imp *m, const Onnx__ValueInfoProto *p)
 					      "supported",
 					      p->name)
 				    : t;
+	err = check_type(m, p, t);
+	if (err)
+		return err;
 	if (m->g->tensors[t].kind == VT_T_INPUT || m->g->tensors[t].is_output ||
 	    strcmp(m->g->tensors[t].name, p->name)) {
 		shape = m->g->tensors[t].shape;
