@@ -58,6 +58,14 @@ static double source(const struct vt_node *n, int d, int64_t x, int64_t in, int6
 	}
 }
 
+/* Is every index its own source? An odd scale may leave the size as it was, and yet move pixels. */
+static bool copies(const struct vt_node *n, int d, int64_t in, int64_t out)
+{
+	if (n->p.resize.coord == VT_COORD_TF_CROP_AND_RESIZE)
+		return in == out && n->p.resize.roi_start[d] == 0 && n->p.resize.roi_end[d] == 1;
+	return in == out && n->p.resize.scale[d] == 1;
+}
+
 static int64_t clamp(int64_t i, int64_t in)
 {
 	return i < 0 ? 0 : i >= in ? in - 1 : i;
@@ -116,7 +124,7 @@ static void dim_taps(struct resize *p, const struct vt_node *n, int d, int64_t i
 		struct tap *t = &p->taps[p->first[d] + (size_t)(i * p->n_taps[d])];
 		double x = source(n, d, i, in, p->dim[d]);
 
-		if (in == p->dim[d] && !crop)
+		if (copies(n, d, in, p->dim[d]))
 			x = (double)i;
 		if (crop && (x < 0 || x > (double)(in - 1)))
 			for (int k = 0; k < p->n_taps[d]; k++)
@@ -239,9 +247,7 @@ static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_
 
 	if ((most > 1 || crop) && x->dtype != VT_F32)
 		return -ENOTSUP;
-	while (rank && x->shape.dim[rank - 1] == y->shape.dim[rank - 1] &&
-	       !(crop &&
-		 (n->p.resize.roi_start[rank - 1] != 0 || n->p.resize.roi_end[rank - 1] != 1)))
+	while (rank && copies(n, rank - 1, x->shape.dim[rank - 1], y->shape.dim[rank - 1]))
 		rank--;
 	for (int d = 0; d < rank; d++)
 		entries += (size_t)y->shape.dim[d] * (size_t)most;
@@ -258,7 +264,7 @@ static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_
 	entries = 0;
 	for (int d = 0; d < rank; d++) {
 		p->dim[d] = y->shape.dim[d];
-		p->n_taps[d] = x->shape.dim[d] == p->dim[d] && !crop ? 1 : most;
+		p->n_taps[d] = copies(n, d, x->shape.dim[d], p->dim[d]) ? 1 : most;
 		p->first[d] = entries;
 		entries += (size_t)p->dim[d] * (size_t)p->n_taps[d];
 		dim_taps(p, n, d, x->shape.dim[d], stride[d]);
