@@ -109,6 +109,22 @@ static int a_relu20(struct vt_graph *g, int x)
 	return b_binary_scalar(g, VT_OP_MIN, b_unary(g, VT_OP_RELU, x), 20);
 }
 
+/* bounds that show very far out are kept too */
+static int a_relu_2e6(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MIN, b_unary(g, VT_OP_RELU, x), 2e6f);
+}
+
+static int a_relu_3e38(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MIN, b_unary(g, VT_OP_RELU, x), 3.2e38f);
+}
+
+static int a_leaky_2e6(struct vt_graph *g, int x)
+{
+	return b_binary_scalar(g, VT_OP_MIN, a_leaky_max(g, x), 2e6f);
+}
+
 /* of an operator whose meaning the pass does not know, or which is no number somewhere */
 static int a_relu_sin(struct vt_graph *g, int x)
 {
@@ -183,6 +199,9 @@ static const struct {
 	{a_leaky_max, VT_OP_LEAKY_RELU, 1},
 	{a_quick_gelu, VT_OP_SIGMOID, 3},
 	{a_relu20, VT_OP_CLIP, 1},
+	{a_relu_2e6, VT_OP_CLIP, 1},
+	{a_relu_3e38, VT_OP_CLIP, 1},
+	{a_leaky_2e6, VT_OP_MIN, 2},
 	{a_relu_sin, VT_OP_RELU, 2},
 	{a_max_elu, VT_OP_MAX, 2},
 	{a_relu_log, VT_OP_RELU, 3},

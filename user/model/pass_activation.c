@@ -9,12 +9,13 @@
  */
 #include "model/pass.h"
 
+#include <float.h>
 #include <math.h>
 
 #define MAX_REGION 12
-#define N_NEAR	   41	/* points where activations bend */
-#define FAR	   1e30 /* where a bound shows */
-#define TOLERANCE  1e-5 /* constants are written with six digits or more */
+#define N_NEAR	   41		     /* points where activations bend */
+#define FAR	   ((double)FLT_MAX) /* where every bound shows */
+#define TOLERANCE  1e-5		     /* constants are written with six digits or more */
 #define ROUNDING   1e-14
 
 /* ---- scalar meaning of the elementwise operators ------------------------------------------- */
@@ -237,8 +238,9 @@ static double value_at(const struct region *r, double x)
 /* ---- the known activations ---------------------------------------------------------------- */
 
 /* Bounds such as Min(x, 20) show far out only. */
-static const double far_points[] = {-1e6, -1e4, -1e3, -130, -65, -33, -21,
-				    21,	  33,	65,   130,  1e3, 1e4, 1e6};
+static const double far_points[] = {-FAR, -1e30, -1e20, -1e12, -1e9, -1e6, -1e4, -1e3,
+				    -130, -65,	 -33,	-21,   21,   33,   65,	 130,
+				    1e3,  1e4,	 1e6,	1e9,   1e12, 1e20, 1e30, FAR};
 
 /* The epsilons that keep a logarithm or a division alive show next to 0 only. */
 static const double tiny_points[] = {0, 1e-12, -1e-12, 1e-9, -1e-9, 1e-6, -1e-6, 1e-4, -1e-4};
