@@ -95,9 +95,12 @@ static float softmax_row(const struct attention_state *st, float *p, const float
 {
 	const struct vt_vec *v = vt_vec();
 
-	/* One mask value for the whole row moves no weight between keys. */
-	if (!mask_step)
+	/* One value for the whole row moves no weight, unless it is so large that it swallows scores. */
+	if (mask && !mask_step) {
+		if (*mask != 0)
+			v->affine(p, p, st->t, 1, *mask);
 		mask = NULL;
+	}
 	return 1 / v->exp_sum(p, p, mask, st->t, v->max_plus(p, mask, st->t));
 }
 

@@ -4,6 +4,7 @@
  * random geometry against the definition, one output element at a time.
  */
 #include "kernels/kernels.h"
+#include "kernels/kernels.h"
 #include "ops.h"
 
 #define F VT_F32
@@ -115,6 +116,48 @@ static void tables(void **state)
 {
 	for (size_t i = 0; i < VT_COUNT(cases); i++)
 		t_run_case(&cases[i]);
+}
+
+/* ---- attention: one mask value for all keys of a row -------------------------------------------
+ */
+
+#define QKV                                                                                        \
+	{F, "1x2x2", {1, 0, 1, 0}}, {F, "1x3x2", {0, 0, 1, 0, 2, 0}},                              \
+	{                                                                                          \
+		F, "1x3x2",                                                                        \
+		{                                                                                  \
+			1, 2, 3, 4, 5, 6                                                           \
+		}                                                                                  \
+	}
+
+static const struct t_case attended[] = {
+	/* the scores are lost in the first sum: all keys count alike */
+	{"a mask that swallows a row's scores",
+	 VT_OP_ATTENTION,
+	 {QKV, {F, "2x1", {-3.4e38, 0}}},
+	 {{F, "1x2x2", {3, 4, 4.1504208, 5.1504208}}},
+	 {.attention = {1, 1}},
+	 1e-6},
+	{"a mask that moves a row's scores",
+	 VT_OP_ATTENTION,
+	 {QKV, {F, "2x1", {-7, 5}}},
+	 {{F, "1x2x2", {4.1504208, 5.1504208, 4.1504208, 5.1504208}}},
+	 {.attention = {1, 1}},
+	 1e-6},
+	{"a mask of a whole row that is infinite",
+	 VT_OP_ATTENTION,
+	 {QKV, {F, "2x1", {-INFINITY, 0}}},
+	 {{F, "1x2x2", {NAN, NAN, 4.1504208, 5.1504208}}},
+	 {.attention = {1, 1}},
+	 1e-6},
+};
+
+static void masks(void **state)
+{
+	if (!vt_attends())
+		skip();
+	for (size_t i = 0; i < VT_COUNT(attended); i++)
+		t_run_case(&attended[i]);
 }
 
 /* ---- windows, by definition --------------------------------------------------------------------
@@ -494,9 +537,10 @@ static void random_fc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables),      cmocka_unit_test(random_pool),
-		cmocka_unit_test(random_conv), cmocka_unit_test(row_strides),
-		cmocka_unit_test(random_fc),   cmocka_unit_test(random_resize),
+		cmocka_unit_test(tables),	 cmocka_unit_test(masks),
+		cmocka_unit_test(random_pool),	 cmocka_unit_test(random_conv),
+		cmocka_unit_test(row_strides),	 cmocka_unit_test(random_fc),
+		cmocka_unit_test(random_resize),
 	};
 
 	return cmocka_run_group_tests_name("spatial", tests, NULL, NULL);
