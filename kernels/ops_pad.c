@@ -33,7 +33,12 @@ static int64_t source(int64_t i, int64_t size, enum vt_pad_mode mode)
 	return i < size ? i : 2 * (size - 1) - i;
 }
 
-static uint64_t value_bits(double v, enum vt_dtype t)
+static int64_t saturate(double v)
+{
+	return v >= 0x1p63 ? INT64_MAX : v > -0x1p63 ? (int64_t)v : INT64_MIN;
+}
+
+static uint64_t value_bits(double v, int64_t rest, enum vt_dtype t)
 {
 	union {
 		uint64_t u;
@@ -59,7 +64,7 @@ static uint64_t value_bits(double v, enum vt_dtype t)
 		bits.u = v != 0;
 		break;
 	default: /* little-endian: the low bytes are the narrower integer */
-		bits.i = v >= 0x1p63 ? INT64_MAX : v > -0x1p63 ? (int64_t)v : INT64_MIN;
+		bits.u = (uint64_t)saturate(v) + (uint64_t)rest;
 	}
 	return bits.u;
 }
@@ -164,7 +169,7 @@ static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_
 	if (!p)
 		return -ENOMEM;
 	p->esize = vt_dtype_bytes(y->dtype);
-	p->value = value_bits(n->p.pad.value, y->dtype);
+	p->value = value_bits(n->p.pad.value, n->p.pad.rest, y->dtype);
 	plan_dims(p, &x->shape, &y->shape, n);
 	p->plan.task = task;
 	return 0;

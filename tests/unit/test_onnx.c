@@ -390,6 +390,10 @@ static void test_bad_models(void **state)
 		{"endless range", 13,
 		 "const a f32 = 0; const b f32 = 1; const c f32 = 0; y = Range(a,b,c); out y",
 		 "22 node \"y\" (Range): from 0 to 1 in steps of 0 has no sensible end"},
+		{"endless range of integers", 13,
+		 "const a i64 = 0; const b i64 = 9223372036854775807; const c i64 = 1; y = "
+		 "Range(a,b,c); out y",
+		 "22 node \"y\" (Range): from 0 to 9.22337e+18 in steps of 1 has no sensible end"},
 		{"shape from data", 13, "in x f32 6; in s i64 1; y = Reshape(x,s); out y",
 		 "22 node \"y\" (Reshape): its operand \"s\" must be known when the model is "
 		 "loaded; give --input s=FILE"},
@@ -485,6 +489,26 @@ static void test_folding(void **state)
 		{"a fill out of proportion", 13,
 		 "const s i64 2 = 100000,10000; y = ConstantOfShape(s); out y",
 		 "Expand -> float32 100000x10000"},
+		{"a range that no double tells apart", 13,
+		 "const a i64 = 1152921504606846977; const b i64 = 1152921504606846980; const c "
+		 "i64 = 1; y = Range(a,b,c); out y",
+		 "-> constant int64 3"},
+		{"a range that falls in odd steps", 13,
+		 "const a i32 = 10; const b i32 = -1; const c i32 = -3; y = Range(a,b,c); out y",
+		 "-> constant int32 4"},
+		{"a range the other way", 13,
+		 "const a i64 = 1; const b i64 = 0; const c i64 = 5; y = Range(a,b,c); out y",
+		 "-> constant int64 0"},
+		{"a range over all of int64 in two steps", 13,
+		 "const a i64 = -9223372036854775808; const b i64 = 9223372036854775807; const c "
+		 "i64 = 9223372036854775807; y = Range(a,b,c); out y",
+		 "-> constant int64 3"},
+		/* 2^60 + 2 and 2^60 + 3 */
+		{"a pad by what no double holds", 13,
+		 "in x f32 6; const a i64 1 = 1152921504606846978; const p i64 2 = 0,1; "
+		 "const v i64 = 1152921504606846979; const b i64 = 1152921504606846976; "
+		 "c = Pad(a,p,v); d = Sub(c,b); y = Reshape(x,d); out y",
+		 "Reshape -> float32 2x3"},
 		{"a long range", 13,
 		 "const a i64 = 0; const b i64 = 1000000000; const c i64 = 1; y = Range(a,b,c); "
 		 "out y",

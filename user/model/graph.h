@@ -344,6 +344,7 @@ union vt_params {
 		int64_t before[VT_MAX_RANK], after[VT_MAX_RANK]; /* may be negative: crop */
 		enum vt_pad_mode mode;
 		double value;
+		int64_t rest; /* what an int64 has beyond @value, which it was rounded to */
 	} pad;
 	struct {
 		int axis;

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MAX_RANGE 0x1p40 /* elements of a Range */
+
 /* Shape, or a part of it from opset 15 on. */
 int vt_lower_shape(struct vt_imp *m, const struct vt_imp_node *n)
 {
@@ -125,11 +127,32 @@ int vt_lower_eye_like(struct vt_imp *m, const struct vt_imp_node *n)
 	return vt_imp_set(m, n, 0, t);
 }
 
+/* How many values from @start on lie before @limit; -1: no sensible number. */
+static int64_t range_count(double start, double limit, double step)
+{
+	const double count = ceil((limit - start) / step);
+
+	return !step || !(fabs(count) < MAX_RANGE) ? -1 : count > 0 ? (int64_t)count : 0;
+}
+
+/* The same of integers, of which a double does not hold all. */
+static int64_t range_count_int(int64_t start, int64_t limit, int64_t step)
+{
+	const __int128 way = (__int128)limit - start;
+	__int128 count;
+
+	if (!step)
+		return -1;
+	count = way / step + (way % step && (way < 0) == (step < 0));
+	return count >= (__int128)MAX_RANGE ? -1 : count > 0 ? (int64_t)count : 0;
+}
+
 int vt_lower_range(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	enum vt_dtype dt = vt_imp_dtype(m, n->in[0]);
 	struct vt_shape s = {1, {0}};
-	double v[3], count;
+	int64_t w[3];
+	double v[3];
 
 	for (int i = 0; i < 3; i++) {
 		int err = vt_imp_numbers(m, n, i, &v[i], 1);
@@ -138,11 +161,12 @@ int vt_lower_range(struct vt_imp *m, const struct vt_imp_node *n)
 			return err < 0 ? err : vt_imp_bad(m, -EINVAL, "operand %d is empty", i);
 		if (vt_imp_dtype(m, n->in[i]) != dt)
 			return vt_imp_bad(m, -EINVAL, "its operands have different types");
+		w[i] = vt_imp_get_int(&m->g->tensors[n->in[i]], 0);
 	}
-	count = ceil((v[1] - v[0]) / v[2]);
-	if (!v[2] || !(fabs(count) < 0x1p40))
+	s.dim[0] = dt == VT_I16 || dt == VT_I32 || dt == VT_I64 ? range_count_int(w[0], w[1], w[2])
+								: range_count(v[0], v[1], v[2]);
+	if (s.dim[0] < 0)
 		return vt_imp_bad(m, -EINVAL, "from %g to %g in steps of %g has no sensible end",
 				  v[0], v[1], v[2]);
-	s.dim[0] = count > 0 ? (int64_t)count : 0;
 	return vt_imp_set(m, n, 0, vt_imp_emit(m, VT_OP_RANGE, n->in, 3, dt, &s, NULL));
 }

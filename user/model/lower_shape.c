@@ -333,6 +333,12 @@ static int pad_amounts(struct vt_imp *m, const struct vt_imp_node *n, int rank, 
 	return count < 0 ? count : 0;
 }
 
+/* What is lost of @v in the double nearest to it. */
+static int64_t beyond(int64_t v, double rounded)
+{
+	return rounded < 0x1p63 ? v - (int64_t)rounded : v - INT64_MAX;
+}
+
 int vt_lower_pad(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	static const char *const words[] = {"constant", "reflect", "edge", NULL};
@@ -350,6 +356,9 @@ int vt_lower_pad(struct vt_imp *m, const struct vt_imp_node *n)
 		err = vt_imp_numbers(m, n, 2, &p.pad.value, 1);
 		if (err < 0)
 			return err;
+		if (err && vt_imp_dtype(m, n->in[2]) == VT_I64)
+			p.pad.rest =
+				beyond(vt_imp_get_int(&m->g->tensors[n->in[2]], 0), p.pad.value);
 	}
 	for (int d = 0; d < s.rank; d++) {
 		int64_t before = p.pad.before[d] = v[d], after = p.pad.after[d] = v[d + s.rank];

@@ -226,7 +226,7 @@ static int join_pads(struct vt_rw *w, int i)
 		return 0;
 	inner = &w->g->nodes[p];
 	if (n->p.pad.mode != VT_PAD_CONSTANT || inner->p.pad.mode != VT_PAD_CONSTANT ||
-	    n->p.pad.value != inner->p.pad.value)
+	    n->p.pad.value != inner->p.pad.value || n->p.pad.rest != inner->p.pad.rest)
 		return 0;
 	for (int d = 0; d < VT_MAX_RANK; d++) /* a crop may cut into what the other one added */
 		if (n->p.pad.before[d] < 0 || n->p.pad.after[d] < 0 || inner->p.pad.before[d] < 0 ||
