@@ -27,9 +27,9 @@ static int from_flat(struct vt_imp *m, const struct vt_imp_node *n, int x)
 }
 
 /* Operands 1 .. @count - 1 must be vectors with one value per channel. */
-static int per_channel(struct vt_imp *m, const struct vt_imp_node *n, int count)
+static int per_channel(struct vt_imp *m, const struct vt_imp_node *n, int input, int count)
 {
-	const struct vt_shape *x = vt_imp_shape(m, n->in[0]);
+	const struct vt_shape *x = vt_imp_shape(m, input);
 
 	if (x->rank < 2)
 		return vt_imp_bad(m, -EINVAL, "its input has no channels");
@@ -62,8 +62,15 @@ static int emit_norm(struct vt_imp *m, const struct vt_imp_node *n, int x, int c
 
 int vt_lower_batch_norm(struct vt_imp *m, const struct vt_imp_node *n)
 {
-	int err = per_channel(m, n, 5), x;
+	const struct vt_shape *s = vt_imp_shape(m, n->in[0]);
+	struct vt_shape column = {2, {s->dim[0], 1}};
+	int x = n->in[0], err;
 
+	if (s->rank == 1 && m->opset >= 9) /* a batch of one channel */
+		x = vt_imp_reshape(m, x, &column);
+	if (x < 0)
+		return x;
+	err = per_channel(m, n, x, 5);
 	if (err)
 		return err;
 	if (m->opset < 9 && !vt_imp_int(n, "spatial", 1))
@@ -73,13 +80,13 @@ int vt_lower_batch_norm(struct vt_imp *m, const struct vt_imp_node *n)
 	for (int i = 1; i < n->n_out; i++)
 		if (vt_imp_wanted(m, n, i))
 			return vt_imp_bad(m, -ENOEXEC, "outputs of training are not supported");
-	x = emit_norm(m, n, vt_imp_flat_last(m, n->in[0]), 5, vt_imp_float(n, "epsilon", 1e-5f));
+	x = emit_norm(m, n, vt_imp_flat_last(m, x), 5, vt_imp_float(n, "epsilon", 1e-5f));
 	return vt_imp_set(m, n, 0, from_flat(m, n, x));
 }
 
 int vt_lower_instance_norm(struct vt_imp *m, const struct vt_imp_node *n)
 {
-	int err = per_channel(m, n, 3), x;
+	int err = per_channel(m, n, n->in[0], 3), x;
 
 	if (!err && vt_imp_shape(m, n->in[0])->rank < 3)
 		err = vt_imp_bad(m, -EINVAL, "its input has no spatial axis");
