@@ -129,6 +129,17 @@ int vt_layer_create(struct vt_layer *l, const struct vt_graph *g, const struct v
 	return vt_layer_create_from(l, g, n, n_inst, NULL, e);
 }
 
+static int no_kernel(const struct vt_graph *g, const struct vt_node *n, struct vt_err *e)
+{
+	const struct vt_tensor *x = n->n_in ? vt_in(g, n, 0) : NULL;
+	const enum vt_dtype t = x ? x->dtype : VT_DT_NONE;
+	const bool other_float = t == VT_F16 || t == VT_BF16 || t == VT_F64;
+
+	return vt_fail(e, -ENOTSUP, "no kernel for %s of %s%s", vt_op_name(n->op),
+		       t == VT_DT_NONE ? "no type" : vt_dtype_name(t),
+		       other_float ? "; convert the model to float32" : "");
+}
+
 int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			 int n_inst, bool (*may)(const struct vt_kernel *k), struct vt_err *e)
 {
@@ -155,10 +166,7 @@ int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const str
 		}
 	}
 	*l = (struct vt_layer){0};
-	return vt_fail(e, -ENOTSUP, "node '%s': no kernel for %s of %s", n->name ? n->name : "",
-		       vt_op_name(n->op),
-		       n->n_in && n->in[0] >= 0 ? vt_dtype_name(g->tensors[n->in[0]].dtype)
-						: "none");
+	return no_kernel(g, n, e);
 }
 
 void vt_layer_destroy(struct vt_layer *l)

@@ -110,6 +110,12 @@ bad "activations larger than any memory" \
 	"in x f32 1,1; const r i64 2 = 1048576,1048576; y = Tile(x,r); z = Neg(y); out z" Tile "1048576x1048576 is too large"
 bad "strings" "in x str 2; y = Identity(x); out y" '"x"' "not supported"
 
+model f64 "in x f64 1,1,4,4; const w f64 1,1,1,1; y = Conv(x,w); out y"
+"$veltair" run --iters 1 "$dir/m/f64.onnx" >"$dir/out" 2>"$dir/err"
+[ $? = 3 ] && [ ! -s "$dir/out" ] &&
+	[ "$(cat "$dir/err")" = "veltair run: node 'y' (Conv): no kernel for Conv of float64; convert the model to float32" ]
+ok "a type that no kernel has: exit 3, one line that says what to do"
+
 # ---- data beside the model ---------------------------------------------------------------------
 head -c 256 /dev/zero >"$dir/secret.bin"
 head -c 256 /dev/zero >"$dir/m/w.bin"
