@@ -142,21 +142,6 @@ static void test_compact_drops_what_nobody_reads(void **state)
 	vt_graph_fini(&g);
 }
 
-static void test_replace_moves_outputs_too(void **state)
-{
-	struct vt_graph g;
-	int x, a;
-
-	start(&g, &x);
-	a = add_unary(&g, VT_OP_RELU, x);
-	assert_int_equal(vt_graph_mark_output(&g, a), 0);
-	vt_graph_replace_uses(&g, a, x);
-	assert_int_equal(g.outputs[0], x);
-	assert_true(g.tensors[x].is_output);
-	assert_false(g.tensors[a].is_output);
-	vt_graph_fini(&g);
-}
-
 static void test_flops(void **state)
 {
 	struct vt_graph g;
@@ -290,7 +275,6 @@ int main(void)
 		cmocka_unit_test(test_sort_keeps_order_and_pulls_late_nodes_forward),
 		cmocka_unit_test(test_sort_names_a_cycle),
 		cmocka_unit_test(test_compact_drops_what_nobody_reads),
-		cmocka_unit_test(test_replace_moves_outputs_too),
 		cmocka_unit_test(test_flops),
 		cmocka_unit_test(test_check_names_what_is_wrong),
 		cmocka_unit_test(test_dump_is_one_line_per_node),

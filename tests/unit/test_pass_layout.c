@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "build.h"
 #include "model/pass.h"
@@ -394,6 +395,33 @@ static void test_equal_nodes_become_one(void **state)
 	vt_graph_fini(&g);
 }
 
+/* Each Transpose sinks to the next: a hundred thousand nodes, and a rewrite or two for each. */
+static void test_rewrites_look_near_by(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+	enum { PAIRS = 500 }; /* there each rewrite is followed by a look at everything */
+#else
+	enum { PAIRS = 50000 };
+#endif
+	struct vt_err e = {0};
+	struct vt_graph g;
+	clock_t start;
+	int x, changed = 0;
+
+	b_start(&g);
+	x = b_input(&g, "x", SHAPE(4, 5));
+	for (int i = 0; i < PAIRS; i++)
+		x = b_unary(&g, VT_OP_SIN, b_transpose(&g, x, (int[]){1, 0}));
+	b_output(&g, x);
+	start = clock();
+	assert_int_equal(vt_pass_layout(&g, &b_eval, &changed, &e), 0);
+	/* well below a second, and minutes otherwise */
+	assert_true(clock() - start < 4 * CLOCKS_PER_SEC);
+	assert_int_equal(b_count(&g, VT_OP_TRANSPOSE), 0);
+	assert_int_equal(g.n_nodes, PAIRS);
+	vt_graph_fini(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_reshape_stays_above_more_dims),
 		cmocka_unit_test(test_outputs_keep_their_names),
 		cmocka_unit_test(test_equal_nodes_become_one),
+		cmocka_unit_test(test_rewrites_look_near_by),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -205,26 +205,6 @@ int vt_graph_consumers(const struct vt_graph *g, int tensor, int *only)
 	return count;
 }
 
-void vt_graph_replace_uses(struct vt_graph *g, int from, int to)
-{
-	for (int i = 0; i < g->n_nodes; i++) {
-		struct vt_node *n = &g->nodes[i];
-
-		for (int j = 0; j < n->n_in; j++)
-			if (n->in[j] == from)
-				n->in[j] = to;
-		if (n->epi.residual == from)
-			n->epi.residual = to;
-	}
-	for (int i = 0; i < g->n_outputs; i++) {
-		if (g->outputs[i] != from)
-			continue;
-		g->outputs[i] = to;
-		g->tensors[from].is_output = false;
-		g->tensors[to].is_output = true;
-	}
-}
-
 /* ---- order -------------------------------------------------------------------------------- */
 
 static void drop_dead_nodes(struct vt_graph *g)

@@ -428,8 +428,6 @@ int vt_graph_producer(const struct vt_graph *g, int tensor); /* node or VT_NONE;
 /** vt_graph_consumers - number of nodes that read @tensor as input or residual; *@only = the node
  * if that is 1. Being a graph output does not count: look at is_output too. */
 int vt_graph_consumers(const struct vt_graph *g, int tensor, int *only);
-void vt_graph_replace_uses(struct vt_graph *g, int from,
-			   int to); /* inputs, residuals and graph outputs */
 /** vt_graph_sort - topological order, stable; drops dead nodes; -ELOOP with a node on the cycle */
 int vt_graph_sort(struct vt_graph *g, struct vt_err *e);
 /** vt_graph_compact - drop dead nodes and those whose outputs nobody reads; free unused constants'

@@ -7,64 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the index ---------------------------------------------------------------------------- */
-
-static int index_reserve(struct vt_rw *w)
-{
-	int cap = w->g->n_tensors + w->g->n_tensors / 2 + 16;
-	int **lists[] = {&w->producer, &w->readers, &w->reader};
-
-	if (w->g->n_tensors <= w->cap)
-		return 0;
-	for (size_t i = 0; i < 3; i++) {
-		int *bigger = realloc(*lists[i], (size_t)cap * sizeof(int));
-
-		if (!bigger)
-			return vt_fail(w->e, -ENOMEM, "no memory to index the graph");
-		*lists[i] = bigger;
-	}
-	w->cap = cap;
-	return 0;
-}
-
-static void index_read(struct vt_rw *w, int tensor, int node)
-{
-	if (tensor < 0)
-		return;
-	/* one node that reads a tensor twice counts once */
-	if (w->reader[tensor] != node)
-		w->readers[tensor]++;
-	w->reader[tensor] = node;
-}
-
-static int index_build(struct vt_rw *w)
-{
-	const struct vt_graph *g = w->g;
-	int rc = index_reserve(w);
-
-	if (rc)
-		return rc;
-	for (int t = 0; t < g->n_tensors; t++) {
-		w->producer[t] = w->reader[t] = VT_NONE;
-		w->readers[t] = 0;
-	}
-	for (int i = 0; i < g->n_nodes; i++) {
-		const struct vt_node *n = &g->nodes[i];
-
-		if (n->dead)
-			continue;
-		for (int k = 0; k < n->n_in; k++)
-			index_read(w, n->in[k], i);
-		index_read(w, n->epi.residual, i);
-		for (int k = 0; k < n->n_out; k++)
-			if (n->out[k] >= 0)
-				w->producer[n->out[k]] = i;
-	}
-	for (int i = 0; i < g->n_outputs; i++)
-		w->readers[g->outputs[i]]++;
-	return 0;
-}
-
 /* ---- the driver --------------------------------------------------------------------------- */
 
 /* Apply every rule to node @i as long as one applies to it. */
@@ -79,7 +21,7 @@ static int rewrite_node(struct vt_rw *w, const vt_rule *rules, int i)
 		if (!rc)
 			continue;
 		count++;
-		rc = index_build(w);
+		rc = vt_index_rewritten(w, i);
 		if (rc < 0)
 			return rc;
 	}
@@ -98,7 +40,7 @@ int vt_rewrite(struct vt_graph *g, const struct vt_eval *eval, const vt_rule *ru
 
 	do {
 		sweep_changed = 0;
-		rc = index_build(&w);
+		rc = vt_index_build(&w);
 		for (int i = 0; rc >= 0 && i < g->n_nodes; i++) {
 			rc = g->nodes[i].dead ? 0 : rewrite_node(&w, rules, i);
 			sweep_changed += rc > 0 ? rc : 0;
@@ -109,9 +51,7 @@ int vt_rewrite(struct vt_graph *g, const struct vt_eval *eval, const vt_rule *ru
 			vt_graph_compact(g);
 		*changed += sweep_changed;
 	} while (rc >= 0 && sweep_changed && ++sweeps < MAX_SWEEPS);
-	free(w.producer);
-	free(w.readers);
-	free(w.reader);
+	vt_index_free(&w);
 	return rc < 0 ? vt_fail(e, rc, "graph pass: %s", strerror(-rc)) : 0;
 }
 
@@ -245,22 +185,6 @@ int vt_transposed(struct vt_graph *g, int tensor, const struct vt_shape *as, con
 		return n;
 	memcpy(g->nodes[n].p.perm.perm, perm, (size_t)shape.rank * sizeof(int));
 	return out;
-}
-
-bool vt_alias(struct vt_graph *g, int from, int to)
-{
-	struct vt_tensor *f = &g->tensors[from], *t = &g->tensors[to];
-
-	if (f->is_output) {
-		char *name = f->name;
-
-		if (t->kind != VT_T_COMPUTED || t->is_output)
-			return false;
-		f->name = t->name;
-		t->name = name;
-	}
-	vt_graph_replace_uses(g, from, to);
-	return true;
 }
 
 int vt_set_inputs(struct vt_node *n, const int *in, int n_in)

@@ -16,14 +16,16 @@ struct vt_rw {
 	struct vt_err *e;
 	int *producer; /* per tensor: the node that writes it, or VT_NONE */
 	int *readers;  /* per tensor: nodes that read it, plus 1 if it is a graph output */
-	int *reader;   /* per tensor: one of these nodes */
-	int cap;
+	int *reader;   /* per tensor: that node, if it is one */
+	struct vt_index *index;
 };
 
 /**
  * vt_rule - look at node @i, rewrite around it or leave it
  * Returns 1 if it changed the graph, 0 if not, -errno. After 1 the rule must not have left a
- * half-made edit; nodes it replaced are marked dead.
+ * half-made edit; nodes it replaced are marked dead. What it may edit, besides adding nodes:
+ * node @i and those that wrote what @i read before; readers of a tensor through vt_alias(), before
+ * any other edit. The index is not renewed for others.
  */
 typedef int (*vt_rule)(struct vt_rw *w, int i);
 
@@ -31,6 +33,13 @@ typedef int (*vt_rule)(struct vt_rw *w, int i);
  * graph is sorted and compact afterwards. @changed grows by the number of rewrites. */
 int vt_rewrite(struct vt_graph *g, const struct vt_eval *eval, const vt_rule *rules, int *changed,
 	       struct vt_err *e);
+
+/* ---- the index, for the driver (pass_index.c): 0 or -errno ---- */
+
+int vt_index_build(struct vt_rw *w);
+/** vt_index_rewritten - a rule changed the graph around node @i */
+int vt_index_rewritten(struct vt_rw *w, int i);
+void vt_index_free(struct vt_rw *w);
 
 /* ---- questions ---- */
 
@@ -61,7 +70,7 @@ int vt_reshaped(struct vt_graph *g, int tensor, const struct vt_shape *shape);
 int vt_transposed(struct vt_graph *g, int tensor, const struct vt_shape *as, const int *perm);
 /** vt_alias - let all readers of @from read @to; a graph output keeps its name. False (and nothing
  * done) where the user would get an input, a constant or another output instead. */
-bool vt_alias(struct vt_graph *g, int from, int to);
+bool vt_alias(struct vt_rw *w, int from, int to);
 /** vt_set_inputs - replace the input list of a node */
 int vt_set_inputs(struct vt_node *n, const int *in, int n_in);
 /** vt_kill - mark dead */

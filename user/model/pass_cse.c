@@ -63,7 +63,17 @@ static bool same_const(const struct vt_graph *g, int a, int b)
 	       !memcmp(x->data, y->data, x->bytes);
 }
 
-static int join_consts(struct vt_graph *g, int *changed)
+/* What stands for tensor t is @to[t]. Readers learn it when they are looked at: one walk for all. */
+static void redirect(struct vt_node *n, const int *to)
+{
+	for (int k = 0; k < n->n_in; k++)
+		if (n->in[k] >= 0)
+			n->in[k] = to[n->in[k]];
+	if (n->epi.residual >= 0)
+		n->epi.residual = to[n->epi.residual];
+}
+
+static int join_consts(struct vt_graph *g, int *to, int *changed)
 {
 	struct table t;
 	int rc = table_init(&t, g->n_tensors);
@@ -78,7 +88,7 @@ static int join_consts(struct vt_graph *g, int *changed)
 				   same_const);
 		if (first == i)
 			continue;
-		vt_graph_replace_uses(g, i, first);
+		to[i] = first;
 		vt_graph_drop_data(g, i);
 		++*changed;
 	}
@@ -115,28 +125,30 @@ static uint64_t node_hash(const struct vt_node *n)
 }
 
 /* Replace the outputs of @b by those of @a; false if the user must see both. */
-static bool replace_node(struct vt_graph *g, int a, int b)
+static bool replace_node(struct vt_graph *g, int a, int b, int *to)
 {
 	for (int o = 0; o < g->nodes[b].n_out; o++)
 		if (g->nodes[b].out[o] >= 0 && g->tensors[g->nodes[b].out[o]].is_output)
 			return false;
 	for (int o = 0; o < g->nodes[b].n_out; o++)
 		if (g->nodes[b].out[o] >= 0)
-			vt_graph_replace_uses(g, g->nodes[b].out[o], g->nodes[a].out[o]);
+			to[g->nodes[b].out[o]] = g->nodes[a].out[o];
 	vt_kill(g, b);
 	return true;
 }
 
 /* Nodes stand in order: when one is looked at, its inputs have already been joined. */
-static int join_nodes(struct vt_graph *g, int *changed)
+static int join_nodes(struct vt_graph *g, int *to, int *changed)
 {
 	struct table t;
 	int rc = table_init(&t, g->n_nodes);
 
 	for (int i = 0; !rc && i < g->n_nodes; i++) {
-		int first = table_meet(&t, g, node_hash(&g->nodes[i]), i, same_node);
+		int first;
 
-		if (first != i && replace_node(g, first, i))
+		redirect(&g->nodes[i], to);
+		first = table_meet(&t, g, node_hash(&g->nodes[i]), i, same_node);
+		if (first != i && replace_node(g, first, i, to))
 			++*changed;
 	}
 	free(t.slot);
@@ -145,10 +157,15 @@ static int join_nodes(struct vt_graph *g, int *changed)
 
 int vt_pass_cse(struct vt_graph *g, const struct vt_eval *eval, int *changed, struct vt_err *e)
 {
-	int rc = join_consts(g, changed);
+	int *to = malloc(((size_t)g->n_tensors + 1) * sizeof(*to)), rc = to ? 0 : -ENOMEM;
 
+	for (int i = 0; to && i < g->n_tensors; i++)
+		to[i] = i;
 	if (!rc)
-		rc = join_nodes(g, changed);
+		rc = join_consts(g, to, changed);
+	if (!rc)
+		rc = join_nodes(g, to, changed);
+	free(to);
 	vt_graph_compact(g);
 	return rc ? vt_fail(e, rc, "no memory to look for equal nodes") : 0;
 }

@@ -423,7 +423,7 @@ static int compose(struct vt_rw *w, int i)
 		memcpy(n->p.perm.perm, perm, sizeof(perm));
 		return 1;
 	}
-	if (!vt_perm_is_identity(n->p.perm.perm, rank) || !vt_alias(w->g, n->out[0], n->in[0]))
+	if (!vt_perm_is_identity(n->p.perm.perm, rank) || !vt_alias(w, n->out[0], n->in[0]))
 		return 0;
 	vt_kill(w->g, i);
 	return 1;

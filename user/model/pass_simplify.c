@@ -184,7 +184,7 @@ static int drop_copy(struct vt_rw *w, int i)
 	    !vt_shape_equal(&vt_in(g, n, 0)->shape, &vt_out(g, n, 0)->shape) ||
 	    !copies[n->op](g, n))
 		return 0;
-	if (!vt_alias(g, n->out[0], n->in[0]))
+	if (!vt_alias(w, n->out[0], n->in[0]))
 		return 0;
 	vt_kill(g, i);
 	return 1;
