@@ -544,10 +544,8 @@ static void test_truncated_and_foreign_bytes(void **state)
 	struct vt_graph g;
 	size_t len = 0;
 	uint8_t *buf = vt_onnx_text("in x f32 3; const w f32 3; y = Add(x,w); out y", 13, &len);
-	static const char *const foreign[] = {"",
-					      "\x7f"
-					      "ELF\x02\x01\x01",
-					      "hello, world\n", "{\"a\": 1}", "\x0a"};
+	static const char *const foreign[] = {"", "\177ELF\2\1\1", "hello, world\n", "{\"a\": 1}",
+					      "\n"};
 
 	assert_non_null(buf);
 	for (size_t n = 0; n < len; n++) {

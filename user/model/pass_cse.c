@@ -98,13 +98,20 @@ static int join_consts(struct vt_graph *g, int *to, int *changed)
 
 /* ---- nodes -------------------------------------------------------------------------------- */
 
+/* Padding counts: made of zeroed memory it is equal, and where it is not two nodes stay two. */
+static bool same_bytes(const void *a, const void *b, size_t n)
+{
+	return !memcmp(a, b, n);
+}
+
 static bool same_node(const struct vt_graph *g, int a, int b)
 {
 	const struct vt_node *x = &g->nodes[a], *y = &g->nodes[b];
 
 	if (x->op != y->op || x->n_in != y->n_in || x->n_out != y->n_out ||
 	    memcmp(x->in, y->in, (size_t)x->n_in * sizeof(int)) ||
-	    memcmp(&x->p, &y->p, sizeof(x->p)) || memcmp(&x->epi, &y->epi, sizeof(x->epi)))
+	    !same_bytes(&x->p, &y->p, sizeof(x->p)) ||
+	    !same_bytes(&x->epi, &y->epi, sizeof(x->epi)))
 		return false;
 	for (int o = 0; o < x->n_out; o++) {
 		if ((x->out[o] < 0) != (y->out[o] < 0))
