@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <bpf/bpf.h>
+
 #include "base/clock.h"
 #include "base/cpuset.h"
 #include "loop/explain.h"
@@ -194,9 +196,16 @@ static void test_one_owner_many_readers(void **state)
 	assert_true(s.total[VT_ROW_IDLE].run_ns > 0 || s.rows > VT_ROW_FIRST);
 	vt_monitor_close(reader);
 	assert_int_equal(access(pin_dir, F_OK), 0);
+	assert_int_equal(vt_monitor_attach(pin_dir, &reader, &e), 0);
 	vt_monitor_close(owner);
 	assert_int_equal(access(pin_dir, F_OK), -1);
-	assert_int_equal(vt_monitor_attach(pin_dir, &reader, &e), -ENOENT);
+	assert_int_equal(vt_monitor_attach(pin_dir, &second, &e), -ENOENT);
+	/* One that had attached stops: what it would read from now on is nothing that happened. */
+	assert_int_equal(vt_monitor_read(reader, 0, &s), -ESRCH);
+	owner = open_or_skip(o);
+	assert_int_equal(vt_monitor_read(reader, 0, &s), -ESRCH);
+	vt_monitor_close(owner);
+	vt_monitor_close(reader);
 	vt_snapshot_fini(&s);
 }
 
@@ -247,17 +256,32 @@ static void test_killed_owner_is_cleaned_up(void **state)
 	fprintf(stderr, "# %d starts and kill -9s, no pin and no descriptor left\n", runs);
 }
 
+/* Of @cpu, as bpftool would see them. */
+static uint64_t read_errors(uint32_t cpu)
+{
+	struct vt_cpu c = {0};
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" VT_ABI_DIR "/cpus", pin_dir);
+	fd = bpf_obj_get(path);
+	assert_int_equal(bpf_map_lookup_elem(fd, &cpu, &c), 0);
+	close(fd);
+	return c.read_errors;
+}
+
 /* The pinned programs outlive their owner, its events must not: they would keep counters of every CPU. */
 static void test_killed_owner_keeps_no_event(void **state)
 {
-	struct vt_monitor *m =
-		open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .group = VT_BY_PROCESS});
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir,
+								     .group = VT_BY_PROCESS}),
+			  *next;
 	struct vt_snapshot s = {0};
 	struct vt_err e = {0};
 	int go[2], cpu;
 	uint64_t before;
 	pid_t pid;
-	char ok;
+	char ok, want[16];
 
 	vt_monitor_close(m);
 	assert_int_equal(pipe(go), 0);
@@ -275,16 +299,22 @@ static void test_killed_owner_keeps_no_event(void **state)
 	cpu = sched_getcpu();
 	assert_int_equal(vt_monitor_cut_cpu(m, (unsigned int)cpu), 0);
 	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
-	before = s.loss.read_errors;
+	before = read_errors((uint32_t)cpu);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	assert_int_equal(vt_monitor_cut_cpu(m, (unsigned int)cpu), 0);
-	assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
-	assert_true(s.loss.read_errors > before);
+	assert_true(read_errors((uint32_t)cpu) > before);
+	/* The reader is told, and not fooled by who owns the same directory next. */
+	assert_int_equal(vt_monitor_read(m, 0, &s), -ESRCH);
+	next = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .no_events = true});
+	assert_int_equal(vt_monitor_read(m, 0, &s), -ESRCH);
+	assert_int_equal(vt_monitor_alive(m, &e), -ESRCH);
+	snprintf(want, sizeof(want), "%d", (int)pid);
+	assert_non_null(strstr(e.msg, want));
+	assert_int_equal(vt_monitor_alive(next, NULL), 0);
+	vt_monitor_close(next);
 	vt_monitor_close(m);
 	vt_snapshot_fini(&s);
-	m = open_or_skip((struct vt_monitor_opts){.pin_dir = pin_dir, .no_events = true});
-	vt_monitor_close(m);
 	close(go[0]);
 	close(go[1]);
 }

@@ -185,5 +185,36 @@ wait $pid && [ ! -e "$pins" ]
 ok "SIGTERM: exit 0 and nothing stays pinned"
 pid=
 
+# A reader whose owner ends must say so and stop: its windows would be made of no switch at all.
+owned() { # owned: an owner on the pins, in $pid
+	"$veltair" monitor --pin-dir "$pins" --by cgroup -i 100 --csv >"$dir/live" 2>/dev/null &
+	pid=$!
+	for _ in {1..50}; do
+		[ "$(wc -l <"$dir/live")" -gt 1 ] && break
+		sleep 0.1
+	done
+}
+owned
+timeout 30 "$veltair" monitor --pin-dir "$pins" -i 200 --json >"$dir/out" 2>"$dir/err" &
+reader=$!
+timeout 30 "$veltair" monitor --pin-dir "$pins" --listen "unix:$dir/sock" >/dev/null 2>"$dir/err.listen" &
+listener=$!
+sleep 1
+kill -KILL $pid
+wait $pid 2>/dev/null
+wait $reader
+[ $? = 1 ] && grep -q "owner of the counters (pid $pid) has ended" "$dir/err" && [ "$(wc -l <"$dir/out")" -gt 2 ] &&
+	! tail -n 1 "$dir/out" | grep -q '"cpus":1\.0[,}]'
+ok "a reader ends with its owner, exit 1, and makes no windows up"
+wait $listener
+[ $? = 1 ] && grep -q "owner of the counters (pid $pid) has ended" "$dir/err.listen"
+ok "so does --listen"
+owned
+kill -TERM $pid
+wait $pid
+pid=
+[ ! -e "$pins" ]
+ok "the pins of the killed one are gone with the next"
+
 echo "1..$count"
 exit $((failed > 0))

@@ -264,6 +264,13 @@ static struct vt_mon_view view_of(struct session *s)
 	};
 }
 
+static int unreadable(const struct session *s, int err, struct vt_err *e)
+{
+	if (vt_monitor_alive(s->m, e))
+		return e->code;
+	return vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
+}
+
 static int one_window(struct session *s, struct vt_err *e)
 {
 	struct vt_snapshot swap;
@@ -274,7 +281,7 @@ static int one_window(struct session *s, struct vt_err *e)
 	if (!err)
 		err = vt_window_close(&s->a, &s->b, s->map.slots, &s->w);
 	if (err)
-		return vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
+		return unreadable(s, err, e);
 	vt_blame_feed(s->blame, &s->w, &s->map);
 	vt_bw_tick(s->bw, s->b.mono_ns);
 	v = view_of(s);
@@ -370,7 +377,7 @@ static int run(struct session *s, struct vt_err *e)
 	int err = vt_monitor_read(s->m, 0, &s->a);
 
 	if (err)
-		return vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
+		return unreadable(s, err, e);
 	next = s->tended_ns = s->a.mono_ns;
 	if (s->o.duration_s)
 		end = next + s->o.duration_s * VT_NS_PER_S;
@@ -395,7 +402,9 @@ int vt_cmd_monitor(int argc, char **argv)
 		.doc = "Count cache misses, instructions and memory bandwidth per tenant, and tell "
 		       "who suffers "
 		       "from whom.\vNeeds root, or CAP_BPF and CAP_PERFMON and a writable pin "
-		       "directory. "
+		       "directory. Where a runtime counts already its counters are read, as long "
+		       "as "
+		       "it runs. "
 		       "While it runs, the maps under " VT_MONITOR_PIN_DIR "/" VT_ABI_DIR
 		       " can be read with bpftool.",
 	};

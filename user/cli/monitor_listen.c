@@ -52,8 +52,8 @@ static int start(struct listening *l, struct vt_monitor *m, const char *where,
 	return vt_listener_start(&l->listener, e) ? no_address(e) : vt_http_start(&l->http, &ho, e);
 }
 
-static int serve(struct listening *l, bool owner, const volatile sig_atomic_t *stopped,
-		 struct vt_err *e)
+static int serve(struct listening *l, struct vt_monitor *m, bool owner,
+		 const volatile sig_atomic_t *stopped, struct vt_err *e)
 {
 	int err = 0;
 
@@ -62,8 +62,7 @@ static int serve(struct listening *l, bool owner, const volatile sig_atomic_t *s
 
 		poll(&p, 1, 1000);
 		vt_http_tend(l->http, vt_now_mono_ns());
-		if (owner)
-			err = vt_gather_tend(l->gather, e);
+		err = owner ? vt_gather_tend(l->gather, e) : vt_monitor_alive(m, e);
 	}
 	return err;
 }
@@ -78,7 +77,7 @@ int vt_monitor_listen(struct vt_monitor *m, bool owner, const char *where,
 	if (!err) {
 		vt_log(&log, VT_LOG_INFO, "metrics at http://%s/metrics, the page at /dashboard",
 		       l.listener.text);
-		err = serve(&l, owner, stopped, e);
+		err = serve(&l, m, owner, stopped, e);
 	}
 	vt_http_stop(l.http);
 	vt_gather_free(l.gather);

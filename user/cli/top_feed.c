@@ -193,6 +193,8 @@ static int get_local(struct vt_feed *f, json_t **ret, struct vt_err *e)
 			return err;
 	}
 	err = vt_gather_json(f->gather, &buf, &len);
+	if (err && vt_monitor_alive(f->monitor, e))
+		return e->code;
 	if (err)
 		return vt_fail(e, err, "cannot read the counters: %s", strerror(-err));
 	*ret = json_loadb(buf, len, 0, NULL);

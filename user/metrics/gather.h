@@ -29,7 +29,7 @@ struct vt_gather_opts {
 int vt_gather_new(struct vt_gather **ret, const struct vt_gather_opts *o, struct vt_err *e);
 void vt_gather_free(struct vt_gather *g); /* accepts NULL */
 
-/** vt_gather_text - Prometheus or OpenMetrics text; *@ret to be freed; 0 or -ENOMEM */
+/** vt_gather_text - Prometheus or OpenMetrics text; *@ret to be freed; 0, -ENOMEM, or -ESRCH of vt_monitor_read() */
 int vt_gather_text(struct vt_gather *g, bool openmetrics, char **ret, size_t *len);
 /** vt_gather_json - the state that page and top read */
 int vt_gather_json(struct vt_gather *g, char **ret, size_t *len);

@@ -337,7 +337,7 @@ int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, st
 		free(m);
 		return vt_fail(e, -ENOMEM, "no memory for the monitor");
 	}
-	m->pins.lock = m->pins.at = -1;
+	m->pins = VT_PINS_NONE;
 	m->meta = (struct vt_meta){
 		.abi = VT_ABI_VERSION,
 		.owner_pid = (uint32_t)getpid(),

@@ -13,17 +13,26 @@ struct bpf_link;
 /* ---- pins.c: one owner per directory ----------------------------------------------------- */
 
 struct vt_pins {
-	char dir[512]; /* PIN_DIR/v1; "" when nothing is pinned */
+	char dir[512]; /* PIN_DIR/v2; "" when nothing is pinned */
 	char top[480]; /* PIN_DIR */
-	int lock;      /* descriptor of PIN_DIR, locked as long as we live; -1 */
+	int lock;      /* the owner's descriptor of PIN_DIR, locked as long as we live; -1 */
+	int watch;     /* a reader's, to ask whether the owner lives; -1 */
 	int at;	       /* descriptor of dir: its path is closed to who has given up root; -1 */
 };
+
+#define VT_PINS_NONE ((struct vt_pins){.lock = -1, .watch = -1, .at = -1})
 
 /** vt_pins_own - lock @top, remove what a dead owner left there; -EBUSY names the living one */
 int vt_pins_own(struct vt_pins *p, const char *top, struct vt_err *e);
 
-/** vt_pins_find - where a living owner's pins are; takes no lock; -ENOENT */
+/** vt_pins_find - where a living owner's pins are; keeps no lock; -ENOENT */
 int vt_pins_find(struct vt_pins *p, const char *top, struct vt_err *e);
+
+/**
+ * vt_pins_alive - whether the owner of what vt_pins_find() found lives; needs no rights
+ * Whoever owns the directory next has put others in place of its pins. Any thread.
+ */
+bool vt_pins_alive(const struct vt_pins *p);
 
 int vt_pins_add(struct vt_pins *p, int fd, const char *name, struct vt_err *e);
 
@@ -110,7 +119,6 @@ struct vt_row_state {
 };
 
 int vt_rows_init(struct vt_monitor *m, struct vt_err *e);
-void vt_rows_gone(struct vt_monitor *m, uint64_t key);
 int vt_rows_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt_err *e);
 
 /* ring_buffer_sample_fn of the rare events; @ctx is the monitor */

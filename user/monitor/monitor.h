@@ -170,9 +170,13 @@ struct vt_snapshot {
 /**
  * vt_monitor_read - sums of every tenant
  * @max_age_ns: cut CPUs whose open slice is older; 0 cuts every busy CPU, UINT64_MAX none. Idle
- * CPUs are left asleep: their open slice belongs to nobody. Returns 0, -ENOMEM.
+ * CPUs are left asleep: their open slice belongs to nobody. Returns 0, -ENOMEM; -ESRCH when
+ * attached and the owner has ended: then nothing is counted any more.
  */
 int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapshot *s);
+
+/** vt_monitor_alive - 0, or -ESRCH as vt_monitor_read(), and whose end it was. Any thread */
+int vt_monitor_alive(const struct vt_monitor *m, struct vt_err *e);
 
 void vt_snapshot_fini(struct vt_snapshot *s);
 

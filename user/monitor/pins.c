@@ -120,7 +120,7 @@ static int busy(const struct vt_pins *p, struct vt_err *e)
 
 static int set_paths(struct vt_pins *p, const char *top, struct vt_err *e)
 {
-	*p = (struct vt_pins){.lock = -1, .at = -1};
+	*p = VT_PINS_NONE;
 	if (strlen(top) >= sizeof(p->top) - 8 || top[0] != '/')
 		return vt_fail(e, -EINVAL,
 			       "pin directory '%.60s' must be an absolute path below 470 bytes",
@@ -188,32 +188,47 @@ int vt_pins_own(struct vt_pins *p, const char *top, struct vt_err *e)
 	return 0;
 }
 
+/* Does somebody hold it? */
+static bool locked(int fd)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB))
+		return true;
+	flock(fd, LOCK_UN);
+	return false;
+}
+
 int vt_pins_find(struct vt_pins *p, const char *top, struct vt_err *e)
 {
 	struct vt_meta meta;
-	int fd, err = set_paths(p, top, e);
+	int err = set_paths(p, top, e);
 
 	if (err)
 		return err;
 	if (access(p->top, F_OK) && errno == EACCES)
 		return vt_fail(e, -EACCES, "%s: permission denied; run as root", p->top);
-	fd = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	p->watch = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->watch < 0)
 		return vt_fail(e, -ENOENT, "no instance is pinned under %s", p->top);
-	err = flock(fd, LOCK_SH | LOCK_NB) ? 0 : -ENOENT;
-	close(fd);
-	if (err)
-		return vt_fail(e, err,
+	if (!locked(p->watch))
+		return vt_fail(e, -ENOENT,
 			       "what is pinned under %s belongs to a dead process; the next start "
 			       "removes it",
 			       p->top);
-	err = read_meta(p->dir, &meta);
+	p->at = open_dir(p->watch, VT_ABI_DIR); /* before any pin is looked up in it */
+	err = p->at < 0 ? -errno : read_meta(p->dir, &meta);
 	if (err)
 		return vt_fail(e, err, "cannot read %s/meta: %s", p->dir, strerror(-err));
 	if (meta.abi != VT_ABI_VERSION)
 		return vt_fail(e, -ENOTSUP, "%s: ABI %u, this program knows %d", p->dir, meta.abi,
 			       VT_ABI_VERSION);
 	return 0;
+}
+
+bool vt_pins_alive(const struct vt_pins *p)
+{
+	struct stat st;
+
+	return locked(p->watch) && !fstat(p->at, &st) && st.st_nlink;
 }
 
 int vt_pins_add(struct vt_pins *p, int fd, const char *name, struct vt_err *e)
@@ -251,13 +266,16 @@ int vt_pins_get(const struct vt_pins *p, const char *name, struct vt_err *e)
 void vt_pins_drop(struct vt_pins *p)
 {
 	if (p->dir[0] && p->lock >= 0) {
-		if (p->at >= 0) {
+		if (p->at >= 0)
 			remove_all(p->at, ".");
-			close(p->at);
-		}
 		unlinkat(p->lock, VT_ABI_DIR, AT_REMOVEDIR);
 		rmdir(p->top); /* fails while another ABI's pins are there */
-		close(p->lock);
 	}
-	*p = (struct vt_pins){.lock = -1, .at = -1};
+	for (int i = 0; i < 3; i++) {
+		int fd = (const int[]){p->at, p->watch, p->lock}[i];
+
+		if (fd >= 0)
+			close(fd);
+	}
+	*p = VT_PINS_NONE;
 }

@@ -156,10 +156,21 @@ static uint64_t recursion(struct vt_monitor *m, uint64_t now_ns)
 	return m->recursion;
 }
 
+/* A cut would charge all the time since to whoever ran last: nobody tells of switches any more. */
+int vt_monitor_alive(const struct vt_monitor *m, struct vt_err *e)
+{
+	if (m->skel || vt_pins_alive(&m->pins))
+		return 0;
+	return vt_fail(e, -ESRCH, "the owner of the counters (pid %u) has ended",
+		       m->meta.owner_pid);
+}
+
 int vt_monitor_read(struct vt_monitor *m, uint64_t max_age_ns, struct vt_snapshot *s)
 {
-	int err;
+	int err = vt_monitor_alive(m, NULL);
 
+	if (err)
+		return err;
 	vt_monitor_cut_old(m, max_age_ns);
 	err = grow(s, rows_high(m));
 	if (err)
