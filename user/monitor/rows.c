@@ -207,7 +207,7 @@ static int give_away_if_forgotten(struct vt_monitor *m, uint32_t row)
 	return 0;
 }
 
-/* Learn keys from the labels; notice who ran since the last look. Returns rows in use. */
+/* Learn keys from the labels; notice who ran since the last look. Returns rows that somebody keeps. */
 static uint32_t look(struct vt_monitor *m, const struct vt_snapshot *s)
 {
 	uint32_t used = 0;
@@ -217,7 +217,7 @@ static uint32_t look(struct vt_monitor *m, const struct vt_snapshot *s)
 
 		if (!s->total[r].tenant)
 			continue;
-		used++;
+		used += !st->deleted_ns; /* else it is on its way already */
 		st->key = s->total[r].tenant;
 		if (st->run_ns != s->total[r].run_ns || !st->idle_since_ns)
 			st->idle_since_ns = s->mono_ns;
