@@ -4,6 +4,8 @@
  * be: /metrics stays bounded, and what Prometheus takes.
  */
 #include <ftw.h>
+#include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -162,7 +164,7 @@ static struct vt_monitor *no_kernel(void)
 /* What is shown, what ended included; less what those with a label had counted without one. */
 static uint64_t sum_ns(const struct vt_tenant_table *t)
 {
-	uint64_t sum = t->retired.run_ns - t->held.run_ns;
+	uint64_t sum = t->retired.run_ns - t->series[0].held.run_ns;
 
 	for (uint32_t i = 0; i < t->n; i++)
 		sum += t->series[i].total.run_ns;
@@ -219,6 +221,108 @@ static void test_thousands_of_tenants(void **state)
 	free(mon);
 	free(s.total);
 	free(t);
+}
+
+/* What both answers say of the first tenant with a label. */
+static void shown(const struct vt_metrics *m, double *ret_text, double *ret_json)
+{
+	static const char family[] = "veltair_tenant_llc_misses_total{tenant=\"(ended) (removed)\"";
+	struct vt_expo text = {0}, json = {0};
+	const char *at;
+	json_t *all, *v;
+
+	vt_metrics_text(&text, m);
+	at = strstr(text.buf, family);
+	*ret_text = at ? atof(strstr(at, "} ") + 2) : NAN;
+	vt_metrics_json(&json, m);
+	all = json_loadb(json.buf, json.len, 0, NULL);
+	v = json_object_get(json_array_get(json_object_get(all, "tenants"), 1), "llc_misses");
+	assert_non_null(v);
+	*ret_json = json_is_number(v) ? json_number_value(v) : NAN;
+	json_decref(all);
+	free(text.buf);
+	free(json.buf);
+}
+
+static bool same(double a, double b)
+{
+	return fabs(a - b) < 1e-6 || (isnan(a) && isnan(b));
+}
+
+/* Events that take turns: a look's count over its own share, never the lifetime's over the lifetime's. */
+static void test_multiplexed_counters_never_fall(void **state)
+{
+	static const struct {
+		uint64_t run_ns, count, lost_ns;
+		double want;
+	} t[] = {
+		{100, 0, 100, NAN},    /* not yet on a counter */
+		{200, 10, 150, 40},    /* 50 of 200 */
+		{300, 30, 200, 80},    /* 20 in 50 of 100 more: by lifetime 90 */
+		{1300, 130, 200, 180}, /* always on it: by lifetime 153, then falling */
+		{9300, 130, 200, 180},
+		{9400, 130, 300, 180}, /* nothing seen of this look, so it joins the next */
+		{9500, 140, 300, 200},
+	};
+	struct vt_tenant_table *table = calloc(1, sizeof(*table));
+	struct vt_total total = {.tenant = VT_KEY(VT_KIND_CGROUP, 7), .slices = 1};
+	struct vt_snapshot s = {.rows = 1, .total = &total};
+	struct vt_monitor *mon = no_kernel();
+	struct vt_losses loss = {0};
+	struct vt_metrics m = {.monitor = mon, .tenants = table, .losses = &loss, .line_bytes = 64};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		double text, json;
+
+		total.run_ns = t[i].run_ns;
+		total.count[0] = t[i].count;
+		total.lost_ns[0] = t[i].lost_ns;
+		vt_tenant_table_update(table, mon, &s, NULL);
+		shown(&m, &text, &json);
+		assert_true(same(text, t[i].want) && same(json, t[i].want));
+	}
+	free(mon);
+	free(table);
+}
+
+/* One whose row was taken from it while it slept comes back: a second row, then the first is gone. */
+static void test_tenant_with_two_rows(void **state)
+{
+	static const struct {
+		uint64_t old, new, gone; /* its rows, and (gone) */
+		uint64_t want, other;
+	} t[] = {
+		{100, 0, 50, 100, 50}, {100, 5, 50, 105, 50},
+		{0, 7, 150, 105, 52}, /* the 2 it ran meanwhile pass for (other)'s: the sum is right */
+		{0, 20, 150, 118, 52}, {0, 0, 170, 0, 52}, /* it ended */
+		{0, 0, 175, 0, 57},
+	};
+	struct vt_tenant_table *table = calloc(1, sizeof(*table));
+	struct vt_total total[4];
+	struct vt_snapshot s = {.rows = 4, .total = total};
+	struct vt_monitor *mon = no_kernel();
+	uint64_t key = VT_KEY(VT_KIND_CGROUP, 7);
+
+	for (int first = 0; first < 2; first++) {
+		memset(table, 0, sizeof(*table));
+		/* The second time it is met with two rows already. */
+		for (size_t i = (size_t)first; i < VT_COUNT(t); i++) {
+			memset(total, 0, sizeof(total));
+			total[0] = (struct vt_total){.tenant = VT_KEY(VT_KIND_GONE, 0),
+						     .run_ns = t[i].gone};
+			if (t[i].old)
+				total[1] = (struct vt_total){.tenant = key, .run_ns = t[i].old};
+			if (t[i].new)
+				total[3] = (struct vt_total){.tenant = key, .run_ns = t[i].new};
+			vt_tenant_table_update(table, mon, &s, NULL);
+			assert_int_equal(table->series[0].total.run_ns, t[i].other);
+			assert_int_equal(table->n, t[i].want ? 2 : 1);
+			if (t[i].want)
+				assert_int_equal(table->series[1].total.run_ns, t[i].want);
+		}
+	}
+	free(mon);
+	free(table);
 }
 
 /* ---- models --------------------------------------------------------------------------------- */
@@ -282,6 +386,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_thousands_of_tenants),
+		cmocka_unit_test(test_multiplexed_counters_never_fall),
+		cmocka_unit_test(test_tenant_with_two_rows),
 		cmocka_unit_test(test_as_many_models_and_tenants_as_there_may_be),
 	};
 

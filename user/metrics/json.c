@@ -178,12 +178,13 @@ static void tenant(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 	vt_expo_put(x, ",\"kind\":\"%s\",\"cpu_s\":%.9f", t->kind, (double)t->total.run_ns * 1e-9);
 	for (int r = 0; r < VT_ROLE_COUNT; r++) {
 		int slot = vt_monitor_slot_of(m->monitor, (enum vt_role)r);
+		double v = slot < 0 ? NAN : vt_tenant_count(t, (unsigned int)slot);
 
 		vt_expo_put(x, ",\"%s\":", vt_role_name((enum vt_role)r));
-		if (slot < 0)
+		if (isnan(v))
 			vt_expo_put(x, "null");
 		else
-			vt_expo_put(x, "%llu", (unsigned long long)t->total.count[slot]);
+			vt_expo_put(x, "%.0f", v);
 	}
 	vt_expo_put(x, "}");
 }

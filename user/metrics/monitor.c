@@ -15,15 +15,12 @@
 		}                                                                                  \
 	}
 
-/* Is there anything to say of series @i? The sum of the others only if there are others. */
+/* NULL after the last one. The first is the sum of those without a label, 0 if there are none. */
 static const struct vt_tenant_series *series_at(const struct vt_metrics *m, uint32_t i)
 {
-	const struct vt_tenant_series *s;
-
 	if (!m->monitor || !m->tenants || i >= m->tenants->n)
 		return NULL;
-	s = &m->tenants->series[i];
-	return s;
+	return &m->tenants->series[i];
 }
 
 static void tenant_cpu(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
@@ -37,7 +34,7 @@ static void tenant_cpu(struct vt_expo *x, const struct vt_metrics *m, const stru
 	}
 }
 
-/* A count, as far as it was counted: the part of the running time off the counter is in _lost. */
+/* Scaled where events took turns: of how much of the time, monitor_uncounted_seconds says. */
 static void tenant_role(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
 {
 	const struct vt_tenant_series *t;
@@ -47,12 +44,8 @@ static void tenant_role(struct vt_expo *x, const struct vt_metrics *m, const str
 		return;
 	for (uint32_t i = 0; (t = series_at(m, i)); i++) {
 		const struct vt_label l[] = TENANT_LABELS(t);
-		double v = (double)t->total.count[slot];
-		double seen = (double)t->total.run_ns - (double)t->total.lost_ns[slot];
+		double v = vt_tenant_count(t, (unsigned int)slot);
 
-		/* Multiplexed: scaled to the whole running time. */
-		if (t->total.lost_ns[slot])
-			v = seen > 0 ? v * (double)t->total.run_ns / seen : NAN;
 		vt_expo_sample(x, f, "", l, 2, f->scale != 0 ? v * (double)m->line_bytes : v);
 	}
 }
@@ -72,7 +65,7 @@ static void stand_ins(struct vt_expo *x, const struct vt_metrics *m, const struc
 						     {"event", slot->event},
 						     {"instead_of", slot->role}};
 
-			vt_expo_sample(x, f, "", l, 4, (double)t->total.count[s]);
+			vt_expo_sample(x, f, "", l, 4, vt_tenant_count(t, s));
 		}
 	}
 }

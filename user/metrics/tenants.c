@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics/tenants.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,7 +109,7 @@ static struct vt_tenant_series *add_series(struct vt_tenant_table *t, struct vt_
 	if (t->n > VT_TENANT_LABELS)
 		return NULL;
 	s = &t->series[t->n++];
-	*s = (struct vt_tenant_series){.key = key, .kind = vt_tenant_kind_name(key)};
+	*s = (struct vt_tenant_series){.key = key, .kind = vt_tenant_kind_name(key), .seen = true};
 	name_series(t, s, m, names);
 	return s;
 }
@@ -120,7 +121,10 @@ static void retire(struct vt_tenant_table *t)
 
 	for (uint32_t i = 1; i < t->n; i++) {
 		if (!t->series[i].seen) {
-			add(&t->retired, &t->series[i].total);
+			struct vt_total rows = t->series[i].total;
+
+			take_away(&rows, &t->series[i].held);
+			add(&t->retired, &rows);
 			continue;
 		}
 		if (n != i)
@@ -151,34 +155,84 @@ static void keep_up(uint64_t *now, uint64_t *last, uint64_t *held)
 }
 
 /*
- * Who gets a label late takes along what was counted as "(other)" before. A counter that falls looks
- * like a restart and makes rates of nonsense, so "(other)" keeps that part.
+ * A counter that falls looks like a restart and makes rates of nonsense, so what was shown once is
+ * kept. "(other)" falls when one gets a label late and takes along what it had counted before; one
+ * with a label when the older of its two rows is given away: its key had left that row while it
+ * slept, and it came back.
  */
-static void never_back(struct vt_tenant_table *t, struct vt_total *now)
+static void never_back(struct vt_tenant_series *s)
 {
-	keep_up(&now->run_ns, &t->shown.run_ns, &t->held.run_ns);
-	keep_up(&now->slices, &t->shown.slices, &t->held.slices);
+	struct vt_total *now = &s->now;
+
+	keep_up(&now->run_ns, &s->total.run_ns, &s->held.run_ns);
+	keep_up(&now->slices, &s->total.slices, &s->held.slices);
 	for (unsigned int i = 0; i < VT_SLOTS; i++) {
-		keep_up(&now->count[i], &t->shown.count[i], &t->held.count[i]);
-		keep_up(&now->lost_ns[i], &t->shown.lost_ns[i], &t->held.lost_ns[i]);
+		keep_up(&now->count[i], &s->total.count[i], &s->held.count[i]);
+		keep_up(&now->lost_ns[i], &s->total.lost_ns[i], &s->held.lost_ns[i]);
 	}
 }
 
-static void update_labelled(struct vt_tenant_table *t, struct vt_monitor *m,
-			    const struct vt_snapshot *s, struct vt_names *names)
+/*
+ * Only what one look adds is scaled, as a window is: the whole scaled by its own share would fall
+ * whenever the share grows. What was never on a counter meanwhile waits for the next look.
+ */
+static void scale(struct vt_tenant_series *s)
 {
-	for (uint32_t i = 1; i < t->n; i++)
+	const struct vt_total *t = &s->total;
+
+	for (unsigned int i = 0; i < VT_SLOTS; i++) {
+		uint64_t run = t->run_ns - s->from[i].run_ns,
+			 lost = t->lost_ns[i] - s->from[i].lost_ns;
+		double count = (double)(t->count[i] - s->from[i].count);
+
+		if (lost && lost >= run)
+			continue;
+		s->count[i] += lost ? count * (double)run / (double)(run - lost) : count;
+		s->from[i].run_ns = t->run_ns;
+		s->from[i].lost_ns = t->lost_ns[i];
+		s->from[i].count = t->count[i];
+	}
+}
+
+double vt_tenant_count(const struct vt_tenant_series *s, unsigned int slot)
+{
+	return s->total.run_ns && !s->from[slot].run_ns ? NAN : s->count[slot];
+}
+
+static void mark_seen(struct vt_tenant_table *t, struct vt_monitor *m, const struct vt_snapshot *s,
+		      struct vt_names *names)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
 		t->series[i].seen = false;
+		t->series[i].now = (struct vt_total){0};
+	}
 	for (uint32_t r = 0; r < s->rows; r++) {
 		struct vt_tenant_series *one =
 			may_have_label(&s->total[r]) ? series_of(t, s->total[r].tenant) : NULL;
 
 		if (!one)
 			continue;
-		one->total = s->total[r];
 		one->seen = true;
 		if (vt_name_may_change(m, one->key))
 			name_series(t, one, m, names);
+	}
+}
+
+/* One that ended and came back has two rows until the older is given away. */
+static void sum_rows(struct vt_tenant_table *t, struct vt_monitor *m, const struct vt_snapshot *s,
+		     struct vt_names *names)
+{
+	for (uint32_t r = 0; r < s->rows; r++) {
+		const struct vt_total *total = &s->total[r];
+		struct vt_tenant_series *one = NULL;
+
+		if (!counts(total))
+			continue;
+		if (may_have_label(total))
+			one = series_of(t, total->tenant);
+		if (may_have_label(total) && !one)
+			one = add_series(t, m, total->tenant, names);
+		add(one ? &one->now : &t->series[0].now, total);
 	}
 }
 
@@ -187,24 +241,24 @@ void vt_tenant_table_update(struct vt_tenant_table *t, struct vt_monitor *m,
 {
 	struct vt_tenant_series *other = &t->series[0];
 
-	if (!t->n)
+	if (!t->n) {
 		t->n = 1;
-	*other = (struct vt_tenant_series){.name = "(other)", .kind = "other"};
-	update_labelled(t, m, s, names);
-	retire(t);
-	for (uint32_t r = 0; r < s->rows; r++) {
-		const struct vt_total *total = &s->total[r];
-		struct vt_tenant_series *one = NULL;
-
-		if (!counts(total) || (may_have_label(total) && series_of(t, total->tenant)))
-			continue;
-		if (may_have_label(total))
-			one = add_series(t, m, total->tenant, names);
-		if (one)
-			one->total = *total;
-		else
-			add(&other->total, total);
+		*other = (struct vt_tenant_series){.name = "(other)", .kind = "other"};
 	}
-	take_away(&other->total, &t->retired);
-	never_back(t, &other->total);
+	mark_seen(t, m, s, names);
+	retire(t);
+	sum_rows(t, m, s, names);
+	for (uint32_t i = 1; i < t->n; i++) {
+		struct vt_tenant_series *one = &t->series[i];
+		struct vt_total lost = one->held;
+
+		never_back(one);
+		scale(one);
+		/* What its rows lost is in "(gone)" now, as of one that ended. */
+		add(&t->retired, &one->held);
+		take_away(&t->retired, &lost);
+	}
+	take_away(&other->now, &t->retired);
+	never_back(other);
+	scale(other);
 }
