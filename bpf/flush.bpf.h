@@ -125,8 +125,12 @@ __weak __noinline int drop_delta(struct vt_cpu *c, __u32 i, __u64 count)
 	i %= VT_SLOTS;
 	c->lost_ns[i] = 0;
 	if (count >= NO_COUNT) {
-		c->read_errors++;
 		c->prev[i] = NO_BASELINE;
+		if (c->rebase) { /* user space has closed it, and opens it anew */
+			c->first_dropped++;
+			return 0;
+		}
+		c->read_errors++;
 		return rare_once(c, VT_EVENT_READ_ERROR, i);
 	}
 	if (c->prev[i] == NO_BASELINE)

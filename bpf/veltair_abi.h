@@ -136,7 +136,7 @@ struct vt_cpu {
 	__u64 samples;		   /* flushes by a perf sample */
 	__u64 chain_miss;	   /* a task was switched out that was never switched in */
 	__u64 read_errors;	   /* an event could not be read */
-	__u64 first_dropped;	   /* deltas dropped for want of a baseline */
+	__u64 first_dropped;	   /* deltas dropped for want of a baseline, or of an open event */
 	__u64 backwards;	   /* an event ran backwards: delta dropped */
 	__u64 nested;		   /* flushes left to the one they interrupted */
 	__u64 rows_full;	   /* a new tenant was charged to VT_ROW_OTHER */

@@ -5,6 +5,8 @@
  * Some kernels do not report every switch. No other can be made to, so the programs are made to forget one: the state
  * of a CPU is kept while one process runs there and put back while the next one does. The slice that
  * ends then holds what both did, and their page faults must be told apart by the kernel's own sums.
+ *
+ * And events that are opened anew under switches: what cannot be read meanwhile asks for no opening.
  */
 #include "tests/unit/harness.h"
 
@@ -20,6 +22,9 @@
 #define ROUNDS	  400
 #define ENOUGH	  10  /* rounds nobody else disturbed */
 #define MAX_PAGES 100 /* of an order */
+#define REOPENED  100
+
+static struct vt_cpuset allowed; /* before a test bound us to one */
 
 /** A process that runs on one CPU: waits for an order, touches pages, stays on its CPU until it may go. */
 struct runner {
@@ -185,12 +190,10 @@ static void test_unreported_switch(void **state)
 	struct vt_monitor_opts o = {
 		.group = VT_BY_PROCESS, .ev = &ev, .roles = 1u << VT_ROLE_LLC_MISSES};
 	struct vt_monitor *m = NULL;
-	struct vt_cpuset allowed;
 	struct runner a, b;
 	struct vt_err e = {0};
 	int cpu, n, exact = 0;
 
-	assert_int_equal(vt_cpuset_allowed(&allowed), 0);
 	cpu = vt_cpuset_next(&allowed, (unsigned int)vt_cpuset_next(&allowed, 0) + 1);
 	if (cpu < 0)
 		vt_skip("two CPUs are needed, one for the processes and one to watch from");
@@ -212,11 +215,79 @@ static void test_unreported_switch(void **state)
 	vt_monitor_close(m);
 }
 
+/* Two processes that wake each other on @cpu, a switch every few microseconds; the first's pid, whose group it is. */
+static pid_t start_pair(unsigned int cpu)
+{
+	pid_t pid = fork();
+	int to[2], from[2];
+	char c = 0;
+
+	if (pid)
+		return pid;
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (vt_cpuset_pin_self(cpu) || pipe(to) || pipe(from))
+		_exit(1);
+	pid = fork();
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	else if (write(to[1], &c, 1) != 1)
+		_exit(1);
+	while (read(pid ? from[0] : to[0], &c, 1) == 1 && write(pid ? to[1] : from[1], &c, 1) == 1)
+		;
+	_exit(1);
+}
+
+static void test_reopening_is_no_error(void **state)
+{
+	static struct vt_event_overrides ev;
+	struct vt_monitor_opts o = {
+		.group = VT_BY_PROCESS, .ev = &ev, .roles = 1u << VT_ROLE_LLC_MISSES};
+	struct vt_monitor *m = NULL;
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+	unsigned int cpu;
+	uint64_t errors, dropped;
+	pid_t pair;
+
+	if (vt_cpuset_count(&allowed) < 2)
+		vt_skip("two CPUs are needed, one for the processes and one to open from");
+	cpu = (unsigned int)vt_cpuset_next(&allowed, (unsigned int)vt_cpuset_next(&allowed, 0) + 1);
+	assert_int_equal(vt_event_override(&ev, "llc_misses=page-faults", &e), 0);
+	if (vt_monitor_open(&o, &m, &e))
+		vt_skip("%s", e.msg);
+	assert_int_equal(vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&allowed, 0)), 0);
+	pair = start_pair(cpu);
+	usleep(20000);
+	errors = m->cpus[cpu].read_errors;
+	dropped = m->cpus[cpu].first_dropped;
+	for (int i = 0; i < REOPENED; i++) {
+		vt_cpuset_add(&m->unread, cpu);
+		assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+		assert_int_equal(vt_monitor_tend(m, &s, &e), 0);
+		usleep(1000);
+		vt_monitor_events(m, NULL, NULL);
+		assert_false(vt_cpuset_has(&m->unread, cpu));
+	}
+	assert_int_equal(m->cpus[cpu].read_errors, errors);
+	assert_true(m->cpus[cpu].first_dropped >= dropped + REOPENED); /* no delta over a gap */
+	kill(pair, SIGKILL);
+	waitpid(pair, NULL, 0);
+	vt_snapshot_fini(&s);
+	vt_monitor_close(m);
+}
+
+static int setup(void **state)
+{
+	return vt_cpuset_allowed(&allowed);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unreported_switch),
+		cmocka_unit_test(test_reopening_is_no_error),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -191,6 +191,7 @@ static int reopen_shared(struct vt_monitor *m, struct vt_err *e)
 static void close_cpu(struct vt_monitor *m, unsigned int cpu)
 {
 	vt_cpuset_del(&m->online, cpu);
+	__atomic_store_n(&m->cpus[cpu].rebase, 1, __ATOMIC_SEQ_CST);
 	vt_slots_close(&m->set, cpu, bpf_map__fd(m->skel->maps.vt_perf));
 	bpf_link__destroy(m->sample[cpu]);
 	m->sample[cpu] = NULL;
@@ -207,6 +208,7 @@ static int open_cpu(struct vt_monitor *m, unsigned int cpu, struct vt_err *e)
 	__atomic_store_n(&m->cpus[cpu].rebase, 2, __ATOMIC_SEQ_CST);
 	if (err == -EAGAIN)
 		err = reopen_shared(m, e);
+	m->opened_ns = vt_now_mono_ns();
 	if (!err)
 		err = open_sample(m, cpu, e);
 	if (err)

@@ -106,6 +106,7 @@ struct vt_monitor {
 	struct vt_row_state *state; /* per row: rows.c */
 	uint64_t recursion, recursion_ns;
 	struct vt_cpuset unread; /* CPUs where a read failed since the last vt_monitor_tend */
+	uint64_t opened_ns;	 /* events, last: an earlier failure says nothing of them */
 };
 
 /* ---- rows.c: who has a row, and until when ----------------------------------------------- */

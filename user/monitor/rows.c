@@ -289,7 +289,7 @@ int vt_rows_record(void *ctx, void *data, size_t len)
 		return 0;
 	if (r->kind == VT_EVENT_GONE)
 		mark_gone(m, r->tenant);
-	if (r->kind == VT_EVENT_READ_ERROR && r->cpu < VT_MAX_CORES)
+	if (r->kind == VT_EVENT_READ_ERROR && r->cpu < VT_MAX_CORES && r->mono_ns > m->opened_ns)
 		vt_cpuset_add(&m->unread, r->cpu);
 	if (m->event_fn)
 		m->event_fn(m->event_arg, r);
