@@ -78,6 +78,18 @@ assert len(cpus) > 20 and max(cpus) > 0.3 and not out, cpus
 PY
 ok "a busy loop never shows more than one CPU"
 
+# A name that is no UTF-8 and would steer a terminal, by a byte and by one character of two.
+name=$(printf 'n\377\302\233m')
+cp "$(command -v bash)" "$dir/$name"
+"$dir/$name" -c 'while :; do :; done' &
+busy=$!
+monitor --no-pin -d 1 -i 500 --json --by process && grep -qF "\"n??m[$busy]\"" "$dir/out"
+ok "--json: a tenant whose name is no text is there, with what can be shown of it"
+monitor --no-pin -d 1 -i 500 --by process && grep -qF "n??m[$busy]" "$dir/out"
+ok "table: nor does its name steer the terminal"
+kill $busy
+wait $busy 2>/dev/null
+
 monitor --no-pin -d 1 --top 1 && grep -q "SUFFERS FROM" "$dir/out" && grep -q "^by cgroup" "$dir/out"
 ok "table"
 # What nothing counts: the cause in the table, in one short line; what was tried in --json.

@@ -9,7 +9,7 @@
 #include "harness.h"
 #include "metrics/chrome.h"
 #include "metrics/metrics.h"
-#include "metrics/utf8.h"
+#include "base/utf8.h"
 
 /* ---- names from outside ------------------------------------------------------------------- */
 
@@ -26,6 +26,43 @@ static void test_utf8(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(vt_utf8_len(cases[i].text), cases[i].len);
+}
+
+/* What is shown of a name: valid, steering nothing, cut between characters; in place as well. */
+static void test_utf8_put(void **state)
+{
+	static const struct {
+		const char *from;
+		size_t len;
+		const char *want;
+	} cases[] = {
+		{"plain", 16, "plain"},
+		{"plain", 3, "pl"},
+		{"", 1, ""},
+		{"a\xc3\xa4", 3, "a"}, /* half an a umlaut is none */
+		{"a\xc3\xa4", 4, "a\xc3\xa4"},
+		{"\x1b[2J\n\x7f", 16, "?[2J??"},
+		{"\xc2\x9b"
+		 "2J\xc2\x80\xc2\x9f\xc2\xa0",
+		 16, "?2J??\xc2\xa0"}, /* CSI in one character */
+		{"\x9b"
+		 "2J",
+		 16, "?2J"},
+		{"bad\xff\xfe", 16, "bad??"},
+		{"cut\xe2\x82", 16, "cut??"},
+		{"\xed\xa0\x80", 16, "???"}, /* a surrogate */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char to[16], same[16];
+
+		snprintf(same, sizeof(same), "%s", cases[i].from);
+		assert_int_equal(vt_utf8_put(to, cases[i].len, cases[i].from),
+				 strlen(cases[i].want));
+		assert_string_equal(to, cases[i].want);
+		vt_utf8_put(same, cases[i].len, same);
+		assert_string_equal(same, cases[i].want);
+	}
 }
 
 static const struct hostile {
@@ -324,6 +361,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_utf8_put),
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_long_names_are_cut),
 		cmocka_unit_test(test_unknown_is_absent),

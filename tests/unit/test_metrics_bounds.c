@@ -13,7 +13,7 @@
 
 #include "harness.h"
 #include "metrics/metrics.h"
-#include "metrics/utf8.h"
+#include "base/utf8.h"
 #include "monitor/impl.h" /* a monitor without a kernel: two slots, no map to ask */
 
 #define TENANTS 3000u

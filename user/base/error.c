@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* File and tensor names come from outside: nothing in them may move the cursor or start a line. */
 static void one_line(char *s)
 {
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
+	vt_utf8_put(s, sizeof(((struct vt_err *)0)->msg), s);
 }
 
 int vt_fail(struct vt_err *e, int code, const char *fmt, ...)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/cmds.h"
 #include "events/sysfs_pmu.h"
@@ -30,9 +31,7 @@ void vt_found(struct vt_finding *f, enum vt_health h, const char *hint, const ch
 	va_end(ap);
 	snprintf(f->hint, sizeof(f->hint), "%s", hint);
 	/* Names in /sys may come from a copied tree: they must not steer the terminal. */
-	for (char *c = f->what; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	vt_utf8_put(f->what, sizeof(f->what), f->what);
 }
 
 int vt_doctor_read(const struct vt_doctor *d, const char *path, char *buf, size_t len)

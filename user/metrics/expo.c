@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "metrics/utf8.h"
+#include "base/utf8.h"
 
 #define FIRST_ROOM 16384
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "metrics/utf8.h"
+#include "base/utf8.h"
 
 static void add(struct vt_total *to, const struct vt_total *from)
 {
@@ -51,18 +51,7 @@ static void put_name(char *to, size_t len, const char *from)
 			from++;
 		memcpy(to, "...", n = 3);
 	}
-	while (*from) {
-		size_t one = vt_utf8_len(from);
-
-		if (one)
-			memcpy(to + n, from, one);
-		else
-			to[n] = '?';
-		one = one ? one : 1;
-		n += one;
-		from += one;
-	}
-	to[n] = '\0';
+	vt_utf8_put(to + n, len - n, from);
 }
 
 static bool name_taken(const struct vt_tenant_table *t, const struct vt_tenant_series *s)

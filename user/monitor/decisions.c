@@ -3,24 +3,14 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "loop/explain.h"
 #include "monitor/impl.h"
 
-/* C0, DEL, and C1 as UTF-8 has it: they steer terminals. */
-static bool steers(const char *at)
-{
-	const unsigned char *c = (const unsigned char *)at;
-
-	return c[0] < ' ' || c[0] == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
-}
-
 static void put_text(char *to, size_t len, const char *from)
 {
-	size_t n = strnlen(from, len - 1);
-
 	memset(to, 0, len);
-	for (size_t i = 0; i < n; i++)
-		to[i] = steers(&from[i]) ? '?' : from[i];
+	vt_utf8_put(to, len, from);
 }
 
 void vt_decided_of(struct vt_decided *ret, uint64_t n, const struct vt_reason *r, const char *model)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define MAX_DEPTH  32
 #define WALK_EVERY VT_NS_PER_S
@@ -151,6 +152,7 @@ void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char
 {
 	struct vt_tenant t = {0};
 	const char *path = NULL;
+	char name[1024];
 
 	if (vt_monitor_find(m, key, &t))
 		snprintf(t.name, sizeof(t.name), "(ended)");
@@ -159,19 +161,17 @@ void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char
 		if (n)
 			path = vt_names_cgroup(n, vt_key_id(key));
 		if (path)
-			snprintf(ret, len, "%s", path);
+			snprintf(name, sizeof(name), "%s", path);
 		else
-			snprintf(ret, len, "%s (removed)", t.name);
+			snprintf(name, sizeof(name), "%s (removed)", t.name);
 		break;
 	case VT_KIND_PROCESS:
-		snprintf(ret, len, "%s[%lu]", t.name, (unsigned long)vt_key_id(key));
+		snprintf(name, sizeof(name), "%s[%lu]", t.name, (unsigned long)vt_key_id(key));
 		break;
 	default:
-		snprintf(ret, len, "%s", t.name);
+		snprintf(name, sizeof(name), "%s", t.name);
 	}
-	for (char *c = ret; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	vt_utf8_put(ret, len, name);
 }
 
 bool vt_name_may_change(struct vt_monitor *m, uint64_t key)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "metrics/utf8.h"
+#include "base/utf8.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Lead bytes, and the code points that so many bytes may hold. */
 static const struct {
@@ -33,4 +35,30 @@ size_t vt_utf8_len(const char *text)
 		return n + 1;
 	}
 	return 0;
+}
+
+static bool steers(const char *s)
+{
+	const unsigned char *c = (const unsigned char *)s;
+
+	return c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0);
+}
+
+size_t vt_utf8_put(char *to, size_t len, const char *from)
+{
+	size_t n = 0;
+
+	while (*from) {
+		size_t one = vt_utf8_len(from);
+		bool keep = one && !steers(from);
+		size_t put = keep ? one : 1;
+
+		if (n + put >= len)
+			break;
+		memmove(to + n, keep ? from : "?", put);
+		n += put;
+		from += one ? one : 1;
+	}
+	to[n] = '\0';
+	return n;
 }
