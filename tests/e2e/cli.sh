@@ -78,6 +78,12 @@ for url in "unix:$dir/none" http://127.0.0.1:1; do
 	status 1 "" bench --url "$url" --model m --rate 1
 	status 1 "" top --url "$url" --batch -n 1 -i 100
 done
+if grep -q ' lo$' /proc/net/if_inet6 2>/dev/null; then
+	status 1 "Connection refused" top --url 'http://[::1]:1' --batch -n 1 -i 100
+else
+	count=$((count + 1))
+	echo "ok $count - exit 1: top --url http://[::1]:1 # SKIP no IPv6 here"
+fi
 status 2 "cannot listen on unix:$dir/none/s" serve /dev/null --monitor off --listen "unix:$dir/none/s"
 if run monitor --no-pin -d 1; then
 	status 2 "cannot listen on unix:$dir/none/s" monitor --no-pin --listen "unix:$dir/none/s"

@@ -33,6 +33,8 @@ struct vt_feed {
 static int parse_url(struct vt_feed *f, const char *url, struct vt_err *e)
 {
 	const char *colon;
+	bool brackets; /* around an IPv6 address */
+	size_t len;
 
 	if (!strncmp(url, "unix:", 5) && url[5] == '/' &&
 	    strlen(url + 5) < sizeof(((struct sockaddr_un *)0)->sun_path)) {
@@ -44,10 +46,12 @@ static int parse_url(struct vt_feed *f, const char *url, struct vt_err *e)
 			       "--url '%.100s': say http://HOST:PORT, unix:/PATH or local", url);
 	url += 7;
 	colon = strrchr(url, ':');
-	if (!colon || colon == url || (size_t)(colon - url) >= sizeof(f->host) ||
+	len = colon ? (size_t)(colon - url) : 0;
+	brackets = len > 2 && url[0] == '[' && url[len - 1] == ']';
+	if (!len || len >= sizeof(f->host) ||
 	    strspn(colon + 1, "0123456789") != strcspn(colon + 1, "/") || strlen(colon + 1) > 6)
 		return vt_fail(e, -EINVAL, "--url 'http://%.100s': say http://HOST:PORT", url);
-	snprintf(f->host, sizeof(f->host), "%.*s", (int)(colon - url), url);
+	snprintf(f->host, sizeof(f->host), "%.*s", (int)len - 2 * brackets, url + brackets);
 	snprintf(f->port, sizeof(f->port), "%.*s", (int)strcspn(colon + 1, "/"), colon + 1);
 	return 0;
 }
