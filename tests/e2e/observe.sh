@@ -109,6 +109,14 @@ if command -v tmux >/dev/null; then
 	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 100 -y 30 "stty -g >$dir/before; '$veltair' top --url $base & p=\$!; sleep 2; kill \$p; wait \$p; stty -g >$dir/after; echo killed; sleep 100"
 	until_screen 'killed' && cmp -s "$dir/before" "$dir/after"
 	ok "SIGTERM leaves the terminal as it was"
+	tmux -L "vt$$" kill-server
+	sleep 1
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 100 -y 30 "echo \$\$ >$dir/pid; exec '$veltair' top --url $base -i 1000 </dev/null"
+	until_screen '^mobilenet'
+	sleep 2
+	ticks=$(awk '{ print $14 + $15 }' "/proc/$(cat "$dir/pid")/stat" 2>"$dir/screen")
+	[ "${ticks:-100}" -lt 50 ]
+	ok "with nobody to type it shows all the same, and does not spin" "$dir/screen"
 else
 	skip "top in a terminal" "no tmux here"
 fi

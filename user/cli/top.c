@@ -266,6 +266,20 @@ static void on_key(struct session *s, int key)
 	}
 }
 
+/* The next key, or ERR at @next_mono_ns and not before: with nobody to type curses does not wait. */
+static int key_until(uint64_t next_mono_ns)
+{
+	uint64_t now = vt_now_mono_ns();
+	int key;
+
+	timeout(now < next_mono_ns ? (int)((next_mono_ns - now) / VT_NS_PER_MS) + 1 : 0);
+	key = getch();
+	now = vt_now_mono_ns();
+	if (key == ERR && !stopped && now < next_mono_ns)
+		pause_ms((next_mono_ns - now) / VT_NS_PER_MS + 1);
+	return key;
+}
+
 static int run_screen(struct session *s)
 {
 	uint64_t next = 0, looks = 0;
@@ -294,8 +308,7 @@ static int run_screen(struct session *s)
 		if (s->a.iterations && looks > s->a.iterations)
 			break;
 		draw(s);
-		timeout((int)((next - now) / VT_NS_PER_MS) + 1);
-		key = getch();
+		key = key_until(next);
 		if (key != ERR)
 			on_key(s, key);
 	}
