@@ -45,6 +45,9 @@ if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
 	ok "promtool finds no fault in /metrics" "$dir/lint"
 	promtool check rules share/monitoring/veltair.rules.yml >"$dir/lint" 2>&1
 	ok "promtool finds no fault in the rules" "$dir/lint"
+	sed "s#RULES#$PWD/share/monitoring/veltair.rules.yml#" tests/e2e/rules.test.yml >"$dir/rules.test.yml"
+	promtool test rules "$dir/rules.test.yml" >"$dir/lint" 2>&1
+	ok "alerts fire when they should, and only then" "$dir/lint"
 	sed "s#127.0.0.1:8000#127.0.0.1:$port#; s#interval: 5s#interval: 1s#" share/monitoring/prometheus.yml >"$dir/prometheus.yml"
 	cp share/monitoring/veltair.rules.yml "$dir"
 	prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/tsdb" \
@@ -58,6 +61,9 @@ ok "OpenMetrics if the scraper asks for it"
 curl -sf "$base/metrics" | grep -q '^veltair_event_absent_info{role="instructions",reason="..*"} 1$' ||
 	curl -sf "$base/metrics" | grep -q '^veltair_tenant_instructions_total'
 ok "instructions are counted, or said not to be, with the reason"
+
+curl -sf "$base/metrics" | grep -qxF 'veltair_model_queue_limit{model="mobilenet",version="1"} 64'
+ok "how many requests may wait for a model is told"
 
 # ---- the page ---------------------------------------------------------------------------------------
 if command -v chromedriver >/dev/null && [ -x /usr/bin/chromium ]; then

@@ -190,6 +190,7 @@ static struct vt_runtime_stats *some_stats(void)
 		snprintf(m->name, sizeof(m->name), i ? "b\"\n<" : "a");
 		snprintf(m->version, sizeof(m->version), "1");
 		m->qos_ns = 20000000;
+		m->max_queue = 64;
 		m->requests = 10;
 		m->in_time = 7;
 		m->late = 1;
@@ -218,6 +219,7 @@ static void test_text_and_json_agree(void **state)
 		strstr(x.buf, "veltair_requests_total{model=\"b\\\"\\n<\",version=\"1\"} 10\n"));
 	assert_non_null(strstr(x.buf, "veltair_requests_refused_total{model=\"a\",version=\"1\","
 				      "reason=\"deadline\"} 2\n"));
+	assert_non_null(strstr(x.buf, "veltair_model_queue_limit{model=\"a\",version=\"1\"} 64\n"));
 	assert_non_null(strstr(x.buf, "veltair_pressure_ratio{domain=\"0\"} 0.25\n"));
 	assert_non_null(
 		strstr(x.buf, "veltair_pressure_source{domain=\"0\",source=\"slowdown\"} 1\n"));

@@ -206,6 +206,7 @@ struct vt_runtime_model {
 	char name[64], version[16];
 	uint64_t qos_ns;
 	uint32_t waiting, running;
+	uint32_t max_queue;	/* that may wait */
 	uint64_t requests;	/* submitted */
 	uint64_t in_time, late; /* of those computed */
 	uint64_t ended[VT_OUTCOMES];

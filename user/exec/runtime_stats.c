@@ -251,6 +251,7 @@ static void read_model(const struct rt_model *m, const struct rt_model *const *o
 	memcpy(s->version, m->version, sizeof(s->version));
 	s->id = atomic_load(&m->id);
 	s->qos_ns = RT_GET(m->qos_ns);
+	s->max_queue = m->max_queue;
 	s->costs_source = RT_GET(m->costs_source);
 	s->row = m->row;
 }
