@@ -33,6 +33,15 @@ for overlay in daemonset deployment monitoring kserve; do
 	result $? "$overlay is valid: $(grep -c '^ok' "$dir/out") objects"
 done
 
+# The job that the pods' scrapes get is the one that the alerts look for.
+label=$(awk '$1 == "jobLabel:" { print $2 }' "$dir/monitoring.yaml")
+job=$(sed -nE 's/.*expr: up\{job="([^"]+)"\}.*/\1/p' share/monitoring/veltair.rules.yml)
+for overlay in daemonset deployment; do
+	echo "label '$label', job '$job'" >"$dir/out"
+	awk '$1 == "template:" { pod = 1 } pod && $1 == "spec:" { exit } pod' "$dir/$overlay.yaml" | grep -qxE " +${label:-none}: ${job:-none}"
+	result $? "VeltairDown looks for the job that the PodMonitor makes of $overlay's label"
+done
+
 # The check itself: faults that it must see.
 while IFS='|' read -r overlay from to; do
 	sed "s|$from|$to|" "$dir/$overlay.yaml" >"$dir/bad.yaml"
