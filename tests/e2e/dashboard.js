@@ -109,6 +109,15 @@ async function checks() {
   ok(hw || zero.length === 0 || zero.includes('n/a'), 'what nothing counts says n/a, not 0');
   ok(/not counted:|stand-in|hardware|monitor/.test(sources), 'it says what its numbers rest on', sources);
 
+  // What the page makes of sums that fall, of those that have gone, and of another process.
+  const rates = await js(`for (const s of states.slice(0, -1)) for (const t of s.tenants || []) { t.cpu_s += 1e6; t.llc_misses += 1e9; }
+    draw(); return [...document.querySelectorAll('#tenants td.n')].map((x) => x.textContent)`);
+  ok(!rates.some((x) => x.startsWith('-')), 'a sum that falls is no negative rate', rates);
+  ok(await js('colourOf("not there"); draw(); draw(); return !colours.has("not there") && colours.size > 0'), 'what is not shown holds no colour');
+  await js('for (const s of states) s.started_s -= 1');
+  ok(await until('a new series', 'return states.length && states.length < 4', 5000), 'another start begins anew');
+  await until('states', 'return states.length > 3');
+
   // Keyboard: skip link, window, pause, theme, then the tables.
   await js('document.activeElement && document.activeElement.blur(); window.scrollTo(0, 0)');
   const order = [];

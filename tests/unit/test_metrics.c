@@ -209,7 +209,10 @@ static struct vt_runtime_stats *some_stats(void)
 static void test_text_and_json_agree(void **state)
 {
 	struct vt_runtime_stats *s = some_stats();
-	struct vt_metrics m = {.runtime = s, .monitor_absent = "no \"BTF\"", .line_bytes = 64};
+	struct vt_metrics m = {.runtime = s,
+			       .monitor_absent = "no \"BTF\"",
+			       .line_bytes = 64,
+			       .started_mono_ns = 1500000000};
 	struct vt_expo x = {0}, j = {0};
 	json_t *back, *model;
 
@@ -231,6 +234,8 @@ static void test_text_and_json_agree(void **state)
 	assert_false(j.failed);
 	back = json_loadb(j.buf, j.len, 0, NULL);
 	assert_non_null(back);
+	/* How the page sees that it is another process, with a runtime or without. */
+	assert_float_equal(json_number_value(json_object_get(back, "started_s")), 1.5, 1e-9);
 	model = json_array_get(json_object_get(back, "models"), 1);
 	assert_string_equal(json_string_value(json_object_get(model, "name")), "b\"\n<");
 	assert_int_equal(json_integer_value(json_object_get(model, "requests")), 10);

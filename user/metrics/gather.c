@@ -46,6 +46,7 @@ int vt_gather_new(struct vt_gather **ret, const struct vt_gather_opts *o, struct
 		.monitor_absent = o->monitor ? NULL : g->absent,
 		.tenants = o->monitor ? &g->tenants : NULL,
 		.losses = o->monitor ? &g->snap.loss : NULL,
+		.started_mono_ns = vt_now_mono_ns(),
 		.line_bytes = line > 0 ? (unsigned int)line : 64,
 	};
 	*ret = g;

@@ -201,7 +201,8 @@ static void losses(struct vt_expo *x, const struct vt_losses *l)
 
 void vt_metrics_json(struct vt_expo *x, const struct vt_metrics *m)
 {
-	vt_expo_put(x, "{\"veltair\":\"" VT_VERSION "\"");
+	vt_expo_put(x, "{\"veltair\":\"" VT_VERSION "\",\"started_s\":%.9f",
+		    (double)m->started_mono_ns * 1e-9);
 	if (m->rss_bytes)
 		vt_expo_put(x, ",\"rss_bytes\":%llu,\"cpu_s\":%.6f",
 			    (unsigned long long)m->rss_bytes, (double)m->cpu_ns * 1e-9);

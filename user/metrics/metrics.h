@@ -44,6 +44,7 @@ struct vt_metrics {
 	size_t n_reasons;
 	/* what this process uses */
 	uint64_t rss_bytes, cpu_ns;
+	uint64_t started_mono_ns; /* another value: other sums, JSON only */
 };
 
 extern const struct vt_family vt_runtime_families[], vt_monitor_families[];

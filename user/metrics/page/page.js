@@ -31,10 +31,16 @@ function ago(s) {
   return d ? `up ${d} d ${h} h` : h ? `up ${h} h ${m} min` : m ? `up ${m} min` : `up ${Math.floor(s)} s`;
 }
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colours = new Map();
-function colourOf(key) { // stable: who came first keeps its colour
-  if (!colours.has(key)) colours.set(key, colours.size % 8);
-  return css(`--m${colours.get(key)}`);
+const colours = new Map(), drawn = new Set(); // of what is shown; what was in this drawing
+function colourOf(key) { // kept as long as it is shown
+  drawn.add(key);
+  if (!colours.has(key)) {
+    const taken = new Set(colours.values());
+    let i = 0;
+    while (taken.has(i)) i++;
+    colours.set(key, i);
+  }
+  return css(`--m${colours.get(key) % 8}`);
 }
 const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 const modelKey = (m) => (m.version && m.version !== '1' ? `${m.name}:${m.version}` : m.name);
@@ -196,7 +202,7 @@ function tiles(s) {
   $('t-qos-of').textContent = dt ? `of ${done + bad} in ${Math.round(dt)} s` : '';
   $('t-wait').textContent = s.waiting ?? '–';
   $('t-wait-of').textContent = s.limit ? `of at most ${s.limit}` : '';
-  const busy = (s.cores || []).reduce((n, c, i) => n + (near.cores && near.cores[i] ? (c.busy_s - near.cores[i].busy_s) / near_dt : 0), 0);
+  const busy = (s.cores || []).reduce((n, c, i) => n + (near.cores && near.cores[i] ? since(near.cores[i], c, 'busy_s') / near_dt : 0), 0);
   $('t-busy').textContent = near_dt && s.cores ? fix(busy, 2) : '–';
   $('t-busy-of').textContent = s.cores ? `of ${s.cores.length}` : '';
   const d = (s.domains || []).slice().sort((a, b) => b.pressure - a.pressure)[0];
@@ -215,7 +221,7 @@ function cores(s) {
   while (list.children.length < all.length) { const li = el('li'); li.append(el('b'), el('span')); list.append(li); }
   all.forEach((c, i) => {
     const li = list.children[i], old = near.cores && near.cores[i];
-    const busy = old && s.t > near.t ? (c.busy_s - old.busy_s) / (s.t - near.t) : NaN;
+    const busy = old && s.t > near.t ? since(old, c, 'busy_s') / (s.t - near.t) : NaN;
     li.style.borderLeftColor = c.model ? colourOf(c.model) : '';
     li.firstChild.textContent = c.model || 'idle';
     li.lastChild.textContent = `CPU ${c.cpu}` + (isFinite(busy) ? ` · ${Math.round(100 * Math.min(1, busy))} %` : '');
@@ -272,9 +278,9 @@ function tenants(s) {
   const old = before(QUANTILE_S), dt = s.t - old.t || 1;
   const index = new Map((old.tenants || []).map((t) => [t.kind + t.name, t]));
   const rows = s.tenants.map((t) => {
-    const o = index.get(t.kind + t.name), r = { name: t.name, kind: t.kind, cpu: (t.cpu_s - (o ? o.cpu_s : t.cpu_s)) / dt };
+    const o = index.get(t.kind + t.name), r = { name: t.name, kind: t.kind, cpu: since(o || t, t, 'cpu_s') / dt };
     for (const [role] of ROLES) r[role] = t[role] === null || cls(role) !== 'hw' ? null
-      : (t[role] - (o ? o[role] : t[role])) / dt * (role === 'dram_fills' ? s.line_bytes : 1);
+      : since(o && o[role] !== null ? o : t, t, role) / dt * (role === 'dram_fills' ? s.line_bytes : 1);
     return r;
   });
   rows.sort((a, b) => (sortUp ? 1 : -1) * (typeof a[sortBy] === 'string' ? a[sortBy].localeCompare(b[sortBy]) : (a[sortBy] ?? -1) - (b[sortBy] ?? -1)));
@@ -351,6 +357,7 @@ function sources(s) {
 
 function draw() {
   const s = last();
+  drawn.clear();
   document.body.classList.toggle('monitor-only', !s.models);
   $('policy').textContent = s.policy || (s.models ? '' : 'monitor');
   $('uptime').textContent = s.uptime_s ? ago(s.uptime_s) : '';
@@ -360,6 +367,7 @@ function draw() {
     chartLatency(s); chartRequests(); chartPressure(s);
   }
   chartTenants(s); tenants(s); sources(s);
+  for (const key of colours.keys()) if (!drawn.has(key)) colours.delete(key);
 }
 
 function link(up, text) {
@@ -375,7 +383,7 @@ async function tick() {
       const s = await r.json();
       s.wall = Date.now();
       s.t = s.now_s ?? s.wall / 1000;
-      if (states.length && s.uptime_s < last().uptime_s) { states.length = 0; shown = 0; } // restarted
+      if (states.length && s.started_s !== last().started_s) { states.length = 0; shown = 0; } // restarted: other sums
       if (!states.length || s.t > last().t) states.push(s);
       while (states.length > 2 && s.t - states[0].t > KEEP_S) states.shift();
       failures = 0;
