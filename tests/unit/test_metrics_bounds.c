@@ -34,9 +34,9 @@ static const char *const hostile[] = {
 	"cut \xf0\x9f\x98-%u",
 	"{a=\"b\",c=\"%u\"}",
 	/* The same for all but the last digits, and far above any label's length. */
-	"kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-"
-	"kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-"
-	"kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-%u",
+	("kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-"
+	 "kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-"
+	 "kubepods-burstable-pod0b6cfb5f_9e0a_4b1e_8d1b_0d9ed30f1a4c.slice-%u"),
 };
 
 static int make_tree(void **state)
