@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "metrics/utf8.h"
+#include "base/utf8.h"
 #include "server/models_int.h"
 
 #define POLL_US	  1000u	  /* of those who wait for a model's last request */
@@ -138,31 +138,12 @@ struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const c
 }
 
 /* Errors hold names of files and nodes, and are cut anywhere: what JSON can hold, in whole characters. */
-static void put_reason(char *to, size_t len, const char *why)
-{
-	size_t n = 0;
-
-	while (*why) {
-		const size_t one = vt_utf8_len(why), take = one ? one : 1;
-
-		if (n + take >= len)
-			break;
-		if (one)
-			memcpy(to + n, why, one);
-		else
-			to[n] = '?';
-		n += take;
-		why += take;
-	}
-	to[n] = '\0';
-}
-
 static void set_state(struct vt_models *m, struct vt_model_entry *x, enum vt_model_state s,
 		      const char *why)
 {
 	pthread_mutex_lock(&m->lock);
 	x->state = s;
-	put_reason(x->why, sizeof(x->why), why);
+	vt_utf8_put(x->why, sizeof(x->why), why);
 	pthread_mutex_unlock(&m->lock);
 }
 
