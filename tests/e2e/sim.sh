@@ -201,6 +201,15 @@ if command -v gnuplot >/dev/null; then
 	sim --rate 100 --requests 100 --policy edf,planaria --plot "$dir/plots" &&
 		[ "$(find "$dir/plots" -name '*.png' -size +1k | wc -l)" -ge 5 ]
 	ok "--plot draws"
+
+	# Names are text, whatever they hold.
+	sed "s/^name = .*/name = a'; system 'touch machine-ran'; x='\`touch machine-ran\`/" share/machines/vm-2.machine >"$dir/evil.machine"
+	# shellcheck disable=SC2016 # not to be expanded
+	mix='a`touch mix-ran`"; system "touch mix-ran"; x="'"'; system 'touch mix-ran'; x='"
+	echo 'mobilenet_v2,-,1' >"$dir/$mix"
+	(cd "$dir" && "$veltair" sim --machine ./evil.machine --mix "./$mix" --rate 10 --requests 50 --policy edf --plot evil) >"$dir/out" 2>"$dir/err" &&
+		[ -s "$dir/evil/share.png" ] && [ -z "$(find "$dir" -name '*-ran')" ]
+	ok "--plot: a name of a machine or of a mix runs nothing"
 else
 	count=$((count + 1))
 	echo "ok $count # SKIP gnuplot is not installed"

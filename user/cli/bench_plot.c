@@ -1,37 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* bench_plot.c - results as pictures, each beside the data and the script that made it. */
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
-#include <spawn.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "cli/bench_cli.h"
-
-extern char **environ;
-
-static FILE *create(const char *dir, const char *name, const char *ext, struct vt_err *e)
-{
-	char path[PATH_MAX];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s.%s", dir, name, ext);
-	f = fopen(path, "we");
-	if (!f)
-		vt_fail(e, -errno, "%s: %s", path, strerror(errno));
-	return f;
-}
-
-static int finish(FILE *f, const char *dir, const char *name, struct vt_err *e)
-{
-	int bad = ferror(f);
-
-	if (fclose(f) || bad)
-		return vt_fail(e, -EIO, "%s/%s: cannot write", dir, name);
-	return 0;
-}
+#include "cli/plot.h"
 
 /* ---- data --------------------------------------------------------------------------------- */
 
@@ -102,9 +78,10 @@ static void latency_script(FILE *f, struct bench *b)
 	for (uint32_t m = 0; m < b->o->n_models; m++)
 		fprintf(f, "set arrow from %.5g,0 to %.5g,100 nohead dt 2 lc 'red'\n",
 			(double)b->qos_ns[m] / 1e6, (double)b->qos_ns[m] / 1e6);
-	for (uint32_t i = 0; i < b->n_rows; i++)
-		fprintf(f, "%s 'latency.dat' index %u with lines lw 2 title '%s'", i ? "," : "plot",
-			i, b->row[i].name);
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		fprintf(f, "%s 'latency.dat' index %u with lines lw 2 title ", i ? "," : "plot", i);
+		vt_plot_quote(f, b->row[i].name, SIZE_MAX);
+	}
 	fputc('\n', f);
 }
 
@@ -130,7 +107,7 @@ static const struct plot {
 
 static int write_script(struct bench *b, const struct plot *p, struct vt_err *e)
 {
-	FILE *f = create(b->o->plot_dir, p->name, "gp", e);
+	FILE *f = vt_plot_create(b->o->plot_dir, p->name, "gp", e);
 
 	if (!f)
 		return e->code;
@@ -139,40 +116,17 @@ static int write_script(struct bench *b, const struct plot *p, struct vt_err *e)
 		"set output '%s.svg'\n",
 		p->name);
 	p->script(f, b);
-	return finish(f, b->o->plot_dir, p->name, e);
+	return vt_plot_finish(f, b->o->plot_dir, p->name, e);
 }
 
 static int write_data(struct bench *b, const struct plot *p, struct vt_err *e)
 {
-	FILE *f = create(b->o->plot_dir, p->name, "dat", e);
+	FILE *f = vt_plot_create(b->o->plot_dir, p->name, "dat", e);
 
 	if (!f)
 		return e->code;
 	p->data(f, b);
-	return finish(f, b->o->plot_dir, p->name, e);
-}
-
-static int draw(const char *dir, const char *name, struct vt_err *e)
-{
-	char command[PATH_MAX + 256];
-	char *const argv[] = {"gnuplot", "-e", command, NULL};
-	int status, rc;
-	pid_t pid;
-
-	/* gnuplot resolves file names of a script against its own working directory. */
-	if (strpbrk(dir, "'\\"))
-		return vt_fail(e, -EINVAL, "--plot: quotes in '%.100s' cannot be passed to gnuplot",
-			       dir);
-	snprintf(command, sizeof(command), "cd '%s'; load '%s.gp'", dir, name);
-	rc = posix_spawnp(&pid, "gnuplot", NULL, NULL, argv, environ);
-	if (rc)
-		return vt_fail(e, -ENOTSUP, "gnuplot: %s; the data is in %s", strerror(rc), dir);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return vt_fail(e, -errno, "gnuplot: %s", strerror(errno));
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return vt_fail(e, -EIO, "gnuplot failed on %s/%s.gp", dir, name);
-	return 0;
+	return vt_plot_finish(f, b->o->plot_dir, p->name, e);
 }
 
 int bench_plot(struct bench *b, struct vt_err *e)
@@ -189,7 +143,7 @@ int bench_plot(struct bench *b, struct vt_err *e)
 		if (!rc)
 			rc = write_script(b, &plots[i], e);
 		if (!rc)
-			rc = draw(dir, plots[i].name, e);
+			rc = vt_plot_draw(dir, plots[i].name, e);
 	}
 	return rc;
 }

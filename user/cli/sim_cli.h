@@ -133,8 +133,6 @@ int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
 void sim_report_table(const struct sim_setup *s, const struct sim_results *r);
 int sim_report_json(const struct sim_setup *s, const struct sim_results *r);
 int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e);
-/** sim_draw - run gnuplot on DIR/NAME.gp */
-int sim_draw(const char *dir, const char *name, struct vt_err *e);
 /** sim_fleet - all of `veltair sim --nodes` */
 int sim_fleet(const struct sim_opts *o, struct vt_err *e);
 int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/plot.h"
 #include "cli/sim_cli.h"
 #include "sim/fleet.h"
 
@@ -321,7 +322,7 @@ static int plot(const struct fleet_setup *f, struct vt_err *e)
 	snprintf(path, sizeof(path), "%s/fleet.gp", dir);
 	if (!rc)
 		rc = write_plot(f, path, true, e);
-	return rc ? rc : sim_draw(dir, "fleet", e);
+	return rc ? rc : vt_plot_draw(dir, "fleet", e);
 }
 
 static void setup_fini(struct fleet_setup *f)

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sim_plot.c - results as pictures, each beside the data and the script that made it. */
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
-#include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "cli/plot.h"
 #include "cli/sim_cli.h"
-
-extern char **environ;
 
 /** One picture: bars of a figure by mix and policy. */
 static const struct plot {
@@ -38,38 +35,22 @@ static const struct plot {
 	 false, false},
 };
 
-static FILE *create(const char *dir, const char *name, const char *ext, struct vt_err *e)
-{
-	char path[PATH_MAX];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s.%s", dir, name, ext);
-	f = fopen(path, "we");
-	if (!f)
-		vt_fail(e, -errno, "%s: %s", path, strerror(errno));
-	return f;
-}
-
-static int finish(FILE *f, const char *dir, const char *name, struct vt_err *e)
-{
-	int bad = ferror(f);
-
-	if (fclose(f) || bad)
-		return vt_fail(e, -EIO, "%s/%s: cannot write: %s", dir, name, strerror(errno));
-	return 0;
-}
-
 /** A line for each policy: its name, then mean and half-width for each mix. */
 static int write_data(const struct sim_setup *s, const struct sim_results *r, const struct plot *p,
 		      struct vt_err *e)
 {
-	FILE *f = create(s->opts->plot_dir, p->name, "dat", e);
+	FILE *f = vt_plot_create(s->opts->plot_dir, p->name, "dat", e);
 
 	if (!f)
 		return e->code;
-	fprintf(f, "# %s (%s), %s\n# policy", p->title, p->unit, s->machine.name);
-	for (uint32_t m = 0; m < s->n_mixes; m++)
-		fprintf(f, " %s +-95%%", s->mixes[m].mix.name);
+	fprintf(f, "# %s (%s), ", p->title, p->unit);
+	vt_plot_quote(f, s->machine.name, SIZE_MAX);
+	fputs("\n# policy", f);
+	for (uint32_t m = 0; m < s->n_mixes; m++) {
+		fputc(' ', f);
+		vt_plot_quote(f, s->mixes[m].mix.name, SIZE_MAX);
+		fputs(" +-95%", f);
+	}
 	for (uint32_t k = 0; k < s->n_policies; k++) {
 		fprintf(f, "\n%s", s->policies[k]->name);
 		for (uint32_t m = 0; m < s->n_mixes; m++) {
@@ -81,13 +62,14 @@ static int write_data(const struct sim_setup *s, const struct sim_results *r, co
 		}
 	}
 	fputc('\n', f);
-	return finish(f, s->opts->plot_dir, p->name, e);
+	return vt_plot_finish(f, s->opts->plot_dir, p->name, e);
 }
 
 /** Mixes differ by orders of magnitude, so each has a panel with its own scale. */
 static int write_script(const struct sim_setup *s, const struct plot *p, struct vt_err *e)
 {
-	FILE *f = create(s->opts->plot_dir, p->name, "gp", e);
+	char title[256];
+	FILE *f = vt_plot_create(s->opts->plot_dir, p->name, "gp", e);
 
 	if (!f)
 		return e->code;
@@ -97,39 +79,21 @@ static int write_script(const struct sim_setup *s, const struct plot *p, struct 
 		"set style fill solid 0.8 border -1\nset boxwidth 0.7\nunset key\n"
 		"set xtics rotate by -45\nset grid y\nset yrange [0:*]\n"
 		"set xrange [-0.6:%u-0.4]\nset ylabel '%s'\n"
-		"set multiplot layout 1,%u title '%s, %s'\n",
-		160 + 420 * s->n_mixes, p->name, s->n_policies, p->unit, s->n_mixes, p->title,
-		s->machine.name);
-	for (uint32_t m = 0; m < s->n_mixes; m++)
+		"set multiplot layout 1,%u title ",
+		160 + 420 * s->n_mixes, p->name, s->n_policies, p->unit, s->n_mixes);
+	snprintf(title, sizeof(title), "%s, %s", p->title, s->machine.name);
+	vt_plot_quote(f, title, SIZE_MAX);
+	fputs(" noenhanced\n", f);
+	for (uint32_t m = 0; m < s->n_mixes; m++) {
+		fputs("set title ", f);
+		vt_plot_quote(f, s->mixes[m].mix.name, SIZE_MAX);
 		fprintf(f,
-			"set title \"%s\" noenhanced\n"
+			" noenhanced\n"
 			"plot '%s.dat' using 0:%u:%u:0:xtic(1) with boxerrorbars lc variable\n",
-			s->mixes[m].mix.name, p->name, 2 + 2 * m, 3 + 2 * m);
+			p->name, 2 + 2 * m, 3 + 2 * m);
+	}
 	fputs("unset multiplot\n", f);
-	return finish(f, s->opts->plot_dir, p->name, e);
-}
-
-int sim_draw(const char *dir, const char *name, struct vt_err *e)
-{
-	char command[PATH_MAX + 256];
-	char *const argv[] = {"gnuplot", "-e", command, NULL};
-	int status, rc;
-	pid_t pid;
-
-	/* gnuplot resolves file names of a script against its own working directory. */
-	if (strpbrk(dir, "'\\"))
-		return vt_fail(e, -EINVAL, "--plot: quotes in '%.100s' cannot be passed to gnuplot",
-			       dir);
-	snprintf(command, sizeof(command), "cd '%s'; load '%s.gp'", dir, name);
-	rc = posix_spawnp(&pid, "gnuplot", NULL, NULL, argv, environ);
-	if (rc)
-		return vt_fail(e, -ENOTSUP, "gnuplot: %s; the data is in %s", strerror(rc), dir);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return vt_fail(e, -errno, "gnuplot: %s", strerror(errno));
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return vt_fail(e, -EIO, "gnuplot failed on %s/%s.gp", dir, name);
-	return 0;
+	return vt_plot_finish(f, s->opts->plot_dir, p->name, e);
 }
 
 int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e)
@@ -148,7 +112,7 @@ int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_e
 		if (!rc)
 			rc = write_script(s, p, e);
 		if (!rc)
-			rc = sim_draw(dir, p->name, e);
+			rc = vt_plot_draw(dir, p->name, e);
 		if (rc)
 			return rc;
 	}

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/plot.h"
 #include "pressure/level.h"
 
 #define MAX_PANELS 12u
@@ -159,15 +160,6 @@ static int make_panels(const struct store_rows *r, uint64_t cores, struct panel 
 
 /* ---- the script ----------------------------------------------------------------------------- */
 
-/* Text for gnuplot between double quotes: what could end it or mean something is left out. */
-static void put_quoted(FILE *f, const char *s, size_t max)
-{
-	fputc('"', f);
-	for (; *s && max; s++, max--)
-		fputc(strchr("\"\\`$", *s) ? '?' : *s, f);
-	fputc('"', f);
-}
-
 /*
  * "FullyConnected vt_fc_gemm_f32 384x1024,c:4096x1024 -> 384x4096 Gelu" becomes its operator, weights
  * (or first input) and result; and how long it takes.
@@ -186,7 +178,7 @@ static void put_title(FILE *f, const struct panel *p)
 		 (int)strcspn(from, ",~=") < 20 ? (int)strcspn(from, ",~=") : 20, from, out,
 		 p->alone_ns / 1e6);
 	fputs("set title ", f);
-	put_quoted(f, text, sizeof(text));
+	vt_plot_quote(f, text, sizeof(text));
 	fputs(" noenhanced font ',10'\n", f);
 }
 
@@ -238,7 +230,7 @@ static void put_panel(FILE *f, size_t at, const struct panel *p)
 			continue;
 		fprintf(f, "$L%zu using 1:%zu with linespoints lw 2 pt 7 ps 0.5 lc rgb '%s' title ",
 			at, i + 2, colour[p->line[i].rank % VT_PROFILE_KEPT]);
-		put_quoted(f, short_name(p->line[i].name), 32);
+		vt_plot_quote(f, short_name(p->line[i].name), 32);
 		fputs(" noenhanced, ", f);
 	}
 	fprintf(f, "$L%zu using 1:%zu with points pt 6 ps 1.6 lw 1.5 lc rgb 'black' notitle\n", at,
@@ -248,7 +240,7 @@ static void put_panel(FILE *f, size_t at, const struct panel *p)
 static void put_script(FILE *f, const struct vt_store_view *v, const struct panel *p, size_t n,
 		       size_t all)
 {
-	size_t cols = n < 3 ? n : n <= 4 ? 2 : n <= 9 ? 3 : 4, rows = (n + cols - 1) / cols;
+	size_t cols = n < 2 ? 1 : n <= 4 ? 2 : n <= 9 ? 3 : 4, rows = (n + cols - 1) / cols;
 	bool png = strlen(v->plot) > 4 && !strcmp(v->plot + strlen(v->plot) - 4, ".png");
 	char head[400], of[96] = "";
 
@@ -269,7 +261,7 @@ static void put_script(FILE *f, const struct vt_store_view *v, const struct pane
 	snprintf(head, sizeof(head), "%s%u core%s; ring: chosen at that level; grey: not kept", of,
 		 p->cores, p->cores == 1 ? "" : "s");
 	fprintf(f, "set multiplot layout %zu,%zu title ", rows, cols);
-	put_quoted(f, head, sizeof(head));
+	vt_plot_quote(f, head, sizeof(head));
 	fputs(" noenhanced font ',12'\n", f);
 	for (size_t i = 0; i < n; i++)
 		put_panel(f, i, &p[i]);
