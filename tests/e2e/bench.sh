@@ -126,6 +126,8 @@ refuses "say http://HOST:PORT or unix:PATH" --url ftp://x --model m --rate 1
 
 bench --limit --model a:134 --model b:53 --alone 40,18 --json && json '24 < d["limit_hz"] < 26 and d["limit_run_to_end_hz"] < d["limit_hz"] < d["capacity_hz"]'
 ok "--limit computes what a queue allows"
+bench --limit --model a:20:30 --model b:1001:1 --alone 1,1000 --json && json 'd["limit_hz"] > 900 and d["capacity_hz"] < 31'
+ok "--limit is above the capacity where the long ones may be dropped"
 refuses "--alone: 1 times for 2 models" --limit --model a:134 --model b:53 --alone 40
 refuses "--limit needs --alone" --limit --model a:134
 

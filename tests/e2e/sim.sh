@@ -40,6 +40,15 @@ sim --search --seeds 2 --requests 300 --policy fcfs-efficient,veltair-full --jso
 	json 'd["mixes"][0]["best_baseline"] == "fcfs-efficient" and all(p["share"]["mean"] >= 0.95 and p["rate_hz"]["mean"] > 0 and "at_best_baseline_rate" in p and p["over_best_baseline"]["mean"] > -1 for p in d["mixes"][0]["policies"])'
 ok "--search finds rates that meet the share"
 
+# The long ones are rare enough to be dropped: what is served then lies far above the capacity.
+printf 'efficientnet_b0,-,30\nbert_large,-,1\n' >"$dir/rare.mix"
+sim --mix "$dir/rare.mix" --search --seeds 1 --requests 1000 --policy veltair-full --json && json 'd["mixes"][0]["policies"][0]["rate_hz"]["mean"] > 2 * d["mixes"][0]["capacity_hz"] and d["mixes"][0]["policies"][0]["open_seeds"] == 0'
+ok "--search goes on above the capacity"
+# Ten requests at once are all in time.
+sim --mix light --search --seeds 2 --requests 10 --qos-share 0.1 --policy veltair-full --json && json 'd["mixes"][0]["policies"][0]["open_seeds"] == 2' &&
+	sim --mix light --search --seeds 2 --requests 10 --qos-share 0.1 --policy veltair-full && grep -qF 'met the share at every rate tried with 2 of 2 seeds' "$dir/out"
+ok "--search says that it found no rate too high"
+
 # One of eight seeds meets that share at no rate.
 sim --search --mix heavy --seeds 8 --requests 60 --qos-share 0.999 --policy planaria,fcfs-efficient --json &&
 	json 'all(p["share"]["mean"] >= 0.999 and p["at_best_baseline_rate"]["mean_ms"]["mean"] > 0 for p in d["mixes"][0]["policies"])'

@@ -150,6 +150,23 @@ static void limit_is_where_the_share_is_met(void **state)
 	assert_true(vt_limit_rate(&cfg) == 0);
 }
 
+/* Where the rare long ones may be dropped, the limit lies far above the capacity. */
+static void limit_may_drop_all_of_a_class(void **state)
+{
+	static const struct vt_limit_class rare[] = {{1000e6, 1001e6, 1}, {1e6, 20e6, 30}};
+	static const struct vt_limit_class patient[] = {{1e6, 1e15, 1}};
+	struct vt_limit_cfg cfg = {rare, 2, true, 20000, 3, 0.95};
+	double rate = vt_limit_rate(&cfg);
+
+	/* 95 % are 0.95 * 31 / 30 of the short ones, at 1000 of them a second. */
+	assert_float_equal(vt_limit_most(&cfg), 1000 / 0.95, 1e-6);
+	assert_in_range((int)rate, 900, 1052);
+	assert_float_equal(vt_limit_share(&cfg, rate), 0.95, 0.003);
+	assert_true(rate > 20 * vt_limit_capacity(&cfg));
+	cfg = (struct vt_limit_cfg){patient, 1, true, 1000, 3, 0.8};
+	assert_float_equal(vt_limit_rate(&cfg), 1250, 1e-6);
+}
+
 /** A live search on a simulated server, whose true rate is known. */
 static struct vt_crossing searched(int slices, double secs, uint64_t seed, double *truth)
 {
@@ -218,6 +235,7 @@ int main(void)
 		cmocka_unit_test(small_cases_equal_brute_force),
 		cmocka_unit_test(known_queues),
 		cmocka_unit_test(limit_is_where_the_share_is_met),
+		cmocka_unit_test(limit_may_drop_all_of_a_class),
 		cmocka_unit_test(crossing_finds_the_limit),
 		cmocka_unit_test(crossing_says_what_it_does_not_know),
 	};

@@ -94,16 +94,44 @@ static double gives_up(void *self, double rate)
 static void search_finds_the_step(void **state)
 {
 	static const double steps[] = {1.2, 17, 300, 999};
-	struct vt_search_cfg cfg = {.low = 1, .high = 1000, .target = 0.95, .precision = 0.005};
+	struct vt_search_cfg cfg = {
+		.low = 1, .high = 1000, .most = 2000, .target = 0.95, .precision = 0.005};
 	double never = 0.5;
+	bool open;
 
 	for (size_t i = 0; i < VT_COUNT(steps); i++) {
-		double at = steps[i], got = vt_search_rate(&cfg, step_at, &at);
+		double at = steps[i], got = vt_search_rate(&cfg, step_at, &at, &open);
 
-		assert_true(got <= at && got >= at * 0.994);
+		assert_true(got <= at && got >= at * 0.994 && !open);
 	}
-	assert_true(vt_search_rate(&cfg, step_at, &never) == 0);
-	assert_true(vt_search_rate(&cfg, gives_up, NULL) == -1);
+	assert_true(vt_search_rate(&cfg, step_at, &never, &open) == 0 && !open);
+	assert_true(vt_search_rate(&cfg, gives_up, NULL, NULL) == -1);
+}
+
+static void search_goes_on_while_nothing_missed(void **state)
+{
+	static const struct {
+		double at, most;
+		bool open;
+	} cases[] = {
+		{999, 0, true}, /* met at all that was tried; how far beyond is not known */
+		{1001, 1e6, false}, {1500, 1e6, false}, {123456, 1e6, false},
+		{2e6, 1e6, true},   {1500, 0, true},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		struct vt_search_cfg cfg = {.low = 1,
+					    .high = 1000,
+					    .most = cases[i].most,
+					    .target = 0.95,
+					    .precision = 0.005};
+		double at = cases[i].at, top = fmin(at, fmax(1000, cases[i].most));
+		bool open;
+		double got = vt_search_rate(&cfg, step_at, &at, &open);
+
+		assert_true(got <= top && got >= top * 0.994);
+		assert_int_equal(open, cases[i].open);
+	}
 }
 
 static void interval_is_students(void **state)
@@ -123,6 +151,7 @@ int main(void)
 		cmocka_unit_test(poisson_rate_only_scales_time),
 		cmocka_unit_test(traces_are_read_or_refused_with_the_line),
 		cmocka_unit_test(search_finds_the_step),
+		cmocka_unit_test(search_goes_on_while_nothing_missed),
 		cmocka_unit_test(interval_is_students),
 	};
 

@@ -43,7 +43,8 @@ struct sim_mix {
 	double *upto;		       /* cumulated weights */
 	double *ideal_ns, *real_ns;    /* whole-machine time of a request, by tenant: the bounds */
 	double capacity_hz;	       /* of the ideal machine, no deadline */
-	struct vt_arrivals trace;      /* --arrivals; n = 0: Poisson */
+	double most_hz;		  /* the same, of the cheapest requests that make up --qos-share */
+	struct vt_arrivals trace; /* --arrivals; n = 0: Poisson */
 };
 
 struct sim_setup {
@@ -61,6 +62,7 @@ void sim_setup_fini(struct sim_setup *s);
 /** One run of one policy on one mix with one seed. */
 struct sim_run {
 	double rate_hz; /* it ran at; of a search: the highest that met the share, 0: none */
+	bool open;	/* of a search: no rate that was tried missed the share */
 	double share;	/* of the offered requests that ended in time */
 	double mean_ms, p50_ms, p95_ms, p99_ms;
 	double worst_share; /* of the model that fared worst */

@@ -77,6 +77,26 @@ static void print_row(const struct sim_results *r, const struct sim_cell *c, con
 	putchar('\n');
 }
 
+/** Seeds for which no rate was too high. */
+static uint32_t count_open(const struct sim_results *r, const struct sim_cell *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_seeds; i++)
+		n += c->runs[i].open;
+	return n;
+}
+
+static void print_open(const struct sim_results *r, const struct sim_cell *c, const char *name)
+{
+	uint32_t n = count_open(r, c);
+
+	if (n)
+		printf("  %s met the share at every rate tried with %u of %u seeds: its rate is at "
+		       "least that\n",
+		       name, n, r->n_seeds);
+}
+
 static void print_gain(struct vt_mean v)
 {
 	char half[16] = "";
@@ -114,6 +134,8 @@ void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
 		print_head(s, &s->mixes[m]);
 		for (uint32_t p = 0; p < s->n_policies; p++)
 			print_row(r, &r->cell[m][p], s->policies[p]->name);
+		for (uint32_t p = 0; p < s->n_policies; p++)
+			print_open(r, &r->cell[m][p], s->policies[p]->name);
 		if (r->has_equal && r->best_baseline[m] >= 0)
 			print_equal(s, r, m);
 	}
@@ -146,6 +168,9 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 		json_t *o = cell_json(r, &r->cell[m][p]);
 
 		json_object_set_new(o, "policy", json_string(s->policies[p]->name));
+		if (s->opts->search)
+			json_object_set_new(o, "open_seeds",
+					    json_integer(count_open(r, &r->cell[m][p])));
 		if (r->has_equal && best >= 0) {
 			json_object_set_new(o, "at_best_baseline_rate",
 					    cell_json(r, &r->equal[m][p]));

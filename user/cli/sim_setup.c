@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "cli/sim_cli.h"
 #include "cli/sim_profiles.h"
+#include "load/limit.h"
 #include "sim/bound.h"
 #include "sim/net.h"
 
@@ -216,6 +217,20 @@ static int add_model(struct sim_setup *s, struct sim_mix *m, const struct vt_mix
 	return at;
 }
 
+/** The rate at which the cheapest requests that make up the share fill the ideal machine. */
+static int most_rate(const struct sim_opts *o, struct sim_mix *m, struct vt_err *e)
+{
+	struct vt_limit_class *classes = calloc(m->mix.n, sizeof(*classes));
+	struct vt_limit_cfg cfg = {.classes = classes, .n_classes = m->mix.n, .target = o->share};
+
+	for (uint32_t i = 0; classes && i < m->mix.n; i++)
+		classes[i] = (struct vt_limit_class){.service_ns = m->ideal_ns[i],
+						     .weight = m->mix.at[i].weight};
+	m->most_hz = classes ? vt_limit_most(&cfg) : NAN;
+	free(classes);
+	return isnan(m->most_hz) ? vt_fail(e, -ENOMEM, "out of memory") : 0;
+}
+
 static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 {
 	double work = 0;
@@ -247,7 +262,7 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 		work += x->weight * m->ideal_ns[i];
 	}
 	m->capacity_hz = 1e9 / (work / m->upto[m->mix.n - 1]);
-	return 0;
+	return most_rate(s->opts, m, e);
 }
 
 static int load_arrivals(const char *path, struct sim_mix *m, struct vt_err *e)

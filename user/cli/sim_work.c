@@ -248,18 +248,23 @@ static double ask(void *self, double rate)
 static int do_task(const struct sim_opts *o, const struct task *t, struct vt_err *e)
 {
 	struct asked a = {.opts = o, .task = t, .err = e};
-	struct vt_search_cfg cfg = {.low = t->mix->capacity_hz * 0.005,
-				    .high = t->mix->capacity_hz * 1.3,
-				    .target = o->share,
-				    .precision = 0.005};
+	struct vt_search_cfg cfg = {
+		.low = t->mix->capacity_hz * 0.005,
+		.high = t->mix->capacity_hz * 1.3,
+		/* A run is short: in its end there may be more work than fits. */
+		.most = t->mix->most_hz * 1.3,
+		.target = o->share,
+		.precision = 0.005};
+	bool open;
 
 	if (!t->search) {
 		t->ret->rate_hz = t->rate_hz;
 		return run_one(o, t, t->ret, e);
 	}
-	if (vt_search_rate(&cfg, ask, &a) < 0)
+	if (vt_search_rate(&cfg, ask, &a, &open) < 0)
 		return e->code;
 	*t->ret = a.good;
+	t->ret->open = open;
 	return 0;
 }
 

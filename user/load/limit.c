@@ -2,7 +2,9 @@
 #include "load/limit.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "load/arrivals.h"
 #include "load/search.h"
@@ -99,6 +101,35 @@ double vt_limit_capacity(const struct vt_limit_cfg *cfg)
 	return 1e9 * weight / service_ns;
 }
 
+static int by_service(const void *a, const void *b)
+{
+	const struct vt_limit_class *x = a, *y = b;
+
+	return (x->service_ns > y->service_ns) - (x->service_ns < y->service_ns);
+}
+
+double vt_limit_most(const struct vt_limit_cfg *cfg)
+{
+	struct vt_limit_class *c = malloc(cfg->n_classes * sizeof(*c));
+	double weight = 0, left, service_ns = 0;
+
+	if (!c)
+		return NAN;
+	memcpy(c, cfg->classes, cfg->n_classes * sizeof(*c));
+	qsort(c, cfg->n_classes, sizeof(*c), by_service);
+	for (uint32_t i = 0; i < cfg->n_classes; i++)
+		weight += c[i].weight;
+	left = weight * cfg->target;
+	for (uint32_t i = 0; i < cfg->n_classes; i++) {
+		double served = fmin(left, c[i].weight);
+
+		service_ns += served * c[i].service_ns;
+		left -= served;
+	}
+	free(c);
+	return 1e9 * weight / service_ns;
+}
+
 double vt_limit_share(const struct vt_limit_cfg *cfg, double rate_hz)
 {
 	size_t n = cfg->requests ? (size_t)cfg->requests : 200000, k = 0;
@@ -132,13 +163,18 @@ static double share_at(void *self, double rate)
 
 double vt_limit_rate(const struct vt_limit_cfg *cfg)
 {
-	double capacity = vt_limit_capacity(cfg);
-	/* A target below 1 allows to drop the longest requests, so a little above capacity. */
+	double capacity = vt_limit_capacity(cfg), most = vt_limit_most(cfg), rate;
+	/* A target below 1 allows to drop the longest requests, so above capacity. */
 	struct vt_search_cfg s = {.low = capacity * 1e-3,
 				  .high = capacity / cfg->target * 1.5,
+				  .most = most * 1.5,
 				  .target = cfg->target,
 				  .precision = 0.002};
 	struct vt_limit_cfg copy = *cfg;
+	bool open;
 
-	return vt_search_rate(&s, share_at, &copy);
+	if (isnan(most))
+		return -ENOMEM;
+	rate = vt_search_rate(&s, share_at, &copy, &open);
+	return rate > 0 && open ? most : rate;
 }

@@ -46,11 +46,19 @@ struct vt_limit_cfg {
 /** vt_limit_capacity - requests a second of the mix without any deadline: 1 / mean service */
 double vt_limit_capacity(const struct vt_limit_cfg *cfg);
 
+/**
+ * vt_limit_most - the rate above which no queue has a share of the target for long
+ * Those that are dropped are the longest requests: the work of the others alone fills the server.
+ * NAN: -ENOMEM
+ */
+double vt_limit_most(const struct vt_limit_cfg *cfg);
+
 /** vt_limit_share - share of Poisson arrivals at @rate_hz that end in time; < 0: -ENOMEM */
 double vt_limit_share(const struct vt_limit_cfg *cfg, double rate_hz);
 
 /**
  * vt_limit_rate - the highest rate with a share of at least the target, to 0.2 %
+ * Where targets are as long as the whole run nothing is late at any rate: then it is vt_limit_most().
  * Returns 0 if no rate has it (a target time below the service time), < 0: -ENOMEM.
  */
 double vt_limit_rate(const struct vt_limit_cfg *cfg);

@@ -3,22 +3,33 @@
 
 #include <math.h>
 
-double vt_search_rate(const struct vt_search_cfg *cfg, vt_share_fn fn, void *self)
+double vt_search_rate(const struct vt_search_cfg *cfg, vt_share_fn fn, void *self, bool *open)
 {
 	double good = 0, low = cfg->low, high = cfg->high;
+	bool missed = false;
 
-	while (high > low * (1 + cfg->precision)) {
-		/* Geometric until something was met: the scale is unknown. */
-		double rate = good > 0 ? (low + high) / 2 : sqrt(low * high);
-		double share = fn(self, rate);
+	for (;;) {
+		bool close = high <= low * (1 + cfg->precision);
+		double rate, share;
 
+		if (close && (missed || high >= cfg->most))
+			break;
+		if (close) /* nothing is known of what lies above */
+			rate = high = fmin(2 * high, cfg->most);
+		else /* geometric until something was met: the scale is unknown */
+			rate = good > 0 ? (low + high) / 2 : sqrt(low * high);
+		share = fn(self, rate);
 		if (share < 0)
 			return -1;
-		if (share >= cfg->target)
+		if (share >= cfg->target) {
 			good = low = rate;
-		else
+		} else {
 			high = rate;
+			missed = true;
+		}
 	}
+	if (open)
+		*open = !missed;
 	return good;
 }
 
