@@ -217,6 +217,37 @@ static void a_peer_answers_lines(void **state)
 	vt_peer_close(p);
 }
 
+/* As after a pause: more bytes at once than one line may have. */
+static void a_peer_answers_many_lines_at_once(void **state)
+{
+	static const char *const model = "a.onnx";
+	static const uint64_t qos = 5 * VT_NS_PER_S;
+	static const double all_of_one = 1;
+	struct vt_peer_opts o = {
+		.command = "sh -c 'echo ready; while read id due; do all=\"$all$id\\n\"; "
+			   "[ $id != 199 ] || printf \"$all\"; done'",
+		.models = &model,
+		.n = 1};
+	struct vt_drive_cfg cfg = {
+		.rate_hz = 2000, .secs = 0.1, .seed = 1, .upto = &all_of_one, .n_tenants = 1};
+	struct vt_err e = {0};
+	struct vt_tally all = {0};
+	struct vt_target t;
+	struct vt_drive d;
+	struct vt_peer *p;
+
+	assert_int_equal(vt_peer_open(&p, &o, &e), 0);
+	t = vt_peer_target(p);
+	assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), 0);
+	vt_tally_add(&all, &d, &qos, UINT32_MAX);
+	assert_int_equal(all.offered, 200);
+	assert_int_equal(all.failed, 0);
+	assert_int_equal(all.in_time, 200);
+	vt_tally_fini(&all);
+	free(d.shots);
+	vt_peer_close(p);
+}
+
 static void a_peer_that_misbehaves_is_refused_or_failed(void **state)
 {
 	static const struct {
@@ -227,6 +258,8 @@ static void a_peer_that_misbehaves_is_refused_or_failed(void **state)
 		{"echo hello", "'echo hello' said 'hello ", NULL},
 		{"sleep 100; echo", "'sleep 100; echo' did not say 'ready' in time", NULL},
 		{"sh -c 'echo ready; read x; exit'", NULL, "the process of 2 of its 2 tenants"},
+		{"sh -c 'echo ready; read x; printf %0300d 0; sleep 9'", NULL,
+		 "the process of 2 of its 2 tenants"},
 		{"sh -c 'echo ready; read x; echo 99999'", NULL, "the process of 2 of its 2"},
 		{"sh -c 'echo ready; read x; echo no'", NULL, "the process of 2 of its 2"},
 		{"sh -c 'echo ready; read x; printf %0600d 1; sleep 9'", NULL, "the process of 2"},
@@ -272,6 +305,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_never_comes_is_given_up),
 		cmocka_unit_test(it_stops_when_told),
 		cmocka_unit_test(a_peer_answers_lines),
+		cmocka_unit_test(a_peer_answers_many_lines_at_once),
 		cmocka_unit_test(a_peer_that_misbehaves_is_refused_or_failed),
 	};
 

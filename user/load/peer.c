@@ -139,8 +139,8 @@ static void read_some(struct vt_peer *p, struct tenant *t)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n <= 0 || t->n_line + (size_t)n == sizeof(t->line)) {
-			/* The end, or a line longer than any answer can be. */
+		if (n <= 0) {
+			/* The end, or no room: a line longer than any answer can be. */
 			died(p, t);
 			return;
 		}
