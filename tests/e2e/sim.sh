@@ -85,8 +85,31 @@ sim --rate 100 --requests 200 --policy veltair-full --record "$dir/t" && [ -s "$
 	grep -q ' 0 decided otherwise' "$dir/out"
 ok "a recording replays to the same bytes"
 
-head -c $(($(stat -c %s "$dir/t") - 20)) "$dir/t" >"$dir/cut"
-refuses "cut: step" --replay "$dir/cut"
+sim --replay "$dir/t" --json && json 'd["complete"] and d["steps"] > 100 and d["differ"] == 0'
+ok "JSON says that the recording is complete"
+
+# cut BYTES TEXT: without the last BYTES of it, what is there is replayed; exit status 2 and TEXT
+cut() {
+	head -c -"$1" "$dir/t" >"$dir/cut"
+	sim --replay "$dir/cut"
+	[ $? = 2 ] && grep -q ' [1-9][0-9]* steps, 0 decided otherwise' "$dir/out" && [ "$(grep -c . "$dir/err")" = 1 ] && grep -qF "$2" "$dir/err"
+	ok "cut by $1 bytes: $2"
+}
+cut 20 "cut: step"
+cut 8 "without its end mark"
+cut 4 "last step is cut short"
+sim --replay "$dir/cut" --json
+[ $? = 2 ] && json 'not d["complete"]'
+ok "JSON says that it is not"
+head -c "$(od -An -tu8 -j88 -N8 "$dir/t" | tr -d ' ')" "$dir/t" >"$dir/cut"
+refuses "cut: it ends after step 0 without its end mark" --replay "$dir/cut"
+cat "$dir/t" "$dir/t" >"$dir/two"
+sim --replay "$dir/two" && grep -q ' 0 decided otherwise' "$dir/out"
+ok "two recordings in one file"
+printf 'garbage' | cat "$dir/t" - >"$dir/two"
+sim --replay "$dir/two"
+[ $? = 2 ] && grep -qF "two: not a trace" "$dir/err"
+ok "what follows a recording is another one or refused"
 head -c 50 "$dir/t" >"$dir/cut"
 refuses "cut: not a trace" --replay "$dir/cut"
 printf '\377' | cat <(head -c 8 "$dir/t") - <(tail -c +10 "$dir/t") >"$dir/other"

@@ -72,6 +72,11 @@ static void run_toy(const struct vt_policy *p, const struct fx_models *f, struct
 		assert_int_equal(vt_loop_step(l, tape ? &rec_plant : &toy_plant,
 					      tape ? (void *)&rec : (void *)toy),
 				 0);
+	if (tape) {
+		tape_room(tape, sizeof(vt_trace_end));
+		memcpy(tape->buf + tape->len, vt_trace_end, sizeof(vt_trace_end));
+		tape->len += sizeof(vt_trace_end);
+	}
 	if (stats)
 		*stats = *vt_loop_stats(l);
 	free(l);
@@ -158,6 +163,7 @@ static void test_replay_decides_the_same_bytes(void **state)
 	struct toy *toy = fx_alloc(sizeof(*toy));
 	struct vt_trace_replay r;
 	struct vt_trace t;
+	uint64_t steps;
 
 	for (unsigned int i = 0; vt_policy_at(i); i++) {
 		struct tape tape = {0};
@@ -168,6 +174,14 @@ static void test_replay_decides_the_same_bytes(void **state)
 		replay(&tape, &r, &t);
 		assert_true(r.steps > ARRIVALS);
 		assert_int_equal(r.differ, 0);
+		assert_true(t.ended && t.at == t.end);
+		assert_int_equal(vt_trace_next(&t, &r.step), 0); /* nothing follows the mark */
+		/* Cut before the mark, all steps are there, but that is not known. */
+		steps = r.steps;
+		tape.len -= sizeof(vt_trace_end);
+		replay(&tape, &r, &t);
+		assert_int_equal(r.steps, steps);
+		assert_false(t.ended);
 		free(tape.buf);
 	}
 	fx_models_free(&f);
@@ -204,7 +218,7 @@ static void test_bad_traces(void **state)
 	assert_int_equal(vt_trace_next(&t, &step), -EINVAL);
 	assert_string_equal(t.what, "a step does not match its checksum");
 	tape.buf[head + 100] ^= 4;
-	assert_int_equal(vt_trace_open(&t, tape.buf, tape.len - 3), 0);
+	assert_int_equal(vt_trace_open(&t, tape.buf, tape.len - sizeof(vt_trace_end) - 3), 0);
 	fx_models_free(&f);
 	f = fx_models_new(&rng, 1, CORES, VT_PLAN_ALL);
 	fx_models_free(&f);

@@ -69,11 +69,12 @@ static int from_recording(const struct vt_decisions_view *v, struct ring *r, cha
 	struct vt_replay_sum sum;
 	int rc = vt_replay_file(v->path, &u, &sum, e);
 
-	if (rc)
+	/* Of a server that was killed, its last decisions are the ones to look at. */
+	if (rc && !sum.steps)
 		return rc;
 	snprintf(what, len, "%.200s: policy %.31s, %llu steps, %llu decisions", v->path, sum.policy,
 		 (unsigned long long)sum.steps, (unsigned long long)r->n);
-	return unroll(r, e);
+	return unroll(r, e) ? e->code : 0;
 }
 
 /* ---- from a live server --------------------------------------------------------------------- */
@@ -188,5 +189,5 @@ int vt_inspect_decisions(const struct vt_decisions_view *v, struct vt_err *e)
 	else if (!rc)
 		print_table(what, r.at, r.n);
 	free(r.at);
-	return rc;
+	return rc ? rc : e->code; /* a recording that is not whole */
 }

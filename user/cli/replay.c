@@ -89,6 +89,7 @@ static int play_steps(struct player *p, const char *path, struct vt_replay_sum *
 			p->trace.what ? p->trace.what : "damaged");
 	sum->steps += p->replay.steps;
 	sum->differ += p->replay.differ;
+	sum->complete = !e->code && p->trace.ended;
 	memcpy(sum->policy, p->trace.head.policy, sizeof(sum->policy));
 	return e->code;
 }
@@ -130,6 +131,12 @@ int vt_replay_file(const char *path, const struct vt_replay_user *u, struct vt_r
 		if (at >= len)
 			break;
 	}
+	if (!rc && !ret->complete)
+		rc = vt_fail(
+			e, -EBADMSG,
+			"%s: it ends after step %llu without its end mark: it was cut, or what "
+			"wrote it was killed",
+			path, (unsigned long long)ret->steps);
 	free(data);
 	return rc;
 }

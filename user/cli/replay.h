@@ -26,11 +26,13 @@ struct vt_replay_user {
 struct vt_replay_sum {
 	uint64_t steps, differ;
 	char policy[32]; /* of the last trace */
+	bool complete;	 /* what wrote the file closed it, and it is all there */
 };
 
 /**
  * vt_replay_file - @u: may be NULL
- * Returns 0; -EBADMSG, naming file and step, if it is no recording or is damaged; as vt_file_read()
+ * @ret: also after an error of what was read until then
+ * Returns 0; -EBADMSG, naming file and step, if it is no recording, is damaged or cut; as vt_file_read()
  */
 int vt_replay_file(const char *path, const struct vt_replay_user *u, struct vt_replay_sum *ret,
 		   struct vt_err *e);

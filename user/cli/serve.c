@@ -19,6 +19,7 @@
 #include "cli/cli.h"
 #include "cli/cmds.h"
 #include "cli/serve_state.h"
+#include "loop/trace.h"
 #include "sched/policy.h"
 #include "server/agent.h"
 #include "server/http.h"
@@ -295,6 +296,16 @@ static int start(struct serving *s, struct vt_err *e)
 	return err;
 }
 
+/* @err: 0, or what ended it before; if all is there, that is marked for who replays it. */
+static int end_recording(struct serving *s, int err)
+{
+	if (!err && write(s->record_fd, vt_trace_end, sizeof(vt_trace_end)) < 0)
+		err = -errno;
+	if (close(s->record_fd) && !err)
+		err = -errno;
+	return err;
+}
+
 /* ---- end ---------------------------------------------------------------------------------------- */
 
 static int stop(struct serving *s, struct vt_err *e)
@@ -311,8 +322,8 @@ static int stop(struct serving *s, struct vt_err *e)
 	vt_models_free(s->models);
 	vt_serve_trace_tick(s->runtime ? s->trace : NULL, s->runtime);
 	recorded = vt_runtime_close(s->runtime);
-	if (s->record_fd >= 0 && close(s->record_fd) && !recorded)
-		recorded = -errno;
+	if (s->record_fd >= 0)
+		recorded = end_recording(s, recorded);
 	err = vt_serve_trace_close(s->trace, e);
 	if (recorded && !err)
 		err = vt_fail(e, recorded, "%s: the recording is not whole: %s", s->c.record,

@@ -76,6 +76,8 @@ int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e)
 		s, &run,
 		&(struct sim_recording){.started = started, .stepped = stepped, .self = &r}, e);
 	if (!rc)
+		rc = vt_outfile_put(&r.file, vt_trace_end, sizeof(vt_trace_end), e);
+	if (!rc)
 		rc = vt_outfile_commit(&r.file, e);
 	if (rc)
 		vt_outfile_abort(&r.file);
@@ -94,9 +96,9 @@ static int report(const char *path, const struct vt_replay_sum *r, bool json)
 		printf("%s: policy %s, %llu steps, %llu decided otherwise\n", path, r->policy,
 		       (unsigned long long)r->steps, (unsigned long long)r->differ);
 	} else {
-		json_t *o =
-			json_pack("{s:s, s:s, s:I, s:I}", "trace", path, "policy", r->policy,
-				  "steps", (json_int_t)r->steps, "differ", (json_int_t)r->differ);
+		json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:b}", "trace", path, "policy",
+				      r->policy, "steps", (json_int_t)r->steps, "differ",
+				      (json_int_t)r->differ, "complete", (int)r->complete);
 
 		json_dumpf(o, stdout, JSON_INDENT(2));
 		putchar('\n');
@@ -108,7 +110,10 @@ static int report(const char *path, const struct vt_replay_sum *r, bool json)
 int sim_replay(const char *path, bool json, struct vt_err *e)
 {
 	struct vt_replay_sum sum = {0};
-	int rc = vt_replay_file(path, NULL, &sum, e);
+	int rc = vt_replay_file(path, NULL, &sum, e), status = VT_EXIT_OK;
 
-	return rc ? rc : report(path, &sum, json);
+	/* Of a server that was killed the end is missing, but what is there can be of use. */
+	if (!rc || sum.steps)
+		status = report(path, &sum, json);
+	return rc ? rc : status;
 }

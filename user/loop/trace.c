@@ -16,6 +16,7 @@ _Static_assert(sizeof(struct vt_trace_head) == 96 && sizeof(struct vt_trace_mode
 	       "trace heads are packed");
 
 const char vt_trace_magic[8] = {'V', 'T', 'T', 'R', 'A', 'C', 'E', '\n'};
+const char vt_trace_end[8] = {'V', 'T', 'T', 'R', 'E', 'N', 'D', '\n'};
 
 /* FNV-1a over words: every part is padded to 8 bytes. */
 uint64_t vt_trace_sum(const void *buf, size_t len)

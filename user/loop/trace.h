@@ -10,7 +10,8 @@
  *              actions, versions, u64 checksum of all of it
  *
  * When models or policy change in a live run, its loop begins anew: another trace follows in the same
- * file.
+ * file. After the last one comes vt_trace_end, so that a file without it is known to be cut, also
+ * between two steps.
  *
  * A recorded live run replays to the same bytes: pressure and policy are pure, so the samples
  * determine the decisions. vt_trace_plant hands the samples to a loop and compares its decisions.
@@ -18,12 +19,16 @@
 #ifndef VT_LOOP_TRACE_H
 #define VT_LOOP_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "loop/loop.h"
 
-#define VT_TRACE_VERSION 3u
+#define VT_TRACE_VERSION 4u
+
+/** What whoever closes the file writes last: "VTTREND\n" */
+extern const char vt_trace_end[8];
 
 struct vt_trace_head {
 	char magic[8]; /* "VTTRACE\n" */
@@ -82,6 +87,7 @@ struct vt_trace {
 	const struct vt_model *models; /* after vt_trace_models() */
 	struct vt_domain domains[VT_MAX_DOMAINS];
 	uint64_t steps;	  /* read so far */
+	bool ended;	  /* vt_trace_end was read */
 	const char *what; /* after an error: what is wrong, static text */
 };
 
@@ -105,7 +111,8 @@ int vt_trace_models(struct vt_trace *t, uint32_t needs, void *mem, size_t len);
 
 /**
  * vt_trace_next - the next step, in place; valid until the next call
- * Returns 1; 0 at the end, or where another trace begins (t->at < t->end: open that one there); -EINVAL if the step is cut short or damaged.
+ * Returns 1; 0 at the end (t->ended: of a file that was closed), or where another trace begins
+ * (t->at < t->end: open that one there); -EINVAL if the step is cut short or damaged.
  */
 int vt_trace_next(struct vt_trace *t, struct vt_trace_step *ret);
 

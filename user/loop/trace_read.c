@@ -195,15 +195,24 @@ static bool read_step(struct vt_trace *t, const struct vt_trace_step_head *h, co
 	return domains_are_sane(&s->view) && done_is_sane(t, s);
 }
 
+static bool is_next(const struct vt_trace *t, const char mark[8])
+{
+	return t->end - t->at >= 8 && !memcmp(t->at, mark, 8);
+}
+
 int vt_trace_next(struct vt_trace *t, struct vt_trace_step *ret)
 {
 	struct vt_trace_step_head h;
 	size_t left = (size_t)(t->end - t->at);
 	uint64_t sum;
 
-	if (!left || (left >= sizeof(vt_trace_magic) &&
-		      !memcmp(t->at, vt_trace_magic, sizeof(vt_trace_magic))))
+	if (t->ended || !left || is_next(t, vt_trace_magic))
 		return 0;
+	if (is_next(t, vt_trace_end)) {
+		t->at += sizeof(vt_trace_end);
+		t->ended = true;
+		return 0;
+	}
 	if (left < sizeof(h))
 		return bad(t, -EINVAL, "last step is cut short");
 	memcpy(&h, t->at, sizeof(h));
