@@ -206,6 +206,14 @@ share/mixes/fleet.sh 20 3 >"$dir/fleet.mix" 2>"$dir/err" && [ "$(grep -c , "$dir
 	"$veltair" sim --nodes 3,9 --mix "$dir/fleet.mix" --machine 3990x,epyc-2x64 --policy veltair-full --rate 300 --requests 40 \
 		--router round-robin,least-conn,weighted --json >"$dir/out" 2>"$dir/err" && [ "$(grep -c '"in_qos"' "$dir/out")" = 6 ]
 ok "a generated mix on fleets of two sizes behind three routers"
+# fleet FLAG...: a loaded fleet with what changes its nodes
+fleet() {
+	sim --nodes 2 --router round-robin --mix medium --policy veltair-full --rate 500 --requests 300 --json "$@"
+	python3 -c 'import json, sys; d = json.load(sys.stdin)["runs"][0]; print([d[k] for k in ("in_qos", "mean_ms", "busy", "blocks")])' <"$dir/out"
+}
+alone=$(fleet --no-contention) blind=$(fleet --no-counters) usual=$(fleet)
+[ -n "$usual" ] && [ "$alone" != "$usual" ] && [ "$blind" != "$usual" ]
+ok "the nodes of a fleet obey --no-contention and --no-counters"
 for bad in 0 1025 x "1 2 3"; do
 	# shellcheck disable=SC2086 # words
 	share/mixes/fleet.sh $bad >"$dir/out" 2>"$dir/err"
@@ -220,6 +228,7 @@ refuses "is not a number in 1..4096" --nodes 0 --policy edf --rate 10
 refuses "none of round-robin" --nodes 2 --router best --policy edf --rate 10
 refuses "one mix and one policy" --nodes 2 --rate 10
 refuses "not with --search" --nodes 2 --search --policy edf
+refuses "so not with --seeds" --nodes 2 --seeds 3 --policy edf --rate 10
 refuses "say --rate HZ, of one node" --nodes 2 --policy edf
 refuses "--rate must be a number" --rate 0
 refuses "--rate must be a number" --rate fast

@@ -147,6 +147,8 @@ static int setup(struct fleet_setup *f, char *lists[3], struct vt_err *e)
 	if (o->search || o->arrivals || o->record || o->bound)
 		return vt_fail(e, -EINVAL,
 			       "--nodes: not with --search, --arrivals, --record or --bound");
+	if (o->seeds > 1)
+		return vt_fail(e, -EINVAL, "--nodes: one run of each size, so not with --seeds");
 	if (o->rate_hz <= 0)
 		return vt_fail(e, -EINVAL, "--nodes: say --rate HZ, of one node");
 	rc = each(f, lists[0], add_nodes, e);
@@ -181,6 +183,8 @@ static int run_row(const struct fleet_setup *f, const struct vt_backend *backend
 		.policy = f->kinds[0]->policies[0],
 		.router = row->router,
 		.no_shed = o->no_shed,
+		.blind = o->blind,
+		.apart = o->apart,
 		.next = next_arrival,
 		.next_self = &src,
 		.warmup = requests / 10,

@@ -114,7 +114,7 @@ int vt_backend_parse(const char *text, uint32_t n_nodes, const char *model, stru
 		rc = parse_ranges(copy, text, n_nodes, model, mask, &n, e);
 	if (!rc && !n)
 		rc = vt_fail(e, -EINVAL, "model '%s' is on no node", model);
-	if (!rc) {
+	if (!rc && n) {
 		b.nodes = calloc(n, sizeof(*b.nodes));
 		b.n = n;
 		rc = b.nodes ? 0 : vt_fail(e, -ENOMEM, "out of memory");
@@ -328,6 +328,8 @@ static int open_node(struct fleet *f, uint32_t i, struct vt_err *e)
 		.max_waiting = NODE_WAITING,
 		.policy = c->policy,
 		.no_shed = c->no_shed,
+		.blind = c->blind,
+		.apart = c->apart,
 		.served = served,
 		.refused = refused,
 		.served_self = n,

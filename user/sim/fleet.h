@@ -47,8 +47,8 @@ struct vt_fleet_cfg {
 	const struct vt_backend *backends; /* [n_tenants] */
 	const struct vt_policy *policy;
 	enum vt_router router;
-	bool no_shed;
-	uint64_t agent_ns; /* how often nodes tell their weight; 0: 250 ms */
+	bool no_shed, blind, apart; /* as in vt_sim_cfg */
+	uint64_t agent_ns;	    /* how often nodes tell their weight; 0: 250 ms */
 	bool (*next)(void *self, struct vt_sim_arrival *ret);
 	void *next_self;
 	uint64_t warmup; /* requests that the result leaves out */
