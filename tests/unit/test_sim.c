@@ -157,7 +157,12 @@ static void mixes_are_checked(void **state)
 		{"resnet50,5,1,0\n", "priority must be in 1..1000"},
 		{"resnet50\n", "expected 'model,qos_ms,weight[,priority[,nodes]]'"},
 		{"# nothing\n", "no models"},
+		{"a,5,1\nb,-,1\na,6,1\n", "m:3: model 'a' has another target in a line above"},
+		{"a,-,1\na,3x,1\n", "m:2: model 'a' has another target in a line above"},
+		{"a,5,1\na,-,1\n", "m:2: model 'a' has another target in a line above"},
 	};
+	static const char twice[] = "a,3x,1\nb,-,1\na,3x,2,2\nb,-,1,1,0-3\n";
+	struct vt_mix same;
 
 	for (size_t i = 0; i < VT_COUNT(cases); i++) {
 		struct vt_mix x;
@@ -167,6 +172,9 @@ static void mixes_are_checked(void **state)
 		if (!strstr(e.msg, cases[i].error))
 			fail_msg("'%s' should say '%s'", e.msg, cases[i].error);
 	}
+	assert_int_equal(vt_mix_parse(twice, "m", &same, NULL), 0);
+	assert_int_equal(same.n, 4);
+	free(same.at);
 }
 
 /* ---- shapes and laws ---------------------------------------------------------------------- */

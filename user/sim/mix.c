@@ -98,6 +98,20 @@ static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *
 	return 0;
 }
 
+/* A model is planned for one target, so all lines that name it must say the same. */
+static int check_target(const struct vt_mix *m, const struct vt_text *t, struct vt_err *e)
+{
+	const struct vt_mix_entry *x = &m->at[m->n - 1];
+
+	for (const struct vt_mix_entry *y = m->at; y < x; y++)
+		if (!strcmp(x->model, y->model) &&
+		    (x->qos_ns != y->qos_ns || x->qos_times != y->qos_times))
+			return vt_fail(e, -EINVAL,
+				       "%s:%u: model '%.40s' has another target in a line above",
+				       t->where, t->line, x->model);
+	return 0;
+}
+
 int vt_mix_parse(const char *text, const char *where, struct vt_mix *ret, struct vt_err *e)
 {
 	const char *base = strrchr(where, '/');
@@ -117,6 +131,8 @@ int vt_mix_parse(const char *text, const char *where, struct vt_mix *ret, struct
 			rc = vt_fail(e, -EINVAL, "%s: more than %u models", where, VT_MIX_MAX);
 		else
 			rc = vt_fail(e, -ENOMEM, "out of memory");
+		if (!rc)
+			rc = check_target(&m, &t, e);
 		if (rc)
 			break;
 	}

@@ -29,7 +29,7 @@ struct vt_mix {
 int vt_mix_builtin(const char *name, struct vt_mix *ret, struct vt_err *e);
 
 /**
- * vt_mix_parse - lines `model,qos_ms,weight[,priority[,nodes]]`
+ * vt_mix_parse - lines `model,qos_ms,weight[,priority[,nodes]]`; a model may have several, of one target
  * qos_ms `-` is the model's own target, `3x` three times its fastest run on the idle machine.
  * Returns 0; -EINVAL with the line that is wrong; -ENOMEM.
  */
