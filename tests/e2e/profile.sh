@@ -68,6 +68,10 @@ ok "a model that shares layers measures only the new ones"
 cp "$dir/two.onnx" "$dir/one.onnx"
 profile "$db" "$dir/one.onnx" && says 'm["measured"] == 0 and m["known"] == m["layers"]'
 ok "a file that changed under its name is read again"
+"$writer" 13 "in x f32 N,3,8,8; const w f32 4,3,3,3; h = Conv(x,w); y = Relu(h); out y" >"$dir/any.onnx"
+profile "$dir/any.db" --dim N=2 "$dir/any.onnx" && says 'm["measured"] > 0' && profile "$dir/any.db" "$dir/any.onnx" && says 'm["measured"] > 0' &&
+	profile "$dir/any.db" --dim N=3 "$dir/any.onnx" && says 'm["measured"] > 0' && profile "$dir/any.db" --dim N=2 "$dir/any.onnx" && says 'm["measured"] == 0'
+ok "the same file with other dimensions is another model"
 if [ "$(nproc)" -ge 2 ]; then
 	levels=0,4 profile "$db" "$resnet" && says 'm["measured"] > 5 and len(j["levels"]) == 5' && levels=0,4 profile "$db" "$resnet" && says 'm["measured"] == 0'
 	ok "more levels are measured when asked for, once"

@@ -172,6 +172,12 @@ static void test_models(void **state)
 	assert_int_equal(vt_profile_model(p, "/no/m.onnx", "1235", two, 1, NULL), 0);
 	assert_int_equal(vt_profile_models(p, append_model, &l, NULL), 0);
 	assert_string_equal(l.text, "/no/a.onnx abcd: [Add a]\n/no/m.onnx 1235: [Add a]\n");
+	assert_int_equal(vt_profile_model_same(p, "/no/m.onnx", "1235", &e), 0);
+	assert_int_equal(vt_profile_model_same(p, "/no/m.onnx", "1236", NULL), -EINVAL);
+	assert_int_equal(vt_profile_model(p, "/no/m.onnx", "1236" VT_PROFILE_DIMS, two, 1, &e), 0);
+	assert_int_equal(vt_profile_model_same(p, "/no/m.onnx", "1236", &e), 0);
+	assert_int_equal(vt_profile_model_same(p, "/no/m.onnx", "1235", NULL), -EINVAL);
+	assert_int_equal(vt_profile_model_same(p, "/no/z.onnx", "1235", &e), -ENOENT);
 	assert_int_equal(vt_profile_model(p, "/no/m.onnx", "1", two, 0, NULL), -EINVAL);
 	vt_profile_close(p);
 	other = must_open(VT_PROFILE_READ, &there);

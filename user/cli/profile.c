@@ -231,14 +231,16 @@ static int remember(struct session *s, const struct vt_engine *eng, const char *
 	const size_t n = (size_t)eng->n_steps;
 	char(*text)[VT_PROFILE_TEXT] = calloc(n + 1, sizeof(*text));
 	const char **name = calloc(n + 1, sizeof(*name));
+	char known_as[VT_PROFILE_NAME];
 	int err = text && name ? 0 : vt_fail(e, -ENOMEM, "no memory for %zu layers", n);
 
 	for (size_t i = 0; i < n && !err; i++) {
 		vt_layer_signature(eng, (int)i, text[i], VT_PROFILE_TEXT);
 		name[i] = text[i];
 	}
+	snprintf(known_as, sizeof(known_as), "%s%s", digest, s->a->n_dims ? VT_PROFILE_DIMS : "");
 	if (!err)
-		err = vt_profile_model(s->db, path, digest, name, n, e);
+		err = vt_profile_model(s->db, path, known_as, name, n, e);
 	free(text);
 	free(name);
 	return err;

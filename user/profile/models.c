@@ -119,7 +119,7 @@ int vt_profile_model_same(struct vt_profile *p, const char *path, const char *di
 		known = vt_store_text(st, 0, VT_PROFILE_NAME);
 		if (!known)
 			err = vt_store_bad_row(p, "a model without a digest", e);
-		else if (strcmp(known, digest) != 0)
+		else if (strncmp(known, digest, strlen(digest)) != 0)
 			err = vt_fail(e, -EINVAL,
 				      "%s: not the file that was profiled under this name (%s "
 				      "then, %s now)",
