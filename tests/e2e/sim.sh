@@ -53,6 +53,15 @@ ok "--search says that it found no rate too high"
 sim --search --mix heavy --seeds 8 --requests 60 --qos-share 0.999 --policy planaria,fcfs-efficient --json &&
 	json 'all(p["share"]["mean"] >= 0.999 and p["at_best_baseline_rate"]["mean_ms"]["mean"] > 0 for p in d["mixes"][0]["policies"])'
 ok "seeds without a result are no zeros in the means"
+# Whole models on all cores take longer than that.
+echo 'resnet50,7,1' >"$dir/short.mix"
+sim --search --mix "$dir/short.mix" --seeds 2 --requests 30 --policy fcfs-efficient,fcfs &&
+	grep -qE '^fcfs +0\.0 +0\.0 +- +- ' "$dir/out" && grep -qF 'fcfs met the share at no rate with 2 of 2 seeds' "$dir/out" &&
+	grep -qE '^  fcfs +-100\.0 % .* - +\(2 and 0 of 2 seeds\)$' "$dir/out"
+ok "what no seed has is a dash, and how many had it is said"
+sim --search --mix "$dir/short.mix" --seeds 2 --requests 30 --policy fcfs-efficient,fcfs --json &&
+	json 'd["mixes"][0]["policies"][1]["mean_ms"]["mean"] is None and d["mixes"][0]["policies"][1]["over_best_baseline"]["seeds"] == 2'
+ok "and null in JSON"
 
 sim --mix light --rate 20 --requests 300 --policy fcfs-efficient --json && json 'd["mixes"][0]["policies"][0]["blocks"]["mean"] == 1'
 ok "whole models: one block for each request, those of the warm-up counted on both sides"
@@ -165,6 +174,10 @@ refuses "none/x: No such file" --rate 1000 --requests 100000000 --plot "$dir/non
 printf '0,mobilenet_v2\n0.001,mobilenet_v2\n0.5,tiny_yolo_v2\n' >"$dir/arrivals"
 sim --arrivals "$dir/arrivals" --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1'
 ok "--arrivals runs a trace"
+printf '0,mobilenet_v2\n0,mobilenet_v2\n0,tiny_yolo_v2\n' >"$dir/arrivals"
+sim --arrivals "$dir/arrivals" --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1 and d["mixes"][0]["policies"][0]["mean_ms"]["mean"] > 1'
+ok "--arrivals at one time have latencies"
+refuses "the same for every seed: not with --seeds" --arrivals "$dir/arrivals" --seeds 10 --policy edf
 printf '1,mobilenet_v2\n0.5,mobilenet_v2\n' >"$dir/arrivals"
 refuses "arrivals:2: earlier than the line before" --arrivals "$dir/arrivals" --policy edf
 

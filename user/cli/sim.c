@@ -216,6 +216,8 @@ static const char *check_opts(const struct sim_opts *o)
 		return "--trace is of a run: not with --replay or --nodes";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
+	if (o->arrivals && o->seeds > 1)
+		return "--arrivals are the same for every seed: not with --seeds";
 	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay && !o->nodes)
 		return "say --rate HZ, --search, --arrivals FILE or --replay FILE";
 	return NULL;

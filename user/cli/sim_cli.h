@@ -3,6 +3,7 @@
  *   sim.c         options
  *   sim_setup.c   names and files to machine, mixes, models
  *   sim_work.c    runs and searches over mixes, policies and seeds, on several threads
+ *   sim_means.c   what the seeds have in common
  *   sim_report.c  tables and JSON
  *   sim_plot.c    pictures
  *   sim_trace.c   record and replay
@@ -63,7 +64,8 @@ void sim_setup_fini(struct sim_setup *s);
 struct sim_run {
 	double rate_hz; /* it ran at; of a search: the highest that met the share, 0: none */
 	bool open;	/* of a search: no rate that was tried missed the share */
-	double share;	/* of the offered requests that ended in time */
+	bool ran; /* false: of a search that no rate satisfied, the other figures mean nothing */
+	double share; /* of the offered requests that ended in time */
 	double mean_ms, p50_ms, p95_ms, p99_ms;
 	double worst_share; /* of the model that fared worst */
 	double conflict_rate, conflict_loss;

@@ -68,7 +68,10 @@ static void print_row(const struct sim_results *r, const struct sim_cell *c, con
 
 		if (!k->head)
 			continue;
-		printf("  %*.*f", k->width, k->digits, v.mean * k->factor);
+		if (v.n)
+			printf("  %*.*f", k->width, k->digits, v.mean * k->factor);
+		else
+			printf("  %*s", k->width, "-");
 		if (k->interval && isfinite(v.half))
 			printf(" %6.1f", v.half * k->factor);
 		else if (k->interval)
@@ -87,10 +90,15 @@ static uint32_t count_open(const struct sim_results *r, const struct sim_cell *c
 	return n;
 }
 
-static void print_open(const struct sim_results *r, const struct sim_cell *c, const char *name)
+/** What the means of a search do not tell. */
+static void print_notes(const struct sim_results *r, const struct sim_cell *c, const char *name)
 {
-	uint32_t n = count_open(r, c);
+	uint32_t n = count_open(r, c), ran = sim_mean(r, c, offsetof(struct sim_run, share)).n;
 
+	if (ran < r->n_seeds)
+		printf("  %s met the share at no rate with %u of %u seeds: they count as 0 "
+		       "requests/s and in no other figure\n",
+		       name, r->n_seeds - ran, r->n_seeds);
 	if (n)
 		printf("  %s met the share at every rate tried with %u of %u seeds: its rate is at "
 		       "least that\n",
@@ -101,9 +109,23 @@ static void print_gain(struct vt_mean v)
 {
 	char half[16] = "";
 
+	if (!v.n) {
+		printf("  %6s   %-8s", "-", "");
+		return;
+	}
 	if (isfinite(v.half))
 		snprintf(half, sizeof(half), "+- %.1f", v.half * 100);
 	printf("  %+6.1f %% %-8s", v.mean * 100, half);
+}
+
+/** Gains over 0 requests/s are none: how many seeds are left, where some are not. */
+static void print_used(const struct sim_results *r, const struct sim_cell *base,
+		       const struct sim_cell *c)
+{
+	uint32_t n = sim_gain(r, base, base).n, k = sim_gain(r, c, c).n;
+
+	if (n < r->n_seeds || k < r->n_seeds)
+		printf("  (%u and %u of %u seeds)", n, k, r->n_seeds);
 }
 
 static void print_equal(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
@@ -124,6 +146,7 @@ static void print_equal(const struct sim_setup *s, const struct sim_results *r, 
 		print_gain(sim_gain(r, &cells[p], &cells[base]));
 		printf("  %8.2f ms (%+.0f %%)", ms.mean, (ms.mean / slow.mean - 1) * 100);
 		print_gain(sim_gain(r, &cells[best], &cells[p]));
+		print_used(r, &cells[base], &cells[p]);
 		putchar('\n');
 	}
 }
@@ -135,7 +158,7 @@ void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
 		for (uint32_t p = 0; p < s->n_policies; p++)
 			print_row(r, &r->cell[m][p], s->policies[p]->name);
 		for (uint32_t p = 0; p < s->n_policies; p++)
-			print_open(r, &r->cell[m][p], s->policies[p]->name);
+			print_notes(r, &r->cell[m][p], s->policies[p]->name);
 		if (r->has_equal && r->best_baseline[m] >= 0)
 			print_equal(s, r, m);
 	}
@@ -143,10 +166,20 @@ void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
 
 static json_t *mean_json(struct vt_mean v)
 {
-	json_t *x = json_pack("{s:f}", "mean", v.mean);
+	/* Of no seed it is null, which no number is mistaken for. */
+	json_t *x = v.n ? json_pack("{s:f}", "mean", v.mean) : json_pack("{s:n}", "mean");
 
-	if (isfinite(v.half))
+	if (v.n && isfinite(v.half))
 		json_object_set_new(x, "half_95", json_real(v.half));
+	return x;
+}
+
+/** Seeds without a rate to divide by are not in it. */
+static json_t *gain_json(struct vt_mean v)
+{
+	json_t *x = mean_json(v);
+
+	json_object_set_new(x, "seeds", json_integer(v.n));
 	return x;
 }
 
@@ -176,7 +209,7 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 					    cell_json(r, &r->equal[m][p]));
 			json_object_set_new(
 				o, "over_best_baseline",
-				mean_json(sim_gain(r, &r->cell[m][p], &r->cell[m][best])));
+				gain_json(sim_gain(r, &r->cell[m][p], &r->cell[m][best])));
 		}
 		json_array_append_new(list, o);
 	}
