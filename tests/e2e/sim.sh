@@ -200,6 +200,7 @@ refuses "bad.csv:2: ns must not be 0" --profiles "$dir/bad.csv" --mix "$dir/m.mi
 sed 's/^cores =.*/cores = 0/' share/machines/3990x.machine >"$dir/zero.machine"
 refuses "cores = 0 is out of range" --machine "$dir/zero.machine" --rate 10
 sed 's/^cores =.*/cores = 99999999/' share/machines/3990x.machine >"$dir/zero.machine"
+sed 's/^gflops =.*/gflops = 0.01/' share/machines/vm-2.machine >"$dir/slow.machine"
 refuses "cores = 99999999 is out of range" --machine "$dir/zero.machine" --rate 10
 echo 'resnet50,0,1' >"$dir/zero.mix"
 refuses "qos_ms must be in" --mix "$dir/zero.mix" --rate 10
@@ -245,6 +246,9 @@ refuses "so not with --seeds" --nodes 2 --seeds 3 --policy edf --rate 10
 refuses "say --rate HZ, of one node" --nodes 2 --policy edf
 refuses "--rate must be a number" --rate 0
 refuses "--rate must be a number" --rate fast
+refuses "take more than 1e9 seconds" --rate 1e-6 --policy edf
+refuses "take more than 1e9 seconds" --rate 1e-6 --policy edf --nodes 2
+refuses "take more than 1e9 seconds" --search --requests 100000000 --policy edf --machine "$dir/slow.machine"
 refuses "--qos-share must be a number" --search --qos-share 1.5
 refuses "exclude each other" --search --rate 10
 refuses "say --rate HZ, --search" --policy edf

@@ -216,6 +216,8 @@ static const char *check_opts(const struct sim_opts *o)
 		return "--trace is of a run: not with --replay or --nodes";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
+	if (o->rate_hz > 0 && (double)o->requests / o->rate_hz > VT_ARRIVALS_MAX_S)
+		return "--requests at --rate take more than 1e9 seconds: fewer, or a higher rate";
 	if (o->arrivals && o->seeds > 1)
 		return "--arrivals are the same for every seed: not with --seeds";
 	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay && !o->nodes)

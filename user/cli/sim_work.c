@@ -262,6 +262,11 @@ static int do_task(const struct sim_opts *o, const struct task *t, struct vt_err
 		t->ret->rate_hz = t->rate_hz;
 		return run_one(o, t, t->ret, e);
 	}
+	if ((double)o->requests / cfg.low > VT_ARRIVALS_MAX_S)
+		return vt_fail(e, -EINVAL,
+			       "mix %s: --requests at the lowest rate to try, %.3g/s, take more "
+			       "than 1e9 seconds: fewer",
+			       t->mix->mix.name, cfg.low);
 	if (vt_search_rate(&cfg, ask, &a, &open) < 0)
 		return e->code;
 	*t->ret = a.good;

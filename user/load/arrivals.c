@@ -57,7 +57,7 @@ static int parse_line(char *line, const struct vt_text *t, const char *const *na
 
 	if (vt_text_split(line, field, 2) != 2)
 		return vt_fail(e, -EINVAL, "%s:%u: expected 'seconds,name'", t->where, t->line);
-	if (vt_text_f64(field[0], &s) || s < 0 || s > 1e9)
+	if (vt_text_f64(field[0], &s) || s < 0 || s > VT_ARRIVALS_MAX_S)
 		return vt_fail(e, -EINVAL, "%s:%u: '%.40s' is no time in 0..1e9 seconds", t->where,
 			       t->line, field[0]);
 	for (uint32_t i = 0; i < n_names; i++) {

@@ -15,6 +15,7 @@ struct vt_arrival {
 };
 
 #define VT_POISSON_TENANTS 1024u
+#define VT_ARRIVALS_MAX_S  1e9 /* of a course, so that times are far from the end of 64 bits of ns */
 
 /**
  * An open-loop Poisson stream over tenants. The gaps are those of rate 1 divided by the rate, and
@@ -30,7 +31,7 @@ struct vt_poisson {
 };
 
 /**
- * vt_poisson_init - @n requests at @rate_hz > 0 over all tenants
+ * vt_poisson_init - @n requests at @rate_hz > 0 over all tenants; @n / @rate_hz <= VT_ARRIVALS_MAX_S
  * @upto: cumulated positive weights, [n_tenants], n_tenants >= 1
  */
 void vt_poisson_init(struct vt_poisson *p, double rate_hz, uint64_t n, uint64_t seed,
