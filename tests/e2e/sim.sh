@@ -238,6 +238,11 @@ printf '%s\n' 'resnet50,3x,1,1,60%-50%' >"$dir/fleet.mix"
 refuses "is no part of a fleet" --nodes 4 --mix "$dir/fleet.mix" --policy edf --rate 10
 printf '%s\n' 'resnet50,0x,1' >"$dir/zero.mix"
 refuses "must be in 1x..1000000x" --mix "$dir/zero.mix" --rate 10
+printf '%s\n' 'bert_large,1000000x,1' >"$dir/zero.mix"
+refuses "model 'bert_large': latency target is not 1 ns .. 1 h" --mix "$dir/zero.mix" --rate 10
+sed 's/^overlap =.*/overlap = 100/' share/machines/vm-2.machine >"$dir/overlap.machine"
+sim --machine "$dir/overlap.machine" --rate 10 --requests 100 --policy edf --json && json '0 < d["mixes"][0]["policies"][0]["mean_ms"]["mean"] < 1000'
+ok "a machine whose parts overlap entirely"
 refuses "is not a number in 1..4096" --nodes 0 --policy edf --rate 10
 refuses "none of round-robin" --nodes 2 --router best --policy edf --rate 10
 refuses "one mix and one policy" --nodes 2 --rate 10

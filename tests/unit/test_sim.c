@@ -62,6 +62,7 @@ static void machine_files_are_checked(void **state)
 		{"gflops =", "glops = 1", "unknown key 'glops'"},
 		{"gflops =", "gflops 1", "expected 'key = value', not 'gflops 1'"},
 		{"name =", "name =", "name must have 1 to 63 characters"},
+		{"name =", "name = a\nname = b", "name is given twice"},
 		{"memory_nodes =", "memory_nodes = 5", "16 llc_domains do not divide"},
 	};
 	struct vt_err e = {0};
@@ -242,6 +243,23 @@ static void laws_keep_to_the_limits(void **state)
 		}
 		vt_net_fini(&net);
 	}
+}
+
+/** With overlap as far as it goes the time is that of the longest part. */
+static void times_stay_finite(void **state)
+{
+	static const double overlaps[] = {10, 50, 100};
+
+	for (size_t i = 0; i < VT_COUNT(overlaps); i++)
+		for (int digits = 0; digits < 13; digits++) {
+			struct vt_machine m = machine("3990x");
+			double ns = pow(10, digits);
+			struct vt_need n = {
+				.compute_ns = ns, .llc_ns = ns / 2, .dram_ns = ns / 3, .slow = 1};
+
+			m.overlap = overlaps[i];
+			assert_float_equal(vt_law_ns(&m, &n, 1) / ns, 1, 1e-3);
+		}
 }
 
 /** The paper's promise: at most 5 versions, one within 10 % of the best at every level. */
@@ -510,6 +528,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(machine_files_are_checked),
+		cmocka_unit_test(times_stay_finite),
 		cmocka_unit_test(shipped_machines_load),
 		cmocka_unit_test(profiles_are_checked),
 		cmocka_unit_test(holes_in_a_profile_are_named),

@@ -190,16 +190,23 @@ static double least_bytes(const struct vt_bank *b, uint32_t model, uint32_t laye
 	return least;
 }
 
+static int check_model(const struct vt_model *m, struct vt_err *e)
+{
+	struct vt_model_fault fault;
+	int rc = vt_model_check(m, &fault);
+
+	return rc ? vt_fail(e, rc, "model '%s': %s (layer %u, version %u, level %u)", m->name,
+			    fault.what, fault.layer, fault.version, fault.level)
+		  : 0;
+}
+
 int vt_bank_finish(struct vt_bank *b, uint32_t model, struct vt_err *e)
 {
 	struct vt_bank_model *bm = &b->models[model];
-	struct vt_model_fault fault;
-	int rc = vt_model_check(&b->sched[model], &fault);
+	int rc = check_model(&b->sched[model], e);
 
 	if (rc)
-		return vt_fail(e, rc, "model '%s': %s (layer %u, version %u, level %u)",
-			       b->sched[model].name, fault.what, fault.layer, fault.version,
-			       fault.level);
+		return rc;
 	bm->least_core_ns = bm->least_dram_bytes = 0;
 	for (uint32_t l = 0; l < b->sched[model].n_layers; l++) {
 		bm->least_core_ns += least_core_ns(b, model, l);
@@ -220,6 +227,10 @@ int vt_bank_plan(struct vt_bank *b, uint32_t needs, struct vt_err *e)
 			return vt_fail(e, -ENOMEM, "out of memory");
 		free(b->models[i].plan);
 		b->models[i].plan = mem;
+		rc = check_model(m,
+				 e); /* a target in times of its fastest run came after the rest */
+		if (rc)
+			return rc;
 		rc = vt_plan_init(m, b->machine.cores, needs, mem, len);
 		if (rc)
 			return vt_fail(e, rc, "model '%s': no plan for %u cores", m->name,

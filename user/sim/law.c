@@ -154,8 +154,14 @@ double vt_law_ns(const struct vt_machine *m, const struct vt_need *n, double str
 {
 	double p = m->overlap, dram = fmax(n->dram_ns * stretch, n->link_ns);
 	double sum = pow(n->compute_ns, p) + pow(n->llc_ns, p) + pow(dram, p);
+	double top = 1;
 
-	return (pow(sum, 1 / p) + n->fork_ns) * n->slow;
+	/* A large power of a long time is beyond a double: then in units of the longest part. */
+	if (isinf(sum)) {
+		top = fmax(fmax(n->compute_ns, n->llc_ns), dram);
+		sum = pow(n->compute_ns / top, p) + pow(n->llc_ns / top, p) + pow(dram / top, p);
+	}
+	return (top * pow(sum, 1 / p) + n->fork_ns) * n->slow;
 }
 
 /**

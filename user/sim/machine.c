@@ -92,6 +92,8 @@ static int set_line(struct vt_machine *m, char *line, bool *seen, const struct v
 		if (!*value || strlen(value) >= sizeof(m->name))
 			return vt_fail(e, -EINVAL, "%s:%u: name must have 1 to %zu characters",
 				       t->where, t->line, sizeof(m->name) - 1);
+		if (m->name[0])
+			return vt_fail(e, -EINVAL, "%s:%u: name is given twice", t->where, t->line);
 		memcpy(m->name, value, strlen(value) + 1);
 		return 0;
 	}
