@@ -144,6 +144,21 @@ static void interval_is_students(void **state)
 	assert_true(isinf(vt_mean_of(v, 1).half));
 }
 
+static void t_falls_to_the_normal(void **state)
+{
+	static const struct {
+		uint32_t freedom;
+		double t;
+	} rows[] = {{1, 12.706},  {9, 2.262},	 {29, 2.045},	  {30, 2.042},
+		    {31, 2.040},  {32, 2.037},	 {40, 2.021},	  {60, 2.000},
+		    {120, 1.980}, {1000, 1.962}, {1000000, 1.960}};
+
+	for (size_t i = 0; i < VT_COUNT(rows); i++)
+		assert_float_equal(vt_t95(rows[i].freedom), rows[i].t, 6e-4);
+	for (uint32_t n = 2; n < 1000; n++)
+		assert_true(vt_t95(n) < vt_t95(n - 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +168,7 @@ int main(void)
 		cmocka_unit_test(search_finds_the_step),
 		cmocka_unit_test(search_goes_on_while_nothing_missed),
 		cmocka_unit_test(interval_is_students),
+		cmocka_unit_test(t_falls_to_the_normal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
