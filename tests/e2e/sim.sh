@@ -40,6 +40,11 @@ sim --search --seeds 2 --requests 300 --policy fcfs-efficient,veltair-full --jso
 	json 'd["mixes"][0]["best_baseline"] == "fcfs-efficient" and all(p["share"]["mean"] >= 0.95 and p["rate_hz"]["mean"] > 0 and "at_best_baseline_rate" in p and p["over_best_baseline"]["mean"] > -1 for p in d["mixes"][0]["policies"])'
 ok "--search finds rates that meet the share"
 
+# Small and large requests are not equally easy to keep in time, and a bound has percentiles too.
+sim --mix light --rate 1300 --requests 500 --policy fcfs --bound --json &&
+	json 'all(p["worst_share"]["mean"] < p["share"]["mean"] < 1 and p["p50_ms"]["mean"] < p["p99_ms"]["mean"] for p in d["mixes"][0]["policies"][1:])'
+ok "the bound by model, and its latencies"
+
 # The long ones are rare enough to be dropped: what is served then lies far above the capacity.
 printf 'efficientnet_b0,-,30\nbert_large,-,1\n' >"$dir/rare.mix"
 sim --mix "$dir/rare.mix" --search --seeds 1 --requests 1000 --policy veltair-full --json && json 'd["mixes"][0]["policies"][0]["rate_hz"]["mean"] > 2 * d["mixes"][0]["capacity_hz"] and d["mixes"][0]["policies"][0]["open_seeds"] == 0'

@@ -500,7 +500,7 @@ static void bound_equals_exhaustive_search(void **state)
 	for (int round = 0; round < 300; round++) {
 		struct vt_bound_job jobs[10];
 		uint32_t n = 2 + (uint32_t)vt_rng_below(&r, 9), most = 0;
-		double at = 0;
+		double at = 0, latency_ns[10];
 
 		for (uint32_t i = 0; i < n; i++) {
 			at += vt_rng_unit(&r) * 2;
@@ -520,7 +520,15 @@ static void bound_equals_exhaustive_search(void **state)
 			}
 			most = good && k > most ? k : most;
 		}
-		assert_int_equal(vt_bound_served(jobs, n, NULL), most);
+		assert_int_equal(vt_bound_served(jobs, n, latency_ns), most);
+		for (uint32_t i = 0; i < n; i++) {
+			most -= !isnan(latency_ns[i]);
+			/* Those served took their work at least, and no more than they had. */
+			assert_true(isnan(latency_ns[i]) ||
+				    (latency_ns[i] >= jobs[i].work_ns - 1e-9 &&
+				     latency_ns[i] <= 3 + 1e-9));
+		}
+		assert_int_equal(most, 0);
 	}
 }
 

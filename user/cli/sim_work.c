@@ -171,38 +171,52 @@ int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
 	return run_policy(s->opts, &s->mixes[0], s->policies[0], s->opts->seed, rec, ret, e);
 }
 
+/**
+ * The same requests as those of a policy, but all of them count: the first, who find nobody waiting, make
+ * the bound higher by up to 0.7 % (light, 1000 requests), which its intervals of 4 % hide.
+ */
 static int run_bound(const struct sim_opts *o, const struct sim_mix *m, const double *work_ns,
 		     uint64_t seed, struct sim_run *ret, struct vt_err *e)
 {
-	size_t n = m->trace.n ? m->trace.n : o->requests;
+	size_t n = m->trace.n ? m->trace.n : o->requests, i = 0;
 	struct vt_bound_job *jobs = calloc(n, sizeof(*jobs));
-	struct vt_poisson p;
-	long good = -ENOMEM;
-	double latency_ns = 0;
+	double *latency_ns = calloc(n, sizeof(*latency_ns));
+	uint32_t *tenant = calloc(n, sizeof(*tenant));
+	struct tally t;
+	struct source src = {.mix = m, .tally = &t};
+	struct vt_sim_result r = {.offered = n};
+	struct vt_sim_arrival a;
+	int rc = tally_init(&t, m, o->requests);
 
-	vt_poisson_init(&p, ret->rate_hz, n, seed, m->upto, m->mix.n);
-	for (size_t i = 0; jobs && i < n; i++) {
-		struct vt_arrival a = {0, 0};
-
-		if (m->trace.n)
-			a = m->trace.at[i];
-		else
-			vt_poisson_next(&p, &a);
+	vt_poisson_init(&src.poisson, ret->rate_hz, n, seed, m->upto, m->mix.n);
+	if (!jobs || !latency_ns || !tenant)
+		rc = -ENOMEM;
+	for (; !rc && i < n && next_arrival(&src, &a); i++) {
 		jobs[i] = (struct vt_bound_job){
 			.at_ns = (double)a.at_ns,
 			.deadline_ns = (double)(a.at_ns + m->tenants[a.tenant].qos_ns),
 			.work_ns = work_ns[a.tenant],
 		};
+		tenant[i] = a.tenant;
 	}
-	if (jobs)
-		good = vt_bound_served(jobs, n, &latency_ns);
-	free(jobs);
-	if (good < 0)
-		return vt_fail(e, (int)good, "out of memory");
-	ret->share = ret->worst_share = (double)good / (double)n;
-	ret->mean_ms = latency_ns * 1e-6;
+	if (!rc && vt_bound_served(jobs, n, latency_ns) < 0)
+		rc = -ENOMEM;
+	for (i = 0; !rc && i < n; i++) {
+		if (isnan(latency_ns[i]))
+			continue;
+		served(&t, tenant[i], (uint64_t)latency_ns[i], true);
+		r.latency_ns += latency_ns[i];
+		r.served++;
+	}
+	r.on_time = r.served;
+	if (!rc)
+		fill_run(m, &r, &t, ret);
 	ret->efficiency = 1;
-	return 0;
+	tally_fini(&t);
+	free(jobs);
+	free(latency_ns);
+	free(tenant);
+	return rc ? vt_fail(e, rc, "out of memory") : 0;
 }
 
 /* ---- tasks -------------------------------------------------------------------------------- */

@@ -22,12 +22,11 @@
 /** Sizes and choices a policy's state is made for; fixed for the life of the state. */
 struct vt_policy_cfg {
 	uint32_t n_cores; /* 1 .. VT_SCHED_MAX_CORES */
-	uint32_t
-		max_requests; /* waiting ones it can rank at once; more are seen first come first */
-	uint32_t max_tenants; /* tenant ids below this are told apart */
-	uint32_t margin_ppm;  /* part of the slack kept for surprises; 0 = the policy's default */
-	uint32_t grow_ns;     /* cost of a core joining a running block; 0 = default */
-	uint8_t shed;	      /* != 0: hopeless requests may be refused, else they run last */
+	/* How many wait and how many tenants there are at most: no policy asks today, recordings hold it. */
+	uint32_t max_requests, max_tenants;
+	uint32_t margin_ppm; /* part of the slack kept for surprises; 0 = the policy's default */
+	uint32_t grow_ns;    /* cost of a core joining a running block; 0 = default */
+	uint8_t shed;	     /* != 0: hopeless requests may be refused, else they run last */
 	uint8_t pad[3];
 };
 

@@ -74,7 +74,7 @@ struct period {
 	double *wait; /* from arrival to first service, by job */
 	size_t *heap; /* by deadline */
 	size_t n_heap;
-	double latency; /* sum over jobs served */
+	double *latency_ns; /* by job; may be NULL */
 };
 
 static bool sooner(const struct period *p, size_t a, size_t b)
@@ -117,7 +117,6 @@ static size_t run(struct period *p, size_t n)
 	size_t next = p->from;
 
 	p->n_heap = 0;
-	p->latency = 0;
 	for (;;) {
 		size_t job;
 		double until;
@@ -140,7 +139,8 @@ static size_t run(struct period *p, size_t n)
 			continue;
 		}
 		now = until;
-		p->latency += now - p->jobs[job].at_ns;
+		if (p->latency_ns)
+			p->latency_ns[job] = now - p->jobs[job].at_ns;
 		if (now > p->jobs[job].deadline_ns)
 			return job;
 		pop(p);
@@ -171,28 +171,27 @@ static void drop_best(struct period *p, size_t late)
 	p->dropped[best] = true;
 }
 
-long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *mean_latency_ns)
+long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *latency_ns)
 {
 	struct period p = {.jobs = jobs,
+			   .latency_ns = latency_ns,
 			   .dropped = calloc(n + 1, sizeof(*p.dropped)),
 			   .left = calloc(n + 1, sizeof(*p.left)),
 			   .wait = calloc(n + 1, sizeof(*p.wait)),
 			   .heap = calloc(n + 1, sizeof(*p.heap))};
 	long served = p.dropped && p.left && p.wait && p.heap ? 0 : -ENOMEM;
-	double latency = 0;
-
 	while (!served && p.from < n) {
 		size_t late;
 
 		while ((late = run(&p, n)) != SIZE_MAX)
 			drop_best(&p, late);
-		latency += p.latency;
 		p.from = p.to;
 	}
-	for (size_t j = 0; j < n && served >= 0; j++)
+	for (size_t j = 0; j < n && served >= 0; j++) {
 		served += !p.dropped[j];
-	if (mean_latency_ns && served > 0)
-		*mean_latency_ns = latency / (double)served;
+		if (latency_ns && p.dropped[j])
+			latency_ns[j] = NAN;
+	}
 	free(p.dropped);
 	free(p.left);
 	free(p.wait);

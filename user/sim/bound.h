@@ -34,9 +34,9 @@ double vt_bound_real_work_ns(const struct vt_bank *b, uint32_t model, uint64_t q
 
 /**
  * vt_bound_served - how many of @jobs can end in time; jobs by at_ns, ascending
- * @mean_latency_ns: of those served; may be NULL
+ * @latency_ns: [n], of each job; NAN: dropped. May be NULL
  * Returns the count or -ENOMEM.
  */
-long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *mean_latency_ns);
+long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *latency_ns);
 
 #endif

@@ -138,10 +138,7 @@ static void arrive(struct vt_sim *s)
 	const struct vt_sim_tenant *t = &s->cfg->tenants[s->next.tenant];
 	uint64_t at = s->next.at_ns, id = s->next_id++;
 
-	if (vt_sim_counted(s, id)) {
-		s->first_ns = s->res->offered++ ? s->first_ns : at;
-		s->last_ns = at;
-	}
+	s->res->offered += vt_sim_counted(s, id);
 	if (s->n_waiting >= s->max_waiting) {
 		s->res->refused += vt_sim_counted(s, id);
 		if (s->cfg->refused)
@@ -345,7 +342,6 @@ int vt_sim_run(const struct vt_sim_cfg *cfg, struct vt_sim_result *ret, struct v
 		rc = simulate(s);
 	if (!rc) {
 		res.whole_ns = (double)s->now_ns * s->bank->machine.cores;
-		res.span_ns = (double)(s->last_ns - s->first_ns);
 		res.loop = *vt_loop_stats(s->loop);
 		*ret = res;
 	}

@@ -65,7 +65,6 @@ struct vt_sim_result {
 	uint64_t offered, served, on_time, shed, refused;
 	uint64_t served_all;
 	double latency_ns; /* sum over served requests */
-	double span_ns;	   /* first to last arrival that counts */
 	uint64_t blocks, conflicts;
 	double lost_ns;	 /* sum of t * (demand - granted) / demand over conflicts */
 	double block_ns; /* sum of block times */

@@ -51,7 +51,6 @@ struct vt_sim {
 	struct vt_sim_arrival next;
 	bool has_next;
 	uint64_t next_id;
-	uint64_t first_ns, last_ns; /* arrivals that count */
 	/* Waiting requests by id, and what the view does not show of them. */
 	struct vt_request *waiting;
 	struct warm *warm;
