@@ -89,6 +89,8 @@ opt-tsan    := -O1
 opt-fuzz    := -O1
 loops-release := -O3
 loops-clang := -O3
+# Where a matrix kernel's loops lie in lines of 64 bytes is worth some per cent, and moves with whatever is linked before them.
+place-release := -falign-functions=64 -falign-jumps=64
 ifneq ($(filter $(CONFIG),clang fuzz),)
 CC := $(CLANG)
 endif
