@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// veltair beside ONNX Runtime: same file, same input, same cores, in turns.
+// veltair beside ONNX Runtime: same file, same input, same cores, interleaved.
 //
 //   bench-ort.js [--models A,B...] [--threads 1,2] [--iters N] [--zoo DIR] [--out PREFIX]
 //
@@ -221,7 +221,7 @@ function markdown(report) {
   const n = (v, d = 2) => v.toFixed(d);
   const out = [`# veltair beside ONNX Runtime ${report.machine.onnxruntime}`, '',
     `${report.machine.cpu} (${report.machine.family}), ${report.machine.cores} cores, Linux ${report.machine.kernel}. ` +
-    'Same file, same input, in turns on the same cores; a ratio above 1 means that veltair is faster.', '',
+    'Same file, same input, interleaved on the same cores; a ratio above 1 means that veltair is faster.', '',
     '| model | threads | veltair ms | ONNX Runtime ms | ratio | quartiles | of the best runs | veltair GFLOP/s | of peak | ONNX Runtime of peak | iterations |',
     '|---|---|---|---|---|---|---|---|---|---|---|'];
   for (const r of report.rows) {

@@ -5,7 +5,7 @@
 //   bench-tenants.js [--pairs light,medium,heavy] [--rounds N] [--secs S] [--serve] [--settings] [--drops]
 //                    [--profiles DB] [--seed N] [--zoo DIR] [--out PREFIX]
 //
-// The measuring is `veltair bench`: the same seeded Poisson arrivals for all, open loop, slices in turns, the
+// The measuring is `veltair bench`: the same seeded Poisson arrivals for all, open loop, slices interleaved, the
 // highest rate with 95 % of the requests in time. A target is three times the time alone of the slower of
 // the two engines, one number for both. Beside each result stands what a queue allows that engine at its
 // own times alone. ONNX Runtime serves in the order of arrival, as people run it; with --drops also told
@@ -55,7 +55,7 @@ function bench(args) {
   return JSON.parse(r.stdout);
 }
 
-// The settings that serve most, by a short search each, in turns.
+// The settings that serve most, by a short search each, interleaved.
 function bestSettings(a, pair) {
   if (!a.settings) return { name: '2 threads', args: SETTINGS['2 threads'], tried: null };
   const args = PAIRS[pair].models.flatMap((m) => ['--model', file(a, m)]);
@@ -135,7 +135,7 @@ function markdown(report) {
   const m = report.machine;
   const out = [`# Tenants: veltair beside ONNX Runtime ${m.onnxruntime}`, '',
     `${m.cpu} (${m.family}), ${m.cores} cores, Linux ${m.kernel}, ${m.veltair}. Highest rate with 95 % in time, both models equally often, ` +
-    'same arrivals and targets, in turns. The limit: one server, earliest deadline first, hopeless requests dropped, at that engine\'s own times alone.', '',
+    'same arrivals and targets, interleaved. The limit: one server, earliest deadline first, hopeless requests dropped, at that engine\'s own times alone.', '',
     '| pair | | alone ms | requests/s in time | 95 % range | limit | of the limit | of ONNX Runtime | p50 / p95 / p99 ms |', '|---|---|---|---|---|---|---|---|---|'];
   for (const r of report.pairs) for (const row of r.rows) out.push(line(r, row));
   out.push('');

@@ -21,7 +21,7 @@ static const char head[] =
 	"--c3:#c78bd6;--c4:#d4b445;--c5:#8fb0cf;--c6:#e889ad;--c7:#a2c266;--c8:#a79df2;"
 	"--c9:#d9966f;--c10:#6cc9d6;--c11:#aaa}}\n"
 	"body{background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-serif;"
-	"margin:0 auto;padding:1rem;max-width:62rem}\n"
+	"margin:0 auto;padding:1rem;max-width:80rem}\n"
 	"h1{font-size:1.5rem;margin:.2em 0}h2{font-size:1.1rem;margin:1.8em 0 .3em}"
 	"p{margin:.4em 0;max-width:46rem}.dim{color:var(--dim);font-size:.9rem}\n"
 	".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;"
@@ -69,7 +69,7 @@ static void machine(FILE *f, const struct bench *b)
 	bench_escape(f, u.release);
 	fprintf(f,
 		". %s, veltair " VT_VERSION
-		". Slices of %.1f s, %u rounds in turns, seed %llu.</p>\n",
+		". Slices of %.1f s, %u rounds, interleaved, seed %llu.</p>\n",
 		when, b->secs, b->row[0].n_slices, (unsigned long long)b->o->seed);
 }
 
@@ -115,7 +115,16 @@ static void models(FILE *f, const struct bench *b)
 	fputs("</table></div>\n", f);
 }
 
-static void row(FILE *f, struct bench_row *r, unsigned int colour)
+/* Does any engine tell of its blocks and decisions? Others leave three columns empty. */
+static bool any_counts(const struct bench *b)
+{
+	for (uint32_t i = 0; i < b->n_rows; i++)
+		if (b->row[i].engine->counts)
+			return true;
+	return false;
+}
+
+static void row(FILE *f, struct bench_row *r, unsigned int colour, bool counts)
 {
 	struct vt_tally *t = &r->all;
 
@@ -140,19 +149,23 @@ static void row(FILE *f, struct bench_row *r, unsigned int colour)
 						    (double)r->counts.core_ns
 					  : 0,
 			bench_decide_ns(&r->counts, 0.99) / 1e3);
-	else
+	else if (counts)
 		fputs("<td><td><td>", f);
 	fputs("</tr>\n", f);
 }
 
 static void rows(FILE *f, struct bench *b)
 {
+	const bool counts = any_counts(b);
+
 	fputs("<div class='wide'><table><tr><th><th>requests/s<th>95 % range<th>limit<th>% of "
-	      "it<th>in time %<th>worst model %<th>mean ms<th>p50<th>p95<th>p99<th>conflicts "
-	      "%<th>CPU efficiency %<th>decision p99 &micro;s</tr>\n",
+	      "it<th>in time %<th>worst model %<th>mean ms<th>p50<th>p95<th>p99",
 	      f);
+	if (counts)
+		fputs("<th>conflicts %<th>CPU efficiency %<th>decision p99 &micro;s", f);
+	fputs("</tr>\n", f);
 	for (uint32_t i = 0; i < b->n_rows; i++)
-		row(f, &b->row[i], i % 12);
+		row(f, &b->row[i], i % 12, counts);
 	fputs("</table></div>\n", f);
 }
 

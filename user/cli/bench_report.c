@@ -153,7 +153,7 @@ void bench_report_table(struct bench *b)
 	const struct bench_opts *o = b->o;
 
 	print_engines(b);
-	printf("\n%s, slices of %.1f s, %u round%s in turns, seed %llu\n",
+	printf("\n%s, slices of %.1f s, %u round%s, interleaved, seed %llu\n",
 	       o->rate_hz > 0 ? "fixed rate" : "highest rate with the share in time", b->secs,
 	       b->row[0].n_slices, b->row[0].n_slices == 1 ? "" : "s", (unsigned long long)o->seed);
 	printf("%-16s %7s %12s %6s %6s %6s %7s %7s %7s %7s %6s %6s %6s %6s %7s\n", "", "req/s",
