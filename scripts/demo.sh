@@ -88,7 +88,7 @@ else
 	echo "(ONNX Runtime cannot be had here: veltair alone)"
 fi
 # shellcheck disable=SC2086
-"$veltair" bench $model_flags $profiles --policy all "${peer[@]}" --rounds 4 --secs 3 --html "$out/report.html"
+"$veltair" bench $model_flags $profiles --policy all "${peer[@]}" --rounds 6 --secs 3 --html "$out/report.html"
 
 step "two policies on a simulated machine of 64 cores, the same 4000 requests"
 "$veltair" sim --machine 3990x --mix light --policy planaria,veltair-full --rate 400
