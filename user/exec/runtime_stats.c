@@ -174,28 +174,31 @@ static void read_cores(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 		};
 }
 
-#define ADD_EACH(to, from, n)                                                                      \
-	do {                                                                                       \
-		for (unsigned int i_ = 0; i_ < (n); i_++)                                          \
-			(to)[i_] += RT_GET((from)[i_]);                                            \
-	} while (0)
+/* What ended is read before what came, so that no more has ended than came. ONE(field), EACH(field, length) */
+#define SUMS(ONE, EACH)                                                                            \
+	EACH(ended, VT_OUTCOMES)                                                                   \
+	ONE(requests)                                                                              \
+	ONE(in_time)                                                                               \
+	ONE(late)                                                                                  \
+	EACH(latency, VT_RUNTIME_BUCKETS)                                                          \
+	ONE(latency_sum_ns)                                                                        \
+	ONE(queue_sum_ns)                                                                          \
+	ONE(core_sum_ns)                                                                           \
+	ONE(blocks)                                                                                \
+	ONE(conflicts)                                                                             \
+	ONE(wanted_cores)                                                                          \
+	ONE(granted_cores)                                                                         \
+	EACH(layer_runs, VT_MAX_VERSIONS)
 
-/* What ended is read before what came, so that no more has ended than came. */
 static void add_counts(struct vt_runtime_model *s, const struct rt_model *m)
 {
-	ADD_EACH(s->ended, m->ended, VT_OUTCOMES);
-	s->requests += RT_GET(m->requests);
-	s->in_time += RT_GET(m->in_time);
-	s->late += RT_GET(m->late);
-	ADD_EACH(s->latency, m->latency, VT_RUNTIME_BUCKETS);
-	s->latency_sum_ns += RT_GET(m->latency_sum_ns);
-	s->queue_sum_ns += RT_GET(m->queue_sum_ns);
-	s->core_sum_ns += RT_GET(m->core_sum_ns);
-	s->blocks += RT_GET(m->blocks);
-	s->conflicts += RT_GET(m->conflicts);
-	s->wanted_cores += RT_GET(m->wanted_cores);
-	s->granted_cores += RT_GET(m->granted_cores);
-	ADD_EACH(s->layer_runs, m->layer_runs, VT_MAX_VERSIONS);
+#define ONE(f) s->f += RT_GET(m->f);
+#define EACH(f, n)                                                                                 \
+	for (unsigned int i = 0; i < (n); i++)                                                     \
+		s->f[i] += RT_GET(m->f[i]);
+	SUMS(ONE, EACH)
+#undef ONE
+#undef EACH
 	s->waiting += RT_GET(m->waiting);
 	s->running += RT_GET(m->running);
 }
@@ -203,22 +206,13 @@ static void add_counts(struct vt_runtime_model *s, const struct rt_model *m)
 /* Plain ones, of models that have gone. */
 static void add_before(struct vt_runtime_model *s, const struct vt_runtime_model *b)
 {
-	for (unsigned int i = 0; i < VT_OUTCOMES; i++)
-		s->ended[i] += b->ended[i];
-	s->requests += b->requests;
-	s->in_time += b->in_time;
-	s->late += b->late;
-	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
-		s->latency[i] += b->latency[i];
-	s->latency_sum_ns += b->latency_sum_ns;
-	s->queue_sum_ns += b->queue_sum_ns;
-	s->core_sum_ns += b->core_sum_ns;
-	s->blocks += b->blocks;
-	s->conflicts += b->conflicts;
-	s->wanted_cores += b->wanted_cores;
-	s->granted_cores += b->granted_cores;
-	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
-		s->layer_runs[i] += b->layer_runs[i];
+#define ONE(f) s->f += b->f;
+#define EACH(f, n)                                                                                 \
+	for (unsigned int i = 0; i < (n); i++)                                                     \
+		s->f[i] += b->f[i];
+	SUMS(ONE, EACH)
+#undef ONE
+#undef EACH
 }
 
 void rt_pass_on(struct vt_runtime *rt, const struct rt_model *m)
