@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Models as files: what the path may be, data beside the model, memory while loading. */
+/* Models as bytes and files: what is cut or foreign, what the path may be, data beside the model, memory while loading. */
 #include "harness.h"
 
 #include <signal.h>
@@ -387,9 +387,66 @@ static void test_a_file_that_changes_while_it_is_read(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
+static void test_truncated_and_foreign_bytes(void **state)
+{
+	struct vt_graph g;
+	size_t len = 0;
+	uint8_t *buf = vt_onnx_text("in x f32 3; const w f32 3; y = Add(x,w); out y", 13, &len);
+	static const char *const foreign[] = {"", "\177ELF\2\1\1", "hello, world\n", "{\"a\": 1}",
+					      "\n"};
+
+	assert_non_null(buf);
+	for (size_t n = 0; n < len; n++) {
+		struct vt_err e = {0};
+
+		/* Cut between two fields it may still parse; then something is missing. */
+		if (vt_import_onnx_buf(&g, buf, n, NULL, &plain, &e) == 0)
+			fail_msg("%zu of %zu bytes were accepted", n, len);
+		assert_int_not_equal(e.msg[0], 0);
+	}
+	for (size_t i = 0; i < VT_COUNT(foreign); i++) {
+		struct vt_err e = {0};
+
+		assert_int_equal(
+			vt_import_onnx_buf(&g, foreign[i], strlen(foreign[i]), NULL, &plain, &e),
+			-EBADMSG);
+	}
+	free(buf);
+}
+
+/* TypeProto in TypeProto in ... : each level is a sequence of the next. */
+static void test_nesting_is_bounded(void **state)
+{
+	enum { DEEP = 100000 };
+	size_t cap = 10 * DEEP + 64, at = cap;
+	uint8_t *buf = malloc(cap);
+	struct vt_err e = {0};
+	struct vt_graph g;
+	static const uint8_t tags[] = {0x3a /* graph */, 0x5a /* input */, 0x12 /* type */};
+
+	assert_non_null(buf);
+	for (int i = 0; i < 2 * DEEP + 3; i++) {
+		size_t len = cap - at;
+		uint8_t head[8], n = 0;
+
+		/* outermost last: the message is written from its end */
+		head[n++] = i >= 2 * DEEP ? tags[2 - (i - 2 * DEEP)] : i & 1 ? 0x22 : 0x0a;
+		for (; len > 127; len >>= 7)
+			head[n++] = (uint8_t)(len | 128);
+		head[n++] = (uint8_t)len;
+		at -= n;
+		memcpy(buf + at, head, n);
+	}
+	assert_int_equal(vt_import_onnx_buf(&g, buf + at, cap - at, NULL, &plain, &e), -EBADMSG);
+	assert_string_equal(e.msg, "nests messages deeper than 32");
+	free(buf);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_truncated_and_foreign_bytes),
+		cmocka_unit_test(test_nesting_is_bounded),
 		cmocka_unit_test(test_the_file_is_not_held_twice),
 		cmocka_unit_test(test_external_data_stays_in_its_folder),
 		cmocka_unit_test(test_external_data_at_any_offset),
