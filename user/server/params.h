@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* params.h - the `parameters` objects of the protocol. Private to infer_read.c. */
+/* params.h - the `parameters` objects of the protocol. Private to infer_read.c and infer_input.c. */
 #ifndef VT_SERVER_PARAMS_H
 #define VT_SERVER_PARAMS_H
 
