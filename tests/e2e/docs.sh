@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What the pages show is what the program does: the simulator's table in README.md, figure by figure, every key of the
-# configuration and the client in docs/serving.md, the figures that pictures are drawn from. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
+# configuration and the clients in docs/serving.md, the figures that pictures are drawn from. After a change of the scheduler or the simulator, docs.sh --write puts the new table in.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
@@ -41,16 +41,21 @@ ok "config_yaml.c has tables of keys" "$dir/keys"
 sed -n '/^## Configuration/,/^\*\*Reload/s/^| `\([a-z_.]*\)` |.*/\1/p' docs/serving.md | sort | diff "$dir/keys" - >"$dir/err"
 ok "docs/serving.md has a row for each, and for nothing else"
 
-# ---- the client in Python -------------------------------------------------------------------------
+# ---- the clients in Python -------------------------------------------------------------------------
 mkdir "$dir/models"
 "$veltair" zoo -i -o "$dir/models" mobilenet-v2 >"$dir/out" 2>"$dir/err"
-"$veltair" serve --monitor off --listen 127.0.0.1:0 --qos-ms 5000 "$dir/models/mobilenet-v2.onnx" 2>"$dir/err" &
+"$veltair" serve --monitor off --listen 127.0.0.1:0 --qos-ms 5000 --shared-memory on "$dir/models/mobilenet-v2.onnx" 2>"$dir/err" &
 server=$!
-# shellcheck disable=SC2016 # Markdown's backquotes
-port=$(listening $server "$dir/err") &&
-	sed -n '/^```python/,/^```/p' docs/serving.md | sed -e '1d;$d' -e "s/:8000/:$port/" >"$dir/client.py" &&
-	(cd "$dir" && python3 client.py) >"$dir/out" 2>>"$dir/err" && [ "$(cat "$dir/out")" = "[1, 1000]" ]
+port=$(listening $server "$dir/err")
+# client N: what the page's Nth prints
+client() {
+	awk -v n="$1" '/^```python/ { inside = ++k == n; next } /^```/ { inside = 0 } inside' docs/serving.md | sed "s/:8000/:$port/" >"$dir/client.py" &&
+		(cd "$dir" && python3 client.py) 2>>"$dir/err"
+}
+[ "$(client 1)" = "[1, 1000]" ]
 ok "the client in Python of docs/serving.md gets its answer"
+[ "$(client 2)" = 1000 ]
+ok "and so does the one with shared memory"
 kill $server && wait $server
 server=
 # ---- figures in pictures --------------------------------------------------------------------------

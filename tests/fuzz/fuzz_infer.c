@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fuzz_infer.c - hostile bodies of inference requests: JSON, and JSON with binary tensors.
+ * fuzz_infer.c - hostile bodies of inference requests: JSON, and JSON with binary tensors or shared memory.
  *
  * The first byte chooses the model's inputs, the next two the length of the JSON in front of
- * binary tensors. What is accepted must be there to be read, and its answer must fit and be JSON.
+ * binary tensors: 0xff, no such. What is accepted must be there to be read, and its answer must fit and be JSON. Regions
+ * "r", "w" and "short" are registered; 0xfffe in place of a length is a body that registers one.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "server/infer.h"
+#include "server/oip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,6 +39,78 @@ static void make_io(struct vt_io *io, unsigned int kind)
 	vt_graph_mark_output(&g, vt_graph_add_tensor(&g, "z", VT_T_COMPUTED, VT_F32, &shapes[1]));
 	check(vt_io_of(io, &g) == 0);
 	vt_graph_fini(&g);
+}
+
+/* Once: an object of 64 bytes, whose second half "short" has lost. */
+static struct vt_regions *regions(void)
+{
+	static struct vt_region_at at[] = {
+		{"r", "", 0, 64}, {"w", "", 8, 40}, {"short", "", 32, 96}};
+	static struct vt_regions t;
+	char key[64];
+	int fd;
+
+	if (t.dir)
+		return &t;
+	snprintf(key, sizeof(key), "/vt-fuzz-%d", getpid());
+	fd = shm_open(key, O_RDWR | O_CREAT | O_EXCL, 0600);
+	check(fd >= 0 && !ftruncate(fd, 128));
+	vt_regions_init(&t, VT_REGION_DIR);
+	for (int i = 0; i < 3; i++) {
+		strcpy(at[i].key, key);
+		check(!vt_regions_add(&t, &at[i], NULL));
+	}
+	check(!ftruncate(fd, 64) && !close(fd) && !shm_unlink(key));
+	return &t;
+}
+
+/* Whatever offset is asked for stays in its region. */
+static void use(struct vt_shm *s, size_t bytes, bool write)
+{
+	char *buf = malloc(bytes + 1);
+	struct vt_err e = {0};
+	int err;
+
+	check(buf != NULL);
+	memset(buf, 1, bytes + 1);
+	err = vt_regions_use(regions(), &s->region, s->offset, bytes, write, &s->held, &e);
+	if (err)
+		check(err == -ENOENT || err == -EINVAL);
+	else if (write)
+		err = vt_region_write(s->held, s->offset, buf, bytes);
+	else
+		err = vt_region_read(s->held, s->offset, buf, bytes);
+	check(!err || e.code == err || err == -ENODATA);
+	vt_region_put(s->held);
+	free(buf);
+}
+
+static void use_all(const struct vt_io *io, struct vt_ask *a)
+{
+	for (size_t i = 0; i < a->n_in; i++)
+		if (vt_ask_in_shm(a, i))
+			use(&a->shm[i], io->in[i].bytes, false);
+	for (size_t k = 0; k < a->n_want; k++)
+		if (vt_ask_out_shm(a, k))
+			use(&a->shm[a->n_in + k], io->out[a->want[k].out].bytes, true);
+}
+
+/* What is read of it is a name or a refusal; nothing is opened that is none. */
+static void register_one(const uint8_t *data, size_t size)
+{
+	struct vt_region_at at;
+	struct vt_err e = {0};
+	int err = oip_region_parse(&at, data, size, &e);
+
+	if (err)
+		check(err < 0 && e.code == err && e.msg[0] && !strchr(e.msg, '\n'));
+	else
+		check(at.key[0] && at.bytes && strlen(at.key) < sizeof(at.key));
+	if (err)
+		return;
+	strcpy(at.name, "x");
+	if (!vt_regions_add(regions(), &at, &e))
+		vt_regions_del(regions(), "x");
 }
 
 /* The answer to @ask: within its bound, and JSON as far as the header says. */
@@ -64,6 +141,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3)
 		return 0;
+	if (data[1] == 0xff && data[2] == 0xfe) {
+		register_one(data + 3, size - 3);
+		return 0;
+	}
 	make_io(&io, data[0]);
 	if (data[1] != 0xff)
 		head = data[1] | (size_t)data[2] << 8;
@@ -72,8 +153,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(err < 0 && e.code == err && e.msg[0] && !strchr(e.msg, '\n'));
 	} else {
 		for (size_t i = 0; i < io.n_in; i++)
-			for (size_t k = 0; k < io.in[i].bytes; k++)
+			for (size_t k = 0; ask.in[i] && k < io.in[i].bytes; k++)
 				sum ^= ((const unsigned char *)ask.in[i])[k];
+		for (size_t i = 0; i < io.n_in; i++)
+			check(!ask.in[i] == !!vt_ask_in_shm(&ask, i));
+		use_all(&io, &ask);
 		answer(&io, &ask);
 		check(!head ||
 		      vt_ask_deadline(data + 3, head == VT_INFER_JSON_ONLY ? size - 3 : head) ==

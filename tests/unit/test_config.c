@@ -29,6 +29,7 @@ static void test_all_keys(void **state)
 				   "record: t.trace\n"
 				   "user: nobody\n"
 				   "monitor: off\n"
+				   "shared_memory: unix\n"
 				   "pin_dir: /sys/fs/bpf/x\n"
 				   "io_threads: 3\n"
 				   "limits:\n"
@@ -68,6 +69,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(c.record, "t.trace");
 	assert_string_equal(c.user, "nobody");
 	assert_int_equal(c.monitor, VT_MONITOR_OFF);
+	assert_int_equal(c.shm, VT_SHM_UNIX);
 	assert_string_equal(c.pin_dir, "/sys/fs/bpf/x");
 	assert_int_equal(c.io_threads, 3);
 	assert_int_equal(c.max_body_bytes, 1 << 20);
@@ -102,6 +104,7 @@ static void test_defaults(void **state)
 	assert_string_equal(c.listen[0].host, "127.0.0.1"); /* not the whole world by default */
 	assert_int_equal(c.listen[0].port, 8000);
 	assert_false(c.late);
+	assert_int_equal(c.shm, VT_SHM_OFF);
 	vt_config_fini(&c);
 }
 
@@ -114,6 +117,8 @@ static void test_faults_name_their_line(void **state)
 		{"- 1\n", "c.yaml:1: the configuration: `key: value` lines"},
 		{"policy: prema\nadmision: late\n", "c.yaml:2: unknown key 'admision' in the "
 						    "configuration; did you mean 'admission'?"},
+		{"shared_memory: yes\n",
+		 "c.yaml:1: shared_memory: 'yes' is none of: off, unix, on"},
 		{"completely_else: 1\n",
 		 "c.yaml:1: unknown key 'completely_else' in the configuration"},
 		{"models:\n  - path: a\n    qos-ms: 1\n",

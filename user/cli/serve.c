@@ -41,6 +41,8 @@ static int take_signals(struct serving *s, struct vt_err *e)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+	       SIG_IGN); /* a client's shared memory may be larger than this process may write */
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return vt_fail(e, -errno, "cannot block signals: %s", strerror(errno));
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -244,6 +246,9 @@ static int open_http(struct serving *s, struct vt_err *e)
 	s->busy_ns = vt_now_mono_ns();
 	s->oip = (struct vt_oip){
 		.models = s->models, .runtime = s->runtime, .log = &s->log, .late = s->c.late};
+	if (s->c.shm != VT_SHM_OFF)
+		s->oip.regions = &s->regions;
+	s->oip.regions_local = s->c.shm == VT_SHM_UNIX;
 	if (vt_admission_init(&s->oip.admission, (uint32_t)s->c.max_requests))
 		return vt_fail(e, -ENOMEM, "no memory for admission");
 	err = fill_routes(s, e);
@@ -319,6 +324,7 @@ static int stop(struct serving *s, struct vt_err *e)
 	vt_loader_free(s->loader);
 	vt_gather_free(s->gather);
 	vt_admission_fini(&s->oip.admission);
+	vt_regions_fini(&s->regions);
 	vt_models_free(s->models);
 	vt_serve_trace_tick(s->runtime ? s->trace : NULL, s->runtime);
 	recorded = vt_runtime_close(s->runtime);
@@ -348,6 +354,7 @@ int vt_cmd_serve(int argc, char **argv)
 	if (!s)
 		return VT_EXIT_FAILED;
 	vt_serve_parse(&s->args, argc, argv);
+	vt_regions_init(&s->regions, VT_REGION_DIR);
 	s->signals = s->record_fd = s->agent_at.fd = -1;
 	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
 	err = vt_serve_config(&s->args, &s->c, &e);

@@ -25,6 +25,7 @@ enum {
 	OPT_USER,
 	OPT_BODY,
 	OPT_AGENT,
+	OPT_SHM,
 };
 
 static const struct argp_option options[] = {
@@ -53,6 +54,10 @@ static const struct argp_option options[] = {
 	{"agent", OPT_AGENT, "HOST:PORT", 0,
 	 "tell HAProxy there, by its agent-check, how much more this node can take; also "
 	 "[IPv6]:PORT and :PORT",
+	 0},
+	{"shared-memory", OPT_SHM, "WHO", 0,
+	 "let clients hand over tensors in /dev/shm: off, unix: those of Unix sockets, or on: all "
+	 "[off]",
 	 0},
 	{"user", OPT_USER, "NAME", 0, "become this user after the start", 0},
 	{"max-body", OPT_BODY, "SIZE", 0, "largest request [64MiB]", 0},
@@ -219,6 +224,7 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 {
 	static const char *const when[] = {"auto", "on", "off", NULL};
 	static const char *const how[] = {"refuse", "late", NULL};
+	static const char *const who[] = {"off", "unix", "on", NULL};
 	struct vt_config *c = o->c;
 	unsigned int word = 0;
 
@@ -250,6 +256,10 @@ static error_t server_flag(int key, char *arg, struct argp_state *st, struct ont
 	case OPT_MONITOR:
 		one_of(st, "monitor", arg, when, &word);
 		c->monitor = (enum vt_config_monitor)word;
+		return 0;
+	case OPT_SHM:
+		one_of(st, "shared-memory", arg, who, &word);
+		c->shm = (enum vt_config_shm)word;
 		return 0;
 	case OPT_PIN:
 		free(c->pin_dir);

@@ -253,6 +253,7 @@ static const struct {
 } plain[] = {
 	PLAIN("cores", cores),
 	PLAIN("monitor", monitor),
+	PLAIN("shared_memory", shm),
 	PLAIN("io_threads", io_threads),
 	PLAIN("socket_mode", socket_mode),
 	PLAIN("trace_events", trace_events),

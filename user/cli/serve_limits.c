@@ -5,6 +5,7 @@
 
 #include "cli/serve.h"
 #include "server/http.h"
+#include "server/region.h"
 
 /* Who may not is told by vt_http_start() what that means. */
 void vt_serve_may_come_first(void)
@@ -20,12 +21,14 @@ void vt_serve_may_come_first(void)
 	setrlimit(RLIMIT_NICE, &l);
 }
 
-/* Files besides connections: counters of the monitor for each core, event loops, and what is opened now and then. */
+/* Files besides connections: counters of the monitor for each core, event loops, shared memory, and what is opened now and then. */
 static rlim_t other_files(const struct vt_config *c)
 {
 	const long cores = c->monitor == VT_MONITOR_OFF ? 0 : sysconf(_SC_NPROCESSORS_CONF);
 
-	return 64 + 16 * (rlim_t)cores + 8 * c->io_threads * c->n_listen;
+	const rlim_t regions = c->shm == VT_SHM_OFF ? 0 : VT_REGIONS;
+
+	return 64 + 16 * (rlim_t)cores + 8 * c->io_threads * c->n_listen + regions;
 }
 
 uint64_t vt_serve_connections(const struct vt_config *c, const struct vt_log *log)

@@ -35,6 +35,7 @@ struct serving {
 	struct vt_loader *loader;
 	struct reload *_Atomic reload; /* the next one; a newer takes its place */
 	struct vt_oip oip;
+	struct vt_regions regions;
 	struct vt_route routes[VT_MAX_ROUTES];
 	struct vt_metrics_http count;
 	struct vt_http *http;

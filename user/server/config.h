@@ -58,6 +58,8 @@ enum vt_config_key {
 };
 #define VT_BY_FLAG UINT_MAX /* in place of a line */
 
+/* Who may have the server read and write POSIX shared memory. */
+enum vt_config_shm { VT_SHM_OFF, VT_SHM_UNIX, VT_SHM_ON };
 enum vt_config_monitor { VT_MONITOR_AUTO, VT_MONITOR_ON, VT_MONITOR_OFF };
 
 struct vt_config {
@@ -76,6 +78,7 @@ struct vt_config {
 	uint64_t trace_events;	/* in it at most */
 	char *user;		/* to become after the start; NULL: stay */
 	enum vt_config_monitor monitor;
+	enum vt_config_shm shm;
 	char *pin_dir; /* of the monitor; NULL: its default */
 
 	uint64_t max_body_bytes;   /* of one request */

@@ -397,6 +397,7 @@ static int set_limits(struct file *f, const struct key *k, yaml_node_t *v, void 
 }
 
 static const char *const monitor_words[] = {"auto", "on", "off", NULL};
+static const char *const shm_words[] = {"off", "unix", "on", NULL};
 static const char *const admission_words[] = {"refuse", "late", NULL};
 
 static const struct key top_keys[] = {
@@ -412,6 +413,7 @@ static const struct key top_keys[] = {
 	{"trace", set_text, FIELD(trace), 0, 0, NULL},
 	{"trace_events", set_u64, FIELD(trace_events), 1000, 100000000, NULL},
 	{"user", set_text, FIELD(user), 0, 0, NULL},
+	{"shared_memory", set_word, FIELD(shm), 0, 0, shm_words},
 	{"monitor", set_word, FIELD(monitor), 0, 0, monitor_words},
 	{"pin_dir", set_text, FIELD(pin_dir), 0, 0, NULL},
 	{"io_threads", set_u64, FIELD(io_threads), 1, 64, NULL},

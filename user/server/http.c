@@ -76,6 +76,15 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **own,
 		conn_close(io->http, *own);
 }
 
+bool vt_http_local(const struct vt_http_req *r)
+{
+	const struct conn *c = ((const struct req *)r)->conn;
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return !getsockopt(c->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX;
+}
+
 /* What libmicrohttpd has to say of single connections is for the curious. */
 static void on_log(void *arg, const char *fmt, va_list ap)
 {

@@ -80,6 +80,9 @@ uint64_t vt_http_room(const struct vt_http *h);
 /** vt_http_header - value of a header field, NULL if it is not there */
 const char *vt_http_header(struct vt_http_req *r, const char *name);
 
+/** vt_http_local - does the client ask over a Unix socket? */
+bool vt_http_local(const struct vt_http_req *r);
+
 /** vt_http_limit - from a head handler: a body of more than @bytes is refused, as one above max_body is */
 void vt_http_limit(struct vt_http_req *r, uint64_t bytes);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * infer.h - inference requests and answers of the Open Inference Protocol, as JSON and with the
- * binary tensor extension. No I/O, no threads; the only memory is that of tensors given as JSON.
+ * binary tensor and shared memory extensions. No I/O, no threads; the only memory is that of tensors given as JSON, and a
+ * list of those in shared memory, which is named here and read elsewhere.
  *
  *	body = JSON                                        Inference-Header-Content-Length absent
  *	body = JSON, then the bytes of each binary tensor  ...: length of the JSON
@@ -19,6 +20,16 @@
 #define VT_INFER_JSON_ONLY SIZE_MAX /* as header length: the header field is absent */
 #define VT_INFER_TENSORS   256u	    /* inputs, and outputs, of a model that can be served */
 
+struct vt_region; /* region.h */
+
+/** Where in shared memory a tensor is. */
+struct vt_shm {
+	struct vt_json_str region; /* at NULL: it is not there */
+	uint64_t offset;
+	struct vt_region
+		*held; /* of who reads and writes it, who also lets it go; NULL until then */
+};
+
 /** One output asked for. */
 struct vt_want {
 	uint16_t out; /* index into vt_io.out */
@@ -34,9 +45,12 @@ struct vt_ask {
 	size_t id_len;	      /* 0: none was given */
 	uint64_t deadline_ns; /* from arrival; 0: not given */
 	uint16_t priority;    /* 0: not given */
+	struct vt_shm
+		*shm; /* of the inputs in the model's order, then of want[]; NULL: none is there */
 	/* Of these, only what n_in and n_want count is ever set: they are large, and most models have one or two. */
-	const void *in[VT_INFER_TENSORS]; /* [n_in]: bytes of each input, in the model's order */
-	void *own[VT_INFER_TENSORS];	  /* [n_in]: of those, what vt_ask_fini() frees */
+	const void *in
+		[VT_INFER_TENSORS]; /* [n_in]: bytes of each input, in the model's order; NULL: in shared memory */
+	void *own[VT_INFER_TENSORS]; /* [n_in]: of those, what vt_ask_fini() frees */
 	struct vt_want want[VT_INFER_TENSORS];
 };
 
@@ -50,6 +64,10 @@ struct vt_ask {
 int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, size_t len,
 		size_t head, size_t max_own, struct vt_err *e);
 void vt_ask_fini(struct vt_ask *a);
+
+/** vt_ask_in_shm - where input @i is, vt_ask_out_shm - where want[@k] is to go; NULL: not in shared memory */
+const struct vt_shm *vt_ask_in_shm(const struct vt_ask *a, size_t i);
+const struct vt_shm *vt_ask_out_shm(const struct vt_ask *a, size_t k);
 
 /**
  * vt_ask_deadline - deadline_ns of the JSON of @len bytes at @json, before the tensors behind it are there
@@ -68,7 +86,7 @@ size_t vt_answer_bound(const struct vt_io *io, const struct vt_ask *a, const cha
 		       const char *version);
 
 /**
- * vt_answer_write - encode the outputs wanted
+ * vt_answer_write - encode the outputs wanted; of those in shared memory, where they are
  * @data: of each output, in the model's order
  * @head: length of the JSON in front, or VT_INFER_JSON_ONLY if nothing is binary
  * @model, @version: need no escape

@@ -13,9 +13,12 @@ size_t vt_answer_bound(const struct vt_io *io, const struct vt_ask *a, const cha
 
 	for (size_t i = 0; i < a->n_want; i++) {
 		const struct vt_io_tensor *t = &io->out[a->want[i].out];
+		const struct vt_shm *shm = vt_ask_out_shm(a, i);
 
 		n += FIXED_BYTES + strlen(t->escaped) + VT_MAX_RANK * (VT_NUMBER_INT_MAX + 1);
-		n += a->want[i].binary ? t->bytes : vt_tensor_text_bound(t->dtype, t->elems);
+		n += shm		 ? shm->region.len
+		     : a->want[i].binary ? t->bytes
+					 : vt_tensor_text_bound(t->dtype, t->elems);
 	}
 	return n;
 }

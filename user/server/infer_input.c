@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* infer_input.c - the inputs of a request: JSON numbers into memory of their own, bytes where they lie. */
-#include <stdlib.h>
-
 #include "server/infer_int.h"
 
 /** One element of `inputs`, members in any order. */
@@ -53,7 +51,7 @@ static int check_input(struct reader *r, const struct given *g, size_t i)
 	const struct vt_io_tensor *t = &r->io->in[i];
 	char got[96], want[96];
 
-	if (r->a->in[i])
+	if (r->a->in[i] || vt_ask_in_shm(r->a, i))
 		return vt_fail(r->e, -EINVAL, "input '%.96s' is given twice", t->name);
 	if (vt_datatype_find(&g->datatype) != t->dtype)
 		return vt_fail(r->e, -EINVAL, "input '%.96s' is %s here, the model takes %s",
@@ -93,20 +91,27 @@ static int take_blob(struct reader *r, const struct given *g, size_t i)
 	return 0;
 }
 
+static int take_region(struct reader *r, const struct given *g, size_t i)
+{
+	const struct vt_io_tensor *t = &r->io->in[i];
+
+	if (g->has_data || g->p.has_size)
+		return vt_fail(r->e, -EINVAL, "input '%.96s' has both %s and shared_memory_region",
+			       t->name, g->has_data ? "data" : "binary_data_size");
+	return infer_region(r, &g->p, "input", t, i);
+}
+
 static int take_data(struct reader *r, struct vt_json *j, size_t i)
 {
 	const struct vt_io_tensor *t = &r->io->in[i];
+	int err;
 
 	if (!vt_datatype_in_json(t->dtype))
 		return vt_fail(r->e, -EINVAL, "input '%.96s' is %s: it can be sent as binary only",
 			       t->name, vt_datatype_name(t->dtype));
-	if (t->bytes > r->max_own - r->a->own_bytes)
-		return vt_fail(r->e, -ENOSPC, "no room for input '%.96s' now", t->name);
-	r->a->own[i] = malloc(t->bytes ? t->bytes : 1);
-	if (!r->a->own[i])
-		return vt_fail(r->e, -ENOMEM, "no memory for the %zu bytes of input '%.96s'",
-			       t->bytes, t->name);
-	r->a->own_bytes += t->bytes;
+	err = infer_own(r, t->bytes, t, &r->a->own[i]);
+	if (err)
+		return err;
 	if (vt_tensor_read(j, t, r->a->own[i])) {
 		vt_fail_at(r->e, "input '%.96s'", t->name);
 		return j->err;
@@ -185,15 +190,19 @@ static int read_input(struct reader *r)
 	err = find_input(r, &g, &i);
 	if (err)
 		return err;
-	if (g.read)
-		return g.p.has_size ? take_blob(r, &g, i) : 0; /* which says that it is both */
-	err = check_input(r, &g, i);
+	err = g.read ? 0 : check_input(r, &g, i);
 	if (err)
 		return err;
+	if (g.p.region.at)
+		return take_region(r, &g, i);
 	if (g.p.has_size)
 		return take_blob(r, &g, i);
+	if (g.read)
+		return 0;
 	if (!g.has_data)
-		return vt_fail(r->e, -EINVAL, "input '%.96s' has neither data nor binary_data_size",
+		return vt_fail(r->e, -EINVAL,
+			       "input '%.96s' has neither data nor binary_data_size nor "
+			       "shared_memory_region",
 			       r->io->in[i].name);
 	return take_data(r, &g.data, i);
 }

@@ -21,6 +21,11 @@ struct reader {
 
 /** infer_unsupported - 0, or -ENOTSUP for a parameter that would change the answer */
 int infer_unsupported(struct reader *r, const struct vt_oip_params *p);
+/** infer_own - @bytes of the request's own, as @t needs them, to @ret; -ENOSPC, -ENOMEM */
+int infer_own(struct reader *r, size_t bytes, const struct vt_io_tensor *t, void **ret);
+/** infer_region - that @t, an "input" or "output", is where @p says, as the ask's shm[@at] */
+int infer_region(struct reader *r, const struct vt_oip_params *p, const char *what,
+		 const struct vt_io_tensor *t, size_t at);
 /** infer_inputs - the array `inputs` */
 int infer_inputs(struct reader *r);
 

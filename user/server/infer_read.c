@@ -15,12 +15,70 @@ int infer_unsupported(struct reader *r, const struct vt_oip_params *p)
 		       : 0;
 }
 
+int infer_own(struct reader *r, size_t bytes, const struct vt_io_tensor *t, void **ret)
+{
+	if (bytes > r->max_own - r->a->own_bytes)
+		return vt_fail(r->e, -ENOSPC, "no room for '%.96s' now", t->name);
+	*ret = malloc(bytes ? bytes : 1);
+	if (!*ret)
+		return vt_fail(r->e, -ENOMEM, "no memory for the %zu bytes of '%.96s'", bytes,
+			       t->name);
+	r->a->own_bytes += bytes;
+	return 0;
+}
+
+/* ---- shared memory ----------------------------------------------------------------------------- */
+
+const struct vt_shm *vt_ask_in_shm(const struct vt_ask *a, size_t i)
+{
+	return a->shm && a->shm[i].region.at ? &a->shm[i] : NULL;
+}
+
+const struct vt_shm *vt_ask_out_shm(const struct vt_ask *a, size_t k)
+{
+	return vt_ask_in_shm(a, a->n_in + k);
+}
+
+/* The list of all that can be there, with the first that is. */
+static int make_list(struct reader *r, const struct vt_io_tensor *t)
+{
+	const size_t bytes = (r->io->n_in + r->io->n_out) * sizeof(*r->a->shm);
+	void *list = NULL;
+	int err = r->a->shm ? 0 : infer_own(r, bytes, t, &list);
+
+	if (list)
+		r->a->shm = memset(list, 0, bytes);
+	return err;
+}
+
+int infer_region(struct reader *r, const struct vt_oip_params *p, const char *what,
+		 const struct vt_io_tensor *t, size_t at)
+{
+	int err;
+
+	if (!p->has_region_bytes)
+		return vt_fail(r->e, -EINVAL,
+			       "%s '%.96s' has a shared_memory_region, but no "
+			       "shared_memory_byte_size",
+			       what, t->name);
+	if (p->region_bytes != t->bytes)
+		return vt_fail(
+			r->e, -EINVAL,
+			"%s '%.96s': shared_memory_byte_size is %llu, its type and shape need %zu",
+			what, t->name, (unsigned long long)p->region_bytes, t->bytes);
+	err = make_list(r, t);
+	if (!err)
+		r->a->shm[at] = (struct vt_shm){p->region, p->region_offset, NULL};
+	return err;
+}
+
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
 static int add_want(struct reader *r, const struct vt_json_str *name, const struct vt_oip_params *p)
 {
 	char text[96];
 	size_t k = 0;
+	int err = 0;
 
 	while (k < r->io->n_out && !vt_json_is(name, r->io->out[k].name))
 		k++;
@@ -32,9 +90,15 @@ static int add_want(struct reader *r, const struct vt_json_str *name, const stru
 		if (r->a->want[i].out == k)
 			return vt_fail(r->e, -EINVAL, "output '%.96s' is asked for twice",
 				       r->io->out[k].name);
+	if (p->region.at && p->has_binary && p->binary)
+		return vt_fail(r->e, -EINVAL,
+			       "output '%.96s' has both binary_data and shared_memory_region",
+			       r->io->out[k].name);
+	if (p->region.at)
+		err = infer_region(r, p, "output", &r->io->out[k], r->a->n_in + r->a->n_want);
 	r->binary[r->a->n_want] = p->has_binary ? p->binary : -1;
 	r->a->want[r->a->n_want++].out = (uint16_t)k;
-	return 0;
+	return err;
 }
 
 static int read_output(struct reader *r)
@@ -118,6 +182,9 @@ static int read_member(struct reader *r, const struct vt_json_str *key)
 		r->a->deadline_ns = deadline_of(&p);
 	if (p.has_priority)
 		r->a->priority = (uint16_t)p.priority;
+	if (p.region.at)
+		return vt_fail(r->e, -EINVAL,
+			       "shared_memory_region is a parameter of an input or an output");
 	return infer_unsupported(r, &p);
 }
 
@@ -159,7 +226,7 @@ static int settle(struct reader *r)
 	struct vt_ask *a = r->a;
 
 	for (size_t i = 0; i < r->io->n_in; i++)
-		if (!a->in[i])
+		if (!a->in[i] && !vt_ask_in_shm(a, i))
 			return vt_fail(r->e, -EINVAL, "input '%.96s' is missing",
 				       r->io->in[i].name);
 	if (r->blob_at != r->blob_len)
@@ -176,6 +243,9 @@ static int settle(struct reader *r)
 	for (size_t i = 0; i < a->n_want; i++) {
 		const struct vt_io_tensor *t = &r->io->out[a->want[i].out];
 
+		a->want[i].binary = false;
+		if (vt_ask_out_shm(a, i))
+			continue;
 		a->want[i].binary = r->binary[i] < 0 ? r->binary_output : r->binary[i];
 		a->any_binary |= a->want[i].binary;
 		if (!a->want[i].binary && !vt_datatype_in_json(t->dtype))
@@ -252,6 +322,8 @@ void vt_ask_fini(struct vt_ask *a)
 {
 	for (size_t i = 0; i < a->n_in; i++)
 		free(a->own[i]);
+	free(a->shm);
+	a->shm = NULL;
 	a->n_in = 0;
 	a->own_bytes = 0;
 }

@@ -15,7 +15,19 @@ static char *puts_at(char *at, const char *text)
 	return put(at, text, strlen(text));
 }
 
-static char *put_output(char *at, const struct vt_io_tensor *t, bool binary, const void *data)
+static char *put_place(char *at, const struct vt_shm *shm, size_t bytes)
+{
+	at = puts_at(at, "],\"parameters\":{\"shared_memory_region\":\"");
+	at = put(at, shm->region.at, shm->region.len);
+	at = puts_at(at, "\",\"shared_memory_byte_size\":");
+	at += vt_number_put_u64(at, bytes);
+	at = puts_at(at, ",\"shared_memory_offset\":");
+	at += vt_number_put_u64(at, shm->offset);
+	return puts_at(at, "}}");
+}
+
+static char *put_output(char *at, const struct vt_io_tensor *t, bool binary,
+			const struct vt_shm *shm, const void *data)
 {
 	at = puts_at(at, "{\"name\":\"");
 	at = puts_at(at, t->escaped);
@@ -27,6 +39,8 @@ static char *put_output(char *at, const struct vt_io_tensor *t, bool binary, con
 			*at++ = ',';
 		at += vt_number_put_i64(at, t->shape.dim[d]);
 	}
+	if (shm)
+		return put_place(at, shm, t->bytes);
 	if (binary) {
 		at = puts_at(at, "],\"parameters\":{\"binary_data_size\":");
 		at += vt_number_put_u64(at, t->bytes);
@@ -56,7 +70,8 @@ size_t vt_answer_write(char *buf, const struct vt_io *io, const struct vt_ask *a
 
 		if (i)
 			*at++ = ',';
-		at = put_output(at, &io->out[w->out], w->binary, data[w->out]);
+		at = put_output(at, &io->out[w->out], w->binary, vt_ask_out_shm(a, i),
+				data[w->out]);
 	}
 	at = puts_at(at, "]}");
 	*head = a->any_binary ? (size_t)(at - buf) : VT_INFER_JSON_ONLY;

@@ -65,10 +65,14 @@ static void model_ready(struct vt_http_req *r, void *arg)
 
 static void server_metadata(struct vt_http_req *r, void *arg)
 {
+	json_t *extensions = json_pack("[ssss]", "binary_tensor_data", "model_repository",
+				       "statistics", "schedule_policy");
+
+	if (oip_region_allowed(arg, r))
+		json_array_append_new(extensions, json_string("system_shared_memory"));
 	vt_http_json(r, 200,
-		     json_pack("{s:s s:s s:[ssss]}", "name", "veltair", "version", VT_VERSION,
-			       "extensions", "binary_tensor_data", "model_repository", "statistics",
-			       "schedule_policy"));
+		     json_pack("{s:s s:s s:o}", "name", "veltair", "version", VT_VERSION,
+			       "extensions", extensions));
 }
 
 static json_t *tensors_json(const struct vt_io_tensor *t, size_t n)
@@ -144,6 +148,15 @@ size_t vt_oip_routes(struct vt_oip *o, struct vt_route *ret)
 		{"POST", "/v2/repository/index", oip_index, NULL, NULL, o, small},
 		{"POST", "/v2/repository/models/{}/load", oip_load, NULL, NULL, o, small},
 		{"POST", "/v2/repository/models/{}/unload", oip_unload, NULL, NULL, o, small},
+		{"GET", "/v2/systemsharedmemory/status", oip_region_status, NULL, NULL, o, 0},
+		{"GET", "/v2/systemsharedmemory/region/{}/status", oip_region_status, NULL, NULL, o,
+		 0},
+		{"POST", "/v2/systemsharedmemory/region/{}/register", oip_region_register, NULL,
+		 NULL, o, small | VT_ROUTE_NEED_BODY},
+		{"POST", "/v2/systemsharedmemory/region/{}/unregister", oip_region_unregister, NULL,
+		 NULL, o, small},
+		{"POST", "/v2/systemsharedmemory/unregister", oip_region_unregister, NULL, NULL, o,
+		 small},
 	};
 
 	_Static_assert(sizeof(rows) / sizeof(rows[0]) <= VT_OIP_ROUTES, "room for all");

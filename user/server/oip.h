@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * oip.h - the Open Inference Protocol v2 as routes: health, metadata, inference, and the model
- * repository and statistics extensions. Handlers run on I/O threads.
+ * repository, statistics and system shared memory extensions. Handlers run on I/O threads.
  */
 #ifndef VT_SERVER_OIP_H
 #define VT_SERVER_OIP_H
@@ -9,8 +9,10 @@
 #include "exec/runtime.h"
 #include "server/admission.h"
 #include "server/http.h"
+#include "server/infer.h"
 #include "server/loader.h"
 #include "server/models.h"
+#include "server/region.h"
 
 /** What the handlers work on. Caller's memory, stays until the HTTP server has stopped. */
 struct vt_oip {
@@ -20,6 +22,8 @@ struct vt_oip {
 	const struct vt_log *log;
 	struct vt_admission admission; /* vt_admission_init() it */
 	_Atomic bool late;	       /* serve also what cannot meet its deadline */
+	struct vt_regions *regions;    /* shared memory; NULL: none may be used */
+	bool regions_local;	       /* only over a Unix socket */
 	_Atomic bool stopping;	       /* not ready any more; set before draining */
 };
 
@@ -40,5 +44,17 @@ void oip_index(struct vt_http_req *r, void *arg);
 void oip_load(struct vt_http_req *r, void *arg);
 void oip_unload(struct vt_http_req *r, void *arg);
 void oip_stats(struct vt_http_req *r, void *arg);
+
+void oip_region_status(struct vt_http_req *r, void *arg);
+void oip_region_register(struct vt_http_req *r, void *arg);
+void oip_region_unregister(struct vt_http_req *r, void *arg);
+/** oip_region_parse - {"key", "offset", "byte_size"} to @ret, whose name is left empty; -EBADMSG, -EINVAL */
+int oip_region_parse(struct vt_region_at *ret, const void *json, size_t len, struct vt_err *e);
+/** oip_region_allowed - may this client use shared memory? */
+bool oip_region_allowed(const struct vt_oip *o, const struct vt_http_req *r);
+/** oip_region_use - hold the regions that @a names until oip_region_let_go(); false: answered with an error */
+bool oip_region_use(struct vt_oip *o, struct vt_http_req *r, const struct vt_io *io,
+		    struct vt_ask *a);
+void oip_region_let_go(struct vt_ask *a);
 
 #endif

@@ -4,8 +4,9 @@
  *
  *	I/O thread	oip_infer_begin(): with the first part of the body, admission
  *			oip_infer(): body to tensors, room for the answer, submit
- *	worker		load(): tensors into the instance's arena. store(): outputs, encoded, into the
- *			answer. done(): the connection goes on
+ *	worker		load(): tensors into the instance's arena, of the body or of shared memory. store():
+ *			outputs, encoded, into the answer, or as they are into shared memory. done(): the
+ *			connection goes on
  *	I/O thread	sends
  *
  * Between submit and done nothing is allocated: the answer's memory is there before, as large as it
@@ -36,6 +37,8 @@ struct call {
 	uint64_t taken; /* bytes counted as under way, beside the body */
 	char *answer;
 	size_t len, head;
+	const struct vt_shm *lost; /* what could not be read or written, */
+	int lost_err;		   /* and why: its client has cut it, or it cannot be made whole */
 	size_t json; /* value of Inference-Header-Content-Length; VT_INFER_JSON_ONLY: absent */
 	struct vt_ask ask; /* last: its arrays are not zeroed */
 };
@@ -47,6 +50,7 @@ static void call_fini(void *arg)
 	if (c->entered) /* it never ran */
 		vt_admission_leave(&c->o->admission, &c->turn, vt_now_mono_ns(),
 				   VT_ADMISSION_OTHER);
+	oip_region_let_go(&c->ask);
 	vt_ask_fini(&c->ask);
 	vt_http_give(c->r->http, c->taken);
 	free(c->answer);
@@ -55,14 +59,31 @@ static void call_fini(void *arg)
 
 /* ---- on workers --------------------------------------------------------------------------------- */
 
+/* The first error is told. */
+static void check(struct call *c, const struct vt_shm *s, int err)
+{
+	if (!err || c->lost_err)
+		return;
+	c->lost = s;
+	c->lost_err = err;
+}
+
 static void load(struct vt_infer *q, const struct vt_engine *eng, int inst)
 {
 	struct call *c = (struct call *)q;
 	const struct vt_io *io = &c->m->io;
 
-	for (size_t i = 0; i < io->n_in; i++)
-		memcpy(vt_engine_tensor(eng, inst, io->in[i].tensor), c->ask.in[i],
-		       io->in[i].bytes);
+	for (size_t i = 0; i < io->n_in; i++) {
+		const struct vt_shm *s = vt_ask_in_shm(&c->ask, i);
+		void *to = vt_engine_tensor(eng, inst, io->in[i].tensor);
+
+		if (s)
+			check(c, s, vt_region_read(s->held, s->offset, to, io->in[i].bytes));
+		else
+			memcpy(to, c->ask.in[i], io->in[i].bytes);
+	}
+	if (c->lost_err) /* nobody will have what comes of it */
+		vt_runtime_cancel(c->o->runtime, q->id);
 }
 
 static void store(struct vt_infer *q, const struct vt_engine *eng, int inst)
@@ -73,6 +94,13 @@ static void store(struct vt_infer *q, const struct vt_engine *eng, int inst)
 
 	for (size_t i = 0; i < io->n_out; i++)
 		data[i] = vt_engine_tensor(eng, inst, io->out[i].tensor);
+	for (size_t k = 0; k < c->ask.n_want && !c->lost_err; k++) {
+		const struct vt_shm *s = vt_ask_out_shm(&c->ask, k);
+		const uint16_t i = c->ask.want[k].out;
+
+		if (s)
+			check(c, s, vt_region_write(s->held, s->offset, data[i], io->out[i].bytes));
+	}
 	c->len = vt_answer_write(c->answer, io, &c->ask, c->m->name, c->m->version, data, &c->head);
 }
 
@@ -128,6 +156,20 @@ static void give_up(struct call *c, enum vt_outcome how)
 		refuse(c, how);
 }
 
+static void tell_lost(struct call *c)
+{
+	char name[VT_REGION_NAME];
+
+	vt_json_text(&c->lost->region, name, sizeof(name));
+	if (c->lost_err == -ENODATA)
+		vt_http_fail(c->r, 400,
+			     "region '%s': its object is shorter now than when it was registered",
+			     name);
+	else
+		vt_http_fail(c->r, 400, "region '%s': its object cannot be read or written: %s",
+			     name, strerror(-c->lost_err));
+}
+
 static uint64_t since_1970_ms(void)
 {
 	struct timespec t;
@@ -150,11 +192,14 @@ static void done(struct vt_infer *q, enum vt_outcome how)
 	struct vt_loaded *m = c->m;
 
 	vt_admission_leave(&c->o->admission, &c->turn, vt_now_mono_ns(),
-			   how == VT_DONE      ? VT_ADMISSION_ANSWERED
+			   c->lost_err	       ? VT_ADMISSION_OTHER
+			   : how == VT_DONE    ? VT_ADMISSION_ANSWERED
 			   : how == VT_REFUSED ? VT_ADMISSION_GIVEN_UP
 					       : VT_ADMISSION_OTHER);
 	c->entered = false;
-	if (how == VT_DONE) {
+	if (c->lost_err) {
+		tell_lost(c);
+	} else if (how == VT_DONE) {
 		learn(&m->work_ns, q->core_ns / m->cores, 8);
 		learn(&m->own_ns, q->served_ns, 8);
 		answer(c);
@@ -229,6 +274,8 @@ static bool prepare(struct call *c)
 		bad_request(c->r, c->o, &e);
 		return false;
 	}
+	if (!oip_region_use(c->o, c->r, &c->m->io, &c->ask))
+		return false;
 	room = vt_answer_bound(&c->m->io, &c->ask, c->m->name, c->m->version);
 	if (!vt_http_take(h, room + c->ask.own_bytes)) {
 		vt_http_retry(c->r, retry_s(c->o), "too many bytes of requests are under way");

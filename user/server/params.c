@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/params.h"
 
-static int size_param(struct vt_json *j, struct vt_oip_params *p, double scale)
+static int bytes_of(struct vt_json *j, const char *what, uint64_t *ret)
 {
 	struct vt_number n;
 
 	if (vt_json_number(j, &n))
 		return j->err;
-	if (!vt_number_u64(&n, &p->size))
-		return vt_json_fail(j, "binary_data_size is a whole number of bytes");
+	return vt_number_u64(&n, ret) ? 0 : vt_json_fail(j, what);
+}
+
+static int size_param(struct vt_json *j, struct vt_oip_params *p, double scale)
+{
 	p->has_size = true;
-	return 0;
+	return bytes_of(j, "binary_data_size is a whole number of bytes", &p->size);
+}
+
+static int region_param(struct vt_json *j, struct vt_oip_params *p, double scale)
+{
+	return vt_json_string(j, &p->region);
+}
+
+static int region_size_param(struct vt_json *j, struct vt_oip_params *p, double scale)
+{
+	p->has_region_bytes = true;
+	return bytes_of(j, "shared_memory_byte_size is a whole number of bytes", &p->region_bytes);
+}
+
+static int region_offset_param(struct vt_json *j, struct vt_oip_params *p, double scale)
+{
+	return bytes_of(j, "shared_memory_offset is a whole number of bytes", &p->region_offset);
 }
 
 static int time_param(struct vt_json *j, struct vt_oip_params *p, double scale)
@@ -61,11 +80,13 @@ static const struct {
 	{"deadline_ms", time_param, 1},
 	{"timeout", time_param, 1e-3}, /* microseconds, as Triton has it */
 	{"priority", priority_param, 0},
+	{"shared_memory_region", region_param, 0},
+	{"shared_memory_byte_size", region_size_param, 0},
+	{"shared_memory_offset", region_offset_param, 0},
 };
 
 /* These change what the answer is, so ignoring them would be wrong. */
-static const char *const unsupported[] = {"classification", "shared_memory_region", "sequence_id",
-					  NULL};
+static const char *const unsupported[] = {"classification", "sequence_id", NULL};
 
 int vt_oip_params_read(struct vt_json *j, struct vt_oip_params *p)
 {

@@ -7,9 +7,11 @@
 
 /** What a `parameters` object said; which of it counts depends on where it stands. */
 struct vt_oip_params {
-	bool has_size, has_binary, has_deadline, has_priority, binary_output;
+	bool has_size, has_binary, has_deadline, has_priority, has_region_bytes, binary_output;
 	bool binary;
 	uint64_t size, priority;
+	struct vt_json_str region; /* at NULL: none */
+	uint64_t region_bytes, region_offset;
 	double deadline_ms;
 	const char *unsupported;
 };
