@@ -3,14 +3,17 @@
  * bench_http.c - what HTTP adds to one inference: bench_http MODEL.onnx [REQUESTS]
  *
  * The same model in the same runtime, asked in process and over a kept connection, in turns. Binary
- * tensors both ways, one request at a time. Beside it what a socket costs without any HTTP: a thread that
- * reads the same number of bytes in one recv() after another, asks in process, and writes the tensor back.
+ * tensors both ways, one request at a time; or both in shared memory, named over the Unix socket, the input there
+ * already or written there first. Beside it what a socket costs without any HTTP: a thread that reads the same
+ * number of bytes in one recv() after another, asks in process, and writes the tensor back.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -19,7 +22,7 @@
 #include "server/http.h"
 #include "server/oip.h"
 
-#define WAYS 5 /* in which a request is made */
+#define WAYS 7 /* in which a request is made */
 
 static const struct vt_log quiet = {"bench_http", VT_LOG_WARN, 2};
 
@@ -35,6 +38,9 @@ struct bench {
 	struct vt_loaded *m;
 	char *input, *output, *request;
 	size_t request_len;
+	struct vt_regions regions;
+	char *shared; /* an object: the input, then the output */
+	char by_name[1024];
 	int fd[2], bare[2][2]; /* bare: the client's and the thread's end */
 	pthread_t bare_thread[2];
 };
@@ -186,14 +192,19 @@ static void connect_bare(struct bench *b, int k)
 
 /* ---- over HTTP ---------------------------------------------------------------------------------- */
 
+static void shape_text(const struct vt_shape *shape, char *ret)
+{
+	for (int d = 0; d < shape->rank; d++)
+		ret += sprintf(ret, "%s%lld", d ? "," : "", (long long)shape->dim[d]);
+}
+
 static void make_request(struct bench *b)
 {
 	const struct vt_io_tensor *t = &b->m->io.in[0];
 	char json[1024], shape[128] = "";
 	int n;
 
-	for (int d = 0; d < t->shape.rank; d++)
-		sprintf(shape + strlen(shape), "%s%lld", d ? "," : "", (long long)t->shape.dim[d]);
+	shape_text(&t->shape, shape);
 	n = snprintf(json, sizeof(json),
 		     "{\"inputs\":[{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%s],"
 		     "\"parameters\":{\"binary_data_size\":%zu}}],"
@@ -209,13 +220,57 @@ static void make_request(struct bench *b)
 	b->request_len += t->bytes;
 }
 
-static void ask_http(struct bench *b, int fd)
+/* The object, mapped here; there it is read and written. */
+static void share(struct bench *b)
+{
+	struct vt_region_at at = {.name = "b",
+				  .bytes = b->m->io.in[0].bytes + b->m->io.out[0].bytes};
+	struct vt_err e = {0};
+	int fd;
+
+	snprintf(at.key, sizeof(at.key), "/vt-bench-http-%d", getpid());
+	fd = shm_open(at.key, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd < 0 || ftruncate(fd, (off_t)at.bytes)) {
+		perror("bench_http: shared memory");
+		exit(1);
+	}
+	b->shared = mmap(NULL, at.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	must(vt_regions_add(&b->regions, &at, &e), &e);
+	shm_unlink(at.key);
+	if (b->shared == MAP_FAILED)
+		exit(1);
+	memcpy(b->shared, b->input, b->m->io.in[0].bytes);
+}
+
+/* The same request, with places in that object instead of bytes. */
+static void name_request(struct bench *b)
+{
+	const struct vt_io_tensor *t = &b->m->io.in[0], *y = &b->m->io.out[0];
+	char json[768], shape[128] = "";
+	int n;
+
+	shape_text(&t->shape, shape);
+	n = snprintf(
+		json, sizeof(json),
+		"{\"inputs\":[{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%s],\"parameters\":{"
+		"\"shared_memory_region\":\"b\",\"shared_memory_byte_size\":%zu}}],"
+		"\"outputs\":[{\"name\":\"%s\",\"parameters\":{\"shared_memory_region\":\"b\","
+		"\"shared_memory_byte_size\":%zu,\"shared_memory_offset\":%zu}}]}",
+		t->escaped, vt_datatype_name(t->dtype), shape, t->bytes, y->escaped, y->bytes,
+		t->bytes);
+	snprintf(b->by_name, sizeof(b->by_name),
+		 "POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", n,
+		 json);
+}
+
+static void ask_http(struct bench *b, int fd, const char *request, size_t len)
 {
 	static char answer[1 << 22];
 	size_t got = 0, want = 0;
 	const char *body;
 
-	transmit(fd, b->request, b->request_len);
+	transmit(fd, request, len);
 	while (!want || got < want) {
 		ssize_t n = recv(fd, answer + got, sizeof(answer) - 1 - got, 0);
 
@@ -284,6 +339,8 @@ static void start(struct bench *b, const char *path)
 	b->m = vt_models_get(b->models, "m", NULL, &state);
 	b->oip = (struct vt_oip){.models = b->models, .runtime = b->rt, .log = &quiet};
 	b->oip.late = true;
+	vt_regions_init(&b->regions, VT_REGION_DIR);
+	b->oip.regions = &b->regions;
 	must(vt_admission_init(&b->oip.admission, 64), &e);
 	b->routes[vt_oip_routes(&b->oip, b->routes)] = (struct vt_route){0};
 	for (int i = 0; i < 2; i++) {
@@ -296,6 +353,8 @@ static void start(struct bench *b, const char *path)
 	b->input = calloc(1, b->m->io.in[0].bytes);
 	b->output = calloc(1, b->m->io.out_bytes);
 	make_request(b);
+	share(b);
+	name_request(b);
 	connect_bare(b, 0);
 	connect_bare(b, 1);
 }
@@ -316,7 +375,7 @@ static void print(const char *what, const double *times, int n, const double *be
 		return;
 	memcpy(v, times, (size_t)n * sizeof(*v));
 	qsort(v, (size_t)n, sizeof(*v), by_value);
-	printf("%-13s p50 %.3f ms  p95 %.3f  p99 %.3f  best %.3f", what, v[n / 2], v[n * 95 / 100],
+	printf("%-15s p50 %.3f ms  p95 %.3f  p99 %.3f  best %.3f", what, v[n / 2], v[n * 95 / 100],
 	       v[n * 99 / 100], v[0]);
 	if (beside) { /* the machine drifts: neighbours are compared, then the middle is taken */
 		for (int i = 0; i < n; i++)
@@ -329,17 +388,22 @@ static void print(const char *what, const double *times, int n, const double *be
 	free(v);
 }
 
-static const char *const what[WAYS] = {"in process", "TCP", "Unix socket", "TCP, no HTTP",
-				       "Unix, no HTTP"};
+static const char *const what[WAYS] = {
+	"in process",	   "TCP",	   "Unix socket",  "shared memory",
+	"shared, written", "TCP, no HTTP", "Unix, no HTTP"};
 
 static void ask(struct bench *b, int way)
 {
 	if (!way)
 		ask_with(b, b->input, b->output);
 	else if (way < 3)
-		ask_http(b, b->fd[way - 1]);
-	else
-		ask_bare(b, b->bare[way - 3][0]);
+		ask_http(b, b->fd[way - 1], b->request, b->request_len);
+	else if (way < 5) {
+		if (way == 4)
+			memcpy(b->shared, b->input, b->m->io.in[0].bytes);
+		ask_http(b, b->fd[1], b->by_name, strlen(b->by_name));
+	} else
+		ask_bare(b, b->bare[way - 5][0]);
 }
 
 static void stop(struct bench *b)
@@ -354,6 +418,7 @@ static void stop(struct bench *b)
 	vt_models_free(b->models);
 	vt_runtime_close(b->rt);
 	vt_admission_fini(&b->oip.admission);
+	vt_regions_fini(&b->regions);
 	vt_listener_close(&b->l[0]);
 	vt_listener_close(&b->l[1]);
 }
