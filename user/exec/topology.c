@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgroup.h"
+
 #define MAX_INDEX 8u
 
 /* First line of a small sysfs file; false if it is not there. */
@@ -73,25 +75,64 @@ static void add_domain(struct vt_topology *t, const struct vt_cpuset *members)
 	}
 }
 
+/* The first core of @left and those of @left beside it, which leave it. */
+static struct vt_cpuset take_domain(const char *sysfs, struct vt_cpuset *left)
+{
+	const int c = vt_cpuset_next(left, 0);
+	struct vt_cpuset members = neighbours(sysfs, c, left);
+
+	vt_cpuset_add(&members, (unsigned int)c);
+	for (size_t i = 0; i < VT_MAX_CORES / 64; i++) {
+		members.bits[i] &= left->bits[i];
+		left->bits[i] &= ~members.bits[i];
+	}
+	return members;
+}
+
 int vt_topology_read(struct vt_topology *ret, const char *sysfs, const struct vt_cpuset *cores)
 {
 	const unsigned int n = vt_cpuset_count(cores);
 	struct vt_cpuset left = *cores;
-	int c;
 
 	if (!n || n > VT_SCHED_MAX_CORES)
 		return -EINVAL;
 	memset(ret, 0, sizeof(*ret));
 	memset(ret->domain_of, VT_NO_DOMAIN, sizeof(ret->domain_of));
-	while ((c = vt_cpuset_next(&left, 0)) >= 0) {
-		struct vt_cpuset members = neighbours(sysfs, c, cores);
+	while (vt_cpuset_count(&left)) {
+		const struct vt_cpuset members = take_domain(sysfs, &left);
 
-		vt_cpuset_add(&members, (unsigned int)c);
-		for (size_t i = 0; i < VT_MAX_CORES / 64; i++) {
-			members.bits[i] &= left.bits[i];
-			left.bits[i] &= ~members.bits[i];
-		}
 		add_domain(ret, &members);
 	}
+	return 0;
+}
+
+bool vt_topology_afford(struct vt_cpuset *cores, const char *sysfs, uint64_t cpu_ppm)
+{
+	const uint64_t paid = cpu_ppm / VT_PPM + (cpu_ppm % VT_PPM != 0);
+	struct vt_cpuset left = *cores, ret = {{0}};
+	unsigned int n = 0;
+
+	if (!paid || paid >= vt_cpuset_count(cores))
+		return false;
+	while (n < paid) {
+		const struct vt_cpuset members = take_domain(sysfs, &left);
+
+		for (int c = vt_cpuset_next(&members, 0); c >= 0 && n < paid;
+		     c = vt_cpuset_next(&members, (unsigned int)c + 1), n++)
+			vt_cpuset_add(&ret, (unsigned int)c);
+	}
+	*cores = ret;
+	return true;
+}
+
+int vt_topology_default(struct vt_cpuset *ret)
+{
+	struct vt_cpuset cores;
+	const int err = vt_cpuset_allowed(&cores);
+
+	if (err)
+		return err;
+	vt_topology_afford(&cores, "/sys", vt_cgroup_cpu_ppm(NULL));
+	*ret = cores;
 	return 0;
 }

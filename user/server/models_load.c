@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "profile/profile.h"
 #include "server/infer.h"
-#include "server/memory.h"
 #include "server/models_int.h"
 
 #define RUNS	       5 /* of a model without a profile, for a first idea of its times */
