@@ -92,6 +92,7 @@ finds ok cpu "AMD EPYC 9354 32-Core Processor, events of zen4"
 finds ok isa avx512
 finds ok matrix-kernel "AVX-512 kernel"
 finds ok cores "8 online, all allowed: 0-7"
+finds ok cpu-quota none
 finds ok smt off
 finds ok taken-cores schedstat
 finds ok governor performance
@@ -125,6 +126,8 @@ put sys/devices/system/cpu/cpu0/cpufreq/scaling_governor powersave
 put proc/sys/kernel/unprivileged_bpf_disabled 0
 put proc/sys/kernel/osrelease 5.15.0-100
 put proc/self/mounts "sysfs /sys sysfs rw 0 0"
+put proc/self/cgroup "0::/kubepods/pod/container"
+put sys/fs/cgroup/kubepods/pod/cpu.max "250000 100000"
 put proc/cpuinfo "model name	: Some CPU
 flags		: ${flags%% avx512*}"
 doctor
@@ -132,6 +135,7 @@ finds limited cpu "Some CPU: no table"
 finds limited isa "avx2: vectors of 8"
 finds ok matrix-kernel "AVX2 kernel, tiles of 12 x 32"
 finds limited cores "3 of 8 online cores allowed: 0,2-3"
+finds limited cpu-quota "the time of 2.50 cores, 3 allowed"
 finds limited smt "two threads share"
 finds limited governor powersave
 finds limited huge-pages never
@@ -146,7 +150,9 @@ put proc/self/status "CapEff:	000000c000000000"
 put proc/self/mounts "resctrl /sys/fs/resctrl resctrl rw 0 0"
 put sys/fs/resctrl/info/L3_MON/mon_features llc_occupancy
 put sys/devices/system/cpu/smt/active 0
+put sys/fs/cgroup/kubepods/pod/cpu.max "800000 100000"
 doctor
+finds ok cpu-quota "the time of 8.00 cores"
 finds limited capabilities "cap_bpf, cap_perfmon"
 finds ok perf-paranoid 3
 finds limited resctrl "cache occupancy only"
@@ -166,6 +172,7 @@ finds limited isa baseline
 finds limited caches unknown
 finds limited llc-domains unknown
 finds missing cores "no list"
+finds ok cpu-quota none
 finds limited taken-cores "cannot stay away"
 finds missing memory unknown
 finds missing pmu "no core PMU"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each capability and mount that share/kubernetes grants: what is lost without it, on this machine, by dropping
 # it. With both capabilities and the mount, `--monitor on` starts; without any one of them it says what it lacks. The
-# set of the systemd unit, with what its example configuration suggests. The
+# set of the systemd unit, with what its example configuration suggests. A CPU quota as a container has one. The
 # mounts of configuration, models and state: with the container's arguments and configuration, on a read-only root.
 cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
@@ -55,6 +55,33 @@ lacks() {
 	! serves on "$@" && grep -qiE -- "$text" "$dir/err" &&
 		serves auto "$@" && grep -q 'no monitor' "$dir/err" && grep -qiE -- "$text" "$dir/err"
 }
+
+# ---- a CPU quota: the time of one core on all that are allowed, as version 1 and 2 of cgroups tell it -----------
+# quota COMMAND...: becomes it, where /sys/fs/cgroup is as in a container of its own
+quota() {
+	# shellcheck disable=SC2016 # of the inner shell
+	exec unshare -m sh -c 'set -e
+		mount -t tmpfs none /sys/fs/cgroup
+		mkdir /sys/fs/cgroup/cpu
+		echo 100000 100000 >/sys/fs/cgroup/cpu.max
+		echo 100000 >/sys/fs/cgroup/cpu/cpu.cfs_quota_us
+		echo 100000 >/sys/fs/cgroup/cpu/cpu.cfs_period_us
+		exec "$@"' sh "$@"
+}
+if [ "$(nproc)" -gt 1 ]; then
+	allowed=$(awk '$1 == "Cpus_allowed_list:" { print $2 }' /proc/self/status)
+	serves off quota && grep -q "computing on 1 of $(nproc) cores, ${allowed%%[-,]*}: .* 1.00 cores" "$dir/err"
+	ok "a CPU quota of one core: one computes, said"
+	(quota "$veltair" run --json --iters 1 "$dir/mobilenet-v2-tiny.onnx") 2>"$dir/err" | grep -q '"threads": *1,'
+	ok "likewise veltair run"
+	(quota "$veltair" doctor) | grep -q '^limited  *cpu-quota .* 1.00 cores'
+	ok "doctor says it"
+	started quota "$veltair" serve --cores "$allowed" --monitor off --listen 127.0.0.1:0 "$dir/mobilenet-v2-tiny.onnx" &&
+		! grep -q 'computing on' "$dir/err" && grep -q "cores: $(nproc) are named, .* 1.00 cores" "$dir/err"
+	ok "cores that are named compute, with a warning"
+else
+	skip "a CPU quota of one core: one computes" "there is one core"
+fi
 
 both="setpriv --bounding-set=-all,+bpf,+perfmon --inh-caps=-all"
 # shellcheck disable=SC2086 # words

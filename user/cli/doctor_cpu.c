@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cache.h"
+#include "base/cgroup.h"
 #include "base/cpuset.h"
 #include "cli/doctor.h"
 #include "events/events.h"
@@ -13,6 +14,7 @@
 #include "kernels/gemm.h"
 #include "kernels/isa.h"
 #include "kernels/xnn_mem.h"
+#include "pressure/level.h"
 
 #define CPUS "sys/devices/system/cpu"
 
@@ -35,23 +37,33 @@ static void look_cpu(const struct vt_doctor *d, int arg, struct vt_finding *f)
 			 vt_cpu_family_name(family));
 }
 
+static bool read_cores(const struct vt_doctor *d, struct vt_cpuset *online,
+		       struct vt_cpuset *allowed)
+{
+	char text[512];
+
+	if (vt_doctor_read(d, CPUS "/online", text, sizeof(text)) < 0 ||
+	    vt_cpuset_parse(text, online))
+		return false;
+	if (!vt_doctor_field(d, "proc/self/status", "Cpus_allowed_list", text, sizeof(text)) ||
+	    vt_cpuset_parse(text, allowed))
+		*allowed = *online;
+	/* Cpus_allowed may name cores that do not exist. */
+	for (size_t i = 0; i < sizeof(online->bits) / sizeof(online->bits[0]); i++)
+		allowed->bits[i] &= online->bits[i];
+	return true;
+}
+
 static void look_cores(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
 	struct vt_cpuset online = {0}, allowed = {0};
-	char text[512], cores[256];
+	char cores[256];
 	unsigned int n, a;
 
-	if (vt_doctor_read(d, CPUS "/online", text, sizeof(text)) < 0 ||
-	    vt_cpuset_parse(text, &online)) {
+	if (!read_cores(d, &online, &allowed)) {
 		vt_found(f, VT_HEALTH_MISSING, "mount sysfs at /sys", "no list of online cores");
 		return;
 	}
-	if (!vt_doctor_field(d, "proc/self/status", "Cpus_allowed_list", text, sizeof(text)) ||
-	    vt_cpuset_parse(text, &allowed))
-		allowed = online;
-	/* Cpus_allowed may name cores that do not exist. */
-	for (size_t i = 0; i < sizeof(online.bits) / sizeof(online.bits[0]); i++)
-		allowed.bits[i] &= online.bits[i];
 	n = vt_cpuset_count(&online);
 	a = vt_cpuset_count(&allowed);
 	vt_cpuset_format(&allowed, cores, sizeof(cores));
@@ -62,6 +74,24 @@ static void look_cores(const struct vt_doctor *d, int arg, struct vt_finding *f)
 			 "%u of %u online cores allowed: %s", a, n, cores);
 	else
 		vt_found(f, VT_HEALTH_OK, "", "%u online, all allowed: %s", n, cores);
+}
+
+static void look_quota(const struct vt_doctor *d, int arg, struct vt_finding *f)
+{
+	const uint64_t ppm = vt_cgroup_cpu_ppm(d->root);
+	const double quota = (double)ppm / VT_PPM;
+	struct vt_cpuset online = {0}, allowed = {0};
+
+	if (ppm == UINT64_MAX)
+		vt_found(f, VT_HEALTH_OK, "", "none");
+	else if (read_cores(d, &online, &allowed) && quota < vt_cpuset_count(&allowed))
+		vt_found(f, VT_HEALTH_LIMITED,
+			 "only as many compute unless named; give them as a cpuset (AllowedCPUs=, "
+			 "static CPU manager), or raise CPUQuota= or limits.cpu",
+			 "the time of %.2f cores, %u allowed", quota, vt_cpuset_count(&allowed));
+	else
+		vt_found(f, VT_HEALTH_OK, "", "the time of %.2f cores, no less than those allowed",
+			 quota);
 }
 
 static void look_smt(const struct vt_doctor *d, int arg, struct vt_finding *f)
@@ -366,6 +396,7 @@ const struct vt_probe vt_doctor_cpu[] = {
 	{"matrix-kernel", look_matrix, 0},
 	{"xnnpack", look_xnnpack, 0},
 	{"cores", look_cores, 0},
+	{"cpu-quota", look_quota, 0},
 	{"smt", look_smt, 0},
 	{"taken-cores", look_taken, 0},
 	{"governor", look_governor, 0},

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "exec/costs.h"
+#include "exec/topology.h"
 #include "exec/tune.h"
 
 #define NAME	   "profile"
@@ -41,7 +42,8 @@ static const struct argp_option options[] = {
 	{"levels", OPT_LEVELS, "LIST", 0,
 	 "Pressure levels to measure, for example 0,4 (default 0-4; 0 always is)", 0},
 	{"cores", 'c', "LIST", 0,
-	 "Cores to use, for example 0-3,8 (default: all allowed). Measured are 1, 2, 4 ... and all "
+	 "Cores to use, for example 0-3,8 (default: all allowed, or what a CPU quota affords). "
+	 "Measured are 1, 2, 4 ... and all "
 	 "of "
 	 "them; above level 0 the upper half belongs to the bubble",
 	 0},
@@ -146,7 +148,7 @@ static int choose_cores(struct session *s, struct vt_err *e)
 
 	vt_cpuset_allowed(&allowed);
 	if (!vt_cpuset_count(&s->o.cores))
-		s->o.cores = allowed;
+		vt_topology_default(&s->o.cores);
 	for (int c = vt_cpuset_next(&s->o.cores, 0); c >= 0;
 	     c = vt_cpuset_next(&s->o.cores, (unsigned int)c + 1))
 		if (!vt_cpuset_has(&allowed, (unsigned int)c))

@@ -13,6 +13,7 @@
 #include "cli/run_input.h"
 #include "cli/store.h"
 #include "exec/engine.h"
+#include "exec/topology.h"
 #include "pressure/level.h"
 
 #define MAX_DIMS 16
@@ -45,7 +46,8 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"threads", 't', "N", 0, "Run on the first N allowed cores (default: all of them)", 0},
+	{"threads", 't', "N", 0,
+	 "Run on the first N allowed cores (default: all of them, or what a CPU quota affords)", 0},
 	{"cores", 'c', "LIST", 0, "Run on these cores, for example 0-3,8", 0},
 	{"iters", 'n', "N", 0, "Timed iterations (default 10)", 0},
 	{"warmup", OPT_WARMUP, "N", 0, "Iterations before those (default 2)", 0},
@@ -221,7 +223,7 @@ static int choose_cores(struct session *s, struct vt_err *e)
 	if (vt_cpuset_count(&s->a->cores))
 		s->grant = s->a->cores;
 	else if (!s->a->threads)
-		s->grant = allowed;
+		vt_topology_default(&s->grant);
 	else if (!first_cores(&allowed, s->a->threads, &s->grant))
 		return vt_fail(e, -EINVAL, "--threads %llu: this process may use %u cores",
 			       (unsigned long long)s->a->threads, vt_cpuset_count(&allowed));

@@ -104,7 +104,7 @@ static int open_monitor(struct serving *s, struct vt_err *e)
 static int open_runtime(struct serving *s, struct vt_err *e)
 {
 	struct vt_runtime_opts o = {
-		.cores = s->c.cores,
+		.cores = s->cores,
 		.policy = s->c.policy ? vt_policy_find(s->c.policy) : NULL,
 		.no_shed = s->c.late,
 		.max_requests = (uint32_t)s->c.max_requests,
@@ -138,18 +138,13 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 static int load_models(struct serving *s, struct vt_err *e)
 {
 	struct vt_models_opts o = {.runtime = s->runtime,
-				   .cores = s->c.cores,
+				   .cores = s->cores,
 				   .profiles = s->c.profiles,
 				   .log = &s->log,
 				   .stop = must_stop,
 				   .arg = s};
-	int err = 0;
+	int err = vt_models_new(&s->models, &o, e);
 
-	if (!vt_cpuset_count(&o.cores))
-		err = vt_cpuset_allowed(&o.cores);
-	if (err)
-		return vt_fail(e, err, "cannot read the cores this process may use");
-	err = vt_models_new(&s->models, &o, e);
 	for (uint32_t i = 0; i < s->c.n_models && !err; i++) {
 		if (must_stop(s))
 			return -ECANCELED;
@@ -291,6 +286,8 @@ static int start(struct serving *s, struct vt_err *e)
 		err = give_up_rights(s, e);
 	if (!err && s->agent_at.fd >= 0)
 		err = vt_agent_start(&s->agent, &s->agent_at, e);
+	if (!err)
+		err = vt_serve_cores(&s->c, &s->log, &s->cores, e);
 	if (!err)
 		err = open_runtime(s, e);
 	if (!err)

@@ -84,6 +84,13 @@ int vt_serve_become(const char *user, struct vt_monitor *m, struct vt_err *e);
 /** vt_serve_connections - connections per address to take: max_connections, or what the limit of open files, raised, leaves */
 uint64_t vt_serve_connections(const struct vt_config *c, const struct vt_log *log);
 
+/**
+ * vt_serve_cores - the cores to compute on: those that @c names, else vt_topology_default()
+ * What a CPU quota means for either is said in @log. -errno: those allowed cannot be read
+ */
+int vt_serve_cores(const struct vt_config *c, const struct vt_log *log, struct vt_cpuset *ret,
+		   struct vt_err *e);
+
 /** vt_serve_may_come_first - while that may be raised: the limit that lets I/O threads come before workers, whoever they become */
 void vt_serve_may_come_first(void);
 

@@ -38,7 +38,8 @@ static const struct argp_option options[] = {
 	 "HOST:PORT, [IPv6]:PORT, :PORT (every IPv4 address) or unix:PATH; may be repeated "
 	 "[127.0.0.1:8000]",
 	 0},
-	{"cores", OPT_CORES, "LIST", 0, "cores to compute on, such as 0-3,8 [all]", 0},
+	{"cores", OPT_CORES, "LIST", 0,
+	 "cores to compute on, such as 0-3,8 [all, or what a CPU quota affords]", 0},
 	{"policy", OPT_POLICY, "NAME", 0,
 	 "who runs when; `veltair sim --help` names them [veltair-full]", 0},
 	{"admission", OPT_ADMISSION, "HOW", 0,

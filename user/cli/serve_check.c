@@ -196,14 +196,15 @@ static int check_output(const struct vt_config *c, const char *path, enum vt_con
 	return vt_config_at(c, k, file, e);
 }
 
-static int check_models(const struct vt_config *c, const char *file, struct vt_err *e)
+static int check_models(const struct vt_config *c, const char *file, const struct vt_log *log,
+			struct vt_err *e)
 {
-	struct vt_cpuset cores = c->cores;
+	struct vt_cpuset cores;
 	struct vt_progress p;
-	int err = vt_cpuset_count(&cores) ? 0 : vt_cpuset_allowed(&cores);
+	int err = vt_serve_cores(c, log, &cores, e);
 
 	if (err)
-		return vt_fail(e, err, "cannot read the cores this process may use");
+		return err;
 	vt_progress_init(&p, "checking", c->n_models);
 	if (!p.tty)
 		p.shown_mono_ns = p.start_mono_ns; /* nothing, unless it takes long */
@@ -236,7 +237,7 @@ int vt_serve_check(const struct vt_config *c, const char *file, const struct vt_
 	if (!err && as_user)
 		err = check_output(c, c->trace, VT_KEY_TRACE, file, e);
 	if (!err)
-		err = check_models(c, file, e);
+		err = check_models(c, file, log, e);
 	return err || !taken.code ? err : vt_fail(e, taken.code, "%s", taken.msg);
 }
 

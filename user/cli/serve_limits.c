@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* serve_limits.c - what the kernel lets this process have, as far as a server needs it. */
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
 #include "cli/serve.h"
+#include "exec/topology.h"
 #include "server/http.h"
 #include "server/region.h"
 
@@ -55,4 +58,48 @@ uint64_t vt_serve_connections(const struct vt_config *c, const struct vt_log *lo
 	       (unsigned long long)fewer, (unsigned long long)c->max_connections,
 	       (unsigned long long)wanted, (unsigned long long)l.rlim_cur);
 	return fewer;
+}
+
+/* Two servers with a quota each, and nothing else to tell them apart, take the same cores. */
+static void say_quota(const struct vt_log *log, const struct vt_cpuset *cores, unsigned int of,
+		      uint64_t quota_ppm)
+{
+	char list[256];
+
+	vt_cpuset_format(cores, list, sizeof(list));
+	vt_log(log, VT_LOG_INFO,
+	       "computing on %u of %u cores, %s: the CPU quota of the cgroup is %.2f cores; "
+	       "another "
+	       "server with a quota takes the same ones, unless `cores` or a cpuset gives each its "
+	       "own",
+	       vt_cpuset_count(cores), of, list, (double)quota_ppm / VT_PPM);
+}
+
+int vt_serve_cores(const struct vt_config *c, const struct vt_log *log, struct vt_cpuset *ret,
+		   struct vt_err *e)
+{
+	const uint64_t quota_ppm = vt_cgroup_cpu_ppm(NULL);
+	const unsigned int named = vt_cpuset_count(&c->cores);
+	struct vt_cpuset allowed;
+	int err;
+
+	if (named) {
+		if (quota_ppm < (uint64_t)named * VT_PPM)
+			vt_log(log, VT_LOG_WARN,
+			       "cores: %u are named, the CPU quota of the cgroup is %.2f cores: "
+			       "when "
+			       "it is used up all of them stand still; name fewer or raise the "
+			       "quota",
+			       named, (double)quota_ppm / VT_PPM);
+		*ret = c->cores;
+		return 0;
+	}
+	err = vt_cpuset_allowed(&allowed);
+	if (!err)
+		err = vt_topology_default(ret);
+	if (err)
+		return vt_fail(e, err, "cannot read the cores this process may use");
+	if (vt_cpuset_count(ret) < vt_cpuset_count(&allowed))
+		say_quota(log, ret, vt_cpuset_count(&allowed), quota_ppm);
+	return 0;
 }

@@ -17,7 +17,8 @@ struct serving {
 	struct vt_serve_args args;
 	struct vt_config c;
 	struct vt_log log;
-	int signals; /* signalfd */
+	struct vt_cpuset cores; /* to compute on */
+	int signals;		/* signalfd */
 	bool starting, ended,
 		again;		   /* told to end, or to read the file again, before it was ready */
 	int record_fd, record_err; /* which was said */
