@@ -107,7 +107,6 @@ objs      := $(addprefix $(O)/,$(vt-y))
 pure-objs := $(addprefix $(O)/,$(pure-y))
 cli-objs  := $(addprefix $(O)/,$(cli-y))
 tests     := $(addprefix $(O)/,$(test-y))
-all-objs  := $(objs) $(pure-objs) $(cli-objs)
 gen       := $(addprefix $(O)/gen/,$(gen-y))
 
 .PHONY: all deps demo check check-quick check-vm conformance bench fuzz install uninstall clean help
@@ -119,16 +118,16 @@ all: $(O)/veltair
 $(O)/veltair: $(cli-objs) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(O)/libvt.a: $(objs)
+$(O)/libvt.a: $(objs) $(O)/.link
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcs $@ $(objs)
 
 # The pure archive: policies, pressure, loop. The live runtime and the simulator link this very file.
-$(O)/libvtpure.a: $(pure-objs)
+$(O)/libvtpure.a: $(pure-objs) $(O)/.link
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcs $@ $(pure-objs)
 
-$(O)/%.o: %.c | $(gen)
+$(O)/%.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(cflags-$*) -MMD -MP -c -o $@ $<
 
@@ -139,7 +138,7 @@ cflags-kernels/dw_rows = $(if $(filter asan,$(CONFIG)),-O0)
 tier-flags = -DVT_TIER=$(1:v%=%) $(loops-$(CONFIG)) \
 	     $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),-march=x86-64$(if $(filter-out v1,$1),-$1))
 define tier-rule
-$(O)/%.$1.o: %.c | $(gen)
+$(O)/%.$1.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $$(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(call tier-flags,$1) $$(cflags-$$*) -MMD -MP -c -o $$@ $$<
 endef
@@ -160,7 +159,7 @@ BPF_CFLAGS  = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-para
 	      -Wno-missing-field-initializers -Ibpf -idirafter /usr/include/$(shell gcc -print-multiarch)
 bpf-objs   := $(addprefix $(O)/bpf/,$(bpf-y:=.bpf.o))
 
-$(bpf-objs): $(O)/bpf/%.bpf.o: bpf/%.bpf.c
+$(bpf-objs): $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/.compile
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 
@@ -173,11 +172,11 @@ $(O)/gen/veltair.skel.h: $(O)/bpf/veltair.bpf.o
 
 # Which kernels a profile was made with (user/exec/here.c): what computes, not what chooses.
 id-objs := $(addprefix $(O)/,$(filter-out $(no-id-y),$(filter kernels/%,$(vt-y))))
-$(O)/gen/kernels_id.c: $(id-objs) scripts/kernels-id.sh
+$(O)/gen/kernels_id.c: $(id-objs) scripts/kernels-id.sh $(O)/.link
 	@mkdir -p $(@D)
 	scripts/kernels-id.sh $(id-objs) > $@
 
-$(O)/gen/%.o: $(O)/gen/%.c
+$(O)/gen/%.o: $(O)/gen/%.c $(O)/.compile
 	$(CC) $(CPPFLAGS) $(CFLAGS) -w -MMD -MP -c -o $@ $<
 
 # A test's further objects, by its name in tests/unit/Kbuild: test_x-y := tests/unit/helper.o
@@ -191,10 +190,10 @@ emulated := $(addprefix $(E)/,$(filter %.v4.o kernels/gemm_avx512.o kernels/isa.
 # A minute less to build than with -O2. With -O0 the compiler's own intrinsics are macros of these names.
 as-avx2   = $(opt-$(CONFIG)) -march=x86-64-v3 -include tests/emulate/avx512.h -Wno-psabi
 $(E)/kernels/isa.o: as-avx2 = -include tests/emulate/cpu.h
-$(E)/%.v4.o: %.c | $(gen)
+$(E)/%.v4.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -DVT_TIER=4 $(cflags-$*) $(as-avx2) -MMD -MP -c -o $@ $<
-$(E)/%.o: %.c | $(gen)
+$(E)/%.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(as-avx2) -MMD -MP -c -o $@ $<
 $(E)/libvt.a: $(O)/libvt.a $(emulated)
@@ -205,18 +204,15 @@ $(E)/veltair: $(cli-objs) $(E)/libvt.a $(O)/libvtpure.a
 $(E)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(E)/libvt.a $(O)/libvtpure.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
--include $(emulated:.o=.d)
 
 e2e-bin := $(addprefix $(O)/,$(e2e-bin-y))
 $(e2e-bin): $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(O)/tests/unit/onnx_text.o $(O)/libvt.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
--include $(e2e-bin:=.d)
 fuzzers := $(addprefix $(O)/tests/fuzz/,$(fuzz-y))
 $(fuzzers): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
--include $(fuzzers:=.d)
 $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
@@ -226,16 +222,12 @@ vm-test := $(O)/tests/vm/veltair-vm
 $(vm-test): $(vm-objs) $(O)/libvt.a
 	$(CC) $(LDFLAGS) -static -o $@ $^ -lbpf -lelf -lz -lpfm -lcap -lpthread -lm
 
--include $(vm-objs:.o=.d) $(all-objs:.o=.d) $(wildcard $(O)/tests/unit/*.d) $(bpf-objs:.o=.d)
-
 # Programs that only measure; `make bench-NAME` runs one.
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 # All of them, so that none is left behind by the code they measure.
 .PHONY: benches
 benches: $(addprefix $(O)/,$(bench-y))
-# What was built of them, so that a header that changes builds it again.
--include $(wildcard $(O)/tests/bench/*.d)
 
 .PHONY: bench-sched
 .PHONY: bench-monitor
@@ -329,6 +321,26 @@ $(O)/user/metrics/metrics_page: $(O)/user/metrics/metrics_page.o $(O)/libvt.a $(
 $(O)/user/model/operators_page: $(O)/user/model/operators_page.o $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# ---- when to build again --------------------------------------------------------------------
+
+# What objects are compiled with, and what is put together of which: two files as old as the last change of that. So
+# another VERSION or flag compiles all anew, a list that lost a file links anew, and no other change to rules or lists does.
+kept-compile = $(CC) $(CPPFLAGS) $(CFLAGS) $(foreach t,v1 v3 v4,$(call tier-flags,$t)) $(as-avx2) \
+	       $(foreach v,$(sort $(filter cflags-%,$(.VARIABLES))),$v = $($v)) $(BPF_CLANG) $(BPF_CFLAGS)
+kept-link    = $(LDFLAGS) $(LDLIBS) $(vt-y) $(pure-y) $(cli-y)
+define kept
+ifneq ($$(strip $$(file <$(O)/.$1)),$$(strip $$(kept-$1)))
+.PHONY: $(O)/.$1
+endif
+endef
+$(foreach k,compile link,$(eval $(call kept,$k)))
+$(O)/.compile $(O)/.link:
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(strip $(kept-$(patsubst $(O)/.%,%,$@))))' >$@
+
+# The headers of whatever has been built.
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+
 # ---- checks ------------------------------------------------------------------------------
 
 deps:
@@ -399,8 +411,6 @@ TESTDATA ?= $(patsubst %/node,%,$(firstword $(shell dpkg -L libonnx-testdata 2>/
 $(O)/tests/conformance/conformance: $(addprefix $(O)/,$(testdata-y)) $(O)/libvt.a $(O)/libvtpure.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
--include $(addprefix $(O)/,$(testdata-y:.o=.d))
-
 # ONNX's own cases; TESTDATA_FLAGS= lists the passing and skipped ones too.
 TESTDATA_FLAGS ?= -q
 .PHONY: testdata
@@ -443,7 +453,7 @@ help:
 .PHONY: tests run-tests format
 tests: $(tests) $(e2e-bin) all
 beside := $(addprefix $(O)/,$(beside-y))
-run-tests:
+run-tests: tests
 	@prove --timer -j$(shell nproc) --exec scripts/tap.sh $(beside)
 	@prove --timer --exec scripts/tap.sh $(filter-out $(beside),$(tests)) $(if $(filter release,$(CONFIG)),$(e2e-y))
 
