@@ -49,7 +49,7 @@ if (bad.length) {
 }
 
 // Of pod a 600 requests a minute, 30 late and 12 refused in time to be counted, 60 by their sender; two cores, busy 30 and
-// 42 s of each minute. Pod b is idle, so it misses nothing that could be divided: no value.
+// 42 s of each minute. Pod b is idle: it misses 0, as an HPA for which a metric is absent does not scale down.
 const series = (name, labels, step) => ({ series: `${name}{namespace="veltair",${labels}}`, values: `0+${step}x10` });
 const pods = [];
 for (const [pod, k] of [['a', 1], ['b', 0]])
@@ -58,7 +58,7 @@ for (const [pod, k] of [['a', 1], ['b', 0]])
     series('veltair_requests_refused_total', `pod="${pod}",model="m",reason="cancelled"`, 60 * k),
     series('veltair_core_busy_seconds_total', `pod="${pod}",cpu="0"`, 30 * k), series('veltair_core_busy_seconds_total', `pod="${pod}",cpu="1"`, 42 * k));
 const expect = {
-  veltair_requests_missed_ratio: [{ labels: '{pod="a"}', value: 0.07 }],
+  veltair_requests_missed_ratio: [{ labels: '{pod="a"}', value: 0.07 }, { labels: '{pod="b"}', value: 0 }],
   veltair_cores_busy_ratio: [{ labels: '{pod="a"}', value: 0.6 }, { labels: '{pod="b"}', value: 0 }],
 };
 const tests = [...offered].map(([as, expr]) => ({ expr: `round(${expr}, 0.0001)`, eval_time: '10m', exp_samples: expect[as] }));
