@@ -72,7 +72,8 @@ if kill -0 "$server" 2>/dev/null; then
 	load=$!
 	sleep 3
 	"$veltair" monitor --no-pin --by process --duration 2 --top 4 || echo "(the monitor does not run here: see above)"
-	wait "$load" && cat "$out/http.txt"
+	wait "$load" # a load that failed is a fault, and has said which
+	cat "$out/http.txt"
 	kill "$server"
 	wait "$server" 2>/dev/null || true
 else
