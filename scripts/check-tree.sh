@@ -31,7 +31,10 @@ allowed() {
 	esac
 }
 
+# Where git lists nothing (no work tree, or not this user's) or a program is absent nothing would be found wrong.
 files=$(git ls-files -co --exclude-standard '*.c' '*.h')
+[ -n "$files" ] || say "git lists no files here"
+command -v clang-format >/dev/null || say "no clang-format here"
 for f in $files; do
 	[ -f "$f" ] || continue
 	dir=$(dirname "$f")
