@@ -10,8 +10,8 @@
 // the two engines, one number for both. Beside each result stands what a queue allows that engine at its
 // own times alone. ONNX Runtime serves in the order of arrival, as people run it; with --drops also told
 // its deadlines, so that it may drop what is hopeless. --serve compares with `veltair serve` over a Unix
-// socket instead of the runtime in the bench's own process. --settings tries ONNX Runtime's settings first
-// and takes the best. Writes PREFIX.md, PREFIX.json and PREFIX-PAIR.html, and the table to standard output.
+// socket instead of the runtime in the bench's own process. A process of ONNX Runtime has as many threads as there
+// are cores, as veltair has; --settings tries first whether one, or its share of the cores, serves more. Writes PREFIX.md, PREFIX.json and PREFIX-PAIR.html, and the table to standard output.
 'use strict';
 const fs = require('fs');
 const os = require('os');
@@ -25,7 +25,14 @@ const PAIRS = {
   medium: { models: ['resnet-50', 'googlenet'], secs: 5, goal: 2 },
   heavy: { models: ['bert-large', 'resnet-50'], secs: 30, goal: 1.6 },
 };
-const SETTINGS = { '2 threads': ['--threads', '2'], '2 threads, spinning': ['--threads', '2', '--spin'], '1 thread': ['--threads', '1'] };
+const CORES = os.availableParallelism ? os.availableParallelism() : os.cpus().length; // that this process may use
+
+// What a process of ONNX Runtime may be given, the usual first.
+function settingsOf(pair) {
+  const share = Math.max(1, Math.floor(CORES / PAIRS[pair].models.length));
+  const named = (n, more, ...flags) => [`${n} thread${n === 1 ? '' : 's'}${more}`, ['--threads', String(n), ...flags]];
+  return Object.fromEntries([named(CORES, ''), named(CORES, ', spinning', '--spin'), named(share, ''), named(1, '')]);
+}
 
 function parse(argv) {
   const a = { pairs: Object.keys(PAIRS), rounds: 6, zoo: 'build/zoo', out: 'build/bench-tenants', seed: 1 };
@@ -57,15 +64,15 @@ function bench(args) {
 
 // The settings that serve most, by a short search each, interleaved.
 function bestSettings(a, pair) {
-  if (!a.settings) return { name: '2 threads', args: SETTINGS['2 threads'], tried: null };
+  const settings = settingsOf(pair), names = Object.keys(settings);
+  if (!a.settings) return { name: names[0], args: settings[names[0]], tried: null };
   const args = PAIRS[pair].models.flatMap((m) => ['--model', file(a, m)]);
-  for (const [name, flags] of Object.entries(SETTINGS)) args.push(...peer(name.replace(/[ ,]+/g, '-'), flags));
+  for (const [name, flags] of Object.entries(settings)) args.push(...peer(name.replace(/[ ,]+/g, '-'), flags));
   const r = bench([...args, '--rounds', '4', '--secs', String(a.secs || PAIRS[pair].secs), '--seed', String(a.seed)]);
-  const names = Object.keys(SETTINGS);
   const tried = r.rows.map((row, i) => ({ settings: names[i], rate_hz: row.rate_hz }));
   const best = tried.reduce((x, y) => (y.rate_hz > x.rate_hz ? y : x));
   process.stderr.write(`${pair}: ONNX Runtime ${tried.map((t) => `${t.settings} ${t.rate_hz.toFixed(1)}/s`).join(', ')}\n`);
-  return { name: best.settings, args: SETTINGS[best.settings], tried };
+  return { name: best.settings, args: settings[best.settings], tried };
 }
 
 // `veltair serve` with the pair's models on a Unix socket; resolves when it is ready.
@@ -116,7 +123,7 @@ function machine() {
   const cpuinfo = fs.readFileSync('/proc/cpuinfo', 'utf8');
   const field = (k) => (new RegExp(`^${k}\\s*: (.*)$`, 'm').exec(cpuinfo) || [])[1];
   return {
-    cpu: field('model name'), family: `${field('vendor_id')} ${field('cpu family')}/${field('model')}`, cores: os.cpus().length,
+    cpu: field('model name'), family: `${field('vendor_id')} ${field('cpu family')}/${field('model')}`, cores: CORES,
     kernel: os.release(), veltair: execFileSync(veltair, ['--version'], { encoding: 'utf8' }).trim(), onnxruntime: ortlib.version(),
   };
 }
