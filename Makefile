@@ -383,6 +383,9 @@ install: all man
 		> $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/veltair/monitoring
 	install -m 644 $(monitoring-y) $(DESTDIR)$(PREFIX)/share/veltair/monitoring
+	install -d $(DESTDIR)$(PREFIX)/share/veltair/haproxy
+	install -m 644 $(haproxy-y) $(DESTDIR)$(PREFIX)/share/veltair/haproxy
+	install -m 755 share/haproxy/generate.sh $(DESTDIR)$(PREFIX)/share/veltair/haproxy
 	install -d $(DESTDIR)$(PREFIX)/share/veltair/machines $(DESTDIR)$(PREFIX)/share/veltair/mixes
 	install -m 644 $(machines-y) $(DESTDIR)$(PREFIX)/share/veltair/machines
 	install -m 644 $(mixes-y) $(DESTDIR)$(PREFIX)/share/veltair/mixes

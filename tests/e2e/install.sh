@@ -55,6 +55,9 @@ if command -v man >/dev/null; then
 else
 	skip "man pages show policies and examples whole" "no man here"
 fi
+(cd "$dir" && sh usr/share/veltair/haproxy/generate.sh usr/share/veltair/haproxy/fleet.example) >"$dir/out" 2>"$dir/err" &&
+	cmp -s "$dir/out" "$dir/usr/share/veltair/haproxy/haproxy.cfg" && cmp -s "$dir/out" share/haproxy/haproxy.cfg
+ok "haproxy's generator makes what the example is"
 # From elsewhere: the files beside the sources are not to be what is found.
 (cd "$dir" && usr/bin/veltair sim --machine vm-2 --mix light,live-light --policy edf --rate 10 --requests 50) >"$dir/out" 2>"$dir/err" &&
 	[ "$(grep -c ' on vm-2 ' "$dir/out")" = 2 ]
@@ -63,7 +66,7 @@ ok "sim finds machines and mixes"
 [ $? = 2 ] && grep -q "3990x.*$dir/usr/share/veltair/machines" "$dir/out"
 ok "a machine that there is none of: the names, and where they were looked for" "$dir/out"
 rm -f "$dir/out" "$dir/err"
-for f in prometheus.yml veltair.rules.yml veltair.dashboard.json; do
+for f in prometheus.yml prometheus-adapter.yaml veltair.rules.yml veltair.dashboard.json; do
 	cmp -s "share/monitoring/$f" "$share/$f"
 	ok "$f"
 done
