@@ -2,6 +2,7 @@
 /* test_limit.c - the queueing limit against brute force, the crossing against the limit. */
 #include "harness.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -167,42 +168,134 @@ static void limit_may_drop_all_of_a_class(void **state)
 	assert_float_equal(vt_limit_rate(&cfg), 1250, 1e-6);
 }
 
-/** A live search on a simulated server, whose true rate is known. */
-static struct vt_crossing searched(int slices, double secs, uint64_t seed, double *truth)
+static const struct vt_limit_class server[] = {{40e6, 134e6, 1}, {18e6, 53e6, 1}};
+
+/** One slice of a live search on a simulated server, at @speed of what it can. */
+static struct vt_slice slice_of(double rate, double secs, uint64_t seed, double speed)
 {
-	static const struct vt_limit_class pair[] = {{40e6, 134e6, 1}, {18e6, 53e6, 1}};
-	struct vt_limit_cfg cfg = {pair, 2, true, 0, 1, 0.95};
+	struct vt_limit_class pair[] = {server[0], server[1]};
+	struct vt_limit_cfg cfg = {pair, 2, true, (uint64_t)(rate * secs), seed, 0.95};
+	uint32_t n = (uint32_t)cfg.requests;
+
+	for (size_t i = 0; i < VT_COUNT(pair); i++)
+		pair[i].service_ns /= speed;
+	return (struct vt_slice){rate, n, (uint32_t)lround(vt_limit_share(&cfg, rate) * n)};
+}
+
+/** A search of @n slices; that of number @slow, if any, has 0.6 of the speed. */
+static struct vt_crossing searched(int n, double secs, uint64_t seed, int slow)
+{
+	struct vt_limit_cfg cfg = {server, 2, true, 0, 1, 0.95};
 	struct vt_slice s[64];
 	struct vt_crossing c;
 
-	*truth = vt_limit_rate(&cfg);
-	for (int i = 0; i < slices; i++) {
+	for (int i = 0; i < n; i++) {
 		double rate = vt_crossing_next(s, (size_t)i, 0.95, vt_limit_capacity(&cfg) / 2);
 
-		cfg.requests = (uint64_t)(rate * secs);
-		cfg.seed = seed + (uint64_t)i;
-		s[i] = (struct vt_slice){rate, (uint32_t)cfg.requests, 0};
-		s[i].in_time = (uint32_t)lround(vt_limit_share(&cfg, rate) * (double)cfg.requests);
+		s[i] = slice_of(rate, secs, seed + (uint64_t)i, i == slow ? 0.6 : 1);
 	}
-	assert_int_equal(vt_crossing_of(s, (size_t)slices, 0.95, seed, &c), 0);
+	assert_int_equal(vt_crossing_of(s, (size_t)n, 0.95, seed, &c), 0);
 	return c;
+}
+
+static double true_rate(void)
+{
+	struct vt_limit_cfg cfg = {server, 2, true, 0, 1, 0.95};
+
+	return vt_limit_rate(&cfg);
 }
 
 static void crossing_finds_the_limit(void **state)
 {
-	double mean = 0, truth;
-	int covered = 0;
+	double mean = 0, truth = true_rate();
+	int covered = 0, aside = 0;
 
 	for (uint64_t i = 0; i < 40; i++) {
-		struct vt_crossing c = searched(10, 20, 1000 * i, &truth);
+		struct vt_crossing c = searched(10, 20, 1000 * i, -1);
 
-		assert_true(c.low <= c.rate_hz && c.rate_hz <= c.high && !c.open);
+		assert_true(c.low <= c.rate_hz && c.rate_hz <= c.high && !c.open && !c.at_most);
 		assert_float_equal(c.rate_hz / truth, 1, 0.15);
 		mean += c.rate_hz / truth / 40;
 		covered += c.low <= truth && truth <= c.high;
+		aside += c.aside > 0;
 	}
 	assert_float_equal(mean, 1, 0.03);
 	assert_in_range(covered, 28, 40);
+	assert_in_range(aside, 0, 4);
+}
+
+/* A machine that was slow for one slice, whichever it was, has the answer of one that never was. */
+static void crossing_stands_one_slow_slice(void **state)
+{
+	enum { SLICES = 8, SEEDS = 25 };
+	static double clean[SEEDS];
+	double truth = true_rate(), off = 0;
+
+	for (uint64_t i = 0; i < SEEDS; i++) {
+		clean[i] = searched(SLICES, 20, 1000 * i, -1).rate_hz;
+		off += pow(log(clean[i] / truth), 2) / SEEDS;
+	}
+	assert_true(sqrt(off) < 0.04);
+	for (int slow = 0; slow < SLICES; slow++) {
+		double square = 0, bias = 0;
+		int found = 0, covered = 0;
+
+		for (uint64_t i = 0; i < SEEDS; i++) {
+			struct vt_crossing c = searched(SLICES, 20, 1000 * i, slow);
+			double by = log(c.rate_hz / clean[i]);
+
+			covered += c.low <= truth && truth <= c.high;
+			square += by * by / SEEDS;
+			bias += by / SEEDS;
+			found += c.aside == (uint32_t)slow + 1;
+		}
+		assert_true(sqrt(square) < 0.1 && fabs(bias) < 0.06);
+		assert_in_range(found, 18, SEEDS);
+		assert_in_range(covered, 19, SEEDS);
+	}
+}
+
+/** A slice of 300 of a server that meets the target at @limit: odds as a power of the rate, and coins. */
+static struct vt_slice tossed(double rate, double limit, struct vt_rng *rng)
+{
+	double odds = 0.05 / 0.95 * pow(rate / limit, 5);
+	struct vt_slice s = {rate, 300, 0};
+
+	for (uint32_t i = 0; i < s.n; i++)
+		s.in_time += vt_rng_unit(rng) >= odds / (1 + odds);
+	return s;
+}
+
+/* One server serves twice what the other does, both now slower, now faster: no doubt about the ratio. */
+static void ratios_pair_the_rounds(void **state)
+{
+	static const double speed[] = {1, 0.9, 1.15, 0.85, 1.05, 0.95, 1, 1.1};
+	enum { ROUNDS = VT_COUNT(speed) };
+	int covered = 0, narrower = 0;
+
+	for (uint64_t seed = 0; seed < 40; seed++) {
+		struct vt_rng rng = {seed};
+		struct vt_slice s[2][ROUNDS];
+		struct vt_crossing c[2], fewer;
+		struct vt_ratio r;
+
+		for (int k = 0; k < 2; k++) {
+			for (int i = 0; i < ROUNDS; i++)
+				s[k][i] =
+					tossed((18 + i) / (1.0 + k), 20 * speed[i] / (1 + k), &rng);
+			assert_int_equal(vt_crossing_of(s[k], ROUNDS, 0.95, seed, &c[k]), 0);
+		}
+		assert_int_equal(vt_crossing_ratio(&c[0], &c[1], &r), 0);
+		assert_float_equal(r.ratio, c[0].rate_hz / c[1].rate_hz, 1e-9);
+		covered += r.low <= 2 && 2 <= r.high;
+		narrower += log(r.high / r.low) < log(c[0].high / c[0].low);
+		assert_int_equal(vt_crossing_of(s[1], ROUNDS - 1, 0.95, seed, &fewer), 0);
+		assert_int_equal(vt_crossing_ratio(&c[0], &fewer, &r), -ENODATA);
+		fewer.high = INFINITY; /* as where none missed */
+		assert_int_equal(vt_crossing_ratio(&fewer, &fewer, &r), -ENODATA);
+	}
+	assert_in_range(covered, 34, 40);
+	assert_in_range(narrower, 26, 40);
 }
 
 static void crossing_says_what_it_does_not_know(void **state)
@@ -213,19 +306,33 @@ static void crossing_says_what_it_does_not_know(void **state)
 	static const struct vt_slice two[] = {{10, 100, 99}, {11, 100, 90}};
 	/* Two slices at one rate, a third that fell off the cliff: no slope to fit. */
 	static const struct vt_slice cliff[] = {{10, 100, 96}, {10, 100, 94}, {13, 100, 3}};
+	static const struct vt_slice fallen[] = {{100, 500, 20}, {58, 500, 30}, {34, 500, 40}};
+	/* The others know nothing of where the fourth was. */
+	static const struct vt_slice lone[] = {
+		{10, 100, 100}, {13, 100, 100}, {17, 100, 100}, {25, 100, 60}};
+	static const struct vt_slice slow[] = {{10, 200, 199}, {12, 200, 197}, {13, 200, 140},
+					       {14, 200, 195}, {15, 200, 190}, {16, 200, 184}};
 	struct vt_crossing c;
 
 	vt_crossing_of(all_met, 2, 0.95, 1, &c);
-	assert_true(c.open && c.rate_hz == 13);
+	assert_true(c.open && c.rate_hz == 13 && !c.at_most);
 	assert_float_equal(vt_crossing_next(all_met, 2, 0.95, 1), 13 * 1.33, 1e-6);
 	vt_crossing_of(all_missed, 2, 0.95, 1, &c);
-	assert_true(c.rate_hz == 0 && !c.open);
+	assert_true(c.rate_hz == 8 && c.at_most && !c.open);
 	assert_float_equal(vt_crossing_next(all_missed, 2, 0.95, 1), 8 / 1.33, 1e-6);
 	assert_float_equal(vt_crossing_next(far, 1, 0.95, 1), 17, 1e-6);
 	vt_crossing_of(two, 2, 0.95, 1, &c);
 	assert_true(c.rate_hz > 10 && c.rate_hz < 11 && c.low == 0 && isinf(c.high));
 	vt_crossing_of(cliff, 3, 0.95, 1, &c);
 	assert_float_equal(c.rate_hz, 10, 0.5);
+	assert_float_equal(vt_crossing_next(fallen, 3, 0.95, 1), 20, 1e-6);
+	vt_crossing_of(lone, 4, 0.95, 1, &c);
+	assert_true(c.rate_hz > 17 && c.rate_hz < 25 && !c.aside);
+	vt_crossing_of(slow, 6, 0.95, 1, &c);
+	assert_int_equal(c.aside, 3);
+	assert_float_equal(c.rate_hz, 15, 0.5);
+	vt_crossing_of(slow, 3, 0.95, 1, &c);
+	assert_int_equal(c.aside, 0); /* two against one */
 	assert_float_equal(vt_crossing_next(NULL, 0, 0.95, 7), 7, 0);
 }
 
@@ -237,6 +344,8 @@ int main(void)
 		cmocka_unit_test(limit_is_where_the_share_is_met),
 		cmocka_unit_test(limit_may_drop_all_of_a_class),
 		cmocka_unit_test(crossing_finds_the_limit),
+		cmocka_unit_test(crossing_stands_one_slow_slice),
+		cmocka_unit_test(ratios_pair_the_rounds),
 		cmocka_unit_test(crossing_says_what_it_does_not_know),
 	};
 

@@ -4,45 +4,84 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/rng.h"
 #include "load/search.h"
 
-#define RESAMPLES 200
-#define STEP	  1.33
-#define STRIDE	  1.7 /* while the share is nowhere near the target */
+#define STEP   1.33
+#define STRIDE 1.7 /* while the share is nowhere near the target */
 /* The fit leans this little on a slope of 6, for where all slices lie at one rate. */
 #define SLOPE	    6.0
 #define SLOPE_PRIOR 0.5
+/* Of one slice by itself: the slope it is moved to the target along, and how far at most. */
+#define ALONE_SLOPE 5.0
+#define ALONE_FAR   0.35
+/* Late requests come in clusters: their number varies as if it were of a third as many coins. */
+#define CLUSTERED 3.0
+#define ASIDE_MIN 4   /* slices; of fewer, none can be said to stand alone */
+#define ASIDE	  3.0 /* deviations from the line through the others */
+#define MISPLACED 3.5 /* from the curve of the median */
+
+/** Slices by reference: a resample has some of them twice. */
+struct set {
+	const struct vt_slice **s;
+	double *room; /* [n] */
+	size_t n;
+};
 
 /** The line log odds of missing = a + b * (log rate - mid). */
 struct line {
 	double a, b, mid;
 };
 
-static bool counts(const struct vt_slice *s)
+static void set_fini(struct set *t)
+{
+	free(t->s);
+	free(t->room);
+}
+
+static int set_init(struct set *t, const struct vt_slice *slices, size_t n)
+{
+	*t = (struct set){malloc((n + 1) * sizeof(*t->s)), malloc((n + 1) * sizeof(*t->room)), n};
+	if (!t->s || !t->room) {
+		set_fini(t);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++)
+		t->s[i] = &slices[i];
+	return 0;
+}
+
+static double goal_of(double target)
+{
+	return log((1 - target) / target);
+}
+
+/* ---- the line ----------------------------------------------------------------------------- */
+
+static bool counts(const struct vt_slice *s, const struct vt_slice *skip)
 {
 	/* Far beyond the target a queue without drops falls off a cliff, which is no line. */
-	return s->n && s->in_time * 2 > s->n;
+	return s != skip && s->n && s->in_time * 2 > s->n;
 }
 
 /** One step of Newton's method on the likelihood; returns how far it went. */
-static double improve(struct line *l, const struct vt_slice *s, size_t n)
+static double improve(struct line *l, const struct set *t, const struct vt_slice *skip)
 {
 	double g0 = 0, g1 = -SLOPE_PRIOR * (l->b - SLOPE), h00 = 1e-6, h01 = 0, h11 = SLOPE_PRIOR;
 	double det, da, db;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < t->n; i++) {
+		const struct vt_slice *s = t->s[i];
 		double x, p, w;
 
-		if (!counts(&s[i]))
+		if (!counts(s, skip))
 			continue;
-		x = log(s[i].rate_hz) - l->mid;
+		x = log(s->rate_hz) - l->mid;
 		p = 1 / (1 + exp(-l->a - l->b * x));
-		w = s[i].n * p * (1 - p) + 1e-9;
-		g0 += s[i].n * (1 - p) - s[i].in_time;
-		g1 += (s[i].n * (1 - p) - s[i].in_time) * x;
+		w = s->n * p * (1 - p) + 1e-9;
+		g0 += s->n * (1 - p) - s->in_time;
+		g1 += (s->n * (1 - p) - s->in_time) * x;
 		h00 += w;
 		h01 += w * x;
 		h11 += w * x * x;
@@ -55,23 +94,68 @@ static double improve(struct line *l, const struct vt_slice *s, size_t n)
 	return fabs(da) + fabs(db);
 }
 
-static double cross(const struct vt_slice *s, size_t n, double target)
+/** The likeliest line through all but @skip; false if no slice counts. */
+static bool fit(struct line *l, const struct set *t, const struct vt_slice *skip, double target)
 {
-	double goal = log((1 - target) / target), weight = 0;
-	struct line l = {goal, SLOPE, 0};
+	double weight = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!counts(&s[i]))
+	*l = (struct line){goal_of(target), SLOPE, 0};
+	for (size_t i = 0; i < t->n; i++) {
+		if (!counts(t->s[i], skip))
 			continue;
-		l.mid += s[i].n * log(s[i].rate_hz);
-		weight += s[i].n;
+		l->mid += t->s[i]->n * log(t->s[i]->rate_hz);
+		weight += t->s[i]->n;
 	}
 	if (weight <= 0)
-		return 0;
-	l.mid /= weight;
-	for (int i = 0; i < 60 && improve(&l, s, n) > 1e-9; i++)
+		return false;
+	l->mid /= weight;
+	for (int i = 0; i < 60 && improve(l, t, skip) > 1e-9; i++)
 		;
-	return exp(l.mid + (goal - l.a) / l.b);
+	return true;
+}
+
+static double cross(const struct set *t, const struct vt_slice *skip, double target)
+{
+	struct line l;
+
+	return fit(&l, t, skip, target) ? exp(l.mid + (goal_of(target) - l.a) / l.b) : 0;
+}
+
+/* ---- slices that the others contradict ---------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/**
+ * The line through the median of what each slice says alone. One bad slice hardly moves it, however
+ * bad and however many requests it had; those far from the target only say on which side they are.
+ */
+static struct line median_line(struct set *t, double target)
+{
+	double goal = goal_of(target);
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct vt_slice *s = t->s[i];
+		double odds = (s->n - s->in_time + 0.5) / (s->in_time + 0.5);
+
+		t->room[i] = log(s->rate_hz) +
+			     fmax(-ALONE_FAR, fmin(ALONE_FAR, (goal - log(odds)) / ALONE_SLOPE));
+	}
+	qsort(t->room, t->n, sizeof(*t->room), by_value);
+	return (struct line){goal, ALONE_SLOPE, (t->room[(t->n - 1) / 2] + t->room[t->n / 2]) / 2};
+}
+
+/** How far @s is from @l, in deviations. Beyond half missed the line says no more than that. */
+static double deviations(const struct line *l, const struct vt_slice *s)
+{
+	double p = fmin(0.5, 1 / (1 + exp(-l->a - l->b * (log(s->rate_hz) - l->mid))));
+	double missed = fmin(0.5 * s->n, s->n - s->in_time);
+
+	return fabs(missed - s->n * p) / sqrt(CLUSTERED * s->n * p * (1 - p) + 1);
 }
 
 /** The rates around the answer that were tried. */
@@ -80,20 +164,67 @@ struct bracket {
 	double lowest_hz, highest_hz; /* of all */
 };
 
-static struct bracket bracket_of(const struct vt_slice *s, size_t n, double target)
+static bool met(const struct vt_slice *s, double target)
+{
+	return s->n && s->in_time >= target * s->n;
+}
+
+/** @median: leave out what missed below it, or met above it, against all that it says; may be NULL */
+static struct bracket bracket_of(const struct set *t, const struct vt_slice *skip,
+				 const struct line *median, double target)
 {
 	struct bracket b = {0, INFINITY, INFINITY, 0};
 
-	for (size_t i = 0; i < n; i++) {
-		if (s[i].n && s[i].in_time >= target * s[i].n)
-			b.met = fmax(b.met, s[i].rate_hz);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct vt_slice *s = t->s[i];
+
+		b.lowest_hz = fmin(b.lowest_hz, s->rate_hz);
+		b.highest_hz = fmax(b.highest_hz, s->rate_hz);
+		if (s == skip || (median && met(s, target) == (log(s->rate_hz) > median->mid) &&
+				  deviations(median, s) > MISPLACED))
+			continue;
+		if (met(s, target))
+			b.met = fmax(b.met, s->rate_hz);
 		else
-			b.missed = fmin(b.missed, s[i].rate_hz);
-		b.lowest_hz = fmin(b.lowest_hz, s[i].rate_hz);
-		b.highest_hz = fmax(b.highest_hz, s[i].rate_hz);
+			b.missed = fmin(b.missed, s->rate_hz);
 	}
 	return b;
 }
+
+static bool closed(const struct bracket *b)
+{
+	return b->met > 0 && !isinf(b->missed);
+}
+
+/**
+ * The slice that the median contradicts most, if the line through the others does too; else NULL.
+ * The others must tell where the target is without it: a lone slice far above them is news.
+ */
+static const struct vt_slice *aside(struct set *t, double target)
+{
+	const struct vt_slice *who = NULL;
+	struct bracket others;
+	struct line l;
+	double most = 0;
+
+	if (t->n < ASIDE_MIN)
+		return NULL;
+	l = median_line(t, target);
+	for (size_t i = 0; i < t->n; i++) {
+		double far = deviations(&l, t->s[i]);
+
+		if (far > most) {
+			most = far;
+			who = t->s[i];
+		}
+	}
+	others = bracket_of(t, who, NULL, target);
+	if (!who || !closed(&others) || !fit(&l, t, who, target) || deviations(&l, who) <= ASIDE)
+		return NULL;
+	return who;
+}
+
+/* ---- the answer --------------------------------------------------------------------------- */
 
 /** The answer lies where slices are: not more than a step outside them. */
 static double within(double rate, const struct bracket *b)
@@ -101,61 +232,113 @@ static double within(double rate, const struct bracket *b)
 	return fmax(b->lowest_hz / STEP, fmin(b->highest_hz * STEP, rate));
 }
 
+/** Half the width of the interval of values that resamples of @n slices gave. */
+static double half_of(const double *v, uint32_t n)
+{
+	double mean = vt_mean_of(v, VT_CROSSING_RESAMPLES).mean, var = 0;
+
+	for (int r = 0; r < VT_CROSSING_RESAMPLES; r++)
+		var += (v[r] - mean) * (v[r] - mean) / VT_CROSSING_RESAMPLES;
+	return vt_t95(n - 1) * sqrt(var * n / (n - 1));
+}
+
 int vt_crossing_of(const struct vt_slice *slices, size_t n, double target, uint64_t seed,
 		   struct vt_crossing *ret)
 {
-	struct bracket b = bracket_of(slices, n, target);
-	struct vt_slice *s;
-	double v[RESAMPLES], root_n = sqrt(n > 1 ? (double)n / (double)(n - 1) : 1), var = 0, half;
 	struct vt_rng rng = {seed};
-	struct vt_mean m;
+	const struct vt_slice *skip;
+	struct bracket b;
+	struct set t;
+	double half;
 
-	*ret = (struct vt_crossing){b.met, 0, INFINITY, b.met > 0 && isinf(b.missed)};
-	if (b.met <= 0 || isinf(b.missed))
-		return 0;
-	ret->rate_hz = within(cross(slices, n, target), &b);
-	if (n < 3)
-		return 0;
-	s = malloc(n * sizeof(*s));
-	if (!s)
+	if (set_init(&t, slices, n))
 		return -ENOMEM;
-	for (int r = 0; r < RESAMPLES; r++) {
+	skip = aside(&t, target);
+	b = bracket_of(&t, skip, NULL, target);
+	*ret = (struct vt_crossing){.rate_hz = b.met > 0 ? b.met : b.missed,
+				    .high = INFINITY,
+				    .open = b.met > 0 && isinf(b.missed),
+				    .at_most = b.met <= 0,
+				    .aside = skip ? (uint32_t)(skip - slices) + 1 : 0,
+				    .n = (uint32_t)n};
+	if (closed(&b))
+		ret->rate_hz = within(cross(&t, skip, target), &b);
+	for (int r = 0; closed(&b) && n > 2 && r < VT_CROSSING_RESAMPLES; r++) {
 		for (size_t i = 0; i < n; i++)
-			s[i] = slices[vt_rng_below(&rng, n)];
-		v[r] = log(within(cross(s, n, target), &b));
+			t.s[i] = &slices[vt_rng_below(&rng, n)];
+		ret->log_hz[r] = log(within(cross(&t, aside(&t, target), target), &b));
 	}
-	free(s);
-	m = vt_mean_of(v, RESAMPLES);
-	for (int r = 0; r < RESAMPLES; r++)
-		var += (v[r] - m.mean) * (v[r] - m.mean) / RESAMPLES;
-	half = vt_t95((uint32_t)n - 1) * sqrt(var) * root_n;
+	set_fini(&t);
+	if (!closed(&b) || n < 3)
+		return 0;
+	half = half_of(ret->log_hz, ret->n);
 	ret->low = ret->rate_hz * exp(-half);
 	ret->high = ret->rate_hz * exp(half);
 	return 0;
 }
 
-static double worst_share(const struct vt_slice *s, size_t n)
+int vt_crossing_ratio(const struct vt_crossing *a, const struct vt_crossing *b,
+		      struct vt_ratio *ret)
+{
+	double v[VT_CROSSING_RESAMPLES], half, ratio = a->rate_hz / b->rate_hz;
+
+	if (isinf(a->high) || isinf(b->high) || a->n != b->n || a->n < 3)
+		return -ENODATA;
+	for (int r = 0; r < VT_CROSSING_RESAMPLES; r++)
+		v[r] = a->log_hz[r] - b->log_hz[r];
+	half = half_of(v, a->n);
+	*ret = (struct vt_ratio){ratio, ratio * exp(-half), ratio * exp(half)};
+	return 0;
+}
+
+/* ---- the next rate ------------------------------------------------------------------------ */
+
+static double worst_share(const struct set *t)
 {
 	double worst = 1;
 
-	for (size_t i = 0; i < n; i++)
-		worst = fmin(worst, s[i].n ? (double)s[i].in_time / s[i].n : 0);
+	for (size_t i = 0; i < t->n; i++)
+		worst = fmin(worst, t->s[i]->n ? (double)t->s[i]->in_time / (double)t->s[i]->n : 0);
 	return worst;
+}
+
+/** As bracket_of(), once it was met and missed, without what the median contradicts. */
+static struct bracket robust_bracket(struct set *t, double target)
+{
+	struct bracket all = bracket_of(t, NULL, NULL, target), b;
+	struct line median;
+
+	if (t->n < 3 || !closed(&all))
+		return all;
+	median = median_line(t, target);
+	b = bracket_of(t, NULL, &median, target);
+	return b.met > 0 || !isinf(b.missed) ? b : all;
+}
+
+static double next_of(struct set *t, double target)
+{
+	static const double around[] = {1, 1.06, 0.95};
+	struct bracket b = robust_bracket(t, target);
+
+	if (b.met <= 0)
+		return b.missed / (worst_share(t) < 0.6 ? STRIDE : STEP);
+	if (isinf(b.missed))
+		return b.met * (worst_share(t) > target + 0.7 * (1 - target) ? STRIDE : STEP);
+	if (b.missed > b.met * 1.15)
+		return sqrt(b.met * b.missed);
+	return within(cross(t, aside(t, target), target), &b) * around[t->n % 3];
 }
 
 double vt_crossing_next(const struct vt_slice *slices, size_t n, double target, double first_hz)
 {
-	static const double around[] = {1, 1.06, 0.95};
-	struct bracket b = bracket_of(slices, n, target);
+	struct set t;
+	double rate;
 
 	if (!n)
 		return first_hz;
-	if (b.met <= 0)
-		return b.missed / (worst_share(slices, n) < 0.6 ? STRIDE : STEP);
-	if (isinf(b.missed))
-		return b.met *
-		       (worst_share(slices, n) > target + 0.7 * (1 - target) ? STRIDE : STEP);
-	if (b.missed > b.met * 1.15)
-		return sqrt(b.met * b.missed);
-	return within(cross(slices, n, target), &b) * around[n % 3];
+	if (set_init(&t, slices, n))
+		return -ENOMEM;
+	rate = next_of(&t, target);
+	set_fini(&t);
+	return rate;
 }
