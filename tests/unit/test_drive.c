@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -138,6 +139,52 @@ static void it_stops_when_told(void **state)
 	assert_int_equal(f.sent, 0);
 	assert_int_equal(f.ended, 1);
 	free(d.shots);
+}
+
+/** Answers what was sent when it is polled; sending takes longer than the time between arrivals. */
+struct slow {
+	struct vt_shot *open[64];
+	size_t n, most;
+	int fd;
+};
+
+static void slow_send(void *self, struct vt_shot *s)
+{
+	struct slow *f = self;
+
+	usleep(2000);
+	f->open[f->n++] = s;
+}
+
+static void slow_poll(void *self)
+{
+	struct slow *f = self;
+
+	f->most = f->n > f->most ? f->n : f->most;
+	while (f->n)
+		vt_shot_end(f->open[--f->n], VT_SHOT_DONE, vt_now_mono_ns());
+}
+
+static int slow_fd(void *self)
+{
+	return ((struct slow *)self)->fd;
+}
+
+/* An answer that came while the generator was late is stamped after the next send, not after the last. */
+static void answers_are_taken_between_late_sends(void **state)
+{
+	struct slow f = {.fd = eventfd(1, 0)};
+	struct vt_target t = {NULL, slow_send, slow_poll, slow_fd, NULL, &f};
+	struct vt_drive_cfg cfg = {
+		.rate_hz = 4000, .secs = 0.015, .seed = 1, .upto = upto, .n_tenants = 2};
+	struct vt_drive d;
+	struct vt_err e = {0};
+
+	assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), 0);
+	assert_int_equal(d.n, 60);
+	assert_in_range(f.most, 1, 3); /* one, but for a moment between two looks at the clock */
+	free(d.shots);
+	close(f.fd);
 }
 
 static void one_by_one(void **state)
@@ -300,6 +347,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_sent_and_counted),
+		cmocka_unit_test(answers_are_taken_between_late_sends),
 		cmocka_unit_test(one_by_one),
 		cmocka_unit_test(refusals_have_times),
 		cmocka_unit_test(an_answer_that_never_comes_is_given_up),

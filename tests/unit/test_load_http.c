@@ -2,6 +2,8 @@
 /* test_load_http.c - the load client: heads and addresses as tables, and against a server that does as told. */
 #include "harness.h"
 
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,7 +215,7 @@ static void drive(struct server *s, const struct vt_http_request *q, const struc
 	struct vt_err e = {0};
 
 	start(s, &u);
-	assert_int_equal(vt_http_open(&h, &u, q, cfg->n_tenants, 4, &e), 0);
+	assert_int_equal(vt_http_open(&h, &u, q, 4, &e), 0);
 	t = vt_http_target(h);
 	assert_int_equal(vt_drive_run(&t, cfg, &d, &e), 0);
 	vt_tally_add(all, &d, qos, UINT32_MAX);
@@ -319,7 +321,7 @@ static void an_idle_connection_may_be_gone(void **state)
 	uint64_t ns;
 
 	start(&s, &u);
-	assert_int_equal(vt_http_open(&h, &u, &q, 1, 1, &e), 0);
+	assert_int_equal(vt_http_open(&h, &u, &q, 1, &e), 0);
 	t = vt_http_target(h);
 	assert_int_equal(vt_drive_alone(&t, 0, 1, &ns, &e), 0);
 	usleep(1100000);
@@ -353,6 +355,71 @@ static void a_call_waits_for_its_answer(void **state)
 	assert_non_null(strstr(e.msg, "is the server running?"));
 }
 
+/* ---- a name with two addresses ---------------------------------------------------------------- */
+
+static struct sockaddr_in two[2];
+
+/* In place of libc's: "two.test" is 127.0.0.1, then 127.0.0.2, at the port of the test. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+		struct addrinfo **ret)
+{
+	static struct addrinfo a[2];
+
+	assert_string_equal(host, "two.test");
+	for (int i = 0; i < 2; i++)
+		a[i] = (struct addrinfo){.ai_family = AF_INET,
+					 .ai_socktype = SOCK_STREAM,
+					 .ai_addrlen = sizeof(two[i]),
+					 .ai_addr = (struct sockaddr *)&two[i],
+					 .ai_next = i ? NULL : &a[1]};
+	*ret = a;
+	return 0;
+}
+
+void freeaddrinfo(struct addrinfo *a)
+{
+}
+
+static void each_address_of_a_name_is_tried(void **state)
+{
+	static const char *const answers[] = {ANSWER("200", "", "2\r\n\r\nhi")};
+
+	for (int which = 0; which < 2; which++) {
+		struct server s = {.request_bytes = 4, .answers = answers, .n_answers = 1};
+		struct vt_http_url u = {.where = "two.test"};
+		struct vt_http_request q = {"GET\n", 4};
+		socklen_t len = sizeof(two[0]);
+		struct vt_target t;
+		struct vt_http *h;
+		struct vt_err e = {0};
+		uint64_t ns;
+		char *body;
+		size_t n;
+
+		for (int i = 0; i < 2; i++)
+			two[i] = (struct sockaddr_in){
+				.sin_family = AF_INET,
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (unsigned int)i)};
+		s.listener = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(bind(s.listener, (struct sockaddr *)&two[which], len), 0);
+		assert_int_equal(listen(s.listener, 16), 0);
+		getsockname(s.listener, (struct sockaddr *)&two[which], &len);
+		two[!which].sin_port = two[which].sin_port;
+		pthread_create(&s.thread, NULL, serve, &s);
+		assert_int_equal(vt_http_call(&u, "GET\n", 4, &body, &n, &e), 200);
+		free(body);
+		assert_int_equal(vt_http_open(&h, &u, &q, 1, &e), 0);
+		t = vt_http_target(h);
+		assert_int_equal(vt_drive_alone(&t, 0, 1, &ns, &e), 0);
+		vt_http_close(h);
+		shutdown(s.listener, SHUT_RDWR);
+		pthread_join(s.thread, NULL);
+		close(s.listener);
+		assert_true(vt_http_call(&u, "GET\n", 4, &body, &n, &e) < 0);
+		assert_non_null(strstr(e.msg, "is the server running?"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +428,7 @@ int main(void)
 		cmocka_unit_test(answers_become_ends),
 		cmocka_unit_test(an_answer_may_come_early),
 		cmocka_unit_test(an_idle_connection_may_be_gone),
+		cmocka_unit_test(each_address_of_a_name_is_tried),
 		cmocka_unit_test(a_call_waits_for_its_answer),
 	};
 

@@ -228,7 +228,7 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 					  ALONE_MS, e);
 	}
 	if (!rc)
-		rc = vt_http_open(&u->http, &u->where, u->request, b->o->n_models, 0, e);
+		rc = vt_http_open(&u->http, &u->where, u->request, 0, e);
 	if (rc) {
 		vt_fail_at(e, "--url %.80s", b->o->url);
 		if (u)

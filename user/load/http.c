@@ -37,7 +37,7 @@ struct vt_http {
 	struct sockaddr_storage to;
 	socklen_t to_len;
 	const struct vt_http_request *requests;
-	uint32_t n_requests, max;
+	uint32_t max;
 	struct conn *conns; /* [max] */
 	uint32_t *idle;	    /* stack of connections that can take a request */
 	uint32_t n_idle;
@@ -331,7 +331,7 @@ struct vt_target vt_http_target(struct vt_http *h)
 }
 
 int vt_http_open(struct vt_http **ret, const struct vt_http_url *u,
-		 const struct vt_http_request *requests, uint32_t n, uint32_t max, struct vt_err *e)
+		 const struct vt_http_request *requests, uint32_t max, struct vt_err *e)
 {
 	struct vt_http *h = calloc(1, sizeof(*h));
 	int rc = h ? vt_http_resolve(u, &h->to, &h->to_len, e) : vt_fail(e, -ENOMEM, "no memory");
@@ -342,7 +342,6 @@ int vt_http_open(struct vt_http **ret, const struct vt_http_url *u,
 	}
 	h->max = max ? max : MAX_CONNS;
 	h->requests = requests;
-	h->n_requests = n;
 	h->conns = calloc(h->max, sizeof(*h->conns));
 	h->idle = calloc(h->max, sizeof(*h->idle));
 	h->closed = calloc(h->max, sizeof(*h->closed));

@@ -38,7 +38,7 @@ struct vt_http_url {
 int vt_http_url_parse(const char *text, struct vt_http_url *ret, struct vt_err *e);
 
 /**
- * vt_http_call - one request, waiting for its answer for at most 10 s; for set-up
+ * vt_http_call - one request, waiting for its answer for at most 10 s from its address on; for set-up
  * @request: complete, "Connection: close" in it
  * @body: free() it; NUL added
  * Returns the status; -EHOSTUNREACH, -EIO, -EPROTO: nobody answers, or somebody else; -ENOMEM
@@ -55,12 +55,11 @@ struct vt_http_request {
 struct vt_http;
 
 /**
- * vt_http_open - connect; one kind of request for each tenant
+ * vt_http_open - connect; @requests: one kind for each tenant
  * @max: connections at most; 0: 256
  */
 int vt_http_open(struct vt_http **ret, const struct vt_http_url *u,
-		 const struct vt_http_request *requests, uint32_t n, uint32_t max,
-		 struct vt_err *e);
+		 const struct vt_http_request *requests, uint32_t max, struct vt_err *e);
 void vt_http_close(struct vt_http *h); /* accepts NULL */
 
 struct vt_target vt_http_target(struct vt_http *h);

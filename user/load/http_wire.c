@@ -10,10 +10,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "load/http_wire.h"
 
 #define CALL_MAX_BYTES (16u << 20)
+#define CALL_NS	       (10 * VT_NS_PER_S)
 
 /* ---- heads -------------------------------------------------------------------------------- */
 
@@ -147,10 +149,35 @@ int vt_http_url_parse(const char *text, struct vt_http_url *ret, struct vt_err *
 	return 0;
 }
 
+/** Let @fd wait until @until and no longer; false if that has passed. */
+static bool patience(int fd, uint64_t until_mono_ns)
+{
+	uint64_t now = vt_now_mono_ns(),
+		 us = until_mono_ns > now ? (until_mono_ns - now) / 1000 : 0;
+	struct timeval t = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+
+	if (!us) /* 0 would be for ever */
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	return true;
+}
+
+static bool takes_connections(const struct addrinfo *a)
+{
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool good = fd >= 0 && patience(fd, vt_now_mono_ns() + CALL_NS) &&
+		    !connect(fd, a->ai_addr, a->ai_addrlen);
+
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
 int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, socklen_t *len,
 		    struct vt_err *e)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *at;
 	int rc;
 
 	if (u->local) {
@@ -164,15 +191,20 @@ int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, s
 	rc = getaddrinfo(u->where, u->port, &hints, &found);
 	if (rc)
 		return vt_fail(e, -EHOSTUNREACH, "%s: %s", u->where, gai_strerror(rc));
-	memcpy(ret, found->ai_addr, found->ai_addrlen);
-	*len = found->ai_addrlen;
+	/* "localhost" may be ::1 and 127.0.0.1, and the server listens on one of them. */
+	for (at = found; at && found->ai_next && !takes_connections(at); at = at->ai_next)
+		;
+	at = at ? at : found;
+	memcpy(ret, at->ai_addr, at->ai_addrlen);
+	*len = at->ai_addrlen;
 	freeaddrinfo(found);
 	return 0;
 }
 
 /* ---- one call ----------------------------------------------------------------------------- */
 
-static int receive(int fd, const char *where, char **body, size_t *body_len, struct vt_err *e)
+static int receive(int fd, const char *where, uint64_t until_mono_ns, char **body, size_t *body_len,
+		   struct vt_err *e)
 {
 	size_t len = 0, cap = 65536;
 	char *buf = malloc(cap + 1);
@@ -184,11 +216,14 @@ static int receive(int fd, const char *where, char **body, size_t *body_len, str
 
 		if (!buf)
 			return vt_fail(e, -ENOMEM, "no memory");
-		n = recv(fd, buf + len, cap - len, 0);
+		errno = EAGAIN; /* too late is what a wait that was too long says */
+		n = patience(fd, until_mono_ns) ? recv(fd, buf + len, cap - len, 0) : -1;
 		if (n <= 0) {
 			free(buf);
 			return vt_fail(e, -EIO, "%s: no answer: %s", where,
-				       n ? strerror(errno) : "the connection was closed");
+				       !n		 ? "the connection was closed"
+				       : errno == EAGAIN ? "not complete in 10 s"
+							 : strerror(errno));
 		}
 		len += (size_t)n;
 		head = vt_http_head_parse(buf, len, &h);
@@ -218,7 +253,7 @@ static int receive(int fd, const char *where, char **body, size_t *body_len, str
 int vt_http_call(const struct vt_http_url *u, const char *request, size_t len, char **body,
 		 size_t *body_len, struct vt_err *e)
 {
-	struct timeval patience = {10, 0};
+	const uint64_t until_mono_ns = vt_now_mono_ns() + CALL_NS;
 	struct sockaddr_storage to;
 	socklen_t to_len;
 	int fd, rc = vt_http_resolve(u, &to, &to_len, e);
@@ -228,8 +263,7 @@ int vt_http_call(const struct vt_http_url *u, const char *request, size_t len, c
 	fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return vt_fail(e, -errno, "socket: %s", strerror(errno));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	patience(fd, until_mono_ns);
 	if (connect(fd, (struct sockaddr *)&to,
 		    to_len)) /* ENOENT of a socket's path: nobody, too */
 		rc = vt_fail(e, -EIO, "cannot connect to %s%s%s: %s; is the server running?",
@@ -244,7 +278,7 @@ int vt_http_call(const struct vt_http_url *u, const char *request, size_t len, c
 			sent += (size_t)n;
 	}
 	if (!rc)
-		rc = receive(fd, u->where, body, body_len, e);
+		rc = receive(fd, u->where, until_mono_ns, body, body_len, e);
 	close(fd);
 	return rc;
 }

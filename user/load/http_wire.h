@@ -7,7 +7,11 @@
 
 #include "load/http.h"
 
-/** vt_http_resolve - -EHOSTUNREACH with the resolver's reason */
+/**
+ * vt_http_resolve - where @u is
+ * Of a name with several addresses the first that takes a connection; the first of all if none
+ * does. Returns 0; -EHOSTUNREACH with the resolver's reason.
+ */
 int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, socklen_t *len,
 		    struct vt_err *e);
 
