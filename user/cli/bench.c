@@ -64,7 +64,8 @@ static const struct argp_option options[] = {
 	 2},
 	{"secs", OPT_SECS, "S", 0, "Length of a slice (as long as 150 requests alone, 3 at least)",
 	 2},
-	{"rounds", OPT_ROUNDS, "N", 0, "Rounds, one slice of each row, interleaved (8)", 2},
+	{"rounds", OPT_ROUNDS, "N", 0,
+	 "Rounds, one slice of each row, interleaved (8); of four or more one may be set aside", 2},
 	{"seed", OPT_SEED, "N", 0, "Seed of the arrivals (1)", 2},
 	{NULL, 0, NULL, 0, "The runtime in this process:", 3},
 	{"cores", OPT_CORES, "LIST", 0, "Cores of its workers (all allowed)", 3},
@@ -79,7 +80,8 @@ static const struct argp_option options[] = {
 	{"bubble", OPT_BUBBLE, "LEVEL[@CORES]", 0,
 	 "The bubble (see `veltair bubble`) at this level, 0 to 4, on these cores", 4},
 	{"aggressor", OPT_AGGRESSOR, "COMMAND", 0, "A command that runs beside", 4},
-	{"aggressor-period", OPT_PERIOD, "S", 0, "Stop and continue either every S seconds", 4},
+	{"aggressor-period", OPT_PERIOD, "S", 0,
+	 "Stop and continue either every S seconds, anew with each slice", 4},
 	{NULL, 0, NULL, 0, "What is printed:", 5},
 	{"limit", OPT_LIMIT, NULL, 0,
 	 "Only the queueing limit of --model NAME:MS:W at times --alone MS,MS...", 5},
@@ -360,8 +362,11 @@ static struct bench *interrupted; /* by SIGINT */
 
 static void on_interrupt(int sig)
 {
-	if (interrupted->stop)
+	if (interrupted->stop || !interrupted->measuring) {
+		if (interrupted->beside > 0)
+			kill(-interrupted->beside, SIGKILL);
 		_Exit(128 + sig);
+	}
 	interrupted->stop = 1;
 }
 
@@ -397,8 +402,11 @@ static int bench(const struct bench_opts *o, struct vt_err *e)
 	}
 	if (!rc)
 		rc = bench_rounds(b, e);
-	if (!rc)
-		rc = report(b, e);
+	if (!rc || (b && b->n_rounds)) {
+		int shown = report(b, e);
+
+		rc = rc ? rc : shown;
+	}
 	if (b)
 		bench_fini(b);
 	free(b);

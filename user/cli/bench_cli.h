@@ -6,6 +6,7 @@
  *   bench_url.c     a server as a target: Open Inference Protocol, binary tensors
  *   bench_noise.c   the bubble, or a command, that makes trouble beside it
  *   bench_rounds.c  slices in turns, round by round
+ *   bench_compare.c who serves most, how many times as much
  *   bench_report.c  table, JSON, CSV
  *   bench_plot.c    pictures by gnuplot
  *   bench_html.c    one page with its pictures in it
@@ -19,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/cpuset.h"
 #include "load/crossing.h"
@@ -132,10 +134,13 @@ struct bench {
 	double secs; /* of a slice */
 	bool realtime;
 	struct bench_sample *sample;
-	uint32_t n_samples, sample_every;
+	uint32_t n_samples, n_looks, sample_every; /* every how many looks one is kept: 2^k */
+	uint32_t n_rounds; /* that ended; reported even if a later one failed */
 	struct bench_noise *noise;
+	volatile pid_t beside; /* leads the noise's group, for the handler of signals; 0: none */
 	uint64_t start_mono_ns;
-	volatile int stop; /* SIGINT: report what there is */
+	volatile int measuring; /* the slices have begun */
+	volatile int stop;	/* SIGINT: report what there is */
 };
 
 /* bench_setup.c */
@@ -158,17 +163,33 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 		   struct vt_err *e);
 
 /* bench_noise.c */
-int bench_noise_open(struct bench_noise **ret, const struct bench_opts *o, struct vt_err *e);
+/** bench_noise_open - begin it and stop it until the first tick; sets b->noise and b->beside, also on failure */
+int bench_noise_open(struct bench *b, struct vt_err *e);
+/** bench_noise_restart - before a slice: what comes and goes comes with its first tick; accepts NULL */
+void bench_noise_restart(struct bench_noise *n);
 /** bench_noise_tick - start or stop it if its time has come; returns whether it is on */
 bool bench_noise_tick(struct bench_noise *n, uint64_t now_mono_ns);
+/** bench_noise_check - -EIO if it has ended by itself; accepts NULL */
+int bench_noise_check(struct bench_noise *n, struct vt_err *e);
 void bench_noise_close(struct bench_noise *n); /* accepts NULL */
 
 /* bench_rounds.c */
+/** bench_rounds - measure; on failure b->n_rounds says how many rounds can be reported all the same */
 int bench_rounds(struct bench *b, struct vt_err *e);
 /** bench_decide_ns - percentile @p of the decisions of @c, an upper bound; 0 if there were none */
 double bench_decide_ns(const struct bench_counts *c, double p);
 /** bench_follow - how soon the pressure of @r follows what comes and goes beside it; see vt_follow() */
 int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_follow *ret);
+
+/* bench_compare.c */
+/** bench_best - the row that serves most; the first of equals */
+const struct bench_row *bench_best(const struct bench *b);
+/** bench_times - @text: how many times what @b serves @a does; false where that cannot be said */
+bool bench_times(const struct bench_row *a, const struct bench_row *b, char *text, size_t len);
+/** bench_aside - @text: which slice of @r was set aside; false if none was */
+bool bench_aside(const struct bench_row *r, char *text, size_t len);
+/** bench_bound - ">", "<" or "": how the rate of @r is to be read */
+const char *bench_bound(const struct bench_row *r);
 
 /* bench_report.c */
 void bench_report_table(struct bench *b);

@@ -12,7 +12,6 @@
 #define ALONE_NS   (1500 * VT_NS_PER_MS)
 #define ALONE_MIN  5u
 #define ALONE_MAX  40u
-#define COST_RUNS  5u
 #define DRAIN_WAIT VT_NS_PER_MS
 
 /** One request under way: the runtime's view of it, and ours. */

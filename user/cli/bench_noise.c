@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,17 +15,22 @@
 #define BUBBLE_MS 30000
 
 struct bench_noise {
-	pid_t pid; /* leads its group; 0: has ended */
-	int in;	   /* what the bubble prints */
+	const char *option; /* that asked for it */
+	pid_t pid;	    /* leads its group; 0: there is none */
+	int in;		    /* what the bubble prints */
 	uint64_t period_ns, next_ns;
-	bool on;
+	bool on, reaped; /* reaped: what was started has ended, others of its group may not have */
 };
 
-static void child(const struct bench_opts *o, int out)
+static void child(const struct bench_opts *o, int out, pid_t parent)
 {
 	char level[8];
 
 	setpgid(0, 0);
+	/* Whatever ends the bench, SIGKILL too; stopped, it would stay for ever. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
 	/* It must not write between our lines. */
 	dup2(o->aggressor ? STDERR_FILENO : out, STDOUT_FILENO);
 	if (o->aggressor) {
@@ -67,9 +73,11 @@ static int await_start(struct bench_noise *n, const struct bench_opts *o, int in
 		       WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
-int bench_noise_open(struct bench_noise **ret, const struct bench_opts *o, struct vt_err *e)
+int bench_noise_open(struct bench *b, struct vt_err *e)
 {
+	const struct bench_opts *o = b->o;
 	struct bench_noise *n;
+	const pid_t parent = getpid();
 	int rc, out[2];
 
 	if (!o->aggressor && !(o->has_bubble && o->bubble))
@@ -79,26 +87,32 @@ int bench_noise_open(struct bench_noise **ret, const struct bench_opts *o, struc
 		free(n);
 		return vt_fail(e, -ENOMEM, "no memory or no pipe for what runs beside");
 	}
+	b->noise = n;
+	n->option = o->aggressor ? "--aggressor" : "--bubble";
 	n->period_ns = (uint64_t)(o->aggressor_period_s * 1e9);
 	n->in = out[0];
 	n->pid = fork();
 	if (!n->pid)
-		child(o, out[1]);
+		child(o, out[1], parent);
+	b->beside = n->pid;
 	close(out[1]);
-	if (n->pid < 0) {
-		rc = vt_fail(e, -errno, "fork: %s", strerror(errno));
-	} else {
-		setpgid(n->pid, n->pid);
-		rc = await_start(n, o, n->in, e);
-	}
-	if (rc) {
-		bench_noise_close(n);
-		return rc;
-	}
+	if (n->pid < 0)
+		return vt_fail(e, -errno, "fork: %s", strerror(errno));
+	setpgid(n->pid, n->pid);
+	rc = await_start(n, o, n->in, e);
 	/* Times alone are taken without it. */
+	if (!rc)
+		kill(-n->pid, SIGSTOP);
+	return rc;
+}
+
+void bench_noise_restart(struct bench_noise *n)
+{
+	if (!n || !n->period_ns)
+		return;
 	kill(-n->pid, SIGSTOP);
-	*ret = n;
-	return 0;
+	n->on = false;
+	n->next_ns = 0;
 }
 
 bool bench_noise_tick(struct bench_noise *n, uint64_t now_mono_ns)
@@ -113,15 +127,26 @@ bool bench_noise_tick(struct bench_noise *n, uint64_t now_mono_ns)
 	return n->on;
 }
 
+int bench_noise_check(struct bench_noise *n, struct vt_err *e)
+{
+	if (!n)
+		return 0;
+	n->reaped = n->reaped || waitpid(n->pid, NULL, WNOHANG) == n->pid;
+	/* A shell that left its work behind in its group has not ended yet. */
+	if (!n->reaped || !kill(-n->pid, 0))
+		return 0;
+	n->pid = 0;
+	return vt_fail(e, -EIO, "%s: it ended by itself, so nothing is beside the rest", n->option);
+}
+
 void bench_noise_close(struct bench_noise *n)
 {
 	if (!n)
 		return;
-	if (n->pid > 0) {
+	if (n->pid > 0)
 		kill(-n->pid, SIGKILL);
-		while (waitpid(n->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	while (n->pid > 0 && !n->reaped && waitpid(n->pid, NULL, 0) < 0 && errno == EINTR)
+		;
 	close(n->in);
 	free(n);
 }

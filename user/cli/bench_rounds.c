@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "cli/bench_cli.h"
 #include "cli/cli.h"
 
@@ -25,8 +26,11 @@ struct watch {
 
 static void keep_sample(struct bench *b, const struct bench_sample *s)
 {
+	if (b->n_looks++ & (b->sample_every - 1))
+		return;
 	if (b->n_samples == BENCH_SAMPLES) {
-		/* A long run: half as many, twice as far apart. */
+		/* A long run: half as many, twice as far apart, those to come too. */
+		b->sample_every *= 2;
 		for (uint32_t i = 0; i < BENCH_SAMPLES / 2; i++)
 			b->sample[i] = b->sample[2 * i];
 		b->n_samples = BENCH_SAMPLES / 2;
@@ -106,6 +110,15 @@ static void count_models(struct bench_slice *s, const struct vt_drive *d, const 
 	}
 }
 
+/** Another course of arrivals in each round, and none of another seed's. */
+static uint64_t course(uint64_t seed, uint32_t round)
+{
+	struct vt_rng rng = {seed};
+
+	rng.s = vt_rng_u64(&rng) + round;
+	return vt_rng_u64(&rng);
+}
+
 static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, double rate,
 		     struct vt_err *e)
 {
@@ -115,7 +128,7 @@ static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, doubl
 	struct watch w = {.b = b, .row = r, .counts = &s->counts};
 	struct vt_drive_cfg cfg = {.rate_hz = rate,
 				   .secs = b->secs,
-				   .seed = b->o->seed + round,
+				   .seed = course(b->o->seed, round),
 				   .upto = b->upto,
 				   .n_tenants = b->o->n_models,
 				   .tick = tick,
@@ -129,9 +142,14 @@ static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, doubl
 		return rc;
 	if (g->counts)
 		g->counts(g->self, &before);
+	bench_noise_restart(b->noise);
 	rc = vt_drive_run(&g->target, &cfg, &d, e);
+	if (!rc)
+		rc = bench_noise_check(b->noise, e);
+	if (rc && rc != -EINTR)
+		vt_fail_at(e, "round %u, %s at %.2f requests/s", round + 1, r->name, rate);
 	if (rc == -ETIMEDOUT)
-		return vt_fail_at(e, "%s at %.2f requests/s", r->name, rate); /* d.shots stays */
+		return rc; /* d.shots stays: the target may write to it */
 	if (!rc && g->counts) {
 		struct bench_counts after;
 
@@ -174,9 +192,12 @@ static double next_rate(const struct bench *b, const struct bench_row *r, struct
 
 /* ---- results ------------------------------------------------------------------------------ */
 
-static bool near(double rate, double answer)
+/** Does slice @i count, at a rate near @answer? */
+static bool near(const struct bench_row *r, uint32_t i, double answer)
 {
-	return rate <= answer * NEAR && rate >= answer / NEAR;
+	double rate = r->slices[i].rate_hz;
+
+	return i + 1 != r->at.aside && rate <= answer * NEAR && rate >= answer / NEAR;
 }
 
 static int merge(struct bench_row *r, const struct bench_slice *s, uint32_t n_models,
@@ -196,7 +217,6 @@ static int merge(struct bench_row *r, const struct bench_slice *s, uint32_t n_mo
 	t->in_time += s->all.in_time;
 	t->late += s->all.late;
 	t->refused += s->all.refused;
-	t->failed += s->all.failed;
 	for (unsigned int i = 0; i < VT_TALLY_REFUSED; i++)
 		t->refused_in[i] += s->all.refused_in[i];
 	t->sum_ms += s->all.sum_ms;
@@ -211,11 +231,11 @@ static int merge(struct bench_row *r, const struct bench_slice *s, uint32_t n_mo
 /** The slice closest to the answer, for rows that have none near it. */
 static uint32_t closest(const struct bench_row *r, double answer)
 {
-	uint32_t best = 0;
+	uint32_t best = r->at.aside == 1;
 
-	for (uint32_t i = 1; i < r->n_slices; i++)
-		if (fabs(log(r->slices[i].rate_hz / answer)) <
-		    fabs(log(r->slices[best].rate_hz / answer)))
+	for (uint32_t i = best + 1; i < r->n_slices; i++)
+		if (i + 1 != r->at.aside && fabs(log(r->slices[i].rate_hz / answer)) <
+						    fabs(log(r->slices[best].rate_hz / answer)))
 			best = i;
 	return best;
 }
@@ -223,20 +243,19 @@ static uint32_t closest(const struct bench_row *r, double answer)
 static int conclude(struct bench *b, struct bench_row *r, struct vt_slice *room, struct vt_err *e)
 {
 	uint32_t offered[BENCH_MODELS] = {0}, in_time[BENCH_MODELS] = {0}, used = 0, only;
-	double answer;
 
 	if (!r->n_slices)
 		return 0;
 	if (vt_crossing_of(room, slices_of(r, room), b->o->share, b->o->seed, &r->at))
 		return vt_fail(e, -ENOMEM, "no memory");
 	if (b->o->rate_hz > 0)
-		r->at = (struct vt_crossing){b->o->rate_hz, b->o->rate_hz, b->o->rate_hz, false};
-	answer = r->at.rate_hz > 0 ? r->at.rate_hz : r->slices[r->n_slices - 1].rate_hz;
-	only = closest(r, answer);
+		r->at = (struct vt_crossing){
+			.rate_hz = b->o->rate_hz, .low = b->o->rate_hz, .high = b->o->rate_hz};
+	only = closest(r, r->at.rate_hz);
 	for (uint32_t i = 0; i < r->n_slices; i++)
-		used += near(r->slices[i].rate_hz, answer);
+		used += near(r, i, r->at.rate_hz);
 	for (uint32_t i = 0; i < r->n_slices; i++)
-		if ((used ? near(r->slices[i].rate_hz, answer) : i == only) &&
+		if ((used ? near(r, i, r->at.rate_hz) : i == only) &&
 		    merge(r, &r->slices[i], b->o->n_models, offered, in_time))
 			return vt_fail(e, -ENOMEM, "no memory for latencies");
 	r->worst_share = 1;
@@ -244,10 +263,12 @@ static int conclude(struct bench *b, struct bench_row *r, struct vt_slice *room,
 		if (offered[m])
 			r->worst_share =
 				fmin(r->worst_share, (double)in_time[m] / (double)offered[m]);
-	/* Lateness of the generator is the machine's, not the rate's: of all slices. */
+	/* Lateness of the generator is the machine's, failures are the engine's, neither the rate's: of all slices. */
+	r->all.failed = 0;
 	for (uint32_t i = 0; i < r->n_slices; i++) {
 		const struct vt_tally *t = &r->slices[i].all;
 
+		r->all.failed += t->failed;
 		r->all.late_sends += t->late_sends;
 		if (t->max_late_send_ns > r->all.max_late_send_ns)
 			r->all.max_late_send_ns = t->max_late_send_ns;
@@ -299,7 +320,8 @@ static int run_round(struct bench *b, uint32_t round, struct vt_slice *room,
 		double rate = next_rate(b, r, room);
 		const struct bench_slice *s = &r->slices[r->n_slices];
 		char detail[128];
-		int rc = run_slice(b, r, round, rate, e);
+		int rc = rate > 0 ? run_slice(b, r, round, rate, e)
+				  : vt_fail(e, -ENOMEM, "no memory for rates");
 
 		if (rc)
 			return rc;
@@ -311,22 +333,37 @@ static int run_round(struct bench *b, uint32_t round, struct vt_slice *room,
 	return 0;
 }
 
+/** All rows have the same rounds: a slice of one that was cut short would favour or harm it. */
+static void cut(struct bench *b)
+{
+	for (uint32_t i = 0; i < b->n_rows; i++)
+		while (b->row[i].n_slices > b->n_rounds)
+			vt_tally_fini(&b->row[i].slices[--b->row[i].n_slices].all);
+}
+
 int bench_rounds(struct bench *b, struct vt_err *e)
 {
 	struct vt_slice *room = calloc(b->o->rounds, sizeof(*room));
 	struct vt_progress progress;
-	int rc = room ? 0 : vt_fail(e, -ENOMEM, "no memory");
+	int rc = room ? 0 : vt_fail(e, -ENOMEM, "no memory"), bad = 0;
 
 	vt_progress_init(&progress, "bench", b->o->rounds * b->n_rows);
 	b->start_mono_ns = vt_now_mono_ns();
-	for (uint32_t round = 0; round < b->o->rounds && !rc; round++)
+	b->measuring = 1;
+	for (uint32_t round = 0; round < b->o->rounds && !rc; round++) {
 		rc = run_round(b, round, room, &progress, e);
+		b->n_rounds += !rc;
+	}
 	vt_progress_fini(&progress);
-	/* Told to stop: what has been measured is still worth showing. */
+	/* Told to stop, or something broke: what has been measured is still worth showing. */
 	if (rc == -EINTR)
 		rc = b->row[0].n_slices ? 0 : vt_fail(e, -EINTR, "stopped before the first slice");
-	for (uint32_t i = 0; i < b->n_rows && !rc; i++)
-		rc = conclude(b, &b->row[i], room, e);
+	if (b->n_rounds)
+		cut(b);
+	for (uint32_t i = 0; i < b->n_rows && (!rc || b->n_rounds) && !bad; i++)
+		bad = conclude(b, &b->row[i], room, e);
+	if (bad)
+		b->n_rounds = 0;
 	free(room);
-	return rc;
+	return rc ? rc : bad;
 }

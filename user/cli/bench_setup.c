@@ -309,12 +309,13 @@ int bench_setup(struct bench *b, const struct bench_opts *o, struct vt_err *e)
 	int rc;
 
 	b->o = o;
+	b->sample_every = 1;
 	b->sample = calloc(BENCH_SAMPLES, sizeof(*b->sample));
 	if (!b->sample)
 		return vt_fail(e, -ENOMEM, "no memory");
 	bench_weights(o, b->upto);
 	/* Before the generator takes its priority, which workers must not inherit. */
-	rc = bench_noise_open(&b->noise, o, e);
+	rc = bench_noise_open(b, e);
 	if (!rc)
 		rc = open_engines(b, e);
 	if (rc)
@@ -340,6 +341,7 @@ static void free_row(struct bench_row *r)
 void bench_fini(struct bench *b)
 {
 	bench_noise_close(b->noise);
+	b->beside = 0;
 	for (uint32_t i = 0; i < b->n_rows; i++)
 		free_row(&b->row[i]);
 	for (uint32_t g = 0; g < b->n_engines; g++)
