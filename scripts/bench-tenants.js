@@ -53,7 +53,8 @@ function parse(argv) {
 }
 
 const file = (a, model) => path.join(a.zoo, `${model}.onnx`);
-const peer = (name, args) => ['--peer', `${name}=${process.execPath} ${path.join(__dirname, 'ort-tenant.js')} ${args.join(' ')}`];
+const quote = (word) => `'${word.replace(/'/g, "'\\''")}'`; // for the shell that starts a peer
+const peer = (name, args) => ['--peer', `${name}=${[process.execPath, path.join(__dirname, 'ort-tenant.js'), ...args].map(quote).join(' ')}`];
 
 // `veltair bench`, its progress passed on, its JSON returned.
 function bench(args) {
@@ -69,7 +70,7 @@ function bestSettings(a, pair) {
   const args = PAIRS[pair].models.flatMap((m) => ['--model', file(a, m)]);
   for (const [name, flags] of Object.entries(settings)) args.push(...peer(name.replace(/[ ,]+/g, '-'), flags));
   const r = bench([...args, '--rounds', '4', '--secs', String(a.secs || PAIRS[pair].secs), '--seed', String(a.seed)]);
-  const tried = r.rows.map((row, i) => ({ settings: names[i], rate_hz: row.rate_hz }));
+  const tried = r.rows.map((row, i) => ({ settings: names[i], rate_hz: row.at_most ? 0 : row.rate_hz }));
   const best = tried.reduce((x, y) => (y.rate_hz > x.rate_hz ? y : x));
   process.stderr.write(`${pair}: ONNX Runtime ${tried.map((t) => `${t.settings} ${t.rate_hz.toFixed(1)}/s`).join(', ')}\n`);
   return { name: best.settings, args: settings[best.settings], tried };
@@ -128,13 +129,22 @@ function machine() {
   };
 }
 
+const n = (v, d = 1) => (v === undefined ? '' : v.toFixed(d));
+
+// "2.10 (1.80 .. 2.45)": how many times what ONNX Runtime serves; '' where either is only known from the wrong side.
+function times(r, row, ort) {
+  const x = r.ratios.find((y) => y.row === row.name && y.over === ort.name);
+  if (x) return `${n(x.ratio, 2)} (${n(x.low_95, 2)} .. ${n(x.high_95, 2)})`;
+  if (row.at_most || ort.open) return '';
+  return `${row.open || ort.at_most ? '> ' : ''}${n(row.rate_hz / ort.rate_hz, 2)}`;
+}
+
 function line(r, row) {
-  const n = (v, d = 1) => (v === undefined ? '' : v.toFixed(d));
   const engine = r.engines.find((e) => e.name === row.engine);
   const ort = r.rows.find((x) => x.name === 'onnxruntime');
   const range = row.low_95_hz === undefined ? '' : `${n(row.low_95_hz)} .. ${n(row.high_95_hz)}`;
-  const goal = row === ort ? '' : `${n(row.rate_hz / ort.rate_hz, 2)}${row.name.startsWith('onnx') ? '' : ` (goal ${PAIRS[r.pair].goal})`}`;
-  return `| ${r.pair} | ${row.name} | ${engine.alone_ms.map((v) => n(v)).join(' / ')} | ${row.open ? '> ' : ''}**${n(row.rate_hz)}** | ${range} | ` +
+  const goal = row === ort ? '' : `${times(r, row, ort)}${row.name.startsWith('onnx') ? '' : ` (goal ${PAIRS[r.pair].goal})`}`;
+  return `| ${r.pair} | ${row.name} | ${engine.alone_ms.map((v) => n(v)).join(' / ')} | ${row.open ? '> ' : row.at_most ? '< ' : ''}**${n(row.rate_hz)}** | ${range} | ` +
     `${n(engine.limit_hz)} | ${n(100 * row.rate_hz / engine.limit_hz, 0)} % | ${goal} | ${n(row.p50_ms)} / ${n(row.p95_ms)} / ${n(row.p99_ms)} |`;
 }
 
@@ -149,6 +159,9 @@ function markdown(report) {
   for (const r of report.pairs) {
     out.push(`- ${r.pair}: ${r.models.map((x) => `${x.name} ${x.qos_ms.toFixed(1)} ms`).join(', ')}; ONNX Runtime with ${r.settings}; ` +
       `${r.rounds} rounds of ${r.secs.toFixed(0)} s, seed ${r.seed}`);
+    for (const x of r.rows.filter((row) => row.set_aside)) {
+      out.push(`- ${r.pair}, ${x.name}: round ${x.set_aside.round + 1} set aside, ${n(100 * x.set_aside.share, 0)} % in time at ${n(x.set_aside.rate_hz)}/s`);
+    }
   }
   return `${out.join('\n')}\n`;
 }

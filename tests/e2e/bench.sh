@@ -62,6 +62,29 @@ bench --model "$a:1000" --rate 20 --secs 1 --rounds 1 --json --aggressor 'while 
 	json 'd["rows"][0]["slices"][0]["offered"] == 20 and d["rows"][0]["pressure_follows"]["switches"] >= 2' && ! pgrep -g "$$" -f 'while :' >/dev/null
 ok "an aggressor beside it, and gone afterwards"
 
+# What stops and continues begins anew with each slice: it is on in the first sample of every row's turn.
+bench --model "$a:1000" --rate 20 --secs 0.45 --rounds 4 --policy fcfs,veltair-full --aggressor 'while :; do :; done' --aggressor-period 0.3 --plot "$dir/phases"
+awk '/^#/ || !NF { fresh = 1; next } fresh { turns++; off += !$4; fresh = 0 } END { exit !(turns == 5 && !off) }' "$dir/phases/pressure.dat"
+ok "each slice sees the same phases of the aggressor"
+
+bench --model "$a:1000" --rate 20 --secs 0.5 --rounds 4 --aggressor 'sleep 0.7'
+[ $? = 1 ] && grep -q -- '--aggressor: it ended by itself' "$dir/err"
+ok "an aggressor that ends by itself is an error"
+
+beside() { # beside: is the aggressor there?
+	pgrep -f "^sleep 9$$\$" >/dev/null
+}
+for signal in KILL TERM; do
+	"$veltair" bench --model "$a:1000" --rate 20 --secs 60 --rounds 1 --aggressor "exec sleep 9$$" >"$dir/out" 2>"$dir/err" &
+	for _ in $(seq 100); do beside || sleep 0.05; done
+	# In the half second that an aggressor is given to fail: nothing is measured yet, so once is enough.
+	kill -$signal $!
+	wait $! 2>/dev/null
+	for _ in $(seq 40); do ! beside || sleep 0.05; done
+	! beside
+	ok "SIG$signal leaves no aggressor behind"
+done
+
 # ---- peers ----
 
 # shellcheck disable=SC2016 # for the shell of the peer
@@ -69,6 +92,56 @@ peer='sh -c "echo ready; while read id due; do [ \$due = 0 ] && echo \$id || ech
 bench --model "$a:1000" --model "$b:1000" --peer "echo=$peer" --peer-deadlines --rate 100 --secs 0.3 --rounds 2 --json &&
 	json '[r["name"] for r in d["rows"]] == ["echo", "echo+drop"] and d["rows"][0]["share"] == 1 and d["rows"][1]["share"] == 0'
 ok "a peer answers lines, with and without deadlines"
+
+# Slow enough alone for rates that a shell can follow.
+# shellcheck disable=SC2016 # for the shell of the peer
+peer='sh -c "echo ready; while read id due; do [ \$id = 0 ] && sleep 0.01; [ \$due = 0 ] && echo \$id || echo \$id drop; done"'
+bench --model "$a:1000" --peer "echo=$peer" --peer-deadlines --secs 0.2 --rounds 2 &&
+	grep -qE '^echo +>' "$dir/out" && grep -qE '^echo\+drop +<' "$dir/out" && grep -qE '^echo serves more than [0-9.]+ times what echo\+drop serves$' "$dir/out"
+ok "a search that only met, or only missed, its target says so"
+bench --model "$a:1000" --peer "echo=$peer" --peer-deadlines --secs 0.2 --rounds 2 --json --html "$dir/bounds.html" &&
+	json '[(r["open"], r["at_most"]) for r in d["rows"]] == [(True, False), (False, True)] and d["rows"][1]["rate_hz"] == min(s["rate_hz"] for s in d["rows"][1]["slices"]) and d["ratios"] == []' &&
+	grep -q '<td>&lt;[0-9]' "$dir/bounds.html" && grep -q 'served the most: more than' "$dir/bounds.html"
+ok "so do JSON and the page"
+
+# Drops as a server with a limit of 400/s would, counted from the deadlines; in its fourth slice as one of 240/s.
+cat >"$dir/limited.py" <<'EOS'
+import sys, time
+print("ready", flush=True)
+slices, late = 0, 0
+for line in sys.stdin:
+    id, due = map(int, line.split())
+    if id == 0:
+        first, late = due, 0
+        time.sleep(0.002)
+    slices += id == 1 and due > 0
+    if due and id > 9:
+        late += min(0.5, 0.05 * (id / ((due - first) / 1e9) / (240 if slices == 4 else 400)) ** 5)
+    drop = late >= 1
+    late -= drop
+    print(id, "drop" if drop else "", sep=" " if drop else "", flush=True)
+EOS
+bench --model "$a:1000" --peer "p=python3 $dir/limited.py" --peer "q=python3 $dir/limited.py" --peer-deadlines --secs 0.5 --rounds 6 --json --html "$dir/aside.html" &&
+	json 'all(r["set_aside"]["round"] == 3 and 300 < r["rate_hz"] < 500 for r in d["rows"][1::2]) and "set_aside" not in d["rows"][0]' &&
+	json 'sorted((x["row"], x["over"]) for x in d["ratios"]) == [("p+drop", "q+drop"), ("q+drop", "p+drop")] and all(x["low_95"] < 1 < x["high_95"] for x in d["ratios"])' &&
+	grep -qE 'p\+drop: round 4 set aside: [0-9]+ % in time at [0-9.]+/s' "$dir/aside.html" && grep -q ', set aside</title>' "$dir/aside.html"
+ok "one slow slice is set aside, and said to be"
+
+# shellcheck disable=SC2016
+peer='sh -c "echo ready; n=0; while read id due; do [ \$id != 1 ] || n=\$((n + 1)); [ \$n != 3 ] || exit; echo \$id; done"'
+bench --model "$a:1000" --peer "mortal=$peer" --rate 50 --secs 0.2 --rounds 6 --json
+[ $? = 1 ] && json 'd["rounds_done"] == 3 and [s["failed"] > 0 for s in d["rows"][0]["slices"]] == [False, False, True]' &&
+	grep -q 'round 4, mortal at 50.00 requests/s: the process of 1 of its 1 tenants has ended' "$dir/err"
+ok "a peer that dies leaves the rounds before, and exit status 1"
+
+for seed in 1 2; do
+	bench --model "$a:1000" --model "$b:1000" --peer "echo=sh -c 'echo ready; while read id due; do echo \$id; done'" --rate 400 --secs 0.2 --rounds 3 --seed $seed --json
+	cp "$dir/out" "$dir/seed$seed"
+done
+python3 -c 'import json, sys
+a, b = ([s["models"] for s in json.load(open(f))["rows"][0]["slices"]] for f in sys.argv[1:])
+sys.exit(a[1:] == b[:2] or a[0] == a[1])' "$dir/seed1" "$dir/seed2"
+ok "the rounds of two seeds have no course in common"
 refuses "--peer dead: 'false' ended before it said 'ready'" --model "$a" --peer "dead=false" --rate 1
 refuses "--peer 'x': say NAME=COMMAND" --model "$a" --peer x
 
@@ -80,7 +153,7 @@ class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self, status, body):
         self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
-    names = ["tiny", "<b>"]
+    names = ["tiny", "tiny", "<b>"]
     def do_GET(self):
         if self.path == "/v2" and H.names:
             return self.answer(200, json.dumps({"name": H.names.pop(0)}).encode())
@@ -107,6 +180,9 @@ url=http://127.0.0.1:$(cat "$dir/port")
 bench --url "$url" --model m:1000 --rate 50 --secs 0.5 --rounds 2 --json &&
 	json 'd["rows"][0]["name"] == "tiny (http)" and all(s["offered"] == 25 and s["failed"] == 0 for s in d["rows"][0]["slices"])'
 ok "over HTTP: binary tensors of the shapes that the metadata says"
+bench --url "$url" --model m:1000 --rate 50 --secs 0.1 --rounds 1 --plot "$dir/named"
+grep -qE '^"tiny \(http\)" [0-9.]+ [0-9.]+ [0-9.]+ [0-9.]+$' "$dir/named/rate.dat"
+ok "--plot writes a name as one field"
 for _ in "odd name" "no name"; do
 	bench --url "$url" --model m:1000 --rate 50 --secs 0.1 --rounds 1 --json && json 'd["rows"][0]["name"] == "http"'
 	ok "a row is called as its server calls itself, if that is a plain word"

@@ -20,8 +20,7 @@ static void heads(void **state)
 	static const struct {
 		const char *text;
 		long ret; /* of parsing; 1: all of it */
-		unsigned int status;
-		uint64_t bytes;
+		uint64_t status, bytes;
 		bool close;
 	} cases[] = {
 		{"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", 1, 200, 12, false},

@@ -75,24 +75,34 @@ static void machine(FILE *f, const struct bench *b)
 
 static void headline(FILE *f, const struct bench *b)
 {
-	const struct bench_row *best = &b->row[0];
+	const struct bench_row *best = bench_best(b);
+	char text[160];
 
-	for (uint32_t i = 1; i < b->n_rows; i++)
-		if (b->row[i].at.rate_hz > best->at.rate_hz)
-			best = &b->row[i];
 	fputs("<h1>Requests per second in time</h1>\n", f);
 	machine(f, b);
 	if (b->o->rate_hz > 0) {
 		fprintf(f, "<p>At a fixed rate of %.1f requests per second.</p>\n", b->o->rate_hz);
 		return;
 	}
+	if (best->at.at_most) {
+		fprintf(f, "<p>None had %.0f %% in time at any rate tried, down to %.1f/s.</p>\n",
+			100 * b->o->share, best->at.rate_hz);
+		return;
+	}
 	fputs("<p><b>", f);
 	bench_escape(f, best->name);
 	fprintf(f,
-		"</b> served the most: %.1f requests per second with %.0f %% in time, %.0f %% of "
+		"</b> served the most: %s%.1f requests per second with %.0f %% in time, %.0f %% of "
 		"what a queue allows at its own speed.</p>\n",
-		best->at.rate_hz, 100 * b->o->share,
+		best->at.open ? "more than " : "", best->at.rate_hz, 100 * b->o->share,
 		best->engine->limit_hz > 0 ? 100 * best->at.rate_hz / best->engine->limit_hz : 0);
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		if (&b->row[i] == best || !bench_times(best, &b->row[i], text, sizeof(text)))
+			continue;
+		fputs("<p>That is ", f);
+		bench_escape(f, text);
+		fputs(".</p>\n", f);
+	}
 }
 
 static void models(FILE *f, const struct bench *b)
@@ -130,7 +140,9 @@ static void row(FILE *f, struct bench_row *r, unsigned int colour, bool counts)
 
 	fprintf(f, "<tr><td><span class='k%u'>&#9632;</span> ", colour);
 	bench_escape(f, r->name);
-	fprintf(f, "<td>%s%.1f", r->at.open ? "&gt;" : "", r->at.rate_hz);
+	fputs("<td>", f);
+	bench_escape(f, bench_bound(r));
+	fprintf(f, "%.1f", r->at.rate_hz);
 	if (!isinf(r->at.high) && r->at.high > r->at.low)
 		fprintf(f, "<td>%.1f &ndash; %.1f", r->at.low, r->at.high);
 	else
@@ -180,6 +192,21 @@ static void legend(FILE *f, const struct bench *b)
 	fputs("</p>\n", f);
 }
 
+static void asides(FILE *f, const struct bench *b)
+{
+	char text[160];
+
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		if (!bench_aside(&b->row[i], text, sizeof(text)))
+			continue;
+		fputs("<p class='dim'>", f);
+		bench_escape(f, b->row[i].name);
+		fputs(": ", f);
+		bench_escape(f, text);
+		fputs(".</p>\n", f);
+	}
+}
+
 static void lateness(FILE *f, const struct bench *b)
 {
 	uint64_t late = 0, worst = 0;
@@ -206,6 +233,7 @@ static void page(FILE *f, struct bench *b)
 	      "intervals.</p>\n",
 	      f);
 	rows(f, b);
+	asides(f, b);
 	lateness(f, b);
 	models(f, b);
 	fputs("<h2>Every slice: share in time over rate</h2>\n", f);

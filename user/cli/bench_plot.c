@@ -11,6 +11,15 @@
 
 /* ---- data --------------------------------------------------------------------------------- */
 
+/** A name as one field: gnuplot splits at spaces. */
+static void put_name(FILE *f, const char *name)
+{
+	fputc('"', f);
+	for (; *name; name++)
+		fputc(*name == '"' ? '\'' : (unsigned char)*name < ' ' ? '?' : *name, f);
+	fputc('"', f);
+}
+
 static void rate_data(FILE *f, struct bench *b)
 {
 	fputs("# row requests/s low high limit\n", f);
@@ -18,7 +27,8 @@ static void rate_data(FILE *f, struct bench *b)
 		const struct bench_row *r = &b->row[i];
 		bool known = !isinf(r->at.high) && r->at.high > 0;
 
-		fprintf(f, "%s %.5g %.5g %.5g %.5g\n", r->name, r->at.rate_hz,
+		put_name(f, r->name);
+		fprintf(f, " %.5g %.5g %.5g %.5g\n", r->at.rate_hz,
 			known ? r->at.low : r->at.rate_hz, known ? r->at.high : r->at.rate_hz,
 			r->engine->limit_hz);
 	}
@@ -47,8 +57,10 @@ static void pressure_data(FILE *f, struct bench *b)
 
 		if (i && s->row != s[-1].row)
 			fputc('\n', f);
-		fprintf(f, "%.3f %.2f %.2f %d %s\n", s->at_s, s->pressure_ppm / 1e4,
-			100 * s->other_versions, s->noise, b->row[s->row].name);
+		fprintf(f, "%.3f %.2f %.2f %d ", s->at_s, s->pressure_ppm / 1e4,
+			100 * s->other_versions, s->noise);
+		put_name(f, b->row[s->row].name);
+		fputc('\n', f);
 	}
 }
 

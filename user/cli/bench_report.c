@@ -61,13 +61,9 @@ static void print_engines(const struct bench *b)
 
 static void print_rate(const struct bench *b, const struct bench_row *r)
 {
-	if (b->o->rate_hz > 0)
-		printf(" %7.1f             ", r->at.rate_hz);
-	else if (r->at.rate_hz <= 0)
-		printf(" <%6.1f             ", r->slices[r->n_slices - 1].rate_hz);
-	else if (r->at.open)
-		printf(" >%6.1f             ", r->at.rate_hz);
-	else if (isinf(r->at.high))
+	if (*bench_bound(r))
+		printf(" %s%6.1f             ", bench_bound(r), r->at.rate_hz);
+	else if (b->o->rate_hz > 0 || isinf(r->at.high))
 		printf(" %7.1f             ", r->at.rate_hz);
 	else
 		printf(" %7.1f %5.1f..%-5.1f", r->at.rate_hz, r->at.low, r->at.high);
@@ -92,6 +88,20 @@ static void print_row(const struct bench *b, struct bench_row *r)
 		       100 * efficiency(&r->counts), 100 * other_versions(&r->counts),
 		       100 * pressure(&r->counts), bench_decide_ns(&r->counts, 0.99) / 1e3);
 	putchar('\n');
+}
+
+/** Whose rates differ by how much, and what they do not rest on. */
+static void print_comparison(const struct bench *b)
+{
+	const struct bench_row *best = bench_best(b);
+	char text[160];
+
+	for (uint32_t i = 0; i < b->n_rows && b->o->rate_hz <= 0; i++)
+		if (&b->row[i] != best && bench_times(best, &b->row[i], text, sizeof(text)))
+			printf("%s serves %s\n", best->name, text);
+	for (uint32_t i = 0; i < b->n_rows; i++)
+		if (bench_aside(&b->row[i], text, sizeof(text)))
+			printf("%s: %s\n", b->row[i].name, text);
 }
 
 /** Where something came and went: what pressure made of it. */
@@ -161,6 +171,7 @@ void bench_report_table(struct bench *b)
 	       "eff %", "vers%", "pres%", "dec us");
 	for (uint32_t i = 0; i < b->n_rows; i++)
 		print_row(b, &b->row[i]);
+	print_comparison(b);
 	print_follows(b);
 	print_warnings(b);
 }
@@ -225,21 +236,48 @@ static void add_follow(const struct bench *b, const struct bench_row *r, json_t 
 					      (int)f.never));
 }
 
+/** Every row over every other, where both have an interval. */
+static json_t *ratios_json(const struct bench *b)
+{
+	json_t *list = json_array();
+	struct vt_ratio x;
+
+	for (uint32_t i = 0; i < BENCH_ROWS * BENCH_ROWS; i++) {
+		const struct bench_row *r = &b->row[i / BENCH_ROWS],
+				       *over = &b->row[i % BENCH_ROWS];
+
+		/* Those that are not there have no interval. */
+		if (r != over && !vt_crossing_ratio(&r->at, &over->at, &x))
+			json_array_append_new(list,
+					      json_pack("{s:s s:s s:f s:f s:f}", "row", r->name,
+							"over", over->name, "ratio", x.ratio,
+							"low_95", x.low, "high_95", x.high));
+	}
+	return list;
+}
+
 static json_t *row_json(const struct bench *b, struct bench_row *r)
 {
 	struct vt_tally *t = &r->all;
-	json_t *j = json_pack("{s:s s:s s:f s:b s:f s:f s:f s:f s:f s:f s:I s:I s:f s:o}", "name",
-			      r->name, "engine", r->engine->name, "rate_hz", r->at.rate_hz, "open",
-			      (int)r->at.open, "share", vt_tally_share(t), "worst_share",
-			      r->worst_share, "mean_ms", vt_tally_mean_ms(t), "p50_ms",
-			      vt_tally_ms(t, 0.5), "p95_ms", vt_tally_ms(t, 0.95), "p99_ms",
-			      vt_tally_ms(t, 0.99), "failed", (json_int_t)t->failed, "late_sends",
-			      (json_int_t)t->late_sends, "max_late_send_ms",
-			      (double)t->max_late_send_ns / 1e6, "slices", slices_json(b, r));
+	json_t *j = json_pack(
+		"{s:s s:s s:f s:b s:b s:f s:f s:f s:f s:f s:f s:I s:I s:f s:o}", "name", r->name,
+		"engine", r->engine->name, "rate_hz", r->at.rate_hz, "open", (int)r->at.open,
+		"at_most", (int)r->at.at_most, "share", vt_tally_share(t), "worst_share",
+		r->worst_share, "mean_ms", vt_tally_mean_ms(t), "p50_ms", vt_tally_ms(t, 0.5),
+		"p95_ms", vt_tally_ms(t, 0.95), "p99_ms", vt_tally_ms(t, 0.99), "failed",
+		(json_int_t)t->failed, "late_sends", (json_int_t)t->late_sends, "max_late_send_ms",
+		(double)t->max_late_send_ns / 1e6, "slices", slices_json(b, r));
 
-	if (b->o->rate_hz <= 0 && !isinf(r->at.high) && r->at.rate_hz > 0) {
+	if (b->o->rate_hz <= 0 && !isinf(r->at.high) && r->n_slices) {
 		json_object_set_new(j, "low_95_hz", json_real(r->at.low));
 		json_object_set_new(j, "high_95_hz", json_real(r->at.high));
+	}
+	if (r->at.aside) {
+		const struct bench_slice *s = &r->slices[r->at.aside - 1];
+
+		json_object_set_new(j, "set_aside",
+				    json_pack("{s:i s:f s:f}", "round", (int)s->round, "rate_hz",
+					      s->rate_hz, "share", vt_tally_share(&s->all)));
 	}
 	if (*trouble_of(r))
 		json_object_set_new(j, "trouble", json_string(trouble_of(r)));
@@ -278,10 +316,11 @@ int bench_report_json(struct bench *b)
 		json_array_append_new(engines, engine_json(b, &b->engine[g]));
 	for (uint32_t i = 0; i < b->n_rows; i++)
 		json_array_append_new(rows, row_json(b, &b->row[i]));
-	root = json_pack("{s:b s:f s:f s:I s:I s:b s:o s:o s:o}", "search", b->o->rate_hz <= 0,
-			 "qos_share", b->o->share, "secs", b->secs, "rounds",
-			 (json_int_t)b->o->rounds, "seed", (json_int_t)b->o->seed, "realtime",
-			 (int)b->realtime, "models", models, "engines", engines, "rows", rows);
+	root = json_pack("{s:b s:f s:f s:I s:I s:I s:b s:o s:o s:o s:o}", "search",
+			 b->o->rate_hz <= 0, "qos_share", b->o->share, "secs", b->secs, "rounds",
+			 (json_int_t)b->o->rounds, "rounds_done", (json_int_t)b->n_rounds, "seed",
+			 (json_int_t)b->o->seed, "realtime", (int)b->realtime, "models", models,
+			 "engines", engines, "rows", rows, "ratios", ratios_json(b));
 	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
 	putchar('\n');
 	json_decref(root);

@@ -83,13 +83,17 @@ static void x_axis(FILE *f, const struct axis *x, int top, int bottom, const cha
 
 static void y_axis(FILE *f, const struct axis *y, const char *suffix)
 {
-	double step = step_of(y->high - y->low, 5);
+	double step = step_of(y->high - y->low, 5), first = ceil(y->low / step);
+	int lines = (int)floor(y->high * 1.0001 / step - first) + 1;
 
-	for (double v = ceil(y->low / step) * step; v <= y->high * 1.0001; v += step)
+	for (int i = 0; i < lines; i++) {
+		double v = (first + i) * step;
+
 		fprintf(f,
 			"<line class='grid' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/>"
 			"<text x='%d' y='%.1f' text-anchor='end'>%g%s</text>\n",
 			LEFT, WIDTH - RIGHT, at(y, v), at(y, v), LEFT - 6, at(y, v) + 4, v, suffix);
+	}
 }
 
 /* ---- bars --------------------------------------------------------------------------------- */
@@ -116,8 +120,10 @@ static void bar(FILE *f, const struct bench_row *r, const struct axis *x, int y,
 	bench_escape(f, r->name);
 	fprintf(f,
 		"</text><rect class='c%u' x='%d' y='%d' width='%.1f' height='%d' rx='2'>"
-		"<title>%.2f requests/s</title></rect>\n",
-		colour, LEFT, y, fmax(1, end - LEFT), BAR - 10, r->at.rate_hz);
+		"<title>",
+		colour, LEFT, y, fmax(1, end - LEFT), BAR - 10);
+	bench_escape(f, bench_bound(r));
+	fprintf(f, "%.2f requests/s</title></rect>\n", r->at.rate_hz);
 	if (!isinf(r->at.high) && r->at.high > r->at.low)
 		fprintf(f, "<path class='ink' d='M%.1f %d H%.1f m0 -4 v8 M%.1f %d v8'/>\n",
 			at(x, r->at.low), y + (BAR - 10) / 2, at(x, r->at.high), at(x, r->at.low),
@@ -126,8 +132,9 @@ static void bar(FILE *f, const struct bench_row *r, const struct axis *x, int y,
 		fprintf(f,
 			"<path class='limit' d='M%.1f %d v%d'><title>limit %.2f</title></path>\n",
 			limit, y - 4, BAR - 2, r->engine->limit_hz);
-	fprintf(f, "<text class='on' x='%d' y='%d'>%.1f</text>\n", LEFT + 5, y + BAR / 2 + 1,
-		r->at.rate_hz);
+	fprintf(f, "<text class='on' x='%d' y='%d'>", LEFT + 5, y + BAR / 2 + 1);
+	bench_escape(f, bench_bound(r));
+	fprintf(f, "%.1f</text>\n", r->at.rate_hz);
 }
 
 void bench_svg_rates(FILE *f, const struct bench *b)
@@ -168,11 +175,14 @@ void bench_svg_slices(FILE *f, const struct bench *b)
 		for (uint32_t k = 0; k < b->row[i].n_slices; k++) {
 			const struct bench_slice *s = &b->row[i].slices[k];
 
-			fprintf(f, "<circle class='c%u' cx='%.1f' cy='%.1f' r='4.5'><title>",
-				i % 12, at(&x, s->rate_hz), at(&y, 100 * vt_tally_share(&s->all)));
+			const bool aside = b->row[i].at.aside == k + 1;
+
+			fprintf(f, "<circle class='c%u' cx='%.1f' cy='%.1f' r='4.5'%s><title>",
+				i % 12, at(&x, s->rate_hz), at(&y, 100 * vt_tally_share(&s->all)),
+				aside ? " fill-opacity='0.3'" : "");
 			bench_escape(f, b->row[i].name);
-			fprintf(f, ", %.1f/s: %.1f %%</title></circle>\n", s->rate_hz,
-				100 * vt_tally_share(&s->all));
+			fprintf(f, ", %.1f/s: %.1f %%%s</title></circle>\n", s->rate_hz,
+				100 * vt_tally_share(&s->all), aside ? ", set aside" : "");
 		}
 	fputs("</svg>\n", f);
 }
@@ -215,9 +225,10 @@ void bench_svg_latency(FILE *f, struct bench *b)
 	for (uint32_t m = 0; m < b->o->n_models; m++) {
 		double q = at(&x, (double)b->qos_ns[m] / 1e6);
 
-		fprintf(f,
-			"<path class='limit' d='M%.1f %d V%d'><title>target of %s</title></path>\n",
-			q, TOP, TOP + PLOT_H, b->o->model[m].name);
+		fprintf(f, "<path class='limit' d='M%.1f %d V%d'><title>target of ", q, TOP,
+			TOP + PLOT_H);
+		bench_escape(f, b->o->model[m].name);
+		fputs("</title></path>\n", f);
 	}
 	for (uint32_t i = 0; i < b->n_rows; i++)
 		if (b->row[i].all.n)
