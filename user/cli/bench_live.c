@@ -8,6 +8,7 @@
 #include "cli/bench_costs.h"
 #include "cli/run_input.h"
 #include "exec/runtime.h"
+#include "exec/topology.h"
 
 #define ALONE_NS   (1500 * VT_NS_PER_MS)
 #define ALONE_MIN  5u
@@ -289,7 +290,7 @@ static int choose_cores(struct live *l, struct vt_err *e)
 	l->cores = l->b->o->cores;
 	if (vt_cpuset_count(&l->cores))
 		return 0;
-	rc = vt_cpuset_allowed(&l->cores);
+	rc = vt_topology_default(&l->cores);
 	return rc ? vt_fail(e, rc, "cannot read the cores this process may use") : 0;
 }
 
