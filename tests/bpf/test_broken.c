@@ -8,7 +8,7 @@
  *
  * And events that are opened anew under switches: what cannot be read meanwhile asks for no opening.
  */
-#include "tests/unit/harness.h"
+#include "tests/bpf/open.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -186,20 +186,14 @@ static bool broken_round(struct vt_monitor *m, int cpu, struct runner *a, struct
 
 static void test_unreported_switch(void **state)
 {
-	static struct vt_event_overrides ev;
-	struct vt_monitor_opts o = {
-		.group = VT_BY_PROCESS, .ev = &ev, .roles = 1u << VT_ROLE_LLC_MISSES};
-	struct vt_monitor *m = NULL;
+	struct vt_monitor *m;
 	struct runner a, b;
-	struct vt_err e = {0};
 	int cpu, n, exact = 0;
 
 	cpu = vt_cpuset_next(&allowed, (unsigned int)vt_cpuset_next(&allowed, 0) + 1);
 	if (cpu < 0)
 		vt_skip("two CPUs are needed, one for the processes and one to watch from");
-	vt_event_override(&ev, "llc_misses=page-faults", &e);
-	if (vt_monitor_open(&o, &m, &e))
-		vt_skip("%s", e.msg);
+	m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
 	assert_int_equal(vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&allowed, 0)), 0);
 	runner_start(&a, (unsigned int)cpu);
 	runner_start(&b, (unsigned int)cpu);
@@ -240,10 +234,7 @@ static pid_t start_pair(unsigned int cpu)
 
 static void test_reopening_is_no_error(void **state)
 {
-	static struct vt_event_overrides ev;
-	struct vt_monitor_opts o = {
-		.group = VT_BY_PROCESS, .ev = &ev, .roles = 1u << VT_ROLE_LLC_MISSES};
-	struct vt_monitor *m = NULL;
+	struct vt_monitor *m;
 	struct vt_snapshot s = {0};
 	struct vt_err e = {0};
 	unsigned int cpu;
@@ -253,9 +244,7 @@ static void test_reopening_is_no_error(void **state)
 	if (vt_cpuset_count(&allowed) < 2)
 		vt_skip("two CPUs are needed, one for the processes and one to open from");
 	cpu = (unsigned int)vt_cpuset_next(&allowed, (unsigned int)vt_cpuset_next(&allowed, 0) + 1);
-	assert_int_equal(vt_event_override(&ev, "llc_misses=page-faults", &e), 0);
-	if (vt_monitor_open(&o, &m, &e))
-		vt_skip("%s", e.msg);
+	m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
 	assert_int_equal(vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&allowed, 0)), 0);
 	pair = start_pair(cpu);
 	usleep(20000);

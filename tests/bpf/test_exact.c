@@ -8,7 +8,7 @@
  * sum over all tenants must lie between two readings of the kernel's own counters, chain_miss or
  * not. VT_EXACT_RUNS sets the number of runs (default 3).
  */
-#include "tests/unit/harness.h"
+#include "tests/bpf/open.h"
 
 #include <linux/perf_event.h>
 #include <stdlib.h>
@@ -17,20 +17,20 @@
 
 #include "base/cpuset.h"
 #include "tests/bpf/workload.h"
-#include "monitor/monitor.h"
 #include "monitor/names.h"
 
 #define TENANTS 4
 
 static const uint64_t sizes[] = {1, 1000, 7777, 25000};
 
-struct fixture {
+static struct fixture {
 	struct vt_monitor *m;
+	struct toucher t[TENANTS];
 	struct vt_snapshot a, b;
 	int slot, kernel[VT_MAX_CORES]; /* our own counters of the same event */
 	unsigned int cpus;
 	char cgroup[TENANTS][256], procs[TENANTS][288];
-};
+} fixture;
 
 /* ---- the kernel's own count -------------------------------------------------------------- */
 
@@ -101,7 +101,7 @@ static uint64_t key_of_cgroup(const char *path)
 /* One run; returns how many of the tenants were not counted exactly. */
 static int run_once(struct fixture *f, enum vt_group group, uint64_t pages)
 {
-	struct toucher t[TENANTS];
+	struct toucher *t = f->t;
 	uint64_t key[TENANTS], faults, k[4], sum;
 	int wrong = 0;
 
@@ -132,7 +132,8 @@ static int run_once(struct fixture *f, enum vt_group group, uint64_t pages)
 	return wrong;
 }
 
-static void run_size(struct fixture *f, enum vt_group group, uint64_t pages, int runs)
+/* Returns how many of the runs no unreported switch has disturbed: those were exact. */
+static int run_size(struct fixture *f, enum vt_group group, uint64_t pages, int runs)
 {
 	struct vt_err e = {0};
 	int inexact = 0, disturbed = 0;
@@ -153,8 +154,8 @@ static void run_size(struct fixture *f, enum vt_group group, uint64_t pages, int
 	fprintf(stderr, "# %s, %5lu pages x %d tenants: %d of %d runs exact; %d saw a chain_miss\n",
 		group == VT_BY_CGROUP ? "cgroup" : "process", (unsigned long)pages, TENANTS,
 		runs - inexact, runs, disturbed);
-	assert_true((inexact - disturbed) * 100 <= runs);
 	assert_int_equal(f->b.loss.read_errors + f->b.loss.backwards + f->b.loss.ring_full, 0);
+	return runs - disturbed;
 }
 
 /* ---- cgroups of our own ------------------------------------------------------------------ */
@@ -172,6 +173,7 @@ static bool make_cgroups(struct fixture *f, struct vt_err *e)
 			 (int)getpid(), i);
 		if (mkdir(f->cgroup[i], 0755)) {
 			vt_fail(e, -errno, "cannot make %s: %s", f->cgroup[i], strerror(errno));
+			f->cgroup[i][0] = '\0';
 			return false;
 		}
 	}
@@ -180,33 +182,42 @@ static bool make_cgroups(struct fixture *f, struct vt_err *e)
 
 static void run_group(enum vt_group group)
 {
-	struct vt_event_overrides ev = {0};
-	struct vt_monitor_opts o = {.group = group, .ev = &ev, .roles = 1u << VT_ROLE_LLC_MISSES};
 	const char *runs = getenv("VT_EXACT_RUNS");
-	struct fixture f = {0};
+	struct fixture *f = &fixture;
 	struct vt_err e = {0};
-	int err;
+	int undisturbed = 0;
 
-	vt_event_override(&ev, "llc_misses=page-faults", &e);
-	err = vt_monitor_open(&o, &f.m, &e);
-	if (err)
+	f->m = open_or_skip((struct vt_monitor_opts){.group = group});
+	if (group == VT_BY_CGROUP && !make_cgroups(f, &e))
 		vt_skip("%s", e.msg);
-	if (group == VT_BY_CGROUP && !make_cgroups(&f, &e)) {
-		vt_monitor_close(f.m);
-		vt_skip("%s", e.msg);
-	}
-	f.slot = vt_monitor_slot_of(f.m, VT_ROLE_LLC_MISSES);
-	assert_int_equal(f.slot, 0);
-	open_kernel_counters(&f);
+	f->slot = vt_monitor_slot_of(f->m, VT_ROLE_LLC_MISSES);
+	assert_int_equal(f->slot, 0);
+	open_kernel_counters(f);
 	for (size_t i = 0; i < VT_COUNT(sizes); i++)
-		run_size(&f, group, sizes[i], runs ? atoi(runs) : 3);
-	for (unsigned int c = 0; c < f.cpus; c++)
-		close(f.kernel[c]);
-	vt_snapshot_fini(&f.a);
-	vt_snapshot_fini(&f.b);
-	vt_monitor_close(f.m);
-	for (int i = 0; i < TENANTS && f.cgroup[i][0]; i++)
-		assert_int_equal(rmdir(f.cgroup[i]), 0);
+		undisturbed += run_size(f, group, sizes[i], runs ? atoi(runs) : 3);
+	/* Where every run misses a switch, nothing was asserted of any tenant. */
+	assert_true(undisturbed > 0);
+}
+
+/* Also after a test that failed: no process, counter or cgroup of it is there for the next. */
+static int clean_up(void **state)
+{
+	struct fixture *f = &fixture;
+	int err = 0;
+
+	for (int i = 0; i < TENANTS; i++) {
+		if (f->t[i].pid > 0)
+			toucher_stop(&f->t[i]);
+		if (f->cgroup[i][0])
+			err |= rmdir(f->cgroup[i]);
+	}
+	for (unsigned int c = 0; c < f->cpus; c++)
+		close(f->kernel[c]);
+	vt_snapshot_fini(&f->a);
+	vt_snapshot_fini(&f->b);
+	vt_monitor_close(f->m);
+	*f = (struct fixture){0};
+	return err;
 }
 
 static void test_exact_by_process(void **state)
@@ -222,8 +233,8 @@ static void test_exact_by_cgroup(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exact_by_process),
-		cmocka_unit_test(test_exact_by_cgroup),
+		cmocka_unit_test_teardown(test_exact_by_process, clean_up),
+		cmocka_unit_test_teardown(test_exact_by_cgroup, clean_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

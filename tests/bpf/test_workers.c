@@ -3,7 +3,7 @@
  * test_workers.c - a runtime's use of the monitor: pinned worker threads cut at every block, one
  * thread closes windows of 10 ms meanwhile, and in the end every page is charged to its tenant.
  */
-#include "tests/unit/harness.h"
+#include "tests/bpf/open.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -176,14 +176,11 @@ static int windows(struct vt_monitor *m, struct worker *w, const uint32_t *row,
 
 static void test_a_runtimes_windows(void **state)
 {
-	struct vt_event_overrides ev = {0};
-	struct vt_monitor_opts o = {
-		.group = VT_BY_TENANT, .roles = 1u << VT_ROLE_LLC_MISSES, .ev = &ev};
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_TENANT});
 	uint64_t touched[TENANTS] = {0}, sum[TENANTS] = {0};
 	struct worker w[WORKERS];
 	struct vt_snapshot s = {0};
 	struct vt_cpuset cpus;
-	struct vt_monitor *m;
 	struct vt_look l = {0};
 	struct vt_err e = {0};
 	struct both a, b;
@@ -191,9 +188,6 @@ static void test_a_runtimes_windows(void **state)
 	char name[16];
 	int n;
 
-	vt_event_override(&ev, "llc_misses=page-faults", &e);
-	if (vt_monitor_open(&o, &m, &e))
-		vt_skip("%s", e.msg);
 	assert_int_equal(vt_cpuset_allowed(&cpus), 0);
 	for (uint32_t t = 0; t < TENANTS; t++) {
 		snprintf(name, sizeof(name), "model-%u", t);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,8 +104,10 @@ static inline bool toucher_start(struct toucher *t, uint64_t max_pages, const ch
 	}
 	t->pid = fork();
 	if (t->pid == 0) {
-		FILE *f = cgroup ? fopen(cgroup, "we") : NULL;
+		FILE *f;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		f = cgroup ? fopen(cgroup, "we") : NULL;
 		if (cgroup && (!f || fprintf(f, "0") < 0 || fclose(f)))
 			_exit(1);
 		close(order[1]);
@@ -129,6 +132,7 @@ static inline void toucher_stop(struct toucher *t)
 	/* Closing is not enough: tenants forked later hold the same pipes. */
 	kill(t->pid, SIGKILL);
 	waitpid(t->pid, NULL, 0);
+	t->pid = 0;
 }
 
 #endif
