@@ -246,7 +246,7 @@ static void test_this_kernel(void **state)
 	uint64_t until = vt_now_mono_ns() + 20 * MS;
 
 	if (fd < 0)
-		skip();
+		vt_skip("this kernel does not say how long a thread waited: %s", strerror(-fd));
 	assert_int_equal(vt_avail_read(fd, &a), 0);
 	while (vt_now_mono_ns() < until)
 		;
@@ -330,7 +330,7 @@ static void test_work_beside_a_busy_loop(void **state)
 
 	assert_int_equal(vt_cpuset_allowed(&cores), 0);
 	if (vt_cpuset_count(&cores) < 2)
-		skip();
+		vt_skip("two CPUs are needed, one of them for the busy loop alone");
 	for (int c = vt_cpuset_next(&cores, 0); c >= 0;
 	     c = vt_cpuset_next(&cores, (unsigned int)c + 1))
 		h.cpu = (unsigned int)c;

@@ -132,7 +132,7 @@ static void check_case(const struct pair_case *c)
 static void test_same_bits_as_apart(void **state)
 {
 	if (!vt_gemm_best() || !vt_dw_row(3, 1))
-		skip();
+		vt_skip("no matrix kernel or no depthwise row for this CPU");
 	for (size_t i = 0; i < VT_COUNT(cases); i++)
 		check_case(&cases[i]);
 }
@@ -141,7 +141,7 @@ static void test_same_bits_as_apart(void **state)
 static void test_equals_definition(void **state)
 {
 	if (!vt_gemm_best() || !vt_dw_row(3, 1))
-		skip();
+		vt_skip("no matrix kernel or no depthwise row for this CPU");
 	for (size_t i = 0; i < VT_COUNT(cases); i++) {
 		struct vt_graph g;
 		float *want, *x, *y;

@@ -158,6 +158,44 @@ static void test_refuses(void **state)
 	vt_io_fini(&io);
 }
 
+/* @n arrays in each other, in the data of a tensor and in a parameter that nobody knows. */
+static void test_nesting_is_bounded(void **state)
+{
+	static const struct {
+		const char *before, *after;
+		int levels; /* that are in use where the arrays begin */
+		int err;    /* of as many as there may be: they fit in no shape */
+	} t[] = {
+		{"{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\",\"shape\":[2,3],\"data\":",
+		 "}," B "]," OUT_Y "}", 3, -EBADMSG},
+		{"{\"parameters\":{\"x\":", "},\"inputs\":[" A "," B "]," OUT_Y "}", 2, 0},
+		{"{\"unknown\":", ",\"inputs\":[" A "," B "]," OUT_Y "}", 1, 0},
+	};
+	struct vt_io io;
+
+	make_io(&io);
+	for (size_t i = 0; i < VT_COUNT(t); i++)
+		for (int more = 0; more < 2; more++) {
+			const int n = (int)VT_JSON_DEPTH - t[i].levels + more;
+			char body[1024], arrays[2][VT_JSON_DEPTH + 1];
+			struct vt_ask ask;
+			struct vt_err e = {0};
+			int err;
+
+			memset(arrays[0], '[', VT_JSON_DEPTH);
+			memset(arrays[1], ']', VT_JSON_DEPTH);
+			snprintf(body, sizeof(body), "%s%.*s%.*s%s", t[i].before, n, arrays[0], n,
+				 arrays[1], t[i].after);
+			err = vt_ask_read(&ask, &io, body, strlen(body), VT_INFER_JSON_ONLY,
+					  1 << 20, &e);
+			if (err != (more ? -EBADMSG : t[i].err) ||
+			    more != !!strstr(e.msg, "nested too deeply"))
+				fail_msg("%zu: %d arrays: %d, '%s'", i, n, err, e.msg);
+			vt_ask_fini(&ask);
+		}
+	vt_io_fini(&io);
+}
+
 static void test_memory_is_bounded(void **state)
 {
 	struct vt_io io;
@@ -351,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_reads_a),
 		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_nesting_is_bounded),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_binary),
 		cmocka_unit_test(test_raw),

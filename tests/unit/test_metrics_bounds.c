@@ -112,18 +112,20 @@ static size_t check_text(char *text)
 	return n;
 }
 
+static bool have_promtool;
+static unsigned int taken_by_promtool; /* texts */
+
 static void check_promtool(const struct vt_expo *x)
 {
 	FILE *p;
 
-	if (system("command -v promtool >/dev/null 2>&1")) {
-		print_message("# promtool is not installed\n");
+	if (!have_promtool)
 		return;
-	}
 	p = popen("promtool check metrics", "w");
 	assert_non_null(p);
 	fwrite(x->buf, 1, x->len, p);
 	assert_int_equal(pclose(p), 0);
+	taken_by_promtool++;
 }
 
 static size_t check(const struct vt_metrics *m)
@@ -382,6 +384,14 @@ static void test_as_many_models_and_tenants_as_there_may_be(void **state)
 	free(stats);
 }
 
+/* The last: it says whether the others have asked. */
+static void test_promtool_took_every_text(void **state)
+{
+	if (!have_promtool)
+		vt_skip("promtool is not installed");
+	assert_int_equal(taken_by_promtool, ROUNDS + 2);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -389,7 +399,9 @@ int main(void)
 		cmocka_unit_test(test_multiplexed_counters_never_fall),
 		cmocka_unit_test(test_tenant_with_two_rows),
 		cmocka_unit_test(test_as_many_models_and_tenants_as_there_may_be),
+		cmocka_unit_test(test_promtool_took_every_text),
 	};
 
+	have_promtool = !system("command -v promtool >/dev/null 2>&1");
 	return cmocka_run_group_tests_name("metrics_bounds", tests, make_tree, remove_tree);
 }

@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "base/rng.h"
@@ -15,11 +16,12 @@
 #define LAYERS 40
 
 /* Puts round @round of each layer in one go: 3 times that agree, or none. */
-static void write_forever(int round)
+static _Noreturn void write_forever(int round)
 {
 	struct vt_profile *p = NULL;
 	static const char *const keep[] = {"a"};
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* or until a test has failed */
 	for (int i = 0;; i++) {
 		char layer[32];
 		struct vt_profile_time t[3];
@@ -45,6 +47,16 @@ static void write_forever(int round)
 			p = NULL;
 		}
 	}
+}
+
+static void kill_writer(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status)); /* and did not fail by itself */
+	assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
 struct whole {
@@ -81,15 +93,13 @@ static void test_kill(void **state)
 		struct vt_profile *p = NULL;
 		struct vt_err e = {0};
 		pid_t pid = fork();
-		int status, err;
+		int err;
 
 		assert_true(pid >= 0);
 		if (!pid)
 			write_forever(i);
 		usleep((useconds_t)vt_rng_below(&rng, i < 10 ? 20000 : 150000));
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status)); /* and did not fail by itself */
+		kill_writer(pid);
 		err = vt_profile_open(&p, path, mode, &here, &e);
 		/* Killed before there was a store at all: a reader may find none. */
 		if (err && mode == VT_PROFILE_READ && !most) {
@@ -133,13 +143,8 @@ static void test_at_once(void **state)
 		assert_int_equal(w.torn + w.n % 3, 0);
 		usleep(5000);
 	}
-	for (int i = 0; i < 2; i++) {
-		int status;
-
-		kill(pid[i], SIGKILL);
-		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
-		assert_true(WIFSIGNALED(status));
-	}
+	for (int i = 0; i < 2; i++)
+		kill_writer(pid[i]);
 }
 
 /* Killed between making the file and making its tables: a writer goes on, a reader finds no store. */

@@ -155,7 +155,7 @@ static const struct t_case attended[] = {
 static void masks(void **state)
 {
 	if (!vt_attends())
-		skip();
+		vt_skip("no attention kernel for this CPU");
 	for (size_t i = 0; i < VT_COUNT(attended); i++)
 		t_run_case(&attended[i]);
 }

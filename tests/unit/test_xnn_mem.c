@@ -101,7 +101,7 @@ static void test_instances_of_a_layer_hold_one_copy(void **state)
 	size_t one;
 
 	if (!vt_xnn_usable())
-		skip();
+		vt_skip("XNNPACK does not start on this CPU");
 	one = layer_bytes(1, 512, 1024);
 	assert_true(one >= 512u * 1024 * sizeof(float));
 	assert_int_equal(layer_bytes(2, 512, 1024), one);
