@@ -229,15 +229,18 @@ struct three {
 	struct fx_model f[3];
 };
 
-static inline void open_three(struct three *t, const struct vt_runtime_opts *o, uint64_t layer_ns,
-			      uint64_t qos_ns, int instances)
+/** @max_queue: of each; 0: what the runtime takes for it */
+static inline void open_three_queued(struct three *t, const struct vt_runtime_opts *o,
+				     uint64_t layer_ns, uint64_t qos_ns, int instances,
+				     uint32_t max_queue)
 {
 	struct vt_err e = {0};
 
 	memset(t, 0, sizeof(*t));
 	t->rt = fx_open(o);
 	for (size_t i = 0; i < 3; i++) {
-		struct vt_served s = {.engine = fx_load(fx_names[i], instances)};
+		struct vt_served s = {.engine = fx_load(fx_names[i], instances),
+				      .max_queue = max_queue};
 
 		fx_answers(&t->f[i], s.engine);
 		s.costs = fx_costs(s.engine, fx_names[i], layer_ns, qos_ns);
@@ -245,6 +248,12 @@ static inline void open_three(struct three *t, const struct vt_runtime_opts *o, 
 		if (vt_runtime_add(t->rt, &s, &t->f[i].id, &e))
 			fail_msg("%s", e.msg);
 	}
+}
+
+static inline void open_three(struct three *t, const struct vt_runtime_opts *o, uint64_t layer_ns,
+			      uint64_t qos_ns, int instances)
+{
+	open_three_queued(t, o, layer_ns, qos_ns, instances, 0);
 }
 
 static inline void close_three(struct three *t)

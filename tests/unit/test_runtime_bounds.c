@@ -35,22 +35,27 @@ static int submit_all(void *arg, struct vt_pool *pool)
 static void test_queues_are_bounded(void **state)
 {
 	static const struct {
-		uint32_t total, n, full;
-	} rows[] = {{1024, 12, 0}, {6, 12, 6}, {1, 4, 3}};
+		uint32_t total, each, n, full; /* n: a third of them for each model */
+	} rows[] = {
+		{1024, 0, 12, 0}, {6, 0, 12, 6}, {1, 0, 4, 3}, {1024, 2, 15, 9}, {4, 2, 15, 11},
+	};
 
 	for (size_t i = 0; i < VT_COUNT(rows); i++) {
 		struct vt_runtime_opts o = {.record_fd = -1, .max_requests = rows[i].total};
 		struct three t;
 		struct borrowed b = {.t = &t, .n = rows[i].n};
 
-		open_three(&t, &o, 50000, 10000000000ull, 1);
-		assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
-		fx_wait(&b.l, b.n);
-		settle(t.rt);
-		assert_int_equal(atomic_load(&b.l.how[VT_QUEUE_FULL]), rows[i].full);
-		assert_int_equal(atomic_load(&b.l.how[VT_DONE]), b.n - rows[i].full);
-		assert_int_equal(atomic_load(&b.l.wrong), 0);
-		check_stats(t.rt, &b.l, b.n);
+		open_three_queued(&t, &o, 50000, 10000000000ull, 1, rows[i].each);
+		for (uint32_t turn = 1; turn <= 2; turn++) { /* who has been served frees a place */
+			assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
+			fx_wait(&b.l, turn * b.n);
+			settle(t.rt);
+			assert_int_equal(atomic_load(&b.l.how[VT_QUEUE_FULL]), turn * rows[i].full);
+			assert_int_equal(atomic_load(&b.l.how[VT_DONE]),
+					 turn * (b.n - rows[i].full));
+			assert_int_equal(atomic_load(&b.l.wrong), 0);
+			check_stats(t.rt, &b.l, turn * b.n);
+		}
 		close_three(&t);
 	}
 }
