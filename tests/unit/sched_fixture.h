@@ -201,6 +201,7 @@ static inline void fx_view_random(struct fx_view *x, struct vt_rng *r, const str
 	for (uint32_t d = 0; d < x->v.n_domains; d++)
 		x->domains[d].pressure_ppm = (uint32_t)vt_rng_below(r, VT_PPM + 1);
 	x->v.now_ns = now;
+	x->v.margin_ppm = vt_rng_below(r, 4) ? (uint32_t)vt_rng_below(r, VT_PPM + 1) : 0;
 	x->v.n_models = f->n;
 	x->v.models = f->m;
 	x->v.requests = x->requests;
@@ -378,8 +379,15 @@ static inline const char *fx_check_taken(const struct vt_view *v, const struct v
 	return NULL;
 }
 
+/** fx_may_shed - may this policy refuse, and was it told that it may? */
+static inline bool fx_may_shed(const struct fx_policy *x)
+{
+	return x->p->sheds && x->cfg.shed;
+}
+
 /** fx_check - NULL, or which promise of policy.h the decision breaks */
-static inline const char *fx_check(const struct vt_view *v, const struct vt_decision *d)
+static inline const char *fx_check(const struct vt_view *v, const struct vt_decision *d,
+				   bool may_shed)
 {
 	static _Thread_local uint8_t started[FX_REQUESTS];
 	struct vt_coreset free_ = v->free;
@@ -396,6 +404,8 @@ static inline const char *fx_check(const struct vt_view *v, const struct vt_deci
 			err = fx_check_start(v, d, a, &free_, started);
 		else if (a->kind != VT_SHED)
 			err = fx_check_running(v, d, a, &free_);
+		else if (!may_shed)
+			err = "SHED by a policy that may not";
 		else if (a->index >= v->n_requests || v->requests[a->index].id != a->id ||
 			 started[a->index]++)
 			err = "SHED of a request that does not wait";

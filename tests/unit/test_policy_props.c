@@ -36,7 +36,7 @@ static const char *decide_twice(struct fx_policy *a, struct fx_policy *b, const 
 	const char *err;
 
 	a->p->decide(a->state, &x->v, &a->d);
-	err = fx_check(&x->v, &a->d);
+	err = fx_check(&x->v, &a->d, fx_may_shed(a));
 	if (!err && a->p->heeds_taken)
 		err = fx_check_taken(&x->v, &a->d);
 	b->p->decide(b->state, &x->v, &b->d);
@@ -154,7 +154,7 @@ static void test_all_are_late(void **state)
 			r->instances_busy = 0;
 		}
 		p->decide(s.a.state, &s.x->v, &s.a.d);
-		err = fx_check(&s.x->v, &s.a.d);
+		err = fx_check(&s.x->v, &s.a.d, fx_may_shed(&s.a));
 		if (err)
 			fail_msg("%s: view %u: %s", p->name, i, err);
 	}
@@ -195,7 +195,7 @@ static void test_tiny_decisions(void **state)
 		s.a.d.cap_actions = i % 4;
 		s.a.d.cap_versions = i % 50;
 		p->decide(s.a.state, &s.x->v, &s.a.d);
-		err = fx_check(&s.x->v, &s.a.d);
+		err = fx_check(&s.x->v, &s.a.d, fx_may_shed(&s.a));
 		if (err && !strstr(err, "nothing is started"))
 			fail_msg("%s: view %u: %s", p->name, i, err);
 	}

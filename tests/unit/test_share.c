@@ -117,7 +117,7 @@ static void decide(const struct fx_view *x, struct fx_policy *f)
 
 	fx_policy_open(f, p, CORES);
 	p->decide(f->state, &x->v, &f->d);
-	assert_null(fx_check(&x->v, &f->d));
+	assert_null(fx_check(&x->v, &f->d, fx_may_shed(f)));
 }
 
 /* What it decides of the requests of @line; the caller closes @f and frees the view. */

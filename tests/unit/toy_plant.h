@@ -286,7 +286,7 @@ static inline int toy_apply(void *self, const struct vt_sample *s, const struct 
 	struct toy *t = self;
 	uint32_t keep = 0;
 
-	t->errors += fx_check(&s->view, d) != NULL;
+	t->errors += fx_check(&s->view, d, false) != NULL;
 	t->wake = d->wake_ns;
 	for (uint32_t i = 0; i < d->n_actions; i++) {
 		const struct vt_action *a = &d->actions[i];
