@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "server/http.h"
 
 #define PATIENCE_MS 20000 /* how long a busy machine may take to answer */
@@ -142,6 +143,71 @@ static void test_half_bodies_hold_what_has_come(void **state)
 	free(buf);
 }
 
+#define LARGE (8u << 20) /* far more than a socket holds */
+
+static void until_connections(uint64_t n)
+{
+	for (int i = 0; i < PATIENCE_MS && count.connections != n; i++)
+		usleep(1000);
+	assert_int_equal(count.connections, n);
+}
+
+/* All that is still there, until the other side has closed. */
+static size_t drain(int fd, char *buf, size_t len)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+	size_t sum = 0;
+	ssize_t n;
+
+	do {
+		assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+		n = recv(fd, buf, len, 0);
+		sum += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
+	return sum;
+}
+
+/* Who does not read its answer holds up nobody else, and is cut when its time is over. */
+static void test_an_answer_left_unread(void **state)
+{
+	static const char head[] = "POST /echo " H "Content-Length: 8388608\r\n\r\n";
+	static const char small[] = "POST /echo " H C "Content-Length: 3\r\n\r\nabc";
+	char *body = malloc(LARGE), buf[4096];
+	struct pollfd p = {.events = POLLIN};
+	struct server s = {0};
+
+	assert_non_null(body);
+	memset(body, 'x', LARGE);
+	assert_int_equal(vt_config_init(&s.c), 0);
+	s.c.max_body_bytes = LARGE;
+	start(&s);
+	p.fd = client(&s);
+	say(p.fd, head, strlen(head));
+	say(p.fd, body, LARGE);
+	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1); /* the answer has begun */
+	until_held(&s, LARGE);
+	for (int i = 0; i < 16; i++) {
+		int other = client(&s);
+
+		say(other, small, strlen(small));
+		hear(other, buf, sizeof(buf), NULL);
+		assert_non_null(strstr(buf, " 200 "));
+		assert_non_null(strstr(buf, "\r\n\r\nabc"));
+		close(other);
+	}
+	until_connections(1);
+	vt_http_tend(s.h, vt_now_mono_ns());
+	until_held(&s, LARGE); /* it has time yet */
+	assert_int_equal(vt_http_busy(s.h), 1);
+	vt_http_tend(s.h, vt_now_mono_ns() + (s.c.transfer_ms + 5000) * VT_NS_PER_MS);
+	until_connections(0);
+	until_held(&s, 0);
+	assert_in_range(drain(p.fd, body, LARGE), 1, LARGE / 2); /* what the socket held */
+	close(p.fd);
+	stop(&s);
+	free(body);
+}
+
 /* What a body may be, and what is taken for it: never more than that, also where its length is not told. */
 static void test_limits_of_bodies(void **state)
 {
@@ -195,6 +261,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_of_bodies_is_bounded),
 		cmocka_unit_test(test_half_bodies_hold_what_has_come),
+		cmocka_unit_test(test_an_answer_left_unread),
 		cmocka_unit_test(test_limits_of_bodies),
 	};
 
