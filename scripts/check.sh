@@ -62,8 +62,8 @@ make -s -j"$j" CONFIG=asan run-avx512
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 
-step "fuzz targets: models 60 s, arrays, profile stores, answers, requests and configurations 15 s each"
-make -s -j"$j" fuzz FUZZ="fuzz_onnx:60 fuzz_npy fuzz_profile fuzz_http fuzz_infer fuzz_config" FUZZ_SECONDS=15
+step "fuzz targets: models 60 s, arrays, profile stores, answers, requests, configurations, recordings and the simulator's files 15 s each"
+make -s -j"$j" fuzz FUZZ="fuzz_onnx:60 fuzz_npy fuzz_profile fuzz_http fuzz_infer fuzz_config fuzz_sched fuzz_sim" FUZZ_SECONDS=15
 
 step "man pages"
 make -s man

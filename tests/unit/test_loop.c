@@ -272,6 +272,79 @@ static void test_bad_traces(void **state)
 	free(toy);
 }
 
+/* ---- seeds of tests/fuzz/fuzz_sched.c ------------------------------------------------------------ */
+
+#define SEEDS "tests/fuzz/corpus/sched/"
+
+static const char *const seeds[] = {"fcfs-efficient", "prema", "planaria", "veltair-full"};
+
+/* A few requests of two tiny models on four cores: some kB. */
+static void record_small(const struct vt_policy *p, struct tape *tape)
+{
+	static const uint16_t points[] = {1, 2, 4};
+	static uint64_t ns[2][3 * 2 * VT_LEVELS * VT_COUNT(points)];
+	struct vt_model m[2];
+	struct vt_rng rng = {.s = 5};
+	struct fx_models f = {.n = 2, .m = m};
+	struct toy *toy = fx_alloc(sizeof(*toy));
+	struct recorder rec = {toy, tape};
+	struct vt_loop_cfg cfg;
+	struct vt_loop *l = toy_loop(p, 4, 2, &cfg);
+	size_t need;
+
+	for (size_t i = 0; i < VT_COUNT(m); i++) {
+		m[i] = (struct vt_model){.name = "tiny",
+					 .qos_ns = 2000000,
+					 .n_layers = 3,
+					 .n_versions = 2,
+					 .n_points = VT_COUNT(points),
+					 .points = points,
+					 .ns = ns[i]};
+		fx_fill_times(&m[i], &rng, ns[i]);
+		need = vt_plan_size(&m[i], VT_PLAN_ALL);
+		assert_int_equal(vt_plan_init(&m[i], 4, VT_PLAN_ALL, fx_alloc(need), need), 0);
+	}
+	toy_open(toy, &f, 4, 2, 42, 8, 500000);
+	need = vt_trace_put_head(NULL, 0, &cfg, m, 2);
+	tape_room(tape, need);
+	tape->len = vt_trace_put_head(tape->buf, need, &cfg, m, 2);
+	while (toy_advance(toy))
+		assert_int_equal(vt_loop_step(l, &rec_plant, &rec), 0);
+	tape_room(tape, sizeof(vt_trace_end));
+	memcpy(tape->buf + tape->len, vt_trace_end, sizeof(vt_trace_end));
+	tape->len += sizeof(vt_trace_end);
+	for (size_t i = 0; i < VT_COUNT(m); i++)
+		free((void *)m[i].plan);
+	free(l);
+	free(toy);
+}
+
+/* They are recordings of this version, or the target reads nothing. VT_WRITE_SEEDS=1 makes them anew. */
+static void test_seeds_are_recordings(void **state)
+{
+	for (size_t i = 0; i < VT_COUNT(seeds); i++) {
+		struct tape tape = {.cap = 1 << 16, .buf = fx_alloc(1 << 16)};
+		struct vt_trace_replay r;
+		struct vt_trace t;
+		char path[96];
+		FILE *f;
+
+		snprintf(path, sizeof(path), SEEDS "%s", seeds[i]);
+		f = fopen(path, getenv("VT_WRITE_SEEDS") ? "we" : "re");
+		assert_non_null(f);
+		if (getenv("VT_WRITE_SEEDS")) {
+			record_small(vt_policy_find(seeds[i]), &tape);
+			assert_int_equal(fwrite(tape.buf, 1, tape.len, f), tape.len);
+		} else {
+			tape.len = fread(tape.buf, 1, tape.cap, f);
+		}
+		fclose(f);
+		replay(&tape, &r, &t);
+		assert_true(t.ended && r.steps > 8);
+		free(tape.buf);
+	}
+}
+
 static void test_bad_config(void **state)
 {
 	const struct vt_policy *p = vt_policy_find("veltair-full");
@@ -367,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_light_load_is_on_time),
 		cmocka_unit_test(test_replay_decides_the_same_bytes),
 		cmocka_unit_test(test_bad_traces),
+		cmocka_unit_test(test_seeds_are_recordings),
 		cmocka_unit_test(test_bad_config),
 		cmocka_unit_test(test_margin_follows_surprises),
 	};
