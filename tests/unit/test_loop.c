@@ -229,6 +229,32 @@ static void cut_anywhere(struct tape *tape)
 	free(models);
 }
 
+/* A plan's size follows from these, so they are looked at before it is asked for. */
+static void refuse_models(struct tape *tape)
+{
+	static const struct {
+		uint16_t n_layers, n_points;
+		uint8_t n_versions;
+	} t[] = {{0, 1, 1}, {VT_MAX_LAYERS + 1, 1, 1},	 {1, 0, 1},
+		 {1, 1, 0}, {1, 1, VT_MAX_VERSIONS + 1}, {UINT16_MAX, UINT16_MAX, 0}};
+	char *at = (char *)tape->buf + sizeof(struct vt_trace_head);
+	struct vt_trace_model was, m;
+	struct vt_trace trace;
+
+	memcpy(&was, at, sizeof(was));
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		m = was;
+		m.n_layers = t[i].n_layers;
+		m.n_points = t[i].n_points;
+		m.n_versions = t[i].n_versions;
+		memcpy(at, &m, sizeof(m));
+		assert_int_equal(vt_trace_open(&trace, tape->buf, tape->len), -EINVAL);
+		assert_string_equal(trace.what,
+				    "a model's layers, points or versions are out of range");
+	}
+	memcpy(at, &was, sizeof(was));
+}
+
 static void test_bad_traces(void **state)
 {
 	struct vt_rng rng = {.s = 9};
@@ -252,6 +278,7 @@ static void test_bad_traces(void **state)
 	tape.buf[0] = 'X';
 	assert_int_equal(vt_trace_open(&t, tape.buf, tape.len), -EINVAL);
 	tape.buf[0] = 'V';
+	refuse_models(&tape);
 
 	/* One flipped bit. */
 	tape.buf[head + 100] ^= 4;

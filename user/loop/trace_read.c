@@ -32,6 +32,11 @@ static int check_models(struct vt_trace *t, const char *end)
 	for (uint32_t i = 0; i < t->head.n_models; i++) {
 		const struct vt_trace_model *m = take(&at, end, 1, sizeof(*m));
 
+		/* First: its times, which are in the file, then bound what its plan takes. */
+		if (m && (!m->n_layers || m->n_layers > VT_MAX_LAYERS || !m->n_points ||
+			  !m->n_versions || m->n_versions > VT_MAX_VERSIONS))
+			return bad(t, -EINVAL,
+				   "a model's layers, points or versions are out of range");
 		if (!m || !take(&at, end, m->n_points, sizeof(uint16_t)) ||
 		    !take(&at, end, vt_trace_model_times(m), sizeof(uint64_t)))
 			return bad(t, -EINVAL, "a model is cut short");
