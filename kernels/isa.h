@@ -48,7 +48,7 @@ struct vt_vec {
 	vt_add_unary_fn *add_unary[VT_OP_COUNT];
 	vt_binary_fn *binary[VT_OP_COUNT][VT_OPERANDS];
 
-	/** reduce: a row to a number; sums are pairwise over blocks of 16 vectors */
+	/** reduce: a row to a number; sums are compensated (Kahan) from block to block of 128 vectors */
 	float (*reduce[VT_FOLD_COUNT])(const float *x, size_t n);
 	/** accum: acc[i] = acc[i] (+) x[i] */
 	void (*accum[VT_FOLD_COUNT])(float *acc, const float *x, size_t n);

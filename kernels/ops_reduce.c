@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Reductions. Dims are collapsed into runs that are kept or reduced. f32 sums, maxima and norms use
- * row kernels in one of two forms: where the innermost run is reduced, whole rows become numbers;
- * where it is kept, rows are accumulated into a row. Both empty their floats into doubles
- * regularly, so error does not grow with the number of elements. Everything else walks element by
- * element in double or 64-bit integers.
+ * row kernels in one of two forms: where the innermost run is reduced, whole rows become numbers,
+ * compensated within a row and added up in double; where it is kept, rows are accumulated into a
+ * row, which is emptied into doubles regularly. So error does not grow with the number of elements.
+ * Everything else walks element by element in double or 64-bit integers.
  *
  * An image's average per channel is taken in parts of its pixels, as many for any number of cores, which
  * are joined at the end: a core then reads what it has written, and may write it again at once. Cut by

@@ -11,7 +11,7 @@
 /*
  * A row to a number. Four accumulators hide the latency of the adder; they are emptied into a total
  * every 32 steps, and the total carries what its additions lost (Kahan), so that the error does not
- * grow with n.
+ * grow with n. An infinite total has lost nothing: inf - inf would make it NaN.
  */
 #define VT_REDUCE(name, INIT, STEP, JOIN, TOTAL, PART, LAST)                                       \
 	static float name(const float *p, size_t n)                                                \
@@ -65,7 +65,7 @@ static inline float v_hmin(vt_vf x)
 #define KAHAN(block)                                                                               \
 	do {                                                                                       \
 		vt_vf d = (block)-lost, u = total + d;                                             \
-		lost = (u - total) - d;                                                            \
+		lost = v_sel(u - u == 0.0f, (u - total) - d, v_set(0));                            \
 		total = u;                                                                         \
 	} while (0)
 #define TOTAL_MAX(block) (total = v_max(total, block))

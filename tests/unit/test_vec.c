@@ -348,6 +348,44 @@ static void long_sum(void **state)
 	free(x);
 }
 
+/* What no float holds, early in a row: the infinity stays one, however long the row goes on. */
+static void infinite_sums(void **state)
+{
+	static const size_t sizes[] = {5, 100, 600, 1200, 2400, N};
+	static const struct {
+		enum vt_fold f;
+		float early, last, want;
+	} rows[] = {
+		{VT_FOLD_SUM, INFINITY, 1, INFINITY},
+		{VT_FOLD_SUM, -INFINITY, 1, -INFINITY},
+		{VT_FOLD_SUM, INFINITY, INFINITY, INFINITY},
+		{VT_FOLD_SUM, INFINITY, -INFINITY, NAN},
+		{VT_FOLD_SUM, NAN, 1, NAN},
+		{VT_FOLD_SUM, 3e38f, 3e38f, INFINITY},
+		{VT_FOLD_SUMSQ, 1e20f, 1, INFINITY},
+		{VT_FOLD_SUMSQ, -INFINITY, 1, INFINITY},
+		{VT_FOLD_ABS, -INFINITY, 1, INFINITY},
+		{VT_FOLD_ABS, INFINITY, NAN, NAN},
+	};
+	static float x[N];
+
+	for (int t = 0; t < VT_TIER_COUNT; t++)
+		for (size_t i = 0; vt_vec_tier(t) && i < VT_COUNT(rows) * VT_COUNT(sizes); i++) {
+			const size_t n = sizes[i % VT_COUNT(sizes)], k = i / VT_COUNT(sizes);
+			const float want = rows[k].want;
+			float y;
+
+			for (size_t j = 0; j < n; j++)
+				x[j] = 1;
+			x[3] = rows[k].early;
+			x[n - 1] = rows[k].last;
+			y = vt_vec_tier(t)->reduce[rows[k].f](x, n);
+			if (y != want && !(y != y && want != want))
+				fail_msg("%s, row %zu of %zu values: %g, want %g",
+					 vt_vec_tier(t)->name, k, n, (double)y, (double)want);
+		}
+}
+
 /* Each row combination against its definition in double. */
 static void combinations(void **state)
 {
@@ -477,7 +515,7 @@ int main(void)
 		cmocka_unit_test(cuts),		 cmocka_unit_test(folds),
 		cmocka_unit_test(long_sum),	 cmocka_unit_test(exponentials_of_a_row),
 		cmocka_unit_test(combinations),	 cmocka_unit_test(halves),
-		cmocka_unit_test(silu_far_left),
+		cmocka_unit_test(silu_far_left), cmocka_unit_test(infinite_sums),
 	};
 
 	return cmocka_run_group_tests_name("vec", tests, NULL, NULL);
