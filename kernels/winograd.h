@@ -9,9 +9,10 @@
  * second-level cache.
  *
  * It is another algorithm: results differ from the direct sum by rounding, about 1e-6 of the
- * largest output. But they are the same bits on any number of cores. It pays where rows are many
- * and channels few enough for the transformed weights, four times larger, to stay close: see
- * ops_winograd.c.
+ * largest output, and an infinity, a NaN or what overflows in a transform may turn all outputs of
+ * the tiles that read it into NaN, where the direct sum has it in the 3 x 3 outputs around it only.
+ * But they are the same bits on any number of cores. It pays where rows are many and channels few
+ * enough for the transformed weights, four times larger, to stay close: see ops_winograd.c.
  */
 #ifndef VT_KERNELS_WINOGRAD_H
 #define VT_KERNELS_WINOGRAD_H

@@ -47,7 +47,9 @@ const struct vt_imp_op vt_imp_ops[] = {
 	NOT_YET("ConcatFromSequence", "sequences"),
 	ROW("Constant", 0, 1, 18, constant, NONE, "not strings, not sparse"),
 	ROW("ConstantOfShape", 1, 9, 18, constant_of_shape, NONE, NULL),
-	ROW("Conv", 2, 1, 18, conv, NONE, "float32; 1 to 3 spatial axes"),
+	ROW("Conv", 2, 1, 18, conv, NONE,
+	    "float32; 1 to 3 spatial axes; 3x3 of stride 1: an infinity or NaN may make blocks "
+	    "of 4x4 outputs NaN"),
 	ROW("ConvTranspose", 2, 1, 18, conv_transpose, NONE, "float32; 1 or 2 spatial axes"),
 	UNARY("Cos", 7, COS),
 	UNARY("Cosh", 9, COSH),
