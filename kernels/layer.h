@@ -42,8 +42,9 @@ struct vt_kernel {
 struct vt_layer {
 	const struct vt_kernel *kernel;
 	int n_inst;
-	void *state;	      /* of the kernel */
-	size_t weight_bytes;  /* packed, all instances together */
+	void *state;	     /* of the kernel */
+	size_t weight_bytes; /* packed, all instances together, without what an earlier layer holds */
+	size_t read_bytes;   /* of weights, by one run; 0: weight_bytes */
 	size_t scratch_bytes; /* needed by each core that runs it */
 	uint64_t packed_in;   /* bit i: the constant in[i] was copied, its data may be dropped */
 

@@ -208,6 +208,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	}
 	free(k);
 	l->weight_bytes = vt_xnn_mem_bytes() - before;
+	l->read_bytes = (out * gin * taps + out) * sizeof(float);
 	l->packed_in = 1u << 1 | 1u << 2;
 	if (!depthwise) {
 		l->rows = s->rows;
@@ -337,6 +338,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 		vt_xnn_mem_share();
 	}
 	l->weight_bytes = vt_xnn_mem_bytes() - before;
+	l->read_bytes = (k * cols + cols) * sizeof(float);
 	l->packed_in = 1u << 1 | 1u << 2;
 	l->rows = s->rows;
 	l->cols = cols;

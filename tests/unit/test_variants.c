@@ -10,6 +10,7 @@
 #include "exec/engine.h"
 #include "kernels/variant.h"
 #include "model/zoo.h"
+#include "onnx_text.h"
 
 /*
  * Every variant of every layer of the tiny zoo gives the same bits, on one core and on two, with
@@ -199,6 +200,50 @@ static void test_defaults(void **state)
 	}
 }
 
+static void write_file(const char *path, const void *bytes, size_t len)
+{
+	FILE *f = fopen(path, "wb");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes, 1, len, f), len);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* XNNPACK's packed weights are one block where they are equal, and each layer reads them all the same. */
+static void test_shared_weights_are_read_too(void **state)
+{
+	static const char model[] = "in x f32 1,512; extern w f32 512,512 = zeros,0,1048576;"
+				    "in p f32 1,256,2,2; extern k f32 256,256,1,1 = zeros,0,262144;"
+				    "a = Gemm(x, w); b = Relu(a); c = Gemm(b, w); out c;"
+				    "d = Conv(p, k); e = Relu(d); f = Conv(e, k); out f";
+	static const char weights[1048576];
+	char path[160], zeros[160];
+	size_t len;
+	uint8_t *bytes = vt_onnx_text(model, 13, &len);
+	struct vt_engine *m;
+	int matrices = 0;
+
+	assert_non_null(bytes);
+	snprintf(path, sizeof(path), "%s/equal.onnx", dir);
+	write_file(path, bytes, len);
+	free(bytes);
+	snprintf(zeros, sizeof(zeros), "%s/zeros", dir);
+	write_file(zeros, weights, sizeof(weights));
+	m = load(path, vt_kernel_no_own_matrix);
+	unlink(path);
+	unlink(zeros);
+	for (int i = 0; i < m->n_steps; i++) {
+		if (!m->steps[i].layer.depth)
+			continue;
+		matrices++;
+		assert_string_equal(m->steps[i].variant->name, "f32_gemm_mouter_fit");
+	}
+	assert_int_equal(matrices, 4);
+	/* and they lie there once */
+	assert_true(m->weights_bytes < (1 << 20) + (256 << 10) + (64 << 10));
+	vt_engine_free(m);
+}
+
 static int make_dir(void **state)
 {
 	return mkdtemp(dir) ? 0 : -1;
@@ -213,6 +258,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_shared_weights_are_read_too),
 		cmocka_unit_test(test_same_bits),
 	};
 

@@ -166,9 +166,10 @@ static int make_layers(struct vt_engine *m, const struct vt_engine_opts *o, stru
 		if (s->layer.scratch_bytes > m->scratch_bytes)
 			m->scratch_bytes = s->layer.scratch_bytes;
 		if (s->layer.depth)
-			s->variant =
-				vt_variant_default(s->layer.rows, s->layer.cols, s->layer.depth,
-						   s->layer.weight_bytes, l2_bytes);
+			s->variant = vt_variant_default(
+				s->layer.rows, s->layer.cols, s->layer.depth,
+				s->layer.read_bytes ? s->layer.read_bytes : s->layer.weight_bytes,
+				l2_bytes);
 		drop_packed(g, s, uses);
 		err = check_bytes(m, m->weights_bytes, o->max_bytes, e);
 	}
