@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * xnn_mem.h - where XNNPACK's packed weights live: huge pages, and one copy for identical blocks.
- * Thread-safe (one lock; taken when operators are made and deleted, never while they run).
+ * One thread at a time makes operators and shares; others may delete theirs meanwhile, and run them:
+ * one lock, taken when operators are made and deleted, never while they run.
  *
  * XNNPACK packs the weights of every operator anew, and two instances of a layer need two
  * operators. Their packed blocks are equal byte for byte and are only read afterwards, so
@@ -19,7 +20,7 @@ struct xnn_allocator;
 const struct xnn_allocator *vt_xnn_allocator(void);
 
 /** vt_xnn_mem_share - let large blocks allocated since the last call share pages with equal older
- * ones */
+ * ones. All of them must have been written: no other thread may be making an operator */
 void vt_xnn_mem_share(void);
 
 /** vt_xnn_mem_bytes - memory behind all large blocks; shared pages count once */
