@@ -39,7 +39,7 @@ struct vt_variant {
 	bool cols_outer; /* a block of columns stays while all rows pass; otherwise rows are
 			    outermost. The outer loop is what the cores share first: chunks are
 			    dealt in runs of neighbours */
-	uint32_t nc;	 /* columns per block, a multiple of 16; 0: all */
+	uint32_t nc;	 /* columns per block, a multiple of 32 (VT_GEMM_NR); 0: all */
 	uint32_t mc;	 /* rows per chunk; 0: as few chunks as the cores need to balance */
 	bool fit;	 /* nc is a bound: to get enough chunks, halve the longer side of a chunk */
 	bool split; /* on several cores each first gets a part of the rows, walked in blocks of columns:
@@ -72,8 +72,8 @@ bool vt_variant_applies(const struct vt_variant *v, size_t cols, size_t depth);
  * @rows, @cols: extents of the output; @k: products that stay in cache (vt_layer.depth)
  * @weight_bytes: of the whole layer; @l2_bytes: of one core
  * Up to 16 rows: rows outermost, columns shared out if there are many weights to read.
- * Weights that fit in half of the L2: rows outermost. Otherwise the widest column block whose
- * weights fill at most a quarter of it: the rest is for the rows that pass and for the output; in a
+ * From 112 rows on with weights that fit in half of the L2: rows outermost. Otherwise the widest column block
+ * whose weights fill at most a quarter of it: the rest is for the rows that pass and for the output; in a
  * small L2 the cores get parts of the rows first, unless weights are many and rows few: then there are fewer chunks,
  * as each gathers the rows anew.
  */

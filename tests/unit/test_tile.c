@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gang.h"
+#include "kernels/gemm.h"
 #include "kernels/tile.h"
 #include "kernels/variant.h"
 
@@ -218,6 +219,7 @@ static void test_variant_names_tell_all(void **state)
 			snprintf(want + n, sizeof(want) - (size_t)n, "_c%u", v->chunks);
 		assert_string_equal(v->name, want);
 		assert_ptr_equal(vt_variant_find(want), v);
+		assert_int_equal(v->nc % VT_GEMM_NR, 0);
 	}
 	assert_null(vt_variant_find("f32_gemm"));
 }

@@ -2,9 +2,9 @@
 /*
  * pool.h - one pinned worker per core; pieces of work run on sets of them.
  *
- * A piece of work has one leader: the worker on the first core of its grant walks it and opens one
- * tile job after another. The other cores of the grant are helpers: they claim chunks of whatever
- * job the leader has open. A core may be told to help at any moment, also in the middle of a job,
+ * A piece of work has one leader: the worker on one core of its grant, the first unless its caller
+ * chose another, walks it and opens one tile job after another. The other cores are helpers: they
+ * claim chunks of whatever job the leader has open. A core may be told to help at any moment, also in the middle of a job,
  * and to stop; both take effect at the next chunk boundary.
  *
  *	leader                                  helper

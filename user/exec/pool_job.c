@@ -6,9 +6,9 @@
 #include "exec/pool_int.h"
 
 /*
- * A job's chunks are dealt out in shares, one per core of the grant, each a run of neighbours: the
- * core that wrote the upper half of an image reads the upper half. Who is through with its own
- * share helps with others.
+ * A job's chunks are dealt out in shares, one per core of the grant and at most MAX_SHARES, each a
+ * run of neighbours: the core that wrote the upper half of an image reads the upper half. Who is
+ * through with its own share helps with others.
  */
 static uint32_t share_start(uint32_t n, uint32_t shares, uint32_t i)
 {
