@@ -120,6 +120,7 @@ static void test_measured(void **state)
 	}
 	vt_costs_fini(&c);
 	assert_int_equal(vt_costs_measured(&c, eng, pool, "tiny", 0, too_many, 1, 1, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "cannot measure on 2000 cores: there are"));
 	assert_null(c.mem);
 	vt_costs_fini(&c);
 	vt_pool_close(pool);
@@ -144,7 +145,11 @@ static void test_measured_in_pieces(void **state)
 	static const uint16_t one[] = {1};
 	static const struct {
 		int refuse_at, want, calls;
-	} t[] = {{0, 0, 3}, {1, -EBUSY, 1}, {2, -EBUSY, 2}, {3, -EBUSY, 3}};
+		const char *says;
+	} t[] = {{0, 0, 3, ""},
+		 {1, -EBUSY, 1, "tiny: cannot prepare the workers: Device or resource busy"},
+		 {2, -EBUSY, 2, "cannot run on 1 cores: Device or resource busy"},
+		 {3, -EBUSY, 3, "cannot run on 1 cores: Device or resource busy"}};
 	struct vt_cpuset allowed;
 	struct vt_pool *pool = NULL;
 	struct vt_err e = {0};
@@ -158,6 +163,8 @@ static void test_measured_in_pieces(void **state)
 
 		assert_int_equal(vt_costs_measured_by(&c, eng, &by, "tiny", 0, one, 1, 2, &e),
 				 t[i].want);
+		assert_string_equal(e.msg, t[i].says);
+		e = (struct vt_err){0};
 		if (t[i].want)
 			assert_int_equal(l.calls, t[i].calls);
 		else /* scratch, each step of the first run, and two runs more */

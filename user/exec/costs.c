@@ -107,7 +107,7 @@ static int first_cores(const struct vt_pool *pool, unsigned int n, struct vt_cpu
 /** Some steps of a run: what is asked of the lender at one time. */
 struct piece {
 	struct vt_run r;
-	unsigned int cores, workers; /* wanted; there */
+	unsigned int cores, workers; /* wanted; there, 0: never lent */
 };
 
 static int run_piece(void *arg, struct vt_pool *pool)
@@ -159,7 +159,7 @@ static int run_on(struct vt_engine *eng, const struct vt_costs_lender *by, unsig
 			err = by->lend(by->arg, run_piece, &p);
 		}
 	}
-	if (err && p.workers < cores)
+	if (err && p.workers && p.workers < cores)
 		return vt_fail(e, err, "cannot measure on %u cores: there are %u workers", cores,
 			       p.workers);
 	return err ? vt_fail(e, err, "cannot run on %u cores: %s", cores, strerror(-err)) : 0;
