@@ -75,7 +75,8 @@ static int probe_core(const struct vt_cpuset *bubble)
 {
 	struct vt_cpuset allowed;
 
-	vt_cpuset_allowed(&allowed);
+	if (vt_cpuset_allowed(&allowed))
+		return -1;
 	for (int c = vt_cpuset_next(&allowed, 0); c >= 0;
 	     c = vt_cpuset_next(&allowed, (unsigned int)c + 1))
 		if (!vt_cpuset_has(bubble, (unsigned int)c))
@@ -164,9 +165,9 @@ static void default_cores(struct vt_cpuset *cores)
 	unsigned int skip;
 	int c = -1;
 
-	if (vt_cpuset_count(cores))
+	if (vt_cpuset_count(cores) ||
+	    vt_cpuset_allowed(&allowed)) /* vt_bubble_open() says why not */
 		return;
-	vt_cpuset_allowed(&allowed);
 	skip = vt_cpuset_count(&allowed) / 2;
 	for (c = vt_cpuset_next(&allowed, 0); c >= 0;
 	     c = vt_cpuset_next(&allowed, (unsigned int)c + 1))

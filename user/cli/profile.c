@@ -145,8 +145,11 @@ static int choose_cores(struct session *s, struct vt_err *e)
 {
 	struct vt_cpuset allowed;
 	unsigned int n, k;
+	int err = vt_cpuset_allowed(&allowed);
 
-	vt_cpuset_allowed(&allowed);
+	if (err)
+		return vt_fail(e, err, "cannot read the cores this process may use: %s",
+			       strerror(-err));
 	if (!vt_cpuset_count(&s->o.cores))
 		vt_topology_default(&s->o.cores);
 	for (int c = vt_cpuset_next(&s->o.cores, 0); c >= 0;

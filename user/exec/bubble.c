@@ -208,9 +208,11 @@ int vt_bubble_open(struct vt_bubble **ret, const struct vt_cpuset *cores, struct
 	const size_t bytes = sizeof(struct vt_bubble) + n * sizeof(struct blower);
 	struct vt_cpuset allowed;
 	struct vt_bubble *b;
-	int err = 0;
+	int err = vt_cpuset_allowed(&allowed);
 
-	vt_cpuset_allowed(&allowed);
+	if (err)
+		return vt_fail(e, err, "cannot read the cores this process may use: %s",
+			       strerror(-err));
 	if (!n)
 		return vt_fail(e, -EINVAL, "a bubble needs a core");
 	for (int c = vt_cpuset_next(cores, 0); c >= 0;

@@ -433,14 +433,16 @@ int vt_pool_open(struct vt_pool **ret, const struct vt_cpuset *cores, struct vt_
 {
 	struct vt_pool *p = calloc(1, sizeof(*p));
 	struct vt_cpuset allowed;
-	int err = 0;
+	int err;
 
 	if (!p)
 		return vt_fail(e, -ENOMEM, "no memory for the workers");
 	p->cores = *cores;
 	pool_avail_find(p);
-	vt_cpuset_allowed(&allowed);
-	if (!vt_cpuset_count(cores))
+	err = vt_cpuset_allowed(&allowed);
+	if (err)
+		vt_fail(e, err, "cannot read the cores this process may use: %s", strerror(-err));
+	else if (!vt_cpuset_count(cores))
 		err = vt_fail(e, -EINVAL, "no cores given");
 	for (int c = vt_cpuset_next(cores, 0); c >= 0 && !err;
 	     c = vt_cpuset_next(cores, (unsigned int)c + 1)) {

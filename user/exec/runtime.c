@@ -306,8 +306,6 @@ static int make_room(struct vt_runtime *rt)
 static void defaults(struct vt_runtime *rt, const struct vt_runtime_opts *o)
 {
 	rt->o = *o;
-	if (!vt_cpuset_count(&rt->o.cores))
-		vt_cpuset_allowed(&rt->o.cores);
 	if (!rt->o.policy)
 		rt->o.policy = vt_policy_find("veltair-full");
 	if (!rt->o.max_requests)
@@ -327,8 +325,12 @@ static void defaults(struct vt_runtime *rt, const struct vt_runtime_opts *o)
 
 static int open_all(struct vt_runtime *rt, struct vt_err *e)
 {
-	int err = vt_topology_read(&rt->topo, "/sys", &rt->o.cores);
+	int err = vt_cpuset_count(&rt->o.cores) ? 0 : vt_cpuset_allowed(&rt->o.cores);
 
+	if (err)
+		return vt_fail(e, err, "cannot read the cores this process may use: %s",
+			       strerror(-err));
+	err = vt_topology_read(&rt->topo, "/sys", &rt->o.cores);
 	if (err)
 		return vt_fail(e, err, "%u cores; a runtime has 1 to %u: name fewer",
 			       vt_cpuset_count(&rt->o.cores), VT_SCHED_MAX_CORES);
