@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "exec/pool.h"
+#include "exec/pool_int.h"
 
 /* ---- a block whose result is known: sum of i over [0, n), many jobs after each other ----------
  */
@@ -17,8 +17,9 @@ struct sum_block {
 	int jobs;
 	size_t n;
 	_Atomic uint64_t sum;
-	_Atomic uint64_t cores_seen; /* bit per core that ran a chunk */
-	_Atomic int slow_us;	     /* per chunk */
+	unsigned int watched;	       /* a core */
+	_Atomic int begun, by_watched; /* chunks: of all cores; of this one */
+	_Atomic int slow_us;	       /* per chunk */
 	_Atomic int over;
 };
 
@@ -30,7 +31,8 @@ static void sum_task(void *ctx, size_t i, size_t count)
 	for (size_t k = i; k < i + count; k++)
 		sum += k;
 	atomic_fetch_add_explicit(&s->sum, sum, memory_order_relaxed);
-	atomic_fetch_or(&s->cores_seen, 1ull << sched_getcpu());
+	atomic_fetch_add(&s->by_watched, (unsigned int)sched_getcpu() == s->watched);
+	atomic_fetch_add(&s->begun, 1);
 	if (atomic_load(&s->slow_us))
 		vt_sleep_until_mono_ns(vt_now_mono_ns() +
 				       (uint64_t)atomic_load(&s->slow_us) * 1000);
@@ -119,33 +121,38 @@ static void test_two_blocks_at_once(void **state)
 	vt_pool_close(p);
 }
 
-/* Each chunk sleeps, so that a core surely finds the job open when it joins, and gone when it has
- * left. */
+/*
+ * Each chunk sleeps, so that a core surely finds the job open when it joins. Once it has left it may begin one more
+ * chunk, as it may have looked just before; if it stayed, it would run about half of the rest.
+ */
 static void test_core_joins_and_leaves_a_running_job(void **state)
 {
 	struct vt_cpuset cores, one = {0};
 	struct vt_pool *p = open_pool(&cores, 2);
-	struct sum_block s = {.block = {.run = sum_run, .done = sum_done}, .jobs = 1, .n = 3 * 16};
-	unsigned int first, second;
-	uint64_t both;
+	struct sum_block s = {.block = {.run = sum_run, .done = sum_done}, .jobs = 2, .n = 3 * 8};
+	unsigned int first;
+	int when_it_left;
 
 	if (!p)
 		vt_skip("needs two cores");
 	first = (unsigned int)vt_cpuset_next(&cores, 0);
-	second = (unsigned int)vt_cpuset_next(&cores, first + 1);
-	both = 1ull << first | 1ull << second;
+	s.watched = (unsigned int)vt_cpuset_next(&cores, first + 1);
 	vt_cpuset_add(&one, first);
 	atomic_store(&s.slow_us, 10000);
 	assert_int_equal(vt_pool_start(p, &s.block, &one), 0);
-	while (!atomic_load(&s.cores_seen))
+	while (!atomic_load(&s.begun))
 		sched_yield();
-	assert_int_equal(vt_pool_join(p, first, second), 0);
-	while (atomic_load(&s.cores_seen) != both && !atomic_load(&s.over))
+	assert_int_equal(atomic_load(&s.by_watched), 0);
+	assert_int_equal(vt_pool_join(p, first, s.watched), 0);
+	while (!atomic_load(&s.by_watched) && !atomic_load(&s.over))
 		sched_yield();
-	assert_int_equal(atomic_load(&s.cores_seen), both);
-	assert_int_equal(vt_pool_leave(p, second), 0);
+	assert_int_equal(vt_pool_leave(p, s.watched), 0);
+	when_it_left = atomic_load(&s.by_watched);
+	assert_true(when_it_left > 0);
 	while (!atomic_load(&s.over))
 		sched_yield();
+	assert_int_equal(atomic_load(&s.begun), 2 * 8);
+	assert_in_range(atomic_load(&s.by_watched), when_it_left, when_it_left + 1);
 	assert_int_equal(atomic_load(&s.sum), expected(&s));
 	vt_pool_close(p);
 }
@@ -201,9 +208,10 @@ static void test_sleeping_workers_wake(void **state)
 	vt_pool_close(p);
 }
 
+/* As many cores as there may be, a byte each. */
 static int note_core(void *arg, unsigned int core)
 {
-	atomic_fetch_or((_Atomic uint64_t *)arg, 1ull << core);
+	((unsigned char *)arg)[core] = 1;
 	assert_int_equal(sched_getcpu(), core);
 	return 0;
 }
@@ -217,11 +225,12 @@ static void test_each_worker_sits_on_its_core(void **state)
 {
 	struct vt_cpuset cores;
 	struct vt_pool *p = open_pool(&cores, 1);
-	_Atomic uint64_t seen = 0;
+	unsigned char seen[VT_MAX_CORES] = {0};
 
 	assert_non_null(p);
-	assert_int_equal(vt_pool_each(p, note_core, &seen), 0);
-	assert_int_equal(atomic_load(&seen), cores.bits[0]);
+	assert_int_equal(vt_pool_each(p, note_core, seen), 0);
+	for (unsigned int c = 0; c < VT_MAX_CORES; c++)
+		assert_int_equal(seen[c], vt_cpuset_has(&cores, c));
 	assert_int_equal(vt_pool_each(p, fail_on_call, NULL), -ENOMEM);
 	assert_int_equal(vt_pool_reserve(p, 1 << 20), 0);
 	vt_pool_close(p);
@@ -297,6 +306,47 @@ static void test_a_helper_begins_with_its_own_share(void **state)
 	vt_pool_close(p);
 }
 
+/* Of a gang of five, by hand: each helper has a share of its own again when some have left and others come. */
+static void test_who_joins_takes_a_share_that_is_free(void **state)
+{
+	static const struct {
+		bool join;
+		unsigned int core;
+		uint32_t rank;
+	} steps[] = {
+		{true, 1, 1},  {true, 2, 2},  {true, 3, 3}, {false, 1, 0}, {true, 4, 1},
+		{false, 2, 0}, {false, 3, 0}, {true, 1, 2}, {true, 3, 3},  {true, 3, 3},
+		{false, 4, 0}, {true, 2, 1},  {true, 4, 4},
+	};
+	struct vt_pool *p = calloc(1, sizeof(*p));
+	struct vt_cpuset later = {{0}};
+
+	assert_non_null(p);
+	for (unsigned int c = 0; c < 5; c++) {
+		struct worker *w = aligned_alloc(CACHE_LINE, sizeof(*w));
+
+		assert_non_null(w);
+		memset(w, 0, sizeof(*w));
+		w->pool = p;
+		w->core = c;
+		atomic_store(&w->helps, NOBODY);
+		atomic_store(&w->sleeps_at, NOBODY);
+		p->worker[c] = w;
+		vt_cpuset_add(&p->cores, c);
+	}
+	for (size_t i = 0; i < VT_COUNT(steps); i++) {
+		if (!steps[i].join) {
+			assert_int_equal(vt_pool_leave_later(p, steps[i].core, &later), 0);
+			continue;
+		}
+		assert_int_equal(vt_pool_join_later(p, 0, steps[i].core, &later), 0);
+		assert_int_equal(atomic_load(&p->worker[steps[i].core]->rank), steps[i].rank);
+	}
+	for (unsigned int c = 0; c < 5; c++)
+		free(p->worker[c]);
+	free(p);
+}
+
 static void test_bad_grants(void **state)
 {
 	struct vt_cpuset cores, none = {0}, absent = {0};
@@ -328,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_sleeping_workers_wake),
 		cmocka_unit_test(test_each_worker_sits_on_its_core),
 		cmocka_unit_test(test_a_helper_begins_with_its_own_share),
+		cmocka_unit_test(test_who_joins_takes_a_share_that_is_free),
 		cmocka_unit_test(test_bad_grants),
 	};
 

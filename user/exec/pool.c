@@ -50,7 +50,6 @@ static void set_helps(struct worker *w, int core, struct vt_cpuset *later)
 	if (was == NOBODY || was == core)
 		return;
 	leader = w->pool->worker[was];
-	atomic_fetch_sub_explicit(&leader->gang_size, 1, memory_order_relaxed);
 	atomic_fetch_add(&leader->opened, 1);
 	if (atomic_load(&w->sleeps_at) != NOBODY)
 		vt_cpuset_add(later, w->core);
@@ -235,7 +234,6 @@ int vt_pool_start_later(struct vt_pool *p, struct vt_work *b, unsigned int leade
 		atomic_store_explicit(&p->worker[c]->rank, rank++, memory_order_relaxed);
 		set_helps(p->worker[c], (int)leader, later);
 	}
-	atomic_store_explicit(&l->gang_size, rank, memory_order_relaxed);
 	atomic_store_explicit(&l->work, b, memory_order_release);
 	rouse(l, later);
 	return 0;
@@ -254,16 +252,33 @@ int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *
 	return err;
 }
 
+/* The lowest that no other helper of @leader has: who left may have had one below those that stay. */
+static uint32_t free_rank(const struct vt_pool *p, unsigned int leader, unsigned int core)
+{
+	struct vt_cpuset used = {{1}}; /* the leader's own */
+	uint32_t rank = 0;
+
+	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
+	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1)) {
+		struct worker *w = p->worker[c];
+
+		if (c != (int)core &&
+		    atomic_load_explicit(&w->helps, memory_order_relaxed) == (int)leader)
+			vt_cpuset_add(&used, atomic_load_explicit(&w->rank, memory_order_relaxed));
+	}
+	while (vt_cpuset_has(&used, rank))
+		rank++;
+	return rank;
+}
+
 int vt_pool_join_later(struct vt_pool *p, unsigned int leader, unsigned int core,
 		       struct vt_cpuset *later)
 {
-	uint32_t rank;
-
 	if (leader >= VT_MAX_CORES || core >= VT_MAX_CORES || leader == core ||
 	    !p->worker[leader] || !p->worker[core])
 		return -EINVAL;
-	rank = atomic_fetch_add_explicit(&p->worker[leader]->gang_size, 1, memory_order_relaxed);
-	atomic_store_explicit(&p->worker[core]->rank, rank, memory_order_relaxed);
+	atomic_store_explicit(&p->worker[core]->rank, free_rank(p, leader, core),
+			      memory_order_relaxed);
 	set_helps(p->worker[core], (int)leader, later);
 	return 0;
 }

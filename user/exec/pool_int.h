@@ -45,8 +45,7 @@ struct worker {
 	_Atomic int sleeps_at;	      /* core on whose opened it sleeps as a helper, or NOBODY */
 	_Atomic int call;	      /* vt_pool_each() wants this worker */
 	_Atomic int stop;
-	_Atomic uint32_t rank;	    /* which share of its leader's jobs it starts with */
-	_Atomic uint32_t gang_size; /* of those it leads: the rank of who joins next */
+	_Atomic uint32_t rank; /* which share of its leader's jobs it starts with */
 
 	/* The worker's own. */
 	_Alignas(CACHE_LINE) _Atomic uint64_t busy_ns;
