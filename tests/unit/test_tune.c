@@ -232,6 +232,32 @@ static void test_bubble(void **state)
 	vt_bubble_close(NULL);
 }
 
+/* Threads may still be starting when the first setting comes, or the end. */
+static void test_bubble_set_and_closed_at_once(void **state)
+{
+	static const struct {
+		struct vt_bubble_setting first, second; /* of duty 0: none */
+	} t[] = {{{0}, {0}},
+		 {{4 << 20, VT_PPM / 2}, {0}},
+		 {{0, VT_PPM}, {4 << 20, VT_PPM / 9}},
+		 {{4 << 20, VT_PPM}, {0, VT_PPM}}};
+	struct vt_cpuset cores;
+
+	assert_int_equal(vt_cpuset_allowed(&cores), 0);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_bubble *b = NULL;
+		struct vt_err e = {0};
+
+		if (vt_bubble_open(&b, &cores, &e))
+			fail_msg("%s", e.msg);
+		if (t[i].first.duty_ppm)
+			vt_bubble_set(b, t[i].first);
+		if (t[i].second.duty_ppm)
+			vt_bubble_set(b, t[i].second);
+		vt_bubble_close(b);
+	}
+}
+
 static int make_dir(void **state)
 {
 	return mkdtemp(dir) ? 0 : -1;
@@ -248,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_more_levels_later),
 		cmocka_unit_test(test_bubble),
+		cmocka_unit_test(test_bubble_set_and_closed_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -19,23 +19,28 @@
 
 /** One core's share. */
 struct blower {
+	_Alignas(CACHE_LINE) _Atomic uint64_t lines; /* touched */
 	struct vt_bubble *bubble;
-	unsigned int core;
 	pthread_t thread;
-	bool started;
 	unsigned char *mem; /* part_bytes of the bubble */
-	_Alignas(CACHE_LINE) _Atomic uint64_t lines;
+	unsigned int core;
 	_Atomic uint32_t seen; /* the setting it runs at */
+	bool started;
+};
+
+struct setting {
+	size_t part_used; /* footprint of one core; 0: silence */
+	uint32_t duty_ppm;
+	bool stop;
 };
 
 struct vt_bubble {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	_Atomic uint32_t seq;	  /* of the setting; pairs with blower.seen */
-	_Atomic size_t part_used; /* footprint of one core */
-	_Atomic uint32_t duty_ppm;
-	_Atomic bool stop;
-	size_t part_bytes; /* memory of one core */
+	/* Under the lock, so that blowers take both or neither; between bursts they look at seq alone. */
+	struct setting now;
+	_Atomic uint32_t seq; /* pairs with blower.seen */
+	size_t part_bytes;    /* memory of one core */
 	unsigned int n;
 	struct blower blower[];
 };
@@ -73,50 +78,58 @@ static void pause_after(uint64_t burst_ns, uint32_t duty_ppm)
 		relax();
 }
 
-/* Blow at the present setting until it changes. */
-static void blow(struct blower *w, uint32_t seq)
+/* Blow at a setting until it changes. */
+static void blow(struct blower *w, const struct setting *s, uint32_t seq)
 {
 	struct vt_bubble *b = w->bubble;
-	const size_t used = atomic_load(&b->part_used);
-	const uint32_t duty = atomic_load(&b->duty_ppm);
 	size_t at = 0;
 
 	while (atomic_load_explicit(&b->seq, memory_order_relaxed) == seq) {
 		const uint64_t t0 = vt_now_mono_ns();
 
-		at = burst(w->mem, at, used);
+		at = burst(w->mem, at, s->part_used);
 		atomic_fetch_add_explicit(&w->lines, BURST_LINES, memory_order_relaxed);
-		pause_after(vt_now_mono_ns() - t0, duty);
+		pause_after(vt_now_mono_ns() - t0, s->duty_ppm);
 	}
+}
+
+/* The present setting, once it is not silence; returns its number. */
+static uint32_t wait_for_noise(struct blower *w, struct setting *ret)
+{
+	struct vt_bubble *b = w->bubble;
+	uint32_t seq;
+
+	pthread_mutex_lock(&b->lock);
+	for (;;) {
+		*ret = b->now;
+		seq = atomic_load(&b->seq);
+		atomic_store(&w->seen, seq);
+		if (ret->part_used || ret->stop)
+			break;
+		pthread_cond_wait(&b->changed, &b->lock);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return seq;
 }
 
 static void *blower_main(void *arg)
 {
 	struct blower *w = arg;
-	struct vt_bubble *b = w->bubble;
+	struct setting s;
+	uint32_t seq;
 
-	while (!atomic_load(&b->stop)) {
-		const uint32_t seq = atomic_load(&b->seq);
-
-		atomic_store(&w->seen, seq);
-		if (atomic_load(&b->part_used)) {
-			blow(w, seq);
-			continue;
-		}
-		pthread_mutex_lock(&b->lock);
-		while (atomic_load(&b->seq) == seq)
-			pthread_cond_wait(&b->changed, &b->lock);
-		pthread_mutex_unlock(&b->lock);
+	for (;;) {
+		seq = wait_for_noise(w, &s);
+		if (s.stop)
+			return NULL;
+		blow(w, &s, seq);
 	}
-	return NULL;
 }
 
-static void change(struct vt_bubble *b, size_t part_used, uint32_t duty_ppm, bool stop)
+static void change(struct vt_bubble *b, struct setting s)
 {
 	pthread_mutex_lock(&b->lock);
-	atomic_store(&b->part_used, part_used);
-	atomic_store(&b->duty_ppm, duty_ppm);
-	atomic_store(&b->stop, stop);
+	b->now = s;
 	atomic_fetch_add(&b->seq, 1);
 	pthread_cond_broadcast(&b->changed);
 	pthread_mutex_unlock(&b->lock);
@@ -128,7 +141,7 @@ void vt_bubble_set(struct vt_bubble *b, struct vt_bubble_setting s)
 
 	if (part > b->part_bytes)
 		part = b->part_bytes;
-	change(b, s.duty_ppm ? part : 0, s.duty_ppm, false);
+	change(b, (struct setting){.part_used = s.duty_ppm ? part : 0, .duty_ppm = s.duty_ppm});
 	for (unsigned int i = 0; i < b->n; i++)
 		while (atomic_load(&b->blower[i].seen) != atomic_load(&b->seq))
 			sched_yield();
@@ -182,7 +195,7 @@ void vt_bubble_close(struct vt_bubble *b)
 {
 	if (!b)
 		return;
-	change(b, 0, 0, true);
+	change(b, (struct setting){.stop = true});
 	for (unsigned int i = 0; i < b->n; i++) {
 		if (b->blower[i].started)
 			pthread_join(b->blower[i].thread, NULL);
