@@ -380,7 +380,8 @@ async function load(model, seconds, clients) {
   const inputs = meta.inputs.map((i) => ({ name: i.name, shape: i.shape, datatype: i.datatype,
     parameters: { binary_data_size: i.shape.reduce((a, b) => a * b, 1) * 4 } }));
   const end = Date.now() + seconds * 1000;
-  const seen = { sent: 0, ok: 0, refused: 0, dropped: 0, lost: 0, other: 0, mixed: 0, refused_ms_max: 0 };
+  // lost: nobody took it. cut: it was sent, and no answer came.
+  const seen = { sent: 0, ok: 0, refused: 0, dropped: 0, lost: 0, cut: 0, other: 0, mixed: 0, refused_ms_max: 0 };
   await Promise.all([...Array(Number(clients)).keys()].map(async (c) => {
     for (let i = 0; Date.now() < end; i++) {
       const id = `${c}-${i}`;
@@ -395,7 +396,7 @@ async function load(model, seconds, clients) {
           seen.refused++;
           seen.refused_ms_max = Math.max(seen.refused_ms_max, performance.now() - t0);
         } else seen.other++;
-      } catch { seen.lost++; await sleep(5); }
+      } catch (e) { seen[e.code === 'ECONNREFUSED' ? 'lost' : 'cut']++; await sleep(5); }
     }
   }));
   console.log(JSON.stringify(seen));

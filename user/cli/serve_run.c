@@ -21,6 +21,7 @@
 #define TICK_MS	  500
 #define AGENT_MS  100	      /* if a balancer is told how this node feels */
 #define LAST_NS	  VT_NS_PER_S /* for the last answers to leave */
+#define MOMENT_NS (100 * VT_NS_PER_MS)
 #define MORE_TIME "EXTEND_TIMEOUT_USEC=10000000"
 
 int vt_serving_signal(struct serving *s)
@@ -88,6 +89,11 @@ static void wait_while(struct serving *s, bool (*busy)(const struct serving *s),
 	}
 }
 
+static bool always(const struct serving *s)
+{
+	return true;
+}
+
 static bool clients(const struct serving *s)
 {
 	return vt_http_busy(s->http);
@@ -106,7 +112,7 @@ static bool loading(const struct serving *s)
 /* Answer what has been taken: what has not begun by drain_ms with a refusal, as a queue may last for minutes. */
 static void drain(struct serving *s)
 {
-	uint64_t until = vt_now_mono_ns() + s->c.drain_ms * VT_NS_PER_MS;
+	const uint64_t began = vt_now_mono_ns(), until = began + s->c.drain_ms * VT_NS_PER_MS;
 
 	vt_log(&s->log, VT_LOG_INFO, "stopping: %u requests to answer", vt_http_busy(s->http));
 	sd_notify(0, "STOPPING=1\nSTATUS=answering what has been taken");
@@ -118,6 +124,8 @@ static void drain(struct serving *s)
 	/* What runs is waited for, be it late; then whoever is left is slow to send or to take. */
 	wait_while(s, computing, UINT64_MAX);
 	vt_runtime_drain(s->runtime); /* at most for what came this very moment */
+	/* A request that is on its way over an open connection is counted nowhere yet. */
+	wait_while(s, always, began + MOMENT_NS);
 	wait_while(s, clients, vt_now_mono_ns() + LAST_NS);
 	wait_while(s, loading, UINT64_MAX);
 }
