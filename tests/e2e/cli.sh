@@ -6,17 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0
-
-ok() { # ok STATUS NAME
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		sed 's/^/# /' "$dir/out" "$dir/err"
-	fi
-}
+. tests/e2e/lib.sh
 
 run() {
 	timeout 30 "$veltair" "$@" >"$dir/out" 2>"$dir/err" </dev/null
@@ -26,37 +16,37 @@ run() {
 refuses() {
 	run "$@"
 	[ $? = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && [ ! -s "$dir/out" ]
-	ok $? "refuses $*"
+	ok "refuses $*"
 }
 
 # hints COMMAND ARGUMENT...: refused, and the line's end names the command's help
 hints() {
 	run "$@"
 	[ $? = 2 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "; see \`veltair $1 --help\`" "$dir/err" && [ ! -s "$dir/out" ]
-	ok $? "says where to read on: ${*//$'\n'/ }"
+	ok "says where to read on: ${*//$'\n'/ }"
 }
 
 # helps ARGUMENT...: exit 0, help on stdout, nothing on stderr
 helps() {
 	run "$@" && grep -q "^Usage: veltair" "$dir/out" && [ ! -s "$dir/err" ]
-	ok $? "$*"
+	ok "$*"
 }
 
 commands=$("$veltair" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
 [ -n "$commands" ]
-ok $? "--help names the commands"
+ok "--help names the commands"
 helps --help
 helps -h
 helps help
 refuses no-such-command
 refuses help no-such-command
 [ "$("$veltair" version)" = "$("$veltair" --version)" ]
-ok $? "version is --version"
+ok "version is --version"
 for c in $commands; do
 	helps "$c" --help
 	cp "$dir/out" "$dir/help"
 	helps "$c" -h && cmp -s "$dir/out" "$dir/help" && helps help "$c" && cmp -s "$dir/out" "$dir/help"
-	ok $? "$c: -h and help tell the same"
+	ok "$c: -h and help tell the same"
 	hints "$c" --no-such-option
 	hints "$c" -Z
 done
@@ -72,7 +62,7 @@ status() { # status WANTED TEXT ARGUMENT...
 	shift 2
 	run "$@"
 	[ $? = "$want" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$text" "$dir/err"
-	ok $? "exit $want: $*"
+	ok "exit $want: $*"
 }
 for url in "unix:$dir/none" http://127.0.0.1:1; do
 	status 1 "" bench --url "$url" --model m --rate 1
@@ -81,14 +71,14 @@ done
 if grep -q ' lo$' /proc/net/if_inet6 2>/dev/null; then
 	status 1 "Connection refused" top --url 'http://[::1]:1' --batch -n 1 -i 100
 else
-	count=$((count + 1))
-	echo "ok $count - exit 1: top --url http://[::1]:1 # SKIP no IPv6 here"
+	skip "exit 1: top --url http://[::1]:1" "no IPv6 here"
 fi
 status 2 "cannot listen on unix:$dir/none/s" serve /dev/null --monitor off --listen "unix:$dir/none/s"
-if run monitor --no-pin -d 1; then
+why=$(monitor_lacks)
+if [ -z "$why" ]; then
 	status 2 "cannot listen on unix:$dir/none/s" monitor --no-pin --listen "unix:$dir/none/s"
 else
-	count=$((count + 1))
-	echo "ok $count - exit 2: monitor --listen # SKIP $(head -n 1 "$dir/err")"
+	skip "exit 2: monitor --listen" "$why"
 fi
 echo "1..$count"
+[ $failed = 0 ]

@@ -33,7 +33,8 @@ port=$(listening $server "$dir/log")
 timeout 60 node tests/e2e/serve.js load "$port" tiny 0.5 2 >/dev/null 2>&1
 ok "a server that has decided" "$dir/log"
 
-if [ -d "$pins" ]; then
+why=$(monitor_lacks)
+if [ -z "$why" ]; then
 	"$veltair" inspect --decisions --pin-dir "$pins" >"$dir/table" 2>"$dir/err" && [ "$(wc -l <"$dir/table")" = 22 ] &&
 		grep -q "^process $server, last decision" "$dir/table" && grep -Eq ' start +tiny +[0-9]+ +0-[0-9]+ +[0-9]+/[0-9]+ ' "$dir/table"
 	ok "of a live server: 20 decisions in a table" "$dir/table"
@@ -57,7 +58,7 @@ if (a.decisions.length < 50) throw new Error("too few: " + a.decisions.length);'
 		skip "bpftool shows the same fields by name" "no bpftool here"
 	fi
 else
-	skip "of a live server" "$(grep -m 1 'no monitor' "$dir/log")"
+	skip "of a live server" "$why"
 fi
 kill "$server"
 wait "$server"
@@ -68,7 +69,7 @@ server=
 ok "of a recording: the last 20 in a table" "$dir/table"
 "$veltair" inspect --decisions "$dir/rec" --json --last 1024 >"$dir/rec.json" 2>"$dir/err"
 ok "of a recording: JSON" "$dir/err"
-if [ -s "$dir/live.json" ]; then
+if [ -z "$why" ]; then
 	# What pressure rests on is only known while it runs; all else must be the same.
 	# shellcheck disable=SC2016
 	node -e '
@@ -78,7 +79,7 @@ if (n < 50) throw new Error("too few: " + n);
 require("assert").deepStrictEqual(b.slice(-n), a.slice(-n));' "$dir/live.json" "$dir/rec.json" 2>"$dir/err"
 	ok "the recording explains what the live map explained" "$dir/err"
 else
-	skip "the recording explains what the live map explained" "no monitor here"
+	skip "the recording explains what the live map explained" "$why"
 fi
 
 [ ! -d "$pins" ]

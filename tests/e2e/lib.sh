@@ -34,3 +34,10 @@ skip() {
 	count=$((count + 1))
 	echo "ok $count - $1 # SKIP $2"
 }
+
+# monitor_lacks [COMMAND...]: of what BPF needs, what this machine does not give to COMMAND's veltair; nothing if it is all
+# there, and then a monitor that does not start is a fault, not a skip
+# shellcheck disable=SC2120 # most have no COMMAND
+monitor_lacks() {
+	{ "$@" "${veltair:-}" doctor --require kernel --require btf --require bpffs --require capabilities --require lockdown >/dev/null; } 2>&1
+}

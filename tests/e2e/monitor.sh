@@ -35,11 +35,14 @@ timeout 30 "$veltair" monitor --help | grep -q 'llc_misses=r412e'
 ok "--help names the code of the misses"
 
 # The rest needs BPF: say why it is left out.
-if ! monitor --no-pin -d 1 -i 100 --json; then
-	echo "# SKIP the rest: $(head -n 1 "$dir/err")"
+why=$(monitor_lacks)
+if [ -n "$why" ]; then
+	skip "the rest" "$why"
 	echo "1..$count"
 	exit $((failed > 0))
 fi
+monitor --no-pin -d 1 -i 100 --json
+ok "starts where doctor finds all it needs"
 
 python3 - "$dir/out" <<'PY' 2>"$dir/err"
 import json, sys

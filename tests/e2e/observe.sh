@@ -7,7 +7,7 @@ veltair=$PWD/${VELTAIR:-build/release/veltair}
 PATH=$PATH:/usr/sbin:/sbin
 dir=$(mktemp -d)
 pins=/sys/fs/bpf/vt-observe-$$
-prom_port=$((20000 + ($$ + 7) % 20000))
+prom_port=$((20000 + ($$ + 7) % 12000)) # below the ports that the kernel gives away
 server='' load='' prom=''
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
@@ -106,8 +106,6 @@ if command -v tmux >/dev/null; then
 		[ "$(wc -l <"$dir/screen")" -le "${s#*x}" ] && grep -q '^mobilenet' "$dir/screen" && grep -q '^TENANT' "$dir/screen"
 		ok "fits $s" "$dir/screen"
 	done
-	! screen | grep -q $'\e\\[31m'
-	ok "a hostile name does not steer the terminal"
 	tmux -L "vt$$" send-keys -t top q && until_screen 'status=0' && cmp -s "$dir/before" "$dir/after"
 	ok "'q' ends it with status 0 and the terminal as it was" "$dir/screen"
 	tmux -L "vt$$" kill-server
@@ -126,25 +124,43 @@ if command -v tmux >/dev/null; then
 else
 	skip "top in a terminal" "no tmux here"
 fi
+# A monitor of its own.
+why=$(monitor_lacks)
+if [ -n "$why" ]; then
+	skip "a hostile name does not steer the terminal" "$why"
+elif command -v tmux >/dev/null; then
+	tmux -L "vt$$" kill-server
+	sleep 1
+	tmux -L "vt$$" -f /dev/null new-session -d -s top -x 120 -y 300 "'$veltair' top --url local -i 300; sleep 100"
+	until_screen '<b>"x\?\[31m'
+	ok "a hostile name does not steer the terminal" "$dir/screen"
+	tmux -L "vt$$" kill-server
+else
+	skip "a hostile name does not steer the terminal" "no tmux here"
+fi
 timeout 20 "$veltair" top --url "$base" --batch -n 2 -i 300 >"$dir/batch" 2>&1 && [ "$(grep -c '^veltair top' "$dir/batch")" = 2 ] && ! grep -q $'\e' "$dir/batch"
 ok "top --batch prints plain text" "$dir/batch"
-# A monitor of its own, and more processes than it has rows (1024): who comes after them still gets a name.
-timeout 90 "$veltair" top --url local --batch -n 80 -i 1000 >"$dir/batch" 2>&1 &
-top=$!
-sleep 1
-for _ in $(seq 1300); do /bin/true; done
-sleep 4
-sh -c 'while :; do :; done' &
-late=$!
-load="$load $late"
-for _ in $(seq 30); do
+# More processes than it has rows (1024): who comes after them still gets a name.
+if [ -n "$why" ]; then
+	skip "top --url local gives away the rows of the dead" "$why"
+else
+	timeout 90 "$veltair" top --url local --batch -n 80 -i 1000 >"$dir/batch" 2>&1 &
+	top=$!
 	sleep 1
-	grep -q "^sh\[$late\]" "$dir/batch" && break
-done
-kill $top $late
-wait $top $late 2>/dev/null
-grep -q 'no runtime' "$dir/batch" && grep -q "^sh\[$late\]" "$dir/batch"
-ok "top --url local gives away the rows of the dead" "$dir/batch"
+	for _ in $(seq 1300); do /bin/true; done
+	sleep 4
+	sh -c 'while :; do :; done' &
+	late=$!
+	load="$load $late"
+	for _ in $(seq 30); do
+		sleep 1
+		grep -q "^sh\[$late\]" "$dir/batch" && break
+	done
+	kill $top $late
+	wait $top $late 2>/dev/null
+	grep -q 'no runtime' "$dir/batch" && grep -q "^sh\[$late\]" "$dir/batch"
+	ok "top --url local gives away the rows of the dead" "$dir/batch"
+fi
 timeout 20 "$veltair" top --url http://127.0.0.1:1 --batch >"$dir/batch" 2>&1
 [ $? = 1 ] && [ "$(wc -l <"$dir/batch")" = 1 ]
 ok "top says in one line that nobody answers"

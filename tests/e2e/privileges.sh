@@ -85,7 +85,10 @@ fi
 
 both="setpriv --bounding-set=-all,+bpf,+perfmon --inh-caps=-all"
 # shellcheck disable=SC2086 # words
-serves on $both || none "no monitor on this machine, even with both: $(tail -n 1 "$dir/err")"
+why=$(monitor_lacks $both)
+[ -z "$why" ] || none "$why"
+# shellcheck disable=SC2086 # words
+serves on $both
 ok "root with CAP_BPF and CAP_PERFMON alone: the monitor counts"
 lacks 'CAP_BPF|CAP_SYS_ADMIN|permitted|permission' setpriv --bounding-set=-all,+perfmon --inh-caps=-all
 ok "without CAP_BPF: no monitor, said; serves"
