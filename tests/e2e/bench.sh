@@ -58,8 +58,8 @@ else
 	skip "--plot draws" "gnuplot is not installed"
 fi
 
-bench --model "$a:1000" --rate 20 --secs 1 --rounds 1 --json --aggressor 'while :; do :; done' --aggressor-period 0.2 &&
-	json 'd["rows"][0]["slices"][0]["offered"] == 20 and d["rows"][0]["pressure_follows"]["switches"] >= 2' && ! pgrep -g "$$" -f 'while :' >/dev/null
+bench --model "$a:1000" --rate 20 --secs 1 --rounds 1 --json --aggressor "while : $dir; do :; done" --aggressor-period 0.2 &&
+	json 'd["rows"][0]["slices"][0]["offered"] == 20 and d["rows"][0]["pressure_follows"]["switches"] >= 2' && ! pgrep -f "while : $dir" >>"$dir/err"
 ok "an aggressor beside it, and gone afterwards"
 
 # What stops and continues begins anew with each slice: it is on in the first sample of every row's turn.

@@ -130,6 +130,16 @@ printf '\377' | cat <(head -c 8 "$dir/t") - <(tail -c +10 "$dir/t") >"$dir/other
 refuses "other: a trace of version" --replay "$dir/other"
 printf "%0200d" 0 >"$dir/text"
 refuses "text: not a trace: it does not begin like one" --replay "$dir/text"
+# other AT BYTES: the recording with BYTES, some as \0OCTAL, written over it at AT
+other() {
+	cp "$dir/t" "$dir/other" && printf '%b' "$2" | dd of="$dir/other" bs=1 seek="$1" conv=notrunc status=none
+}
+other 16 none
+refuses "other: recorded with unknown policy 'noneair-full'" --replay "$dir/other"
+other 136 '\0000\0000' # the first model has no layers: nothing else of it is where it was
+refuses "other: not a trace: " --replay "$dir/other"
+other 128 '\0000\0000\0000\0000\0000\0000\0000\0000' # and here no target
+refuses "other: a damaged model: a model's profile is not complete and sane" --replay "$dir/other"
 refuses "No such file" --replay "$dir/none"
 refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --record "$dir/x"
 [ ! -e "$dir/x" ]

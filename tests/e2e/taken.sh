@@ -61,8 +61,11 @@ within_a_while less "$theirs" "$mine"
 ok "a core that a busy loop shares is worth less than the others" "$dir/core"
 within_a_while is_taken "$theirs" 1
 ok "it is called taken" "$dir/core"
-timeout 20 "$veltair" top --url "$base" --batch -n 2 -i 300 >"$dir/top" 2>&1
-grep -q "$theirs:.*taken" "$dir/top" || within_a_while is_taken "$theirs" 1
+for _ in $(seq 20); do
+	timeout 20 "$veltair" top --url "$base" --batch -n 2 -i 300 >"$dir/top" 2>&1
+	grep -q "$theirs:.*taken" "$dir/top" && break
+done
+grep -q "$theirs:.*taken" "$dir/top"
 ok "top shows it" "$dir/top"
 curl -sf "$base/v2/health/ready" >/dev/null && kill -0 "$load"
 ok "the server goes on" "$dir/load"
