@@ -70,7 +70,8 @@ cp "$(command -v busybox)" "$root/bin/busybox"
 cp "$here/../tests/vm/init" "$root/init"
 cp "$binary" "$root/veltair-vm"
 strip "$root/veltair-vm"
-echo "$*" >"$root/tests"
+tests=$*
+echo "$tests" >"$root/tests"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd"
 
 # ---- boot ------------------------------------------------------------------------------------
@@ -140,6 +141,17 @@ while read -r v image; do
 			;;
 		esac
 	done <"$work/lines"
+	faces="cpu named lockdown" # where there is no result nothing ran
+	[ -z "$tests" ] || faces=any # those that were named need not be of every one
+	empty=$(awk -v faces="$faces" '
+		$1 == "face" { face = $2; next }
+		$1 != "done" { seen[face]; seen["any"] }
+		END { n = split(faces, f); for (i = 1; i <= n; i++) if (!(f[i] in seen)) print f[i] }' "$work/lines")
+	for face in $empty; do
+		n=$((n + 1))
+		failed=$((failed + 1))
+		echo "not ok $n - $v $face has no result"
+	done
 	n=$((n + 1))
 	if [ -n "$done" ] && ! grep -qE 'Oops|BUG:|Kernel panic|WARNING:|Call Trace' "$log"; then
 		echo "ok $n - $v ran to its end, no complaint by the kernel"
