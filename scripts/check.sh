@@ -10,6 +10,7 @@ mkdir -p "$results"
 export VT_TAP_LOG="$results/tap" # every result of every test, by scripts/tap.sh
 : >"$VT_TAP_LOG"
 began=$(date +%s) step_began=
+aside= # a job beside the present step, in a process group of its own
 now_doing=
 
 step() {
@@ -22,6 +23,7 @@ step() {
 # What failed, why things were skipped, and the totals as the last line.
 finish() {
 	status=$?
+	[ -z "$aside" ] || kill -- "-$aside" 2>/dev/null || true
 	[ $status = 0 ] || echo "-- failed after $(($(date +%s) - step_began)) s: $now_doing"
 	echo
 	echo "== result, after $(($(date +%s) - began)) s"
@@ -38,6 +40,22 @@ finish() {
 		}' "$VT_TAP_LOG" | tee "$results/totals"
 }
 trap finish EXIT
+trap 'exit 130' INT TERM
+
+# beside FILE COMMAND...: runs in the background, its output in FILE; joined waits for it, shows that, and ends if it failed
+beside() {
+	file=$1
+	shift
+	setsid "$@" >"$file" 2>&1 &
+	aside=$!
+}
+joined() {
+	status=0
+	wait "$aside" || status=$?
+	aside=
+	cat "$file"
+	[ "$status" = 0 ] || exit "$status"
+}
 
 step "rules of the tree"
 scripts/check-tree.sh
@@ -56,8 +74,12 @@ step "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 make -j"$j" CONFIG=asan tests
 make -s CONFIG=asan run-tests
 
-step "AVX-512's kernels, emulated, under the same sanitizers"
+# The server mostly waits; little quarantine, or it would look like a leak in the memory that serve.sh watches.
+step "AVX-512's kernels, emulated, under the same sanitizers; beside them the server"
+beside "$results/asan-server" env ASAN_OPTIONS=exitcode=99:quarantine_size_mb=8 VELTAIR=build/asan/veltair \
+	prove --timer --exec scripts/tap.sh tests/e2e/serve.sh tests/e2e/agent.sh tests/e2e/decisions.sh
 make -s -j"$j" CONFIG=asan run-avx512
+joined
 
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
@@ -88,13 +110,9 @@ cmp build/release/decisions.txt build/clang/decisions.txt
 # Kernels of other releases in emulated guests: a minute or two, and 120 MB of packages the first time.
 step "BPF programs under other kernels, beside them a million random views per policy"
 make -s build/release/tests/vm/veltair-vm
-VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/test_policy_props >"$results/views" 2>&1 &
-views=$!
+beside "$results/views" env VT_VIEWS=1000000 prove --timer --exec scripts/tap.sh build/release/tests/unit/test_policy_props
 prove --timer --exec scripts/tap.sh scripts/check-vm.sh :: build/release/tests/vm/veltair-vm
-status=0
-wait "$views" || status=$?
-cat "$results/views"
-[ "$status" = 0 ] || exit "$status"
+joined
 
 step "HAProxy before three nodes: one pressed, one killed, all restarted in turn"
 SHORT=1 prove --timer --exec scripts/tap.sh tests/scale/scale.sh

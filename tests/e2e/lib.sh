@@ -16,10 +16,10 @@ ok() {
 	[ ! -s "$file" ] || tail -n 20 "$file" | sed 's/^/# /'
 }
 
-# listening PID FILE: the port of 127.0.0.1 that server PID says in FILE it is ready on; nothing if it ends or takes 30 s
+# listening PID FILE: the port of 127.0.0.1 that server PID says in FILE it is ready on; nothing if it ends or takes a minute
 listening() {
 	local port
-	for _ in $(seq 600); do
+	for _ in $(seq 1200); do
 		port=$(sed -n 's/.*ready: .*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$2")
 		[ -z "$port" ] || break
 		kill -0 "$1" 2>/dev/null || return 1
