@@ -48,7 +48,8 @@ VT_OWN_KERNELS(X)
 
 /* Our own matrix kernels, where they beat XNNPACK's: gemm.h. */
 extern const struct vt_kernel vt_conv2d_gemm_f32, vt_conv2d_dw_f32, vt_conv2d_wino_f32,
-	vt_conv2d_dw_pair_f32, vt_fc_gemm_f32, vt_matmul_gemm_f32, vt_attention_gemm_f32;
+	vt_conv2d_dw_pair_f32, vt_fc_strassen_f32, vt_fc_gemm_f32, vt_matmul_gemm_f32,
+	vt_attention_gemm_f32;
 
 /* XNNPACK: xnn_ops.c. */
 extern const struct vt_kernel vt_xnn_conv2d_f32, vt_xnn_deconv2d_f32, vt_xnn_fc_f32,

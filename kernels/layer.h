@@ -72,6 +72,8 @@ int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const str
 			 int n_inst, bool (*may)(const struct vt_kernel *k), struct vt_err *e);
 /** vt_kernel_no_own_matrix - for vt_layer_create_from(): XNNPACK instead of matrix kernels of ours */
 bool vt_kernel_no_own_matrix(const struct vt_kernel *k);
+/** vt_kernel_direct - likewise: sums as they are defined, weights once; neither Winograd's nor Strassen's algorithm */
+bool vt_kernel_direct(const struct vt_kernel *k);
 void vt_layer_destroy(struct vt_layer *l);
 
 /** vt_kernel_eval - for constant folding: create, bind, run on the calling thread, destroy */

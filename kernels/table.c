@@ -13,7 +13,7 @@ static const struct vt_kernel *const *const by_op[VT_OP_COUNT] = {
 			      &vt_xnn_conv2d_f32, OWN(conv)),
 	[VT_OP_CONV2D_DW] = LIST(&vt_conv2d_dw_pair_f32),
 	[VT_OP_DECONV2D] = LIST(&vt_xnn_deconv2d_f32, OWN(conv)),
-	[VT_OP_FC] = LIST(&vt_fc_gemm_f32, &vt_xnn_fc_f32, OWN(fc)),
+	[VT_OP_FC] = LIST(&vt_fc_strassen_f32, &vt_fc_gemm_f32, &vt_xnn_fc_f32, OWN(fc)),
 	[VT_OP_MATMUL] = LIST(&vt_matmul_gemm_f32, OWN(matmul)),
 	[VT_OP_ATTENTION] = LIST(&vt_attention_gemm_f32),
 	[VT_OP_MAXPOOL2D] = LIST(&vt_xnn_maxpool2d_f32, OWN(pool)),
@@ -72,7 +72,12 @@ const struct vt_kernel *const *vt_kernels_for(enum vt_op op)
 bool vt_kernel_no_own_matrix(const struct vt_kernel *k)
 {
 	return k != &vt_conv2d_dw_f32 && k != &vt_conv2d_wino_f32 && k != &vt_conv2d_gemm_f32 &&
-	       k != &vt_fc_gemm_f32;
+	       k != &vt_fc_strassen_f32 && k != &vt_fc_gemm_f32;
+}
+
+bool vt_kernel_direct(const struct vt_kernel *k)
+{
+	return k != &vt_conv2d_wino_f32 && k != &vt_fc_strassen_f32;
 }
 
 /* ---- what is empty ------------------------------------------------------------------------ */

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/bigmem.h"
 #include "kernels/variant.h"
 
 /* Enough chunks that the last core to finish is late by little; few enough that claiming costs
@@ -343,11 +344,26 @@ const char *const vt_tile_symbols[] = {
 static _Thread_local struct {
 	void *mem;
 	size_t bytes;
+	uint64_t owner; /* of what lies there; 0: nobody */
 } scratch;
 
 void *vt_scratch(void)
 {
+	scratch.owner = 0;
 	return scratch.mem;
+}
+
+void *vt_scratch_of(uint64_t owner, bool *still)
+{
+	*still = scratch.owner == owner;
+	scratch.owner = owner;
+	return scratch.mem;
+}
+
+/* What is large is walked through for each panel of weights: huge pages. */
+static void *scratch_alloc(size_t bytes)
+{
+	return bytes < VT_BIG_FROM ? aligned_alloc(4096, bytes) : vt_big_alloc(bytes);
 }
 
 int vt_scratch_reserve(size_t bytes)
@@ -357,10 +373,10 @@ int vt_scratch_reserve(size_t bytes)
 	if (bytes <= scratch.bytes)
 		return 0;
 	bytes = div_up(bytes, 4096) * 4096;
-	mem = aligned_alloc(4096, bytes);
+	mem = scratch_alloc(bytes);
 	if (!mem)
 		return -ENOMEM;
-	free(scratch.mem);
+	vt_scratch_release();
 	scratch.mem = mem;
 	scratch.bytes = bytes;
 	return 0;
@@ -368,7 +384,11 @@ int vt_scratch_reserve(size_t bytes)
 
 void vt_scratch_release(void)
 {
-	free(scratch.mem);
+	if (scratch.bytes < VT_BIG_FROM)
+		free(scratch.mem);
+	else
+		vt_big_free(scratch.mem, scratch.bytes);
 	scratch.mem = NULL;
 	scratch.bytes = 0;
+	scratch.owner = 0;
 }

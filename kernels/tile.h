@@ -90,6 +90,11 @@ extern const char *const vt_tile_symbols[];
  * vt_layer.scratch_bytes that was reserved on it; 64-byte aligned; contents are undefined.
  */
 void *vt_scratch(void);
+/**
+ * vt_scratch_of - the same, @still holding what a task of this @owner (not 0) has left, if the thread has run no other since
+ * Owners are numbers that no other run will ever use.
+ */
+void *vt_scratch_of(uint64_t owner, bool *still);
 /** vt_scratch_reserve - grow the calling thread's scratch; 0 or -ENOMEM. Never on a hot path. */
 int vt_scratch_reserve(size_t bytes);
 /** vt_scratch_release - free it before the thread ends */

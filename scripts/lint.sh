@@ -19,7 +19,7 @@ for f; do
 	bpf/* | tests/pmu/veltair_pmu.c) continue ;; # for the kernel, with flags of its own
 	kernels/gemm_avx512.c) isa="-march=x86-64-v4" ;;
 	kernels/gemm_avx2.c) isa="-march=x86-64-v3" ;;
-	kernels/vec.c | kernels/dw_rows.c | kernels/gemm_gather.c | kernels/winograd_tiles.c)
+	kernels/vec.c | kernels/dw_rows.c | kernels/gemm_gather.c | kernels/winograd_tiles.c | kernels/strassen_rows.c)
 		isa="-march=x86-64-v3 -DVT_TIER=3"
 		;;
 	*) isa= ;;

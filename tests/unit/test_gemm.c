@@ -58,6 +58,7 @@ static const struct layer_case cases[] = {
 	{"fc 7 rows", 7, 1, 1, 300, 24, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, true, true},
 	{"fc 8 rows, few products", 8, 1, 1, 40, 24, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
 	{"fc 9 rows, fewer", 9, 1, 1, 3, 40, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true},
+	{"fc of several blocks", 40, 1, 1, 2100, 70, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, true, true},
 	{"fc one column", 50, 1, 1, 64, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
 };
 
@@ -201,7 +202,8 @@ static void test_same_bits_from_every_traversal(void **state)
 
 static double defined(const struct made *m, const struct layer_case *c, size_t y)
 {
-	const struct vt_shape *s = &m->g.tensors[3].shape;
+	static const struct vt_shape one_pixel = {4, {0, 1, 1, 0}};
+	const struct vt_shape *s = c->fc ? &one_pixel : &m->g.tensors[3].shape;
 	const float *w = m->g.tensors[1].data, *bias = m->g.tensors[2].data;
 	const size_t gin = (size_t)(c->c / c->groups);
 	const size_t ch = y % (size_t)c->m, ox = y / (size_t)c->m % (size_t)s->dim[2];
@@ -251,7 +253,7 @@ static void test_conv_equals_definition(void **state)
 
 /* Kernels whose bits need not be XNNPACK's: their own on any number of cores, and close to the definition. */
 static void same_bits_on_any_cores(const struct layer_case *c, const struct vt_kernel *k,
-				   double within, int *taken)
+				   double within, unsigned int most, int *taken)
 {
 	struct made m;
 	float *want;
@@ -265,7 +267,7 @@ static void same_bits_on_any_cores(const struct layer_case *c, const struct vt_k
 			if (!(fabs(defined(&m, c, y) - (double)m.y[y]) < within))
 				fail_msg("%s: %s is wrong at %zu: %.7g, not %.7g", c->name, k->name,
 					 y, (double)m.y[y], defined(&m, c, y));
-		for (unsigned int cores = 2; cores <= 7; cores++) {
+		for (unsigned int cores = 2; cores <= most; cores++) {
 			assert_true(compute(&m, c, k, NULL, cores));
 			if (memcmp(want, m.y, m.y_elems * sizeof(float)) != 0)
 				fail_msg("%s: %s on %u cores gives other bits", c->name, k->name,
@@ -282,7 +284,7 @@ static void test_depthwise_same_bits_on_any_cores(void **state)
 
 	for (size_t i = 0; i < VT_COUNT(cases); i++)
 		if (depthwise(&cases[i]))
-			same_bits_on_any_cores(&cases[i], &vt_conv2d_dw_f32, 1e-4, &taken);
+			same_bits_on_any_cores(&cases[i], &vt_conv2d_dw_f32, 1e-4, 7, &taken);
 	assert_true(taken > 0 || !vt_dw_row(3, 1));
 }
 
@@ -293,8 +295,112 @@ static void test_winograd_same_bits_on_any_cores(void **state)
 
 	for (size_t i = 0; i < VT_COUNT(cases); i++)
 		if (!cases[i].fc)
-			same_bits_on_any_cores(&cases[i], &vt_conv2d_wino_f32, 5e-4, &taken);
+			same_bits_on_any_cores(&cases[i], &vt_conv2d_wino_f32, 5e-4, 7, &taken);
 	assert_true(taken >= 3 || !vt_gemm_best() || !vt_dw_row(3, 1));
+}
+
+#define NEED_OWN()                                                                                 \
+	do {                                                                                       \
+		if (!vt_gemm_best())                                                               \
+			vt_skip("our own matrix kernels need AVX2 or AVX-512");                    \
+	} while (0)
+
+/* Rows, products in one block and in several, columns of a half: none a multiple of what kernels take at a time. */
+static const struct layer_case large[] = {
+	{"large fc", 97, 1, 1, 1026, 806, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, true, true},
+	{"large fc of several blocks", 96, 1, 1, 2100, 770, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false,
+	 true},
+};
+
+static void transpose_weights(struct made *m, const struct layer_case *c)
+{
+	struct vt_tensor *w = &m->g.tensors[1];
+	const size_t rows = (size_t)c->m, cols = (size_t)c->c;
+	float *from = floats(rows * cols, 0), *to = w->data;
+
+	memcpy(from, to, rows * cols * sizeof(float));
+	for (size_t i = 0; i < rows; i++)
+		for (size_t j = 0; j < cols; j++)
+			to[j * rows + i] = from[i * cols + j];
+	w->shape.dim[0] = c->c;
+	w->shape.dim[1] = c->m;
+	m->g.nodes[0].p.fc.w_kn = true;
+	free(from);
+}
+
+static void test_strassen_same_bits_on_any_cores(void **state)
+{
+	int taken = 0;
+
+	NEED_OWN();
+	for (size_t i = 0; i < VT_COUNT(large); i++)
+		same_bits_on_any_cores(&large[i], &vt_fc_strassen_f32, 5e-4, 3, &taken);
+	assert_int_equal(taken, VT_COUNT(large));
+}
+
+static void test_strassen_same_bits_from_every_traversal(void **state)
+{
+	const struct layer_case *c = &large[0];
+	struct made m;
+	float *want;
+
+	NEED_OWN();
+	make(&m, c);
+	assert_true(compute(&m, c, &vt_fc_strassen_f32, NULL, 1));
+	want = floats(m.y_elems, 0);
+	memcpy(want, m.y, m.y_elems * sizeof(float));
+	for (const struct vt_variant *v = vt_variants; v->name; v++)
+		for (unsigned int cores = 1; cores <= 7; cores += 3) {
+			assert_true(compute(&m, c, &vt_fc_strassen_f32, v, cores));
+			if (memcmp(want, m.y, m.y_elems * sizeof(float)) != 0)
+				fail_msg("as %s on %u cores: other bits", v->name, cores);
+		}
+	transpose_weights(&m, c);
+	assert_true(compute(&m, c, &vt_fc_strassen_f32, NULL, 1));
+	assert_memory_equal(want, m.y, m.y_elems * sizeof(float));
+	free(want);
+	unmake(&m);
+}
+
+/* An activation that is no clamp, on the rows of all four quadrants. */
+static void test_strassen_activates(void **state)
+{
+	const struct layer_case *c = &large[0];
+	struct made m;
+	float *want;
+
+	NEED_OWN();
+	make(&m, c);
+	m.g.nodes[0].epi.act = VT_OP_SIGMOID;
+	want = floats(m.y_elems, 0);
+	assert_true(compute(&m, c, &vt_fc_gemm_f32, NULL, 1));
+	memcpy(want, m.y, m.y_elems * sizeof(float));
+	assert_true(compute(&m, c, &vt_fc_strassen_f32, NULL, 2));
+	for (size_t y = 0; y < m.y_elems; y++)
+		if (!(fabs((double)want[y] - (double)m.y[y]) < 5e-5))
+			fail_msg("%zu: %.7g, not %.7g", y, (double)m.y[y], (double)want[y]);
+	free(want);
+	unmake(&m);
+}
+
+/* Halves that are none, and what is too small to gain by it, are left to others. */
+static void test_strassen_leaves_the_rest(void **state)
+{
+	static const struct layer_case rest[] = {
+		{"odd k", 97, 1, 1, 1027, 806, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
+		{"odd columns", 97, 1, 1, 1026, 807, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
+		{"few rows", 20, 1, 1, 1026, 806, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
+		{"few products", 97, 1, 1, 64, 806, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
+		{"few columns", 97, 1, 1, 1026, 64, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, false, true},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(rest); i++) {
+		struct made m;
+
+		make(&m, &rest[i]);
+		assert_false(compute(&m, &rest[i], &vt_fc_strassen_f32, NULL, 1));
+		unmake(&m);
+	}
 }
 
 /* What is not a number stays that, also through a clamp, and in its own row only. */
@@ -305,25 +411,41 @@ static void test_nan_passes_a_clamp(void **state)
 	const size_t row = 7, cols = (size_t)c.m;
 	struct made m;
 
+	NEED_OWN();
 	make(&m, &c);
 	m.x[row * (size_t)c.c + 3] = NAN;
-	if (compute(&m, &c, &vt_fc_gemm_f32, NULL, 1))
-		for (size_t y = 0; y < m.y_elems; y++)
-			assert_true(isnan(m.y[y]) == (y / cols == row));
-	else
-		assert_true(!vt_gemm_best());
+	assert_true(compute(&m, &c, &vt_fc_gemm_f32, NULL, 1));
+	for (size_t y = 0; y < m.y_elems; y++)
+		assert_true(isnan(m.y[y]) == (y / cols == row));
+	unmake(&m);
+}
+
+/* Strassen's sums take it to the other row of the pair as well, and no further. */
+static void test_nan_stays_in_its_pair(void **state)
+{
+	const struct layer_case *c = &large[0];
+	const size_t row = 7, pair = row + ((size_t)c->n + 1) / 2, cols = (size_t)c->m;
+	struct made m;
+
+	NEED_OWN();
+	make(&m, c);
+	m.x[row * (size_t)c->c + 3] = NAN;
+	assert_true(compute(&m, c, &vt_fc_strassen_f32, NULL, 1));
+	for (size_t y = 0; y < m.y_elems; y++)
+		if (y / cols == row)
+			assert_true(isnan(m.y[y]));
+		else
+			assert_true(y / cols == pair || !isnan(m.y[y]));
 	unmake(&m);
 }
 
 static void test_tail_of_panels_is_zero(void **state)
 {
-	float w[3 * 5], *p = calloc(vt_gemm_packed_floats(5, 3), sizeof(float));
+	float w[3 * 5], *p;
 	size_t nr;
 
-	if (!vt_gemm_best()) { /* said in main() */
-		free(p);
-		return;
-	}
+	NEED_OWN();
+	p = calloc(vt_gemm_packed_floats(5, 3), sizeof(float));
 	assert_non_null(p);
 	fill(w, 15, 9);
 	vt_gemm_pack(p, &(struct vt_gemm_weights){.w = w,
@@ -347,12 +469,14 @@ int main(void)
 		cmocka_unit_test(test_conv_equals_definition),
 		cmocka_unit_test(test_depthwise_same_bits_on_any_cores),
 		cmocka_unit_test(test_winograd_same_bits_on_any_cores),
+		cmocka_unit_test(test_strassen_same_bits_on_any_cores),
+		cmocka_unit_test(test_strassen_same_bits_from_every_traversal),
+		cmocka_unit_test(test_strassen_activates),
+		cmocka_unit_test(test_strassen_leaves_the_rest),
 		cmocka_unit_test(test_nan_passes_a_clamp),
+		cmocka_unit_test(test_nan_stays_in_its_pair),
 		cmocka_unit_test(test_tail_of_panels_is_zero),
 	};
 
-	if (!vt_gemm_best())
-		fputs("# our own matrix kernels need AVX2 or AVX-512; XNNPACK alone is tested\n",
-		      stderr);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

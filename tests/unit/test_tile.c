@@ -224,6 +224,34 @@ static void test_variant_names_tell_all(void **state)
 	assert_null(vt_variant_find("f32_gemm"));
 }
 
+/* What a task leaves is there for the next of the same owner, unless another has had the memory meanwhile. */
+static void test_scratch_remembers_its_owner(void **state)
+{
+	bool still;
+
+	assert_int_equal(vt_scratch_reserve(100), 0);
+	vt_scratch_of(7, &still);
+	assert_false(still);
+	strcpy(vt_scratch_of(7, &still), "left");
+	assert_true(still);
+	assert_string_equal(vt_scratch_of(7, &still), "left");
+	vt_scratch_of(8, &still);
+	assert_false(still);
+	vt_scratch_of(7, &still);
+	assert_false(still);
+	vt_scratch();
+	vt_scratch_of(7, &still);
+	assert_false(still);
+	assert_int_equal(vt_scratch_reserve((size_t)3 << 20), 0); /* other memory */
+	memset(vt_scratch_of(7, &still), 1, (size_t)3 << 20);
+	assert_false(still);
+	vt_scratch_release();
+	assert_int_equal(vt_scratch_reserve(100), 0);
+	vt_scratch_of(7, &still);
+	assert_false(still);
+	vt_scratch_release();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -231,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_every_variant_visits_all_once),
 		cmocka_unit_test(test_empty_range_runs_nothing),
 		cmocka_unit_test(test_we_define_what_xnnpack_imports),
+		cmocka_unit_test(test_scratch_remembers_its_owner),
 		cmocka_unit_test(test_variant_names_tell_all),
 	};
 
