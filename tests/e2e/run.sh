@@ -255,6 +255,8 @@ done <"$dir/variants"
 ok "every variant gives the same bits"
 "$veltair" run "$tiny" --iters 1 --order xnnpack --output-dir "$dir/v" >"$dir/out" 2>"$dir/err" && cmp "$dir/v/"*.npy "$dir/plain/"*.npy 2>>"$dir/err"
 ok "--order xnnpack gives the same bits"
+"$veltair" run "$tiny" --iters 1 --direct --output-dir "$dir/v" >"$dir/out" 2>"$dir/err" && cmp "$dir/v/"*.npy "$dir/plain/"*.npy 2>>"$dir/err"
+ok "--direct gives the same bits where no layer is large enough for another algorithm"
 
 printf 'run 2\nthreads 1\nrun 1\nquit\nrun 9\n' | "$veltair" run "$tiny" --interactive >"$dir/out" 2>"$dir/err" && python3 - "$dir/out" <<'PY' 2>"$dir/err"
 import json, sys

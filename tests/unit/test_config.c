@@ -49,6 +49,7 @@ static void test_all_keys(void **state)
 				   "    priority: 3\n"
 				   "    instances: 2\n"
 				   "    max_queue: 10\n"
+				   "    kernels: direct\n"
 				   "    dims: {T: 384, N: 1}\n";
 	struct vt_config c;
 	struct vt_err e = {0};
@@ -89,6 +90,8 @@ static void test_all_keys(void **state)
 	assert_int_equal(c.model[1].priority, 3);
 	assert_int_equal(c.model[1].instances, 2);
 	assert_int_equal(c.model[1].max_queue, 10);
+	assert_int_equal(c.model[0].kernels, VT_KERNELS_FAST);
+	assert_int_equal(c.model[1].kernels, VT_KERNELS_DIRECT);
 	assert_int_equal(c.model[1].n_dims, 2);
 	assert_string_equal(c.model[1].dims[0].name, "T");
 	assert_int_equal(c.model[1].dims[0].value, 384);
@@ -119,6 +122,8 @@ static void test_faults_name_their_line(void **state)
 						    "configuration; did you mean 'admission'?"},
 		{"shared_memory: yes\n",
 		 "c.yaml:1: shared_memory: 'yes' is none of: off, unix, on"},
+		{"models:\n  - path: m\n    kernels: slow\n",
+		 "c.yaml:3: kernels: 'slow' is none of: fast, direct"},
 		{"completely_else: 1\n",
 		 "c.yaml:1: unknown key 'completely_else' in the configuration"},
 		{"models:\n  - path: a\n    qos-ms: 1\n",

@@ -11,7 +11,9 @@
 #include "base/rng.h"
 #include "exec/engine.h"
 #include "kernels/bigmem.h"
+#include "kernels/gemm.h"
 #include "model/zoo.h"
+#include "onnx_text.h"
 
 /*
  * Whole models on the pool: two instances of one model at the same time, any set of cores, a core
@@ -284,11 +286,70 @@ static void test_bytes_at_most(void **state)
 	unlink(path);
 }
 
+static int count_direct(const struct vt_engine *m)
+{
+	int n = 0;
+
+	for (int i = 0; i < m->n_steps; i++)
+		n += vt_kernel_direct(m->steps[i].layer.kernel);
+	return n;
+}
+
+/* Fast algorithms are for models whose weights find room more than once. */
+static void test_fast_kernels_where_there_is_memory(void **state)
+{
+	const struct {
+		size_t max_bytes;
+		int n_direct;
+		bool direct, short_of_memory;
+	} t[] = {
+		{0, 0, false, false},
+		{0, 2, true, false},
+		{(size_t)16 << 20, 0, false, false}, /* 2 x 7 MiB, and activations */
+		{(size_t)27 << 19, 1, false, true},  /* 7 and 4 */
+		{(size_t)21 << 19, 2, false, true},  /* 2 x 4 */
+	};
+	char path[128];
+	uint8_t *model;
+	size_t len;
+	FILE *f;
+
+	if (!vt_gemm_best())
+		vt_skip("fast algorithms need AVX2 or AVX-512");
+	model = vt_onnx_text(
+		"in x f32 128,1024; const s i64 2 = 1024,1024; const t i64 2 = 1024,1026; "
+		"w = ConstantOfShape(s); v = ConstantOfShape(t); a = MatMul(x, w); y "
+		"= MatMul(a, v); out y",
+		13, &len);
+	assert_non_null(model);
+	snprintf(path, sizeof(path), "%s/two.onnx", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(model, 1, len, f), len);
+	fclose(f);
+	free(model);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_engine_opts o = {.direct = t[i].direct, .max_bytes = t[i].max_bytes};
+		struct vt_engine *m = NULL;
+		struct vt_err e = {0};
+
+		if (vt_engine_load(&m, path, &o, &e))
+			fail_msg("%zu: %s", i, e.msg);
+		assert_int_equal(m->n_steps, 2);
+		assert_int_equal(count_direct(m), t[i].n_direct);
+		assert_true(m->short_of_memory == t[i].short_of_memory);
+		assert_true(!t[i].max_bytes || m->weights_bytes + m->arena_bytes <= t[i].max_bytes);
+		vt_engine_free(m);
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unwritten_bytes),
 		cmocka_unit_test(test_bytes_at_most),
+		cmocka_unit_test(test_fast_kernels_where_there_is_memory),
 		cmocka_unit_test(test_two_instances_at_once),
 		cmocka_unit_test(test_any_cores_and_a_late_helper),
 		cmocka_unit_test(test_blocks_of_one_layer),

@@ -31,10 +31,10 @@ struct args {
 	int n_dims;
 	struct vt_cpuset levels;
 	struct vt_tune_opts o;
-	bool json;
+	bool json, direct;
 };
 
-enum { OPT_DB = 256, OPT_QUICK, OPT_LEVELS, OPT_DIM, OPT_JSON };
+enum { OPT_DB = 256, OPT_QUICK, OPT_LEVELS, OPT_DIM, OPT_JSON, OPT_DIRECT };
 
 static const struct argp_option options[] = {
 	{"db", OPT_DB, "FILE", 0, "The store (default " DEFAULT_DB "); made if it is not there", 0},
@@ -49,6 +49,7 @@ static const struct argp_option options[] = {
 	 0},
 	{"dim", OPT_DIM, "NAME=N", 0, "Bind a symbolic dimension of every model; also INPUT:AXIS=N",
 	 0},
+	{"direct", OPT_DIRECT, NULL, 0, "For models served with `kernels: direct`", 0},
 	{"json", OPT_JSON, NULL, 0, "Machine-readable result on standard output", 0},
 	{0},
 };
@@ -91,6 +92,9 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		return 0;
 	case OPT_DIM:
 		add_dim(st, a, arg);
+		return 0;
+	case OPT_DIRECT:
+		a->direct = true;
 		return 0;
 	case OPT_JSON:
 		a->json = true;
@@ -254,7 +258,8 @@ static int remember(struct session *s, const struct vt_engine *eng, const char *
 static int measure(struct session *s, const char *path, const char *digest,
 		   struct vt_tune_report *r, struct vt_err *e)
 {
-	struct vt_engine_opts o = {.import = {.dims = s->a->dim, .n_dims = s->a->n_dims}};
+	struct vt_engine_opts o = {.import = {.dims = s->a->dim, .n_dims = s->a->n_dims},
+				   .direct = s->a->direct};
 	struct vt_engine *eng = NULL;
 	int err = vt_engine_load(&eng, path, &o, e);
 

@@ -26,7 +26,7 @@ struct run_args {
 	int n_dims;
 	struct vt_cpuset cores;
 	uint64_t threads, iters, warmup, seed, level;
-	bool profile, json, interactive, has_level;
+	bool profile, json, interactive, has_level, direct;
 	struct vt_err err; /* of parsing */
 };
 
@@ -42,7 +42,8 @@ enum {
 	OPT_VARIANT,
 	OPT_ORDER,
 	OPT_PROFILES,
-	OPT_LEVEL
+	OPT_LEVEL,
+	OPT_DIRECT
 };
 
 static const struct argp_option options[] = {
@@ -61,6 +62,9 @@ static const struct argp_option options[] = {
 	{"variant", OPT_VARIANT, "NAME", 0,
 	 "Force one kernel variant on all layers it can be had on; 'list' names them", 0},
 	{"order", OPT_ORDER, "xnnpack", 0, "Walk matrix layers as XNNPACK would by itself", 0},
+	{"direct", OPT_DIRECT, NULL, 0,
+	 "Sums as they are defined, weights in memory once: no algorithm of Winograd or Strassen",
+	 0},
 	{"profiles", OPT_PROFILES, "DB", 0,
 	 "Of each layer, run the version that was fastest at --level; DB is made by `veltair "
 	 "profile`",
@@ -146,6 +150,9 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case OPT_LEVEL:
 		a->has_level = true;
 		return number(st, "level", arg, 0, VT_LEVELS - 1, &a->level);
+	case OPT_DIRECT:
+		a->direct = true;
+		return 0;
 	case OPT_JSON:
 		a->json = true;
 		return 0;
@@ -267,7 +274,8 @@ static int session_open(struct session *s, struct vt_err *e)
 	struct vt_engine_opts o = {.import = {.dims = s->a->dim,
 					      .n_dims = s->a->n_dims,
 					      .input_value = vt_given_value,
-					      .arg = &s->given}};
+					      .arg = &s->given},
+				   .direct = s->a->direct};
 	int err = 0;
 
 	for (int i = 0; i < s->a->n_inputs && !err; i++)

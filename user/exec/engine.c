@@ -137,6 +137,28 @@ static size_t const_bytes(const struct vt_graph *g)
 	return n;
 }
 
+/*
+ * Fast algorithms take up to four times the weights that a layer has: they are left out where there would be no memory for
+ * what is still to be packed.
+ */
+static int make_layer(struct vt_engine *m, struct vt_layer *l, const struct vt_node *n,
+		      const struct vt_engine_opts *o, struct vt_err *e)
+{
+	const struct vt_graph *g = &m->graph;
+	bool (*may)(const struct vt_kernel *) = o->direct ? vt_kernel_direct : o->may;
+	int err = vt_layer_create_from(l, g, n, m->n_inst, may, e);
+	size_t rest;
+
+	if (err || vt_kernel_direct(l->kernel))
+		return err;
+	rest = const_bytes(g) - vt_in(g, n, 1)->bytes;
+	if (!check_bytes(m, m->weights_bytes + l->weight_bytes + rest, o->max_bytes, NULL))
+		return 0;
+	m->short_of_memory = true;
+	vt_layer_destroy(l);
+	return vt_layer_create_from(l, g, n, m->n_inst, vt_kernel_direct, e);
+}
+
 static int make_layers(struct vt_engine *m, const struct vt_engine_opts *o, struct vt_err *e)
 {
 	const size_t l2_bytes = o->l2_bytes ? o->l2_bytes : vt_l2_bytes();
@@ -153,7 +175,7 @@ static int make_layers(struct vt_engine *m, const struct vt_engine_opts *o, stru
 		    vt_out(g, &g->nodes[i], 0)->view_of != VT_NONE)
 			continue;
 		s->node = i;
-		err = vt_layer_create_from(&s->layer, g, &g->nodes[i], m->n_inst, o->may, e);
+		err = make_layer(m, &s->layer, &g->nodes[i], o, e);
 		if (err) {
 			vt_fail_at(e, "node '%s' (%s)", g->nodes[i].name,
 				   vt_op_name(g->nodes[i].op));

@@ -37,6 +37,7 @@ struct vt_engine {
 	size_t weights_bytes; /* packed, and constants that stayed */
 	size_t arena_bytes;   /* of one instance */
 	size_t scratch_bytes; /* per core: give it to vt_pool_reserve() */
+	bool short_of_memory; /* for fast algorithms: some layers have direct kernels instead */
 };
 
 struct vt_engine_opts {
@@ -44,6 +45,7 @@ struct vt_engine_opts {
 	int instances;		      /* 0: 1 */
 	size_t l2_bytes;	      /* of one core; 0: ask the machine */
 	size_t max_bytes; /* of weights and of the activations of all instances; 0: any */
+	bool direct;	  /* kernels of vt_kernel_direct() only */
 	bool no_optimize; /* run the graph as imported; for tests */
 	/* Which kernels may be used; NULL: all. For comparisons (tests/bench/bench_variants.c). */
 	bool (*may)(const struct vt_kernel *k);
@@ -51,7 +53,7 @@ struct vt_engine_opts {
 
 /**
  * vt_engine_load - errors as vt_import_onnx(), -ENOTSUP for a node that no kernel takes, -ENOMEM
- * also for what is more than @o->max_bytes
+ * also for what is more than @o->max_bytes. Layers whose fast algorithms do not fit are direct ones.
  */
 int vt_engine_load(struct vt_engine **ret, const char *path, const struct vt_engine_opts *o,
 		   struct vt_err *e);

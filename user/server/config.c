@@ -353,7 +353,7 @@ bool vt_config_same(const struct vt_config_model *a, const struct vt_config_mode
 	if (strcmp(a->path, b->path) || strcmp(a->name, b->name) || strcmp(a->version, b->version))
 		return false;
 	if (a->qos_ns != b->qos_ns || a->priority != b->priority || a->instances != b->instances ||
-	    a->max_queue != b->max_queue || a->n_dims != b->n_dims)
+	    a->max_queue != b->max_queue || a->kernels != b->kernels || a->n_dims != b->n_dims)
 		return false;
 	for (uint32_t i = 0; i < a->n_dims; i++)
 		if (strcmp(a->dims[i].name, b->dims[i].name) ||

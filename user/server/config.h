@@ -31,6 +31,7 @@ struct vt_config_model {
 	uint32_t
 		instances; /* requests of it that can run at one time; 0: as many as cores, at most 4 */
 	uint32_t max_queue; /* waiting requests; 0: 64 */
+	enum vt_config_kernels { VT_KERNELS_FAST, VT_KERNELS_DIRECT } kernels;
 	struct vt_dim_binding dims[VT_CONFIG_DIMS];
 	uint32_t n_dims;
 	unsigned int line; /* in the file; 0: from flags */

@@ -318,6 +318,7 @@ static int set_dims(struct file *f, const struct key *k, yaml_node_t *v, void *f
 	return 0;
 }
 
+static const char *const kernels_words[] = {"fast", "direct", NULL};
 #define MODEL(member) offsetof(struct vt_config_model, member)
 static const struct key model_keys[] = {
 	{"path", set_text, MODEL(path), 0, 0, NULL},
@@ -327,6 +328,7 @@ static const struct key model_keys[] = {
 	{"priority", set_u16, MODEL(priority), 1, UINT16_MAX, NULL},
 	{"instances", set_u32, MODEL(instances), 1, 64, NULL},
 	{"max_queue", set_u32, MODEL(max_queue), 1, 65536, NULL},
+	{"kernels", set_word, MODEL(kernels), 0, 0, kernels_words},
 	{"dims", set_dims, 0, 0, 0, NULL},
 	{0},
 };

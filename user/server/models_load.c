@@ -288,6 +288,7 @@ static int load_engine(const struct vt_config_model *c, unsigned int cores, uint
 	int err = check_memory(owed_bytes, c, room, e);
 
 	o.max_bytes = room->have_bytes;
+	o.direct = c->kernels == VT_KERNELS_DIRECT;
 	if (!err)
 		err = vt_engine_load(ret, c->path, &o, e);
 	if (err && e && !strstr(e->msg, c->path))
@@ -337,11 +338,13 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	vt_log(m->o.log, VT_LOG_INFO,
 	       "serving %s version %s: %.1f MiB of weights, %.1f of activations, %.2f ms alone "
 	       "(%s), "
-	       "QoS %.1f ms, loaded in %.2f s",
+	       "QoS %.1f ms, loaded in %.2f s%s",
 	       l->name, l->version, (double)l->weights_bytes / 1048576,
 	       (double)l->arena_bytes / 1048576, (double)l->own_ns / 1e6,
 	       costs.source == VT_COSTS_PROFILE ? "profiled" : "a few runs",
-	       (double)l->qos_ns / 1e6, (double)(vt_now_mono_ns() - t0) / 1e9);
+	       (double)l->qos_ns / 1e6, (double)(vt_now_mono_ns() - t0) / 1e9,
+	       eng->short_of_memory ? ", with some direct kernels: no memory for the fast ones"
+				    : "");
 	*ret = l;
 	return 0;
 }
