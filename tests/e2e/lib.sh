@@ -29,6 +29,18 @@ listening() {
 	[ -n "$port" ]
 }
 
+# client_lines FILE: the results of a client, "ok NAME" and "not ok NAME", become ours
+client_lines() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) true && ok "${line#ok }" ;;
+		"not ok "*) false || ok "${line#not ok }" ;;
+		*) echo "$line" ;;
+		esac
+	done <"$1"
+}
+
 # skip NAME REASON
 skip() {
 	count=$((count + 1))

@@ -180,14 +180,7 @@ ok "metrics and the dashboard are there"
 ok "the socket has its permissions"
 
 results() { # results STATUS: lines of serve.js become ours; it ended with STATUS, and its last line is of its last check
-	local line
-	while IFS= read -r line; do
-		case $line in
-		"ok "*) true && ok "${line#ok }" ;;
-		"not ok "*) false || ok "${line#not ok }" ;;
-		*) echo "$line" ;;
-		esac
-	done <"$dir/results"
+	client_lines "$dir/results"
 	[ "$1" = 0 ] && [ "$(tail -n 1 "$dir/results")" = "ok and goes on" ]
 	ok "(the client ran to its end)"
 }

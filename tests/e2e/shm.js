@@ -214,4 +214,4 @@ const suites = {
   on: async () => { await use(); await far(); },
   rights,
 };
-suites[suite]().catch((e) => { console.log(`not ok ${e.stack}`); process.exitCode = 1; }).finally(() => agent.destroy());
+suites[suite]().then(() => console.log('# end')).catch((e) => { console.log(`not ok ${e.stack}`); process.exitCode = 1; }).finally(() => agent.destroy());

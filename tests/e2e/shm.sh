@@ -29,16 +29,10 @@ ends() {
 }
 # run SUITE [ARGUMENT...]: lines of shm.js become ours
 run() {
-	local line
-	node "$client" "$@" "$port" "$dir" "$object" >"$dir/results" 2>>"$dir/err"
-	while IFS= read -r line; do
-		case $line in
-		"ok "*) true && ok "${line#ok }" ;;
-		"not ok "*) false || ok "${line#not ok }" ;;
-		*) echo "$line" ;;
-		esac
-	done <"$dir/results"
-	grep -q '^ok' "$dir/results"
+	local status=0
+	node "$client" "$@" "$port" "$dir" "$object" >"$dir/results" 2>>"$dir/err" || status=$?
+	client_lines "$dir/results"
+	[ $status = 0 ] && [ "$(tail -n 1 "$dir/results")" = "# end" ]
 	ok "($1)"
 }
 
