@@ -23,8 +23,9 @@
 #include "kernels/variant.h"
 #include "tests/bench/peak.h"
 
-#define MAX_ROUNDS 1000
-#define MAX_RUNS   64
+#define MAX_ROUNDS  1000
+#define MAX_RUNS    64
+#define VT_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 struct candidate {
 	char name[64];
@@ -79,9 +80,9 @@ int main(int argc, char **argv)
 	const int m = argc > 1 ? atoi(argv[1]) : 384, k = argc > 2 ? atoi(argv[2]) : 1024,
 		  n = argc > 3 ? atoi(argv[3]) : 4096;
 	int rounds = argc > 4 ? atoi(argv[4]) : 20, runs = 1;
-	const struct vt_kernel *kernels[] = {&vt_xnn_fc_f32, &vt_fc_gemm_f32};
+	const struct vt_kernel *kernels[] = {&vt_xnn_fc_f32, &vt_fc_gemm_f32, &vt_fc_strassen_f32};
 	struct candidate *c = calloc(MAX_RUNS, sizeof(*c));
-	struct vt_layer layers[2] = {0};
+	struct vt_layer layers[VT_COUNT(kernels)] = {0};
 	struct vt_graph g;
 	struct vt_cpuset cores;
 	int in[2], out;
@@ -108,19 +109,21 @@ int main(int argc, char **argv)
 	}
 	fill(x, (size_t)m * (size_t)k);
 	snprintf(c[0].name, sizeof(c[0].name), "peak (fused multiply-adds on registers)");
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < VT_COUNT(kernels); i++) {
 		const struct vt_binding b = {.in = (const void *[]){x, NULL, NULL},
 					     .out = (void *[]){y}};
 
 		if (make_layer(&layers[i], &g, kernels[i], &b))
 			continue;
 		for (const struct vt_variant *v = vt_variants; v->name && runs < MAX_RUNS; v++) {
-			if (v->kind != VT_VARIANT_MATRIX)
+			/* What is no nest of rows and columns has one way through. */
+			if (layers[i].depth ? v->kind != VT_VARIANT_MATRIX
+					    : v != vt_variant_plain())
 				continue;
 			c[runs] = (struct candidate){
 				.kernel = kernels[i], .variant = v, .layer = &layers[i]};
 			snprintf(c[runs].name, sizeof(c[runs].name), "%s %s", kernels[i]->name,
-				 v->name + strlen("f32_gemm_"));
+				 layers[i].depth ? v->name + strlen("f32_gemm_") : v->name);
 			runs++;
 		}
 	}
@@ -136,8 +139,8 @@ int main(int argc, char **argv)
 		       c[i].gflops[rounds / 2], c[i].gflops[rounds - 1],
 		       100 * c[i].gflops[rounds / 2] / c[0].gflops[rounds / 2]);
 	}
-	vt_layer_destroy(&layers[0]);
-	vt_layer_destroy(&layers[1]);
+	for (size_t i = 0; i < VT_COUNT(kernels); i++)
+		vt_layer_destroy(&layers[i]);
 	vt_graph_fini(&g);
 	vt_big_free(x, (size_t)m * (size_t)k * sizeof(float) + 64);
 	vt_big_free(y, (size_t)m * (size_t)n * sizeof(float) + 64);
