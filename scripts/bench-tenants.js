@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many models on one machine: veltair beside one process of ONNX Runtime per tenant.
 //
-//   bench-tenants.js [--pairs light,medium,heavy] [--rounds N] [--secs S] [--serve] [--settings] [--drops]
+//   bench-tenants.js [--pairs light,medium,heavy] [--rounds N] [--secs S] [--serve] [--shared-memory] [--settings] [--drops]
 //                    [--profiles DB] [--seed N] [--zoo DIR] [--out PREFIX]
 //
 // The measuring is `veltair bench`: the same seeded Poisson arrivals for all, open loop, slices interleaved, the
@@ -10,7 +10,8 @@
 // the two engines, one number for both. Beside each result stands what a queue allows that engine at its
 // own times alone. ONNX Runtime serves in the order of arrival, as people run it; with --drops also told
 // its deadlines, so that it may drop what is hopeless. --serve compares with `veltair serve` over a Unix
-// socket instead of the runtime in the bench's own process. A process of ONNX Runtime has as many threads as there
+// socket instead of the runtime in the bench's own process, --shared-memory with inputs that lie there, as those of
+// ONNX Runtime's tenants lie in their process. A process of ONNX Runtime has as many threads as there
 // are cores, as veltair has; --settings tries first whether one, or its share of the cores, serves more. Writes PREFIX.md, PREFIX.json and PREFIX-PAIR.html, and the table to standard output.
 'use strict';
 const fs = require('fs');
@@ -41,12 +42,13 @@ function parse(argv) {
     '--secs': (v) => { a.secs = Number(v); }, '--seed': (v) => { a.seed = Number(v); }, '--zoo': (v) => { a.zoo = v; },
     '--out': (v) => { a.out = v; }, '--profiles': (v) => { a.profiles = v; },
   };
-  const flags = ['--serve', '--settings', '--drops'];
+  const flags = { '--serve': 'serve', '--shared-memory': 'shm', '--settings': 'settings', '--drops': 'drops' };
   for (let i = 0; i < argv.length; i++) {
-    if (flags.includes(argv[i])) a[argv[i].slice(2)] = true;
+    if (flags[argv[i]]) a[flags[argv[i]]] = true;
     else if (values[argv[i]] && i + 1 < argv.length) values[argv[i]](argv[++i]);
-    else throw new Error(`'${argv[i]}' not understood; ${[...Object.keys(values), ...flags].join(' ')}`);
+    else throw new Error(`'${argv[i]}' not understood; ${[...Object.keys(values), ...Object.keys(flags)].join(' ')}`);
   }
+  if (a.shm) a.serve = true;
   const unknown = a.pairs.filter((p) => !PAIRS[p]);
   if (unknown.length) throw new Error(`no pair ${unknown}; there are ${Object.keys(PAIRS)}`);
   return a;
@@ -81,7 +83,7 @@ async function serve(a, pair, dir) {
   const socket = path.join(dir, 'socket');
   const models = PAIRS[pair].models.map((m) => `  - name: ${m}\n    path: ${path.resolve(file(a, m))}\n    instances: 2\n`);
   const config = path.join(dir, 'serve.yaml');
-  fs.writeFileSync(config, `listen:\n  - unix:${socket}\nmodels:\n${models.join('')}`);
+  fs.writeFileSync(config, `listen:\n  - unix:${socket}\nshared_memory: unix\nmodels:\n${models.join('')}`);
   const child = spawn(veltair, ['serve', '--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (d) => { said = (said + d).slice(-2000); });
@@ -104,6 +106,7 @@ async function measure(a, pair) {
     if (a.serve) {
       server = await serve(a, pair, dir);
       args.push('--url', server.url);
+      if (a.shm) args.push('--shared-memory');
     } else {
       args.push('--policy', 'veltair-full');
       if (a.profiles) args.push('--profiles', a.profiles);

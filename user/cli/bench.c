@@ -13,6 +13,7 @@ enum {
 	OPT_MODEL = 0x100,
 	OPT_POLICY,
 	OPT_URL,
+	OPT_SHM,
 	OPT_PEER,
 	OPT_PEER_DEADLINES,
 	OPT_RATE,
@@ -49,6 +50,8 @@ static const struct argp_option options[] = {
 	 1},
 	{"url", OPT_URL, "URL", 0,
 	 "A server: http://HOST:PORT or unix:PATH; a model's NAME is its name there", 1},
+	{"shared-memory", OPT_SHM, NULL, 0,
+	 "Inputs for --url lie in shared memory (Triton's system shared memory extension)", 1},
 	{"peer", OPT_PEER, "NAME=COMMAND", 0,
 	 "Another engine, a process per model: COMMAND PATH, which reads 'ID DEADLINE' and answers "
 	 "'ID' a line",
@@ -126,6 +129,7 @@ static const struct {
 	int key;
 	size_t at;
 } flags[] = {
+	{OPT_SHM, offsetof(struct bench_opts, shared_memory)},
 	{OPT_PEER_DEADLINES, offsetof(struct bench_opts, peer_deadlines)},
 	{OPT_NO_SHED, offsetof(struct bench_opts, no_shed)},
 	{OPT_MONITOR, offsetof(struct bench_opts, monitor)},
@@ -327,7 +331,7 @@ static char *help(int key, const char *text, void *input)
 	fputs("\nExamples:\n"
 	      "  veltair bench --model a.onnx --model b.onnx --policy all --html a.html\n"
 	      "  veltair bench --model a.onnx:50 --model b.onnx:20:3 --rate 40 --secs 10\n"
-	      "  veltair bench --url unix:/run/veltair.sock --model a --model b\n"
+	      "  veltair bench --url unix:/run/veltair.sock --shared-memory --model a --model b\n"
 	      "  veltair bench --limit --model a:134 --model b:53 --alone 40,18\n",
 	      f);
 	fclose(f);
@@ -347,6 +351,8 @@ static const char *check_opts(const struct bench_opts *o)
 	if (!live && (o->no_shed || o->monitor || o->profiles || o->fixed))
 		return "--no-shed, --monitor, --profiles and --fixed are of the runtime in this "
 		       "process: say --policy too";
+	if (o->shared_memory && !o->url)
+		return "--shared-memory is between this process and a server: say --url too";
 	if (o->peer_deadlines && !o->n_peers)
 		return "--peer-deadlines without --peer";
 	if (o->has_bubble && o->aggressor)

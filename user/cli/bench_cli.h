@@ -4,6 +4,7 @@
  *   bench_setup.c   models, what is compared, times alone, targets, limits
  *   bench_live.c    the runtime in this process as a target
  *   bench_url.c     a server as a target: Open Inference Protocol, binary tensors
+ *   bench_region.c  inputs in shared memory instead
  *   bench_noise.c   the bubble, or a command, that makes trouble beside it
  *   bench_rounds.c  slices in turns, round by round
  *   bench_compare.c who serves most, how many times as much
@@ -25,6 +26,7 @@
 #include "base/cpuset.h"
 #include "load/crossing.h"
 #include "load/drive.h"
+#include "load/http.h"
 #include "load/follow.h"
 #include "load/tally.h"
 #include "sched/model.h"
@@ -57,7 +59,7 @@ struct bench_opts {
 	double rate_hz; /* 0: search */
 	double share, secs, qos_ms, qos_factor, aggressor_period_s;
 	uint64_t rounds, seed, instances, bubble;
-	bool peer_deadlines, no_shed, monitor, limit, fixed, json, csv, has_bubble;
+	bool shared_memory, peer_deadlines, no_shed, monitor, limit, fixed, json, csv, has_bubble;
 };
 
 /** What the runtime counts; a slice has the difference of two. */
@@ -161,6 +163,21 @@ int bench_live_prepare(struct bench_row *r, struct vt_err *e);
 /* bench_url.c: @row: what to call its row */
 int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t len,
 		   struct vt_err *e);
+
+/* bench_region.c */
+struct bench_region {
+	char name[64]; /* at the server; "": none */
+};
+/**
+ * bench_region_add - an object of shared memory with @bytes, registered at @u; its name is gone at once
+ * @k: tells the regions of this process apart
+ * -ENOTSUP: the server does not take it, with its reason
+ */
+int bench_region_add(struct bench_region *ret, const struct vt_http_url *u, uint32_t k,
+		     const char *bytes, size_t len, struct vt_err *e);
+void bench_region_remove(struct bench_region *r, const struct vt_http_url *u);
+/** bench_region_sweep - unregister at @u what benches that have been killed left */
+void bench_region_sweep(const struct vt_http_url *u);
 
 /* bench_noise.c */
 /** bench_noise_open - begin it and stop it until the first tick; sets b->noise and b->beside, also on failure */

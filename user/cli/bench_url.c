@@ -15,6 +15,7 @@ struct url {
 	struct vt_http *http;
 	struct vt_http_request request[BENCH_MODELS];
 	json_t *metadata[BENCH_MODELS];
+	struct bench_region region[BENCH_MODELS]; /* of its inputs, with --shared-memory */
 };
 
 /* ---- what a model takes ------------------------------------------------------------------- */
@@ -50,7 +51,7 @@ static int fetch(struct url *u, const char *name, json_t **ret, struct vt_err *e
 }
 
 /* What it calls itself, if that is a plain word: it goes into CSV and HTML. */
-static void name_row(struct url *u, char *row, size_t len)
+static void name_row(struct url *u, const char *how, char *row, size_t len)
 {
 	static const char plain[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
@@ -61,9 +62,9 @@ static void name_row(struct url *u, char *row, size_t len)
 	get(u, "/v2", &server, &e);
 	name = json_string_value(json_object_get(server, "name"));
 	if (name && *name && strlen(name) < 32 && !name[strspn(name, plain)])
-		snprintf(row, len, "%s (http)", name);
+		snprintf(row, len, "%s (%s)", name, how);
 	else
-		snprintf(row, len, "http");
+		snprintf(row, len, "%s", how);
 	json_decref(server);
 }
 
@@ -118,47 +119,87 @@ static void fill(const json_t *in, char *at, uint64_t bytes)
 /* Alone a request is timed, not judged: the server's own target may be shorter than what a gap takes. */
 #define ALONE_MS 60000.0
 
-static char *request_json(const json_t *metadata, double deadline_ms, uint64_t *tensors)
+/* @region: where the tensors lie, one after another; NULL: in the body. */
+static json_t *place(const char *region, uint64_t offset, uint64_t bytes)
 {
-	json_t *inputs = json_array(), *params = json_pack("{s:b}", "binary_data_output", 1), *in;
-	json_t *root;
+	if (!region)
+		return json_pack("{s:I}", "binary_data_size", (json_int_t)bytes);
+	return json_pack("{s:s s:I s:I}", "shared_memory_region", region, "shared_memory_offset",
+			 (json_int_t)offset, "shared_memory_byte_size", (json_int_t)bytes);
+}
+
+static char *request_json(const json_t *inputs, const char *region, double deadline_ms)
+{
+	json_t *list = json_array(), *params = json_pack("{s:b}", "binary_data_output", 1), *root;
+	const json_t *in;
+	uint64_t offset = 0;
 	size_t i;
 	char *text;
 
-	*tensors = 0;
 	json_object_set_new(params, "deadline_ms", json_real(deadline_ms));
-	json_array_foreach(json_object_get(metadata, "inputs"), i, in)
+	json_array_foreach(inputs, i, in)
 	{
 		json_t *shape = json_array();
 		uint64_t bytes = input_bytes(in, shape);
 
-		json_array_append_new(inputs, json_pack("{s:O? s:o s:O? s:{s:I}}", "name",
-							json_object_get(in, "name"), "shape", shape,
-							"datatype", json_object_get(in, "datatype"),
-							"parameters", "binary_data_size",
-							(json_int_t)bytes));
-		*tensors = bytes && *tensors <= MAX_REQUEST_BYTES ? *tensors + bytes : UINT64_MAX;
+		json_array_append_new(list, json_pack("{s:O? s:o s:O? s:o}", "name",
+						      json_object_get(in, "name"), "shape", shape,
+						      "datatype", json_object_get(in, "datatype"),
+						      "parameters", place(region, offset, bytes)));
+		offset += bytes;
 	}
-	root = json_pack("{s:o s:o}", "inputs", inputs, "parameters", params);
+	root = json_pack("{s:o s:o}", "inputs", list, "parameters", params);
 	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	return text;
 }
 
-static int make_request(struct vt_http_request *ret, const char *name, const json_t *metadata,
-			double deadline_ms, struct vt_err *e)
+/** Bytes of all inputs; UINT64_MAX if one cannot be made. */
+static uint64_t tensors_bytes(const json_t *inputs)
 {
-	uint64_t tensors;
-	char *json = request_json(metadata, deadline_ms, &tensors), *buf;
-	size_t json_len = json ? strlen(json) : 0, room = 512 + strlen(name) + json_len, at, i;
-	json_t *in;
+	const json_t *in;
+	uint64_t total = 0;
+	size_t i;
 
-	if (!json || tensors > MAX_REQUEST_BYTES) {
-		free(json);
-		return vt_fail(e, -ENOTSUP, "model '%s' has an input that cannot be made here",
-			       name);
+	json_array_foreach(inputs, i, in)
+	{
+		json_t *shape = json_array();
+		uint64_t bytes = input_bytes(in, shape);
+
+		json_decref(shape);
+		total = bytes && total <= MAX_REQUEST_BYTES ? total + bytes : UINT64_MAX;
 	}
-	buf = malloc(room + tensors);
+	return total <= MAX_REQUEST_BYTES ? total : UINT64_MAX;
+}
+
+static void fill_all(const json_t *inputs, char *tensors)
+{
+	const json_t *in;
+	uint64_t at = 0;
+	size_t i;
+
+	json_array_foreach(inputs, i, in)
+	{
+		json_t *shape = json_array();
+		uint64_t bytes = input_bytes(in, shape);
+
+		json_decref(shape);
+		fill(in, tensors + at, bytes);
+		at += bytes;
+	}
+}
+
+/** The request to model @m; its inputs follow it unless they are in shared memory. */
+static int make_request(struct url *u, uint32_t m, const char *name, double deadline_ms,
+			struct vt_err *e)
+{
+	const json_t *inputs = json_object_get(u->metadata[m], "inputs");
+	const char *region = u->region[m].name[0] ? u->region[m].name : NULL;
+	size_t tensors = region ? 0 : tensors_bytes(inputs);
+	char *json = request_json(inputs, region, deadline_ms), *buf;
+	size_t json_len = json ? strlen(json) : 0, room = 512 + strlen(name) + json_len, at;
+
+	buf = json ? malloc(room + tensors) : NULL;
 	if (!buf) {
 		free(json);
 		return vt_fail(e, -ENOMEM, "no memory for a request to '%s'", name);
@@ -167,22 +208,29 @@ static int make_request(struct vt_http_request *ret, const char *name, const jso
 			      "POST /v2/models/%s/infer HTTP/1.1\r\nHost: veltair\r\n"
 			      "Content-Type: application/octet-stream\r\n"
 			      "Inference-Header-Content-Length: %zu\r\nContent-Length: %zu\r\n\r\n",
-			      name, json_len, json_len + (size_t)tensors);
+			      name, json_len, json_len + tensors);
 	memcpy(buf + at, json, json_len);
-	at += json_len;
-	json_array_foreach(json_object_get(metadata, "inputs"), i, in)
-	{
-		json_t *shape = json_array();
-		uint64_t bytes = input_bytes(in, shape);
-
-		fill(in, buf + at, bytes);
-		at += bytes;
-		json_decref(shape);
-	}
+	if (!region)
+		fill_all(inputs, buf + at + json_len);
 	free(json);
-	free((char *)ret->bytes);
-	*ret = (struct vt_http_request){buf, at};
+	free((char *)u->request[m].bytes);
+	u->request[m] = (struct vt_http_request){buf, at + json_len + tensors};
 	return 0;
+}
+
+static int share(struct url *u, uint32_t m, const char *name, struct vt_err *e)
+{
+	const json_t *inputs = json_object_get(u->metadata[m], "inputs");
+	size_t len = tensors_bytes(inputs);
+	char *bytes = len ? malloc(len) : NULL;
+	int rc;
+
+	if (!bytes)
+		return len ? vt_fail(e, -ENOMEM, "no memory for a request to '%s'", name) : 0;
+	fill_all(inputs, bytes);
+	rc = bench_region_add(&u->region[m], &u->where, m, bytes, len, e);
+	free(bytes);
+	return rc;
 }
 
 /* ---- engine ------------------------------------------------------------------------------- */
@@ -195,6 +243,7 @@ static void close_url(void *self)
 	for (uint32_t m = 0; m < BENCH_MODELS; m++) {
 		free((char *)u->request[m].bytes);
 		json_decref(u->metadata[m]);
+		bench_region_remove(&u->region[m], &u->where);
 	}
 	free(u);
 }
@@ -211,9 +260,21 @@ static int ready(struct bench *b, struct bench_engine *g, struct vt_err *e)
 	int rc = 0;
 
 	for (uint32_t m = 0; m < b->o->n_models && !rc; m++)
-		rc = make_request(&u->request[m], b->o->model[m].name, u->metadata[m],
-				  (double)b->qos_ns[m] / 1e6, e);
+		rc = make_request(u, m, b->o->model[m].name, (double)b->qos_ns[m] / 1e6, e);
 	return rc;
+}
+
+/** What model @m takes, its inputs where they are to be, and a request without a deadline. */
+static int add_model(struct bench *b, struct url *u, uint32_t m, struct vt_err *e)
+{
+	const char *name = b->o->model[m].name;
+	int rc = fetch(u, name, &u->metadata[m], e);
+
+	if (!rc && tensors_bytes(json_object_get(u->metadata[m], "inputs")) == UINT64_MAX)
+		rc = vt_fail(e, -ENOTSUP, "model '%s' has an input that cannot be made here", name);
+	if (!rc && b->o->shared_memory)
+		rc = share(u, m, name, e);
+	return rc ? rc : make_request(u, m, name, ALONE_MS, e);
 }
 
 int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t len, struct vt_err *e)
@@ -221,12 +282,10 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 	struct url *u = calloc(1, sizeof(*u));
 	int rc = u ? vt_http_url_parse(b->o->url, &u->where, e) : vt_fail(e, -ENOMEM, "no memory");
 
-	for (uint32_t m = 0; m < b->o->n_models && !rc; m++) {
-		rc = fetch(u, b->o->model[m].name, &u->metadata[m], e);
-		if (!rc)
-			rc = make_request(&u->request[m], b->o->model[m].name, u->metadata[m],
-					  ALONE_MS, e);
-	}
+	if (!rc && b->o->shared_memory)
+		bench_region_sweep(&u->where);
+	for (uint32_t m = 0; m < b->o->n_models && !rc; m++)
+		rc = add_model(b, u, m, e);
 	if (!rc)
 		rc = vt_http_open(&u->http, &u->where, u->request, 0, e);
 	if (rc) {
@@ -235,7 +294,7 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 			close_url(u);
 		return rc;
 	}
-	name_row(u, row, len);
+	name_row(u, b->o->shared_memory ? "shm" : "http", row, len);
 	*g = (struct bench_engine){.name = "http",
 				   .what = b->o->url,
 				   .target = vt_http_target(u->http),

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+/* bench_region.c - inputs for a server in shared memory, by Triton's system shared memory extension. */
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/bench_cli.h"
+
+#define PREFIX "veltair-bench-" /* then the process and a number, of regions as of objects */
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+/* @path below /v2/systemsharedmemory, @body of a POST or NULL for GET; its status, and its JSON or NULL. */
+static int call(const struct vt_http_url *u, const char *path, const char *body, json_t **ret,
+		struct vt_err *e)
+{
+	char request[1024], *answer = NULL;
+	size_t len;
+	int n = snprintf(request, sizeof(request),
+			 "%s /v2/systemsharedmemory%s HTTP/1.1\r\nHost: veltair\r\n"
+			 "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+			 body ? "POST" : "GET", path, body ? strlen(body) : 0, body ? body : "");
+	int status = vt_http_call(u, request, (size_t)n, &answer, &len, e);
+
+	*ret = status >= 0 ? json_loadb(answer, len, 0, NULL) : NULL;
+	if (status >= 0)
+		free(answer);
+	return status;
+}
+
+static void unregister(const struct vt_http_url *u, const char *name)
+{
+	struct vt_err e = {0};
+	char path[192];
+	json_t *j;
+
+	snprintf(path, sizeof(path), "/region/%s/unregister", name);
+	call(u, path, "", &j, &e);
+	json_decref(j);
+}
+
+/* Regions of benches that were killed: the server keeps them until somebody says so. */
+void bench_region_sweep(const struct vt_http_url *u)
+{
+	struct vt_err e = {0};
+	json_t *list, *region;
+	size_t i;
+
+	call(u, "/status", NULL, &list, &e);
+	json_array_foreach(list, i, region)
+	{
+		const char *name = json_string_value(json_object_get(region, "name"));
+		int pid = 0, k = 0, end = 0;
+
+		if (name && sscanf(name, PREFIX "%d-%d%n", &pid, &k, &end) == 2 && !name[end] &&
+		    pid > 0 && kill(pid, 0) && errno == ESRCH)
+			unregister(u, name);
+	}
+	json_decref(list);
+}
+
+/* ---- a region ------------------------------------------------------------------------------- */
+
+static int put(int fd, const char *bytes, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, bytes + done, len - done, (off_t)done);
+
+		if (n <= 0)
+			return n ? -errno : -ENOSPC;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static int registered(const struct vt_http_url *u, const char *name, size_t len, struct vt_err *e)
+{
+	char path[192], body[320];
+	json_t *j;
+	int status;
+
+	snprintf(path, sizeof(path), "/region/%s/register", name);
+	snprintf(body, sizeof(body), "{\"key\":\"/%s\",\"offset\":0,\"byte_size\":%zu}", name, len);
+	status = call(u, path, body, &j, e);
+	if (status >= 0 && status != 200) {
+		const char *why = json_string_value(json_object_get(j, "error"));
+
+		vt_fail(e, -ENOTSUP, "the server takes no shared memory (status %d%s%s)", status,
+			why ? ": " : "", why ? why : "");
+	}
+	json_decref(j);
+	return status == 200 ? 0 : e->code;
+}
+
+int bench_region_add(struct bench_region *ret, const struct vt_http_url *u, uint32_t k,
+		     const char *bytes, size_t len, struct vt_err *e)
+{
+	char key[sizeof(ret->name) + 1];
+	int fd, rc;
+
+	snprintf(ret->name, sizeof(ret->name), PREFIX "%d-%u", getpid(), k);
+	snprintf(key, sizeof(key), "/%s", ret->name);
+	/* The server may be another user. What lies there is made up. */
+	fd = shm_open(key, O_RDWR | O_CREAT | O_EXCL, 0644);
+	rc = fd < 0 ? -errno : fchmod(fd, 0644) ? -errno : put(fd, bytes, len);
+	if (rc)
+		vt_fail(e, rc, "shared memory %s of %zu bytes: %s", key, len, strerror(-rc));
+	else
+		rc = registered(u, ret->name, len, e);
+	if (fd >= 0) { /* the server has it open, or never will */
+		close(fd);
+		shm_unlink(key);
+	}
+	if (rc)
+		ret->name[0] = '\0';
+	return rc;
+}
+
+void bench_region_remove(struct bench_region *r, const struct vt_http_url *u)
+{
+	if (r->name[0])
+		unregister(u, r->name);
+	r->name[0] = '\0';
+}
