@@ -66,7 +66,7 @@ struct bench_opts {
 struct bench_counts {
 	uint64_t blocks, conflicts, core_ns, least_core_ns;
 	uint64_t layer_runs[VT_MAX_VERSIONS];
-	uint64_t decide[BENCH_DECIDE];
+	uint64_t decide[BENCH_DECIDE], turn[BENCH_DECIDE]; /* turn: with what was decided done */
 	double pressure_ppm_s, seconds; /* integral of the highest domain's, and over what */
 };
 
@@ -193,8 +193,8 @@ void bench_noise_close(struct bench_noise *n); /* accepts NULL */
 /* bench_rounds.c */
 /** bench_rounds - measure; on failure b->n_rounds says how many rounds can be reported all the same */
 int bench_rounds(struct bench *b, struct vt_err *e);
-/** bench_decide_ns - percentile @p of the decisions of @c, an upper bound; 0 if there were none */
-double bench_decide_ns(const struct bench_counts *c, double p);
+/** bench_decide_ns - percentile @p of decide[] or turn[] of struct bench_counts, an upper bound; 0 if there were none */
+double bench_decide_ns(const uint64_t count[BENCH_DECIDE], double p);
 /** bench_follow - how soon the pressure of @r follows what comes and goes beside it; see vt_follow() */
 int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_follow *ret);
 

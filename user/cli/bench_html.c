@@ -160,7 +160,7 @@ static void row(FILE *f, struct bench_row *r, unsigned int colour, bool counts)
 			r->counts.core_ns ? 100.0 * (double)r->counts.least_core_ns /
 						    (double)r->counts.core_ns
 					  : 0,
-			bench_decide_ns(&r->counts, 0.99) / 1e3);
+			bench_decide_ns(r->counts.decide, 0.99) / 1e3);
 	else if (counts)
 		fputs("<td><td><td>", f);
 	fputs("</tr>\n", f);

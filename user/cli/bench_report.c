@@ -86,7 +86,7 @@ static void print_row(const struct bench *b, struct bench_row *r)
 	if (r->engine->counts)
 		printf(" %6.1f %6.1f %6.1f %6.1f %7.1f", 100 * conflict_share(&r->counts),
 		       100 * efficiency(&r->counts), 100 * other_versions(&r->counts),
-		       100 * pressure(&r->counts), bench_decide_ns(&r->counts, 0.99) / 1e3);
+		       100 * pressure(&r->counts), bench_decide_ns(r->counts.decide, 0.99) / 1e3);
 	putchar('\n');
 }
 
@@ -299,7 +299,9 @@ static json_t *row_json(const struct bench *b, struct bench_row *r)
 		json_object_set_new(j, "pressure", json_real(pressure(&r->counts)));
 		json_object_set_new(j, "layer_runs_by_version", versions);
 		json_object_set_new(j, "decide_p99_us",
-				    json_real(bench_decide_ns(&r->counts, 0.99) / 1e3));
+				    json_real(bench_decide_ns(r->counts.decide, 0.99) / 1e3));
+		json_object_set_new(j, "turn_p99_us",
+				    json_real(bench_decide_ns(r->counts.turn, 0.99) / 1e3));
 		add_follow(b, r, j);
 	}
 	return j;

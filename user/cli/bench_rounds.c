@@ -81,8 +81,10 @@ static void subtract(struct bench_counts *a, const struct bench_counts *b)
 	a->least_core_ns -= b->least_core_ns;
 	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
 		a->layer_runs[i] -= b->layer_runs[i];
-	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
+	for (unsigned int i = 0; i < BENCH_DECIDE; i++) {
 		a->decide[i] -= b->decide[i];
+		a->turn[i] -= b->turn[i];
+	}
 }
 
 static void add(struct bench_counts *a, const struct bench_counts *b)
@@ -95,8 +97,10 @@ static void add(struct bench_counts *a, const struct bench_counts *b)
 	a->seconds += b->seconds;
 	for (unsigned int i = 0; i < VT_MAX_VERSIONS; i++)
 		a->layer_runs[i] += b->layer_runs[i];
-	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
+	for (unsigned int i = 0; i < BENCH_DECIDE; i++) {
 		a->decide[i] += b->decide[i];
+		a->turn[i] += b->turn[i];
+	}
 }
 
 static void count_models(struct bench_slice *s, const struct vt_drive *d, const uint64_t *qos_ns)
@@ -276,14 +280,14 @@ static int conclude(struct bench *b, struct bench_row *r, struct vt_slice *room,
 	return 0;
 }
 
-double bench_decide_ns(const struct bench_counts *c, double p)
+double bench_decide_ns(const uint64_t count[BENCH_DECIDE], double p)
 {
 	uint64_t n = 0, seen = 0;
 
 	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
-		n += c->decide[i];
+		n += count[i];
 	for (unsigned int i = 0; i < BENCH_DECIDE && n; i++) {
-		seen += c->decide[i];
+		seen += count[i];
 		if ((double)seen >= p * (double)n)
 			return 250.0 * (double)(1ull << i);
 	}

@@ -238,8 +238,10 @@ struct vt_runtime_stats {
 	uint64_t now_ns, start_ns;
 	struct vt_loop_stats loop;
 	uint64_t late_actions;
-	uint64_t decide_ns, decide_max_ns,
-		decide[VT_RUNTIME_BUCKETS]; /* bucket i: < 2^i x 250 ns */
+	/* From an event to what is decided, and until that is done too (a system call for each worker that
+	 * sleeps). Bucket i: < 2^i x 250 ns. */
+	uint64_t decide_ns, decide_max_ns, decide[VT_RUNTIME_BUCKETS];
+	uint64_t turn_ns, turn[VT_RUNTIME_BUCKETS];
 	/* Of blocks that ran to their end on the cores they began with: what they took, and what the
 	 * plan had said at the pressure known. The quotient is the pace of this machine now. */
 	uint64_t blocks_took_ns, blocks_planned_ns;

@@ -152,6 +152,7 @@ struct rt_reason {
 struct rt_loop_counts {
 	_Atomic uint64_t steps, starts, conflicts, grows, shrinks, preempts, sheds, learned;
 	_Atomic uint64_t late_actions, decide_ns, decide_max_ns, decide[VT_RUNTIME_BUCKETS];
+	_Atomic uint64_t turn_ns, turn[VT_RUNTIME_BUCKETS];
 	_Atomic uint64_t took_ns, planned_ns;
 };
 
@@ -180,8 +181,8 @@ struct vt_runtime {
 	struct vt_model *models;	  /* [n_models], the loop's */
 	struct rt_model **model_of;	  /* [n_models] */
 	uint32_t n_models, max_layers;
-	uint64_t now_ns;
-	bool again; /* something came free in apply() */
+	uint64_t now_ns, decided_ns; /* of this turn */
+	bool again;		     /* something came free in apply() */
 	struct vt_coreset free;
 	struct vt_coreset taken;    /* as of this step; others use them */
 	uint32_t taken_ppm;	    /* what is left of the worst of them */

@@ -140,10 +140,13 @@ static void read_loop(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 	s->late_actions = RT_GET(rt->n.late_actions);
 	s->decide_ns = RT_GET(rt->n.decide_ns);
 	s->decide_max_ns = RT_GET(rt->n.decide_max_ns);
+	s->turn_ns = RT_GET(rt->n.turn_ns);
 	s->blocks_took_ns = RT_GET(rt->n.took_ns);
 	s->blocks_planned_ns = RT_GET(rt->n.planned_ns);
-	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
+	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++) {
 		s->decide[i] = RT_GET(rt->n.decide[i]);
+		s->turn[i] = RT_GET(rt->n.turn[i]);
+	}
 	s->waiting = RT_GET(rt->n_queued);
 	s->running = RT_GET(rt->n_running);
 	s->policy = RT_GET(rt->policy_now)->name;

@@ -414,6 +414,7 @@ static int apply(void *self, const struct vt_sample *s, const struct vt_decision
 	struct vt_runtime *rt = self;
 	uint64_t was = RT_GET(rt->wake_ns);
 
+	rt->decided_ns = vt_now_mono_ns();
 	rt_publish(rt, s);
 	if (rt->o.record_fd >= 0)
 		rt_record_step(rt, s, d);
@@ -437,16 +438,25 @@ static const struct vt_plant plant = {.sample = sample, .apply = apply};
 
 /* ---- stepping ----------------------------------------------------------------------------- */
 
-static void count_decision(struct vt_runtime *rt, uint64_t ns)
+static unsigned int turn_bucket(uint64_t ns)
 {
 	unsigned int i = 0;
 
 	while (i < VT_RUNTIME_BUCKETS - 1 && ns >= 250ull << i)
 		i++;
-	RT_ADD(rt->n.decide[i], 1);
+	return i;
+}
+
+static void count_turn(struct vt_runtime *rt)
+{
+	const uint64_t turn_ns = vt_now_mono_ns() - rt->now_ns, ns = rt->decided_ns - rt->now_ns;
+
+	RT_ADD(rt->n.decide[turn_bucket(ns)], 1);
 	RT_ADD(rt->n.decide_ns, ns);
 	if (ns > RT_GET(rt->n.decide_max_ns))
 		RT_SET(rt->n.decide_max_ns, ns);
+	RT_ADD(rt->n.turn[turn_bucket(turn_ns)], 1);
+	RT_ADD(rt->n.turn_ns, turn_ns);
 }
 
 /* Nearly always none is taken: that costs sixteen words. */
@@ -483,8 +493,8 @@ static void step(struct vt_runtime *rt)
 	rt_take_events(rt);
 	if (!rt->loop)
 		return;
-	vt_loop_step(rt->loop, &plant, rt);
-	count_decision(rt, vt_now_mono_ns() - rt->now_ns);
+	if (!vt_loop_step(rt->loop, &plant, rt))
+		count_turn(rt);
 	RT_SET(rt->n_running, rt->n_blocks);
 	RT_SET(rt->n_queued, rt->n_waiting);
 }

@@ -231,16 +231,26 @@ static void actions(struct vt_expo *x, const struct vt_metrics *m, const struct 
 	}
 }
 
-static void decide(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
+static void turns(struct vt_expo *x, const struct vt_family *f, const uint64_t *count,
+		  uint64_t sum_ns)
 {
 	double bound[VT_RUNTIME_BUCKETS];
 
-	if (!m->runtime)
-		return;
 	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
 		bound[i] = ldexp(250e-9, (int)i);
-	vt_expo_histogram(x, f, NULL, 0, m->runtime->decide, bound, VT_RUNTIME_BUCKETS,
-			  (double)m->runtime->decide_ns * 1e-9);
+	vt_expo_histogram(x, f, NULL, 0, count, bound, VT_RUNTIME_BUCKETS, (double)sum_ns * 1e-9);
+}
+
+static void decide(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
+{
+	if (m->runtime)
+		turns(x, f, m->runtime->decide, m->runtime->decide_ns);
+}
+
+static void turn(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)
+{
+	if (m->runtime)
+		turns(x, f, m->runtime->turn, m->runtime->turn_ns);
 }
 
 /* ---- HTTP --------------------------------------------------------------------------------- */
@@ -352,7 +362,11 @@ const struct vt_family vt_runtime_families[] = {
 	 STATS(max_requests), 0},
 	{"decisions", VT_COUNTER, "", "", "Turns of the scheduling loop.", runtime_u64,
 	 STATS(loop.steps), 0},
-	{"decision_seconds", VT_HISTOGRAM, "seconds", "", "How long a turn took.", decide, 0, 0},
+	{"decision_seconds", VT_HISTOGRAM, "seconds", "",
+	 "From an event to what is decided: a turn of the scheduling loop without its end.", decide,
+	 0, 0},
+	{"turn_seconds", VT_HISTOGRAM, "seconds", "",
+	 "A turn to its end: it wakes each sleeping worker by a system call.", turn, 0, 0},
 	{"actions", VT_COUNTER, "", "action", "What was decided.", actions, 0, 0},
 	{"actions_late", VT_COUNTER, "", "", "Actions whose block had just ended: dropped.",
 	 runtime_u64, STATS(late_actions), 0},
