@@ -20,4 +20,5 @@ set arrow from graph 0,first 1 to graph 1,first 1 nohead lc rgb '#444444' dt 2 l
 plot 'docs/pictures/ratio.dat' \
 	using 3:xtic(sprintf("%s\n%s", strcol(1), strcol(2) eq '1' ? '1 thread' : '2 threads')) lc rgb '#0072b2' title 'Sapphire Rapids', \
 	'' using 4 lc rgb '#e69f00' title 'Zen 5', \
-	'' using 5 lc rgb '#009e73' title 'Zen 3'
+	'' using 5 lc rgb '#009e73' title 'Zen 3', \
+	'' using 6 lc rgb '#cc79a7' title 'Zen 4'

@@ -59,7 +59,7 @@ ok "and so does the one with shared memory"
 kill $server && wait $server
 server=
 # ---- figures in pictures --------------------------------------------------------------------------
-# Ratios beside ONNX Runtime: the sixth field of three tables, one a machine.
+# Ratios beside ONNX Runtime: the sixth field of four tables, one a machine.
 awk -F '|' '/^\| (mobilenet-v2|efficientnet-b0|googlenet|resnet-50|bert-large) \| [12] \|/ {
 		gsub(/[ *]/, ""); row = $2 " " $3; if (!(row in ratios)) rows[++n] = row; ratios[row] = ratios[row] " " $6 }
 	END { for (i = 1; i <= n; i++) print rows[i] ratios[rows[i]] }' docs/performance.md >"$dir/table"
