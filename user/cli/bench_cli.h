@@ -18,6 +18,7 @@
 #ifndef VT_CLI_BENCH_CLI_H
 #define VT_CLI_BENCH_CLI_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -162,6 +163,13 @@ int bench_live_prepare(struct bench_row *r, struct vt_err *e);
 
 /* bench_url.c: @row: what to call its row */
 int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t len,
+		   struct vt_err *e);
+
+/**
+ * bench_url_call - GET @path below /v2, or POST @body to it: the status, and *@ret its JSON or NULL
+ * -errno: no answer. @path and @body: some hundred bytes
+ */
+int bench_url_call(const struct vt_http_url *u, const char *path, const char *body, json_t **ret,
 		   struct vt_err *e);
 
 /* bench_region.c */

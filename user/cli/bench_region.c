@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* bench_region.c - inputs for a server in shared memory, by Triton's system shared memory extension. */
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,27 +10,10 @@
 
 #include "cli/bench_cli.h"
 
-#define PREFIX "veltair-bench-" /* then the process and a number, of regions as of objects */
+#define REGIONS "/systemsharedmemory"
+#define PREFIX	"veltair-bench-" /* then the process and a number, of regions as of objects */
 
-/* ---- calls ---------------------------------------------------------------------------------- */
-
-/* @path below /v2/systemsharedmemory, @body of a POST or NULL for GET; its status, and its JSON or NULL. */
-static int call(const struct vt_http_url *u, const char *path, const char *body, json_t **ret,
-		struct vt_err *e)
-{
-	char request[1024], *answer = NULL;
-	size_t len;
-	int n = snprintf(request, sizeof(request),
-			 "%s /v2/systemsharedmemory%s HTTP/1.1\r\nHost: veltair\r\n"
-			 "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
-			 body ? "POST" : "GET", path, body ? strlen(body) : 0, body ? body : "");
-	int status = vt_http_call(u, request, (size_t)n, &answer, &len, e);
-
-	*ret = status >= 0 ? json_loadb(answer, len, 0, NULL) : NULL;
-	if (status >= 0)
-		free(answer);
-	return status;
-}
+/* ---- the server's list ---------------------------------------------------------------------- */
 
 static void unregister(const struct vt_http_url *u, const char *name)
 {
@@ -39,8 +21,8 @@ static void unregister(const struct vt_http_url *u, const char *name)
 	char path[192];
 	json_t *j;
 
-	snprintf(path, sizeof(path), "/region/%s/unregister", name);
-	call(u, path, "", &j, &e);
+	snprintf(path, sizeof(path), REGIONS "/region/%s/unregister", name);
+	bench_url_call(u, path, "", &j, &e);
 	json_decref(j);
 }
 
@@ -51,7 +33,7 @@ void bench_region_sweep(const struct vt_http_url *u)
 	json_t *list, *region;
 	size_t i;
 
-	call(u, "/status", NULL, &list, &e);
+	bench_url_call(u, REGIONS "/status", NULL, &list, &e);
 	json_array_foreach(list, i, region)
 	{
 		const char *name = json_string_value(json_object_get(region, "name"));
@@ -84,9 +66,9 @@ static int registered(const struct vt_http_url *u, const char *name, size_t len,
 	json_t *j;
 	int status;
 
-	snprintf(path, sizeof(path), "/region/%s/register", name);
+	snprintf(path, sizeof(path), REGIONS "/region/%s/register", name);
 	snprintf(body, sizeof(body), "{\"key\":\"/%s\",\"offset\":0,\"byte_size\":%zu}", name, len);
-	status = call(u, path, body, &j, e);
+	status = bench_url_call(u, path, body, &j, e);
 	if (status >= 0 && status != 200) {
 		const char *why = json_string_value(json_object_get(j, "error"));
 

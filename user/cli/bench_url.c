@@ -20,18 +20,20 @@ struct url {
 
 /* ---- what a model takes ------------------------------------------------------------------- */
 
-/* GET @path: its status, and its JSON or NULL. */
-static int get(struct url *u, const char *path, json_t **ret, struct vt_err *e)
+int bench_url_call(const struct vt_http_url *u, const char *path, const char *body, json_t **ret,
+		   struct vt_err *e)
 {
-	char request[512], *body = NULL;
+	char request[1024], *answer = NULL;
 	size_t len;
 	int n = snprintf(request, sizeof(request),
-			 "GET %s HTTP/1.1\r\nHost: veltair\r\nConnection: close\r\n\r\n", path);
-	int status = vt_http_call(&u->where, request, (size_t)n, &body, &len, e);
+			 "%s /v2%s HTTP/1.1\r\nHost: veltair\r\nConnection: close\r\n"
+			 "Content-Length: %zu\r\n\r\n%s",
+			 body ? "POST" : "GET", path, body ? strlen(body) : 0, body ? body : "");
+	int status = vt_http_call(u, request, (size_t)n, &answer, &len, e);
 
-	*ret = status == 200 ? json_loadb(body, len, 0, NULL) : NULL;
+	*ret = status >= 0 ? json_loadb(answer, len, 0, NULL) : NULL;
 	if (status >= 0)
-		free(body);
+		free(answer);
 	return status;
 }
 
@@ -40,13 +42,13 @@ static int fetch(struct url *u, const char *name, json_t **ret, struct vt_err *e
 	char path[256];
 	int status;
 
-	snprintf(path, sizeof(path), "/v2/models/%s", name);
-	status = get(u, path, ret, e);
+	snprintf(path, sizeof(path), "/models/%s", name);
+	status = bench_url_call(&u->where, path, NULL, ret, e);
 	if (status < 0)
 		return status;
-	if (*ret && json_is_array(json_object_get(*ret, "inputs")))
+	if (status == 200 && json_is_array(json_object_get(*ret, "inputs")))
 		return 0;
-	return vt_fail(e, -EINVAL, "the server has no model '%s' (status %d of GET %s)", name,
+	return vt_fail(e, -EINVAL, "the server has no model '%s' (status %d of GET /v2%s)", name,
 		       status, path);
 }
 
@@ -57,10 +59,10 @@ static void name_row(struct url *u, const char *how, char *row, size_t len)
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 	struct vt_err e = {0};
 	json_t *server = NULL;
-	const char *name;
+	const char *name = NULL;
 
-	get(u, "/v2", &server, &e);
-	name = json_string_value(json_object_get(server, "name"));
+	if (bench_url_call(&u->where, "", NULL, &server, &e) == 200)
+		name = json_string_value(json_object_get(server, "name"));
 	if (name && *name && strlen(name) < 32 && !name[strspn(name, plain)])
 		snprintf(row, len, "%s (%s)", name, how);
 	else
@@ -154,8 +156,8 @@ static char *request_json(const json_t *inputs, const char *region, double deadl
 	return text;
 }
 
-/** Bytes of all inputs; UINT64_MAX if one cannot be made. */
-static uint64_t tensors_bytes(const json_t *inputs)
+/** Bytes of all inputs, put one after another to @to unless it is NULL; UINT64_MAX if one cannot be made. */
+static uint64_t tensors_of(const json_t *inputs, char *to)
 {
 	const json_t *in;
 	uint64_t total = 0;
@@ -167,26 +169,13 @@ static uint64_t tensors_bytes(const json_t *inputs)
 		uint64_t bytes = input_bytes(in, shape);
 
 		json_decref(shape);
-		total = bytes && total <= MAX_REQUEST_BYTES ? total + bytes : UINT64_MAX;
+		if (!bytes || bytes > MAX_REQUEST_BYTES - total)
+			return UINT64_MAX;
+		if (to)
+			fill(in, to + total, bytes);
+		total += bytes;
 	}
-	return total <= MAX_REQUEST_BYTES ? total : UINT64_MAX;
-}
-
-static void fill_all(const json_t *inputs, char *tensors)
-{
-	const json_t *in;
-	uint64_t at = 0;
-	size_t i;
-
-	json_array_foreach(inputs, i, in)
-	{
-		json_t *shape = json_array();
-		uint64_t bytes = input_bytes(in, shape);
-
-		json_decref(shape);
-		fill(in, tensors + at, bytes);
-		at += bytes;
-	}
+	return total;
 }
 
 /** The request to model @m; its inputs follow it unless they are in shared memory. */
@@ -195,7 +184,7 @@ static int make_request(struct url *u, uint32_t m, const char *name, double dead
 {
 	const json_t *inputs = json_object_get(u->metadata[m], "inputs");
 	const char *region = u->region[m].name[0] ? u->region[m].name : NULL;
-	size_t tensors = region ? 0 : tensors_bytes(inputs);
+	size_t tensors = region ? 0 : tensors_of(inputs, NULL);
 	char *json = request_json(inputs, region, deadline_ms), *buf;
 	size_t json_len = json ? strlen(json) : 0, room = 512 + strlen(name) + json_len, at;
 
@@ -211,7 +200,7 @@ static int make_request(struct url *u, uint32_t m, const char *name, double dead
 			      name, json_len, json_len + tensors);
 	memcpy(buf + at, json, json_len);
 	if (!region)
-		fill_all(inputs, buf + at + json_len);
+		tensors_of(inputs, buf + at + json_len);
 	free(json);
 	free((char *)u->request[m].bytes);
 	u->request[m] = (struct vt_http_request){buf, at + json_len + tensors};
@@ -221,13 +210,13 @@ static int make_request(struct url *u, uint32_t m, const char *name, double dead
 static int share(struct url *u, uint32_t m, const char *name, struct vt_err *e)
 {
 	const json_t *inputs = json_object_get(u->metadata[m], "inputs");
-	size_t len = tensors_bytes(inputs);
+	size_t len = tensors_of(inputs, NULL);
 	char *bytes = len ? malloc(len) : NULL;
 	int rc;
 
 	if (!bytes)
 		return len ? vt_fail(e, -ENOMEM, "no memory for a request to '%s'", name) : 0;
-	fill_all(inputs, bytes);
+	tensors_of(inputs, bytes);
 	rc = bench_region_add(&u->region[m], &u->where, m, bytes, len, e);
 	free(bytes);
 	return rc;
@@ -270,7 +259,7 @@ static int add_model(struct bench *b, struct url *u, uint32_t m, struct vt_err *
 	const char *name = b->o->model[m].name;
 	int rc = fetch(u, name, &u->metadata[m], e);
 
-	if (!rc && tensors_bytes(json_object_get(u->metadata[m], "inputs")) == UINT64_MAX)
+	if (!rc && tensors_of(json_object_get(u->metadata[m], "inputs"), NULL) == UINT64_MAX)
 		rc = vt_fail(e, -ENOTSUP, "model '%s' has an input that cannot be made here", name);
 	if (!rc && b->o->shared_memory)
 		rc = share(u, m, name, e);
