@@ -379,6 +379,26 @@ static void submit_some(struct vt_runtime *rt, const struct fx_model *f, uint32_
 	assert_int_equal(atomic_load(&l.how[VT_DONE]), n);
 }
 
+static void test_turns_have_buckets_without_gaps(void **state)
+{
+	uint64_t below = 0;
+
+	for (unsigned int i = 0; i < VT_TURN_BUCKETS; i++) {
+		const uint64_t above = vt_turn_bucket_ns(i);
+
+		assert_true(above > below);
+		assert_int_equal(vt_turn_bucket(below), i);
+		assert_int_equal(vt_turn_bucket(above - 1), i);
+		/* Nothing is read off wrong by more than a quarter. */
+		assert_true(i == 0 || i == VT_TURN_BUCKETS - 1 || above - below <= below / 4 + 1);
+		below = above;
+	}
+	assert_true(below == UINT64_MAX);
+	assert_int_equal(vt_turn_bucket(UINT64_MAX), VT_TURN_BUCKETS - 1);
+	assert_int_equal(vt_turn_bucket_ns(0), 250);
+	assert_int_equal(vt_turn_bucket_ns(VT_TURN_BUCKETS - 2), 250ull << VT_TURN_OCTAVES);
+}
+
 static void test_counts_outlive_a_replacement(void **state)
 {
 	struct vt_runtime_opts o = {.record_fd = -1};
@@ -428,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_a_server_may_refuse_by_itself),
 		cmocka_unit_test(test_a_recording_that_cannot_be_written),
 		cmocka_unit_test(test_bad_models),
+		cmocka_unit_test(test_turns_have_buckets_without_gaps),
 		cmocka_unit_test(test_counts_outlive_a_replacement),
 	};
 

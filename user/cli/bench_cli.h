@@ -25,6 +25,7 @@
 #include <sys/types.h>
 
 #include "base/cpuset.h"
+#include "exec/runtime.h"
 #include "load/crossing.h"
 #include "load/drive.h"
 #include "load/http.h"
@@ -36,7 +37,7 @@
 #define BENCH_MODELS  32u
 #define BENCH_ROWS    32u
 #define BENCH_ENGINES 8u
-#define BENCH_DECIDE  24u    /* buckets of decision times: < 2^i x 250 ns */
+#define BENCH_DECIDE  VT_TURN_BUCKETS /* of decision times */
 #define BENCH_SAMPLES 20000u /* of pressure over time; every second one is dropped when full */
 
 /** `--model PATH[=NAME][:QOS_MS][:WEIGHT]` */

@@ -196,7 +196,7 @@ static void counts(void *self, struct bench_counts *ret)
 		for (unsigned int v = 0; v < VT_MAX_VERSIONS; v++)
 			ret->layer_runs[v] += m->layer_runs[v];
 	}
-	for (unsigned int i = 0; i < BENCH_DECIDE && i < VT_RUNTIME_BUCKETS; i++) {
+	for (unsigned int i = 0; i < BENCH_DECIDE; i++) {
 		ret->decide[i] = s->decide[i];
 		ret->turn[i] = s->turn[i];
 	}

@@ -289,7 +289,7 @@ double bench_decide_ns(const uint64_t count[BENCH_DECIDE], double p)
 	for (unsigned int i = 0; i < BENCH_DECIDE && n; i++) {
 		seen += count[i];
 		if ((double)seen >= p * (double)n)
-			return 250.0 * (double)(1ull << i);
+			return (double)vt_turn_bucket_ns(i);
 	}
 	return 0;
 }

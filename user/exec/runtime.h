@@ -34,6 +34,9 @@
 #define VT_RUNTIME_MODELS  257u	 /* one more than a server serves: beside what is replaced */
 #define VT_RUNTIME_REASONS 1024u /* kept for explaining */
 #define VT_RUNTIME_BUCKETS 24u
+/* Of the time of turns: below 250 ns, four to each doubling from there to a second, above. */
+#define VT_TURN_OCTAVES 22u
+#define VT_TURN_BUCKETS (2 + 4 * VT_TURN_OCTAVES)
 
 struct vt_runtime;
 
@@ -201,6 +204,11 @@ bool vt_runtime_wanted(const struct vt_runtime *rt);
 /** vt_runtime_bucket_ns - upper bound of latency bucket @i: 0.5 ms x 1.5^i; the last has none */
 uint64_t vt_runtime_bucket_ns(unsigned int i);
 
+/** vt_turn_bucket_ns - upper bound of bucket @i of the time of turns; the last has none */
+uint64_t vt_turn_bucket_ns(unsigned int i);
+/** vt_turn_bucket - the bucket that @ns is in */
+unsigned int vt_turn_bucket(uint64_t ns);
+
 struct vt_runtime_model {
 	uint32_t id;
 	char name[64], version[16];
@@ -239,9 +247,9 @@ struct vt_runtime_stats {
 	struct vt_loop_stats loop;
 	uint64_t late_actions;
 	/* From an event to what is decided, and until that is done too (a system call for each worker that
-	 * sleeps). Bucket i: < 2^i x 250 ns. */
-	uint64_t decide_ns, decide_max_ns, decide[VT_RUNTIME_BUCKETS];
-	uint64_t turn_ns, turn[VT_RUNTIME_BUCKETS];
+	 * sleeps). Bucket i: below vt_turn_bucket_ns(i). */
+	uint64_t decide_ns, decide_max_ns, decide[VT_TURN_BUCKETS];
+	uint64_t turn_ns, turn[VT_TURN_BUCKETS];
 	/* Of blocks that ran to their end on the cores they began with: what they took, and what the
 	 * plan had said at the pressure known. The quotient is the pace of this machine now. */
 	uint64_t blocks_took_ns, blocks_planned_ns;

@@ -151,8 +151,8 @@ struct rt_reason {
 /** Of struct vt_loop_stats, and what decisions took. One writer: who holds the lock. */
 struct rt_loop_counts {
 	_Atomic uint64_t steps, starts, conflicts, grows, shrinks, preempts, sheds, learned;
-	_Atomic uint64_t late_actions, decide_ns, decide_max_ns, decide[VT_RUNTIME_BUCKETS];
-	_Atomic uint64_t turn_ns, turn[VT_RUNTIME_BUCKETS];
+	_Atomic uint64_t late_actions, decide_ns, decide_max_ns, decide[VT_TURN_BUCKETS];
+	_Atomic uint64_t turn_ns, turn[VT_TURN_BUCKETS];
 	_Atomic uint64_t took_ns, planned_ns;
 };
 

@@ -14,6 +14,7 @@
 
 #define TRIES	 64
 #define BUCKET_0 500000ull
+#define TURN_0	 250ull
 
 uint64_t vt_runtime_bucket_ns(unsigned int i)
 {
@@ -46,6 +47,26 @@ uint64_t vt_runtime_bucket_ns(unsigned int i)
 	};
 
 	return i < VT_RUNTIME_BUCKETS - 1 ? bounds[i] : UINT64_MAX;
+}
+
+uint64_t vt_turn_bucket_ns(unsigned int i)
+{
+	if (!i)
+		return TURN_0;
+	i--;
+	return i < 4 * VT_TURN_OCTAVES ? ((TURN_0 * (5 + i % 4) << i / 4) + 3) / 4 : UINT64_MAX;
+}
+
+unsigned int vt_turn_bucket(uint64_t ns)
+{
+	unsigned int octave;
+
+	if (ns < TURN_0)
+		return 0;
+	octave = 63u - (unsigned int)__builtin_clzll(ns / TURN_0);
+	if (octave >= VT_TURN_OCTAVES)
+		return VT_TURN_BUCKETS - 1;
+	return 1 + 4 * octave + (unsigned int)((4 * ns / TURN_0 >> octave) - 4);
 }
 
 /* ---- written by who steps ----------------------------------------------------------------- */
@@ -143,7 +164,7 @@ static void read_loop(const struct vt_runtime *rt, struct vt_runtime_stats *s)
 	s->turn_ns = RT_GET(rt->n.turn_ns);
 	s->blocks_took_ns = RT_GET(rt->n.took_ns);
 	s->blocks_planned_ns = RT_GET(rt->n.planned_ns);
-	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++) {
+	for (unsigned int i = 0; i < VT_TURN_BUCKETS; i++) {
 		s->decide[i] = RT_GET(rt->n.decide[i]);
 		s->turn[i] = RT_GET(rt->n.turn[i]);
 	}

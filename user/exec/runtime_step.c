@@ -438,24 +438,15 @@ static const struct vt_plant plant = {.sample = sample, .apply = apply};
 
 /* ---- stepping ----------------------------------------------------------------------------- */
 
-static unsigned int turn_bucket(uint64_t ns)
+static void count_turn(struct vt_runtime *rt, uint64_t since_ns)
 {
-	unsigned int i = 0;
+	const uint64_t turn_ns = vt_now_mono_ns() - since_ns, ns = rt->decided_ns - since_ns;
 
-	while (i < VT_RUNTIME_BUCKETS - 1 && ns >= 250ull << i)
-		i++;
-	return i;
-}
-
-static void count_turn(struct vt_runtime *rt)
-{
-	const uint64_t turn_ns = vt_now_mono_ns() - rt->now_ns, ns = rt->decided_ns - rt->now_ns;
-
-	RT_ADD(rt->n.decide[turn_bucket(ns)], 1);
+	RT_ADD(rt->n.decide[vt_turn_bucket(ns)], 1);
 	RT_ADD(rt->n.decide_ns, ns);
 	if (ns > RT_GET(rt->n.decide_max_ns))
 		RT_SET(rt->n.decide_max_ns, ns);
-	RT_ADD(rt->n.turn[turn_bucket(turn_ns)], 1);
+	RT_ADD(rt->n.turn[vt_turn_bucket(turn_ns)], 1);
 	RT_ADD(rt->n.turn_ns, turn_ns);
 }
 
@@ -485,7 +476,8 @@ static void look_at_cores(struct vt_runtime *rt)
 	RT_SET(rt->ours_ppm, VT_PPM - (uint32_t)(lost / rt->topo.n_cores));
 }
 
-static void step(struct vt_runtime *rt)
+/* @since_ns: when its turn began, if that was before this */
+static void step(struct vt_runtime *rt, uint64_t since_ns)
 {
 	rt->again = false;
 	rt->now_ns = vt_now_mono_ns();
@@ -494,7 +486,7 @@ static void step(struct vt_runtime *rt)
 	if (!rt->loop)
 		return;
 	if (!vt_loop_step(rt->loop, &plant, rt))
-		count_turn(rt);
+		count_turn(rt, since_ns ? since_ns : rt->now_ns);
 	RT_SET(rt->n_running, rt->n_blocks);
 	RT_SET(rt->n_queued, rt->n_waiting);
 }
@@ -534,11 +526,14 @@ static void fetch_ahead(const struct vt_runtime *rt)
 void rt_kick(struct vt_runtime *rt)
 {
 	do {
+		uint64_t since_ns;
+
 		if (!try_lock(rt))
 			return;
+		since_ns = vt_now_mono_ns();
 		fetch_ahead(rt);
-		while (pending(rt) || (rt->again && !atomic_load(&rt->lent)))
-			step(rt);
+		for (; pending(rt) || (rt->again && !atomic_load(&rt->lent)); since_ns = 0)
+			step(rt, since_ns);
 		rt_unlock(rt);
 	} while (pending(rt));
 }

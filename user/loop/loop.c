@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pressure/pressure.h"
+#include "sched/plan.h"
 
 /* What blocks took, and how far that was from their plan; the last SURPRISE_BLOCKS count most. */
 struct surprise {
@@ -141,9 +142,9 @@ static bool profiled(const struct vt_sample *s, const struct vt_done *k, uint64_
 	    k->end_ns <= k->start_ns || k->layer_begin >= k->layer_end ||
 	    k->layer_end > v->models[k->model].n_layers)
 		return false;
-	vt_model_block_levels(&v->models[k->model], k->layer_begin, k->layer_end,
-			      s->done_versions ? s->done_versions + k->version_at : NULL,
-			      vt_coreset_count(&k->cores), ns);
+	vt_plan_block_levels(&v->models[k->model], k->layer_begin, k->layer_end,
+			     s->done_versions ? s->done_versions + k->version_at : NULL,
+			     vt_coreset_count(&k->cores), ns);
 	return true;
 }
 

@@ -231,14 +231,18 @@ static void actions(struct vt_expo *x, const struct vt_metrics *m, const struct 
 	}
 }
 
+/* A scrape has one bucket of each doubling: four of the runtime's. */
 static void turns(struct vt_expo *x, const struct vt_family *f, const uint64_t *count,
 		  uint64_t sum_ns)
 {
-	double bound[VT_RUNTIME_BUCKETS];
+	double bound[VT_TURN_OCTAVES + 2];
+	uint64_t n[VT_TURN_OCTAVES + 2] = {0};
 
-	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
+	for (unsigned int i = 0; i < VT_TURN_OCTAVES + 2; i++)
 		bound[i] = ldexp(250e-9, (int)i);
-	vt_expo_histogram(x, f, NULL, 0, count, bound, VT_RUNTIME_BUCKETS, (double)sum_ns * 1e-9);
+	for (unsigned int i = 0; i < VT_TURN_BUCKETS; i++)
+		n[(i + 3) / 4] += count[i];
+	vt_expo_histogram(x, f, NULL, 0, n, bound, VT_TURN_OCTAVES + 2, (double)sum_ns * 1e-9);
 }
 
 static void decide(struct vt_expo *x, const struct vt_metrics *m, const struct vt_family *f)

@@ -267,6 +267,33 @@ unsigned int vt_plan_point(const struct vt_plan *p, unsigned int cores)
 	return i ? i - 1 : 0;
 }
 
+static bool all_solo(const uint8_t *versions, size_t n)
+{
+	uint8_t any = 0;
+
+	for (size_t i = 0; versions && i < n; i++)
+		any |= versions[i];
+	return !any;
+}
+
+void vt_plan_block_levels(const struct vt_model *m, unsigned int begin, unsigned int end,
+			  const uint8_t *versions, unsigned int cores, uint64_t ret[VT_LEVELS])
+{
+	const struct vt_plan *p = m->plan;
+	unsigned int point;
+
+	/* Of a count that the plan does not know, below the first or beyond this machine, the model does. */
+	if (!p || !p->rest[VT_PLAN_SOLO] || cores < p->points[0] || end > p->n_layers ||
+	    (p->n_points < m->n_points && cores >= p->points[p->n_points]) ||
+	    !all_solo(versions, end - begin)) {
+		vt_model_block_levels(m, begin, end, versions, cores, ret);
+		return;
+	}
+	point = vt_plan_point(p, cores);
+	for (unsigned int s = 0; s < VT_LEVELS; s++)
+		ret[s] = vt_plan_ns(p, VT_PLAN_SOLO, s, point, begin, end);
+}
+
 unsigned int vt_plan_urgency(uint64_t price)
 {
 	unsigned int u = 0;

@@ -132,6 +132,13 @@ static inline uint64_t vt_plan_ns(const struct vt_plan *p, enum vt_plan_code cod
 	return r[(size_t)begin * p->n_points] - r[(size_t)end * p->n_points];
 }
 
+/**
+ * vt_plan_block_levels - vt_model_block_levels() by the sums of @m's plan, if it has one and they hold
+ * Every layer's version is 0 nearly always: two numbers a level then, not all layers' times.
+ */
+void vt_plan_block_levels(const struct vt_model *m, unsigned int begin, unsigned int end,
+			  const uint8_t *versions, unsigned int cores, uint64_t ret[VT_LEVELS]);
+
 /** vt_plan_urgency - the highest urgency whose price is at most @price, in sixteenths of a core */
 unsigned int vt_plan_urgency(uint64_t price);
 
