@@ -178,6 +178,43 @@ ok "SIGHUP without it: none"
 config "agent: 127.0.0.1:$port"
 kill -HUP $pid && said "the agent is on 127.0.0.1:$port now" && tells 'up ready *'
 ok "SIGHUP with one again"
+
+# ---- models that come with a reload ------------------------------------------------------------------
+code() { # code PATH [CURL-ARGUMENT...]: status
+	local path=$1
+	shift
+	curl -s -o "$dir/body" -w '%{http_code}' --max-time 20 "$@" "http://127.0.0.1:$http$path"
+}
+told_up() { # and a tick later still: the word is written ten times a second
+	sleep 0.3
+	told && [[ $line = "up ready "* ]] && [ "$(code /v2/health/ready)" = 200 ]
+}
+echo "no model" >"$dir/bad.onnx"
+config "agent: 127.0.0.1:$port"
+sed "s|^monitor|  - {path: $dir/bad.onnx, name: bad}\n  - {path: $dir/none.onnx, name: none}\nmonitor|" "$dir/c.yaml" >"$dir/more.yaml"
+cp "$dir/more.yaml" "$dir/c.yaml"
+kill -HUP $pid && said "none.onnx: cannot open: No such file or directory; it is not served" && grep -q "reload: $dir/bad.onnx.*; it is not served" "$dir/err" &&
+	! grep -q "what it replaces" "$dir/err" && told_up
+ok "SIGHUP with new models that cannot be loaded: each is said, and the node stays up"
+[ "$(code /v2/models/bad/ready)$(code /v2/models/none/ready)$(code /v2/models/tiny/ready)" = 503503200 ] &&
+	[ "$(code /v2/models/bad/infer -d "@$dir/request.json")" = 503 ] && [ "$(infer)" = 200 ]
+ok "they are 503, which HAProxy takes to another node; the others are served"
+curl -s "http://127.0.0.1:$http/metrics" >"$dir/metrics"
+grep -qx 'veltair_model_ready{model="bad",version="1"} 0' "$dir/metrics" && grep -qx 'veltair_model_ready{model="tiny",version="1"} 1' "$dir/metrics"
+ok "and the metrics tell them apart"
+[ "$(code /v2/repository/models/bad/load -X POST)" = 400 ] && told_up
+ok "a load that fails: the node stays up"
+[ "$(code /v2/repository/models/bad/unload -X POST)" = 200 ] && [ "$(code /v2/models/bad/ready)" = 404 ]
+ok "unloaded, it is not missed"
+sed "s|$tiny|$dir/bad.onnx|" "$dir/more.yaml" >"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "reload: $dir/bad.onnx" && said "what it replaces goes on" && told_up && [ "$(infer)" = 200 ]
+ok "SIGHUP with a bad file for one that is served: it goes on"
+config "agent: 127.0.0.1:$port"
+for i in $(seq 200); do echo "  - {path: $tiny, name: m$i}"; done | sed -i '/name: tiny/r /dev/stdin' "$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "serving m3 " && told_up && ! grep -q "serving m200 " "$dir/err"
+ok "while a reload loads: up"
 ends 0
 ok "SIGTERM: exit 0"
 

@@ -209,7 +209,10 @@ static struct vt_runtime_stats *some_stats(void)
 static void test_text_and_json_agree(void **state)
 {
 	struct vt_runtime_stats *s = some_stats();
+	const struct vt_metrics_model models[] = {{"a", "1", true}, {"c", "2", false}};
 	struct vt_metrics m = {.runtime = s,
+			       .models = models,
+			       .n_models = 2,
 			       .monitor_absent = "no \"BTF\"",
 			       .line_bytes = 64,
 			       .started_mono_ns = 1500000000};
@@ -227,6 +230,8 @@ static void test_text_and_json_agree(void **state)
 	assert_non_null(
 		strstr(x.buf, "veltair_pressure_source{domain=\"0\",source=\"slowdown\"} 1\n"));
 	assert_non_null(strstr(x.buf, "reason=\"no \\\"BTF\\\"\"} 1\n"));
+	assert_non_null(strstr(x.buf, "veltair_model_ready{model=\"a\",version=\"1\"} 1\n"));
+	assert_non_null(strstr(x.buf, "veltair_model_ready{model=\"c\",version=\"2\"} 0\n"));
 	/* Nothing was counted for tenants: no such family, and certainly no zero. */
 	assert_null(strstr(x.buf, "veltair_tenant_"));
 

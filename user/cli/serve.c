@@ -157,13 +157,39 @@ static int load_models(struct serving *s, struct vt_err *e)
 	return err;
 }
 
+struct model_list {
+	struct vt_metrics_model *ret;
+	size_t n, max;
+};
+
+static bool list_model(void *arg, const struct vt_model_entry *e)
+{
+	struct model_list *l = arg;
+	struct vt_metrics_model *m = &l->ret[l->n];
+
+	memcpy(m->name, e->config.name, sizeof(m->name));
+	memcpy(m->version, e->config.version, sizeof(m->version));
+	m->ready = e->now && e->state != VT_MODEL_UNLOADING;
+	return ++l->n < l->max;
+}
+
+static size_t list_models(void *arg, struct vt_metrics_model *ret, size_t max)
+{
+	struct model_list l = {ret, 0, max};
+
+	vt_models_each(arg, list_model, &l);
+	return l.n;
+}
+
 /* All there is to be asked for, in one table. Whoever adds pages appends rows here. */
 static int fill_routes(struct serving *s, struct vt_err *e)
 {
 	struct vt_gather_opts o = {.runtime = s->runtime,
 				   .monitor = s->watched,
 				   .monitor_absent = s->watched ? NULL : s->absent,
-				   .http = &s->count};
+				   .http = &s->count,
+				   .models = list_models,
+				   .arg = s->models};
 	size_t n = vt_oip_routes(&s->oip, s->routes);
 	int err = vt_gather_new(&s->gather, &o, e);
 

@@ -62,8 +62,7 @@ static void wait_a_little(struct serving *s, int ms)
 	poll(p, 2, ms);
 	vt_http_tend(s->http, vt_now_mono_ns());
 	if (!s->oip.stopping)
-		vt_agent_tick(s->agent, s->runtime, vt_models_all_ready(s->models),
-			      vt_now_mono_ns());
+		vt_agent_tick(s->agent, s->runtime, vt_now_mono_ns());
 	vt_serve_trace_tick(s->trace, s->runtime);
 	watch_recording(s);
 }
@@ -148,12 +147,9 @@ static void reload_models(void *arg)
 {
 	struct serving *s = arg;
 	struct reload *r = atomic_exchange(&s->reload, NULL);
-	struct vt_err e = {0};
 	const struct vt_policy *p = r->c.policy ? vt_policy_find(r->c.policy) : NULL;
-	const int err = vt_models_reload(s->models, &r->c, &e);
+	const int err = vt_models_reload(s->models, &r->c, NULL);
 
-	if (err && err != -ECANCELED)
-		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; what it replaces goes on", e.msg);
 	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
 		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
 	s->oip.late = r->c.late;

@@ -19,6 +19,7 @@ struct vt_gather {
 	struct vt_snapshot snap;
 	struct vt_tenant_table tenants;
 	struct vt_runtime_stats stats;
+	struct vt_metrics_model models[VT_RUNTIME_MODELS];
 	struct vt_metrics_reason reasons[2 * REASONS]; /* the last ones, shown from m.reasons on */
 	size_t n_reasons;
 	struct vt_metrics m;
@@ -42,6 +43,7 @@ int vt_gather_new(struct vt_gather **ret, const struct vt_gather_opts *o, struct
 	g->m = (struct vt_metrics){
 		.runtime = o->runtime ? &g->stats : NULL,
 		.http = o->http,
+		.models = g->models,
 		.monitor = o->monitor,
 		.monitor_absent = o->monitor ? NULL : g->absent,
 		.tenants = o->monitor ? &g->tenants : NULL,
@@ -121,6 +123,8 @@ static int look(struct vt_gather *g)
 			return err;
 		vt_tenant_table_update(&g->tenants, g->o.monitor, &g->snap, g->names);
 	}
+	if (g->o.models)
+		g->m.n_models = g->o.models(g->o.arg, g->models, VT_RUNTIME_MODELS);
 	g->m.rss_bytes = rss_bytes();
 	g->m.cpu_ns = cpu_ns();
 	g->looked_mono_ns = now;

@@ -24,6 +24,9 @@ struct vt_gather_opts {
 	const char *monitor_absent; /* copied */
 	const struct vt_metrics_http
 		*http; /* read without a lock: counters of the server; or NULL */
+	/* The models that are configured, at most @max of them; how many. On the thread that asks; or NULL. */
+	size_t (*models)(void *arg, struct vt_metrics_model *ret, size_t max);
+	void *arg;
 };
 
 int vt_gather_new(struct vt_gather **ret, const struct vt_gather_opts *o, struct vt_err *e);

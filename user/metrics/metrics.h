@@ -29,10 +29,18 @@ struct vt_metrics_reason {
 	struct vt_reason why;
 };
 
+/** What is configured, be it loaded or not. */
+struct vt_metrics_model {
+	char name[64], version[16];
+	bool ready;
+};
+
 /** Everything gathered for one answer. NULL and 0 parts are left out. */
 struct vt_metrics {
 	const struct vt_runtime_stats *runtime;
 	const struct vt_metrics_http *http;
+	const struct vt_metrics_model *models; /* [n_models] */
+	size_t n_models;
 	/* the monitor */
 	struct vt_monitor *monitor; /* NULL: monitor_absent says why */
 	const char *monitor_absent;

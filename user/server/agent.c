@@ -190,7 +190,7 @@ void vt_agent_say(struct vt_agent *a, enum vt_agent_state state, uint32_t percen
 				      memory_order_relaxed);
 }
 
-void vt_agent_tick(struct vt_agent *a, struct vt_runtime *rt, bool ready, uint64_t now_ns)
+void vt_agent_tick(struct vt_agent *a, struct vt_runtime *rt, uint64_t now_ns)
 {
 	struct vt_spare s;
 	uint32_t percent;
@@ -201,7 +201,7 @@ void vt_agent_tick(struct vt_agent *a, struct vt_runtime *rt, bool ready, uint64
 	vt_runtime_stats(rt, &a->stats);
 	vt_spare_take(&a->window, &a->stats, &s);
 	percent = vt_weight_step(&a->weight, vt_spare_percent(&s), now_ns);
-	vt_agent_say(a, ready ? VT_AGENT_READY : VT_AGENT_LOADING, percent);
+	vt_agent_say(a, VT_AGENT_READY, percent);
 }
 
 uint64_t vt_agent_taken(const struct vt_agent *a)

@@ -3,7 +3,7 @@
  * agent.h - tells a load balancer how this node feels, in HAProxy's agent-check protocol: whoever
  * connects gets one line and is done.
  *
- *	"down #loading models"	not ready: no requests
+ *	"down #loading models"	at the start, until all models are loaded: no requests
  *	"up ready 85%"		weight by spare capacity within QoS (spare.h)
  *	"drain"			SIGTERM: no new requests, what has been taken is answered
  *
@@ -32,10 +32,10 @@ int vt_agent_start(struct vt_agent **ret, struct vt_listener *l, struct vt_err *
 /** vt_agent_say - any thread; @percent is told while READY */
 void vt_agent_say(struct vt_agent *a, enum vt_agent_state state, uint32_t percent);
 /**
- * vt_agent_tick - look at the runtime and say READY with its weight, or LOADING unless @ready
- * Call it often: it looks every VT_SPARE_TICK_MS. One thread. @a may be NULL.
+ * vt_agent_tick - look at the runtime and say READY with its weight
+ * Once the models of the start are loaded, then often: it looks every VT_SPARE_TICK_MS. One thread. @a may be NULL.
  */
-void vt_agent_tick(struct vt_agent *a, struct vt_runtime *rt, bool ready, uint64_t now_ns);
+void vt_agent_tick(struct vt_agent *a, struct vt_runtime *rt, uint64_t now_ns);
 /** vt_agent_taken - connections taken since the start */
 uint64_t vt_agent_taken(const struct vt_agent *a);
 /** vt_agent_stop - ends the thread and all connections; NULL is fine */

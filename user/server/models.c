@@ -93,18 +93,6 @@ void vt_models_each(struct vt_models *m, bool (*fn)(void *arg, const struct vt_m
 	pthread_mutex_unlock(&m->lock);
 }
 
-bool vt_models_all_ready(struct vt_models *m)
-{
-	bool ready = true;
-
-	pthread_mutex_lock(&m->lock);
-	for (uint32_t i = 0; i < m->n; i++)
-		ready &= m->entry[i].now ||
-			 (m->entry[i].away && m->entry[i].state != VT_MODEL_LOADING);
-	pthread_mutex_unlock(&m->lock);
-	return ready;
-}
-
 /* ---- the loader -------------------------------------------------------------------------------- */
 
 bool must_end(const struct vt_models *m)
@@ -182,7 +170,7 @@ static int load_entry(struct vt_models *m, struct vt_model_entry *x, struct vt_e
 		set_state(m, x, VT_MODEL_LOADING, "");
 	err = load_file(m, &x->config, served, &fresh, &mine);
 	if (err) {
-		set_state(m, x, served ? VT_MODEL_READY : VT_MODEL_UNLOADED, mine.msg);
+		set_state(m, x, served ? VT_MODEL_READY : VT_MODEL_FAILED, mine.msg);
 		return vt_fail(e, err, "%s", mine.msg);
 	}
 	pthread_mutex_lock(&m->lock);
@@ -191,7 +179,6 @@ static int load_entry(struct vt_models *m, struct vt_model_entry *x, struct vt_e
 		atomic_store(&fresh->last_ms, atomic_load(&old->last_ms));
 	x->now = fresh;
 	x->state = VT_MODEL_READY;
-	x->away = false;
 	x->why[0] = '\0';
 	pthread_mutex_unlock(&m->lock);
 	retire(m, old);
@@ -213,7 +200,6 @@ int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct v
 	pthread_mutex_lock(&m->lock);
 	old = x->config;
 	x->config = copy;
-	x->away = false;
 	pthread_mutex_unlock(&m->lock);
 	err = load_entry(m, x, e);
 	if (err && x->now) { /* the old one goes on, so the next reload must find a difference */
@@ -269,11 +255,7 @@ int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e)
 	for (uint32_t i = 0; i < m->n; i++)
 		if (!strcmp(m->entry[i].config.name, name)) {
 			known = true;
-			if (m->entry[i].now)
-				unload_entry(m, &m->entry[i]);
-			pthread_mutex_lock(&m->lock);
-			m->entry[i].away = true;
-			pthread_mutex_unlock(&m->lock);
+			unload_entry(m, &m->entry[i]);
 		}
 	return known ? 0 : vt_fail(e, -ENOENT, "no model '%s' is configured", name);
 }
@@ -311,6 +293,15 @@ static void make_place(struct vt_models *m, const struct vt_config *c)
 			forget(m, i);
 }
 
+/* What a failed model means to who reads the log. */
+static void say_failed(struct vt_models *m, const struct vt_config_model *w, const struct vt_err *e)
+{
+	const struct vt_model_entry *x = find_entry(m, w->name, w->version);
+
+	vt_log(m->o.log, VT_LOG_ERROR, "reload: %s; %s", e->msg,
+	       x && x->now ? "what it replaces goes on" : "it is not served");
+}
+
 int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e)
 {
 	int first = 0;
@@ -318,14 +309,16 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 	for (uint32_t i = 0; i < c->n_models && !must_end(m); i++) {
 		const struct vt_config_model *w = &c->model[i];
 		struct vt_model_entry *x = find_entry(m, w->name, w->version);
-		int err = 0;
+		struct vt_err mine = {0};
 
-		if (!x || !x->now || !vt_config_same(&x->config, w) ||
-		    vt_files_changed(&x->now->files)) {
-			make_place(m, c);
-			err = vt_models_add(m, w, e);
-		}
-		first = first ? first : err;
+		if (x && x->now && vt_config_same(&x->config, w) &&
+		    !vt_files_changed(&x->now->files))
+			continue;
+		make_place(m, c);
+		if (vt_models_add(m, w, &mine) && !must_end(m))
+			say_failed(m, w, &mine);
+		if (mine.code && !first)
+			first = vt_fail(e, mine.code, "%s", mine.msg);
 	}
 	for (uint32_t i = 0; i < m->n && !must_end(m);)
 		if (wanted(c, &m->entry[i].config))

@@ -18,7 +18,13 @@
 #include "server/files.h"
 #include "server/tensor.h"
 
-enum vt_model_state { VT_MODEL_UNLOADED, VT_MODEL_LOADING, VT_MODEL_READY, VT_MODEL_UNLOADING };
+enum vt_model_state {
+	VT_MODEL_UNLOADED, /* on purpose */
+	VT_MODEL_FAILED,   /* configured, and could not be loaded */
+	VT_MODEL_LOADING,
+	VT_MODEL_READY,
+	VT_MODEL_UNLOADING,
+};
 
 /** A model in memory. Whoever got it from vt_models_get() gives it back. */
 struct vt_loaded {
@@ -44,7 +50,6 @@ struct vt_model_entry {
 	struct vt_config_model config;
 	enum vt_model_state state;
 	struct vt_loaded *now; /* NULL: not loaded */
-	bool away;	       /* unloaded on purpose: the server is ready without it */
 	char why[256];	       /* it is not: the last error, or ""; UTF-8 */
 };
 
@@ -77,8 +82,6 @@ void vt_models_put(struct vt_loaded *l);
 /** vt_models_each - call @fn for each entry, under the lock: copy and return; until it returns false */
 void vt_models_each(struct vt_models *m, bool (*fn)(void *arg, const struct vt_model_entry *e),
 		    void *arg);
-/** vt_models_all_ready - is every configured model loaded that was not unloaded on purpose? */
-bool vt_models_all_ready(struct vt_models *m);
 
 /* ---- the loader -------------------------------------------------------------------------------- */
 
@@ -99,7 +102,8 @@ int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e);
 int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e);
 /**
  * vt_models_reload - make it what @c says: load what is new or has changed (its file, too), unload
- * what is gone. Goes on after an error and reports the first; -ECANCELED if it was told to stop.
+ * what is gone. Logs each error, with what it means for that model, goes on, and reports the first;
+ * -ECANCELED if it was told to stop.
  */
 int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e);
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define FAILED_RETRY_S 60 /* somebody must see to it first */
+
 /* ---- shared ------------------------------------------------------------------------------------- */
 
 static const char *version_of(const struct vt_http_req *r)
@@ -17,6 +19,10 @@ static void no_model(struct vt_http_req *r, int state)
 
 	if (state == VT_MODEL_LOADING)
 		vt_http_retry(r, 1, "model '%s' is being loaded", name);
+	else if (state == VT_MODEL_FAILED) /* 503: another node may have it */
+		vt_http_retry(r, FAILED_RETRY_S,
+			      "model '%s' could not be loaded; /v2/repository/index says why",
+			      name);
 	else if (state < 0)
 		vt_http_fail(r, 404, "no model '%s'%s%s%s", name, version ? ", version '" : "",
 			     version ? version : "", version ? "'" : "");
@@ -41,10 +47,14 @@ static void live(struct vt_http_req *r, void *arg)
 	vt_http_json(r, 200, json_pack("{s:b}", "live", 1));
 }
 
+/*
+ * Nobody is answered before all models of the start are loaded. One that comes later and is still loading, or
+ * failed, is no reason to take the others out of a fleet; model_ready() tells of it.
+ */
 static void ready(struct vt_http_req *r, void *arg)
 {
 	struct vt_oip *o = arg;
-	bool yes = !o->stopping && vt_models_all_ready(o->models);
+	bool yes = !o->stopping;
 
 	vt_http_json(r, yes ? 200 : 503, json_pack("{s:b s:b}", "live", 1, "ready", yes));
 }

@@ -14,7 +14,11 @@ struct index {
 
 static bool add_entry(void *arg, const struct vt_model_entry *e)
 {
-	static const char *const states[] = {"UNAVAILABLE", "LOADING", "READY", "UNLOADING"};
+	static const char *const states[] = {
+		[VT_MODEL_UNLOADED] = "UNAVAILABLE", [VT_MODEL_FAILED] = "UNAVAILABLE",
+		[VT_MODEL_LOADING] = "LOADING",	     [VT_MODEL_READY] = "READY",
+		[VT_MODEL_UNLOADING] = "UNLOADING",
+	};
 	struct index *x = arg;
 
 	if (!x->ready_only || e->now)
