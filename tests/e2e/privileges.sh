@@ -112,7 +112,7 @@ as_setpriv() { # as_setpriv NAME...: the capabilities as setpriv takes them
 	echo "-all$(printf ',+%s' "$@" | sed 's/CAP_//g' | tr '[:upper:]' '[:lower:]')"
 }
 sed -e 's|^listen:.*|listen:|; s|^  - 127.0.0.1:8000|  - 127.0.0.1:0|' -e "s|^# - unix:.*|  - unix:$dir/unit.sock|" \
-	-e "s|^# user: *veltair|user: nobody|; s|^models: .*|models: [{path: $dir/mobilenet-v2-tiny.onnx}]|" share/examples/serve.yaml >"$dir/unit.yaml"
+	-e "s|^# user: *veltair|user: nobody|; s|^models:.*|models: [{path: $dir/mobilenet-v2-tiny.onnx}]|" share/examples/serve.yaml >"$dir/unit.yaml"
 as_unit() { # as_unit SET [COMMAND...]: the example with a socket and a user, as root within SET, by COMMAND
 	local set=$1
 	shift

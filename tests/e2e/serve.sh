@@ -148,6 +148,12 @@ printf 'listen: 127.0.0.1:0\nmodels: []\n' >"$dir/nothing.yaml"
 "$veltair" serve --config "$dir/nothing.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; models: 0" "$dir/out" &&
 	grep -q "no models: nothing can be served until $dir/nothing.yaml names some" "$dir/err" && [ "$(wc -l <"$dir/err")" = 1 ]
 ok "--check: a file without models is sound, and it is said that nothing will be served"
+sed 's|127.0.0.1:8000|127.0.0.1:0|' share/examples/serve.yaml >"$dir/example.yaml"
+"$veltair" serve --config "$dir/example.yaml" --check >"$dir/out" 2>"$dir/err" && grep -q "sound; models: 0" "$dir/out"
+ok "--check: the example is sound"
+sed -i '/^models:/,$s|^# ||; s|/var/lib/veltair/models|/none|' "$dir/example.yaml"
+checks "the example, its models without their comment signs" "$dir/example.yaml:$(grep -n resnet-50 "$dir/example.yaml" | cut -d: -f1): /none/resnet-50.onnx: cannot open" \
+	--config "$dir/example.yaml"
 
 cat >"$dir/c.yaml" <<END
 listen: [127.0.0.1:0, "unix:$dir/sock"]

@@ -98,6 +98,22 @@ static void test_all_keys(void **state)
 	vt_config_fini(&c);
 }
 
+/* What a file holds whose entries are all comments. */
+static void test_no_models(void **state)
+{
+	static const char *const t[] = {"models:\n",	       "models:\n# - path: a\n",
+					"models:\ncores: 0\n", "models: []\n",
+					"models: null\n",      "models: ~ # none\n"};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_config c;
+
+		assert_int_equal(parse(&c, t[i], NULL), 0);
+		assert_int_equal(c.n_models, 0);
+		vt_config_fini(&c);
+	}
+}
+
 static void test_defaults(void **state)
 {
 	struct vt_config c;
@@ -144,6 +160,7 @@ static void test_faults_name_their_line(void **state)
 		{"models:\n  - path: a\n\n  - path: b/a\n",
 		 "c.yaml:4: model 'a', version '1', is there twice"},
 		{"models: a.onnx\n", "c.yaml:1: models: a list"},
+		{"models: \"\"\n", "c.yaml:1: models: a list"},
 		{"models:\n  - path: a\n    dims: {T: 0}\n", "c.yaml:3: a dimension's size: '0'"},
 		{"models:\n  - path: a\n    dims:\n      T: 1\n      T: 2\n",
 		 "c.yaml:5: dimension 'T' is given twice"},
@@ -265,6 +282,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_keys),
+		cmocka_unit_test(test_no_models),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_faults_name_their_line),
 		cmocka_unit_test(test_lines_are_kept),

@@ -333,8 +333,23 @@ static const struct key model_keys[] = {
 	{0},
 };
 
+/* YAML's null: nothing behind the key, as when all entries below it are comments. */
+static bool is_null(const yaml_node_t *v)
+{
+	static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+	bool null = false;
+
+	if (v->type != YAML_SCALAR_NODE || v->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+		return false;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !null; i++)
+		null = !strcmp((const char *)v->data.scalar.value, words[i]);
+	return null;
+}
+
 static int set_models(struct file *f, const struct key *k, yaml_node_t *v, void *field)
 {
+	if (is_null(v))
+		return 0;
 	if (v->type != YAML_SEQUENCE_NODE)
 		return bad(f, v, "models: a list was expected, each model after '- '");
 	for (yaml_node_item_t *i = v->data.sequence.items.start; i < v->data.sequence.items.top;
