@@ -121,6 +121,17 @@ as_unit() { # as_unit SET [COMMAND...]: the example with a socket and a user, as
 # shellcheck disable=SC2086 # words
 as_unit "$(as_setpriv $unit)" && grep -q "$dir/unit.sock" "$dir/err"
 ok "the set of the systemd unit: the socket is given to the user, who serves"
+# What it is not started again for is what a bad file, and what a bad model, end with.
+prevent=$(sed -n 's/^RestartPreventExitStatus=//p' share/systemd/veltair.service.in)
+sed "s|^models:.*|models: [{path: $dir/none.onnx}]|" "$dir/unit.yaml" >"$dir/bad-model.yaml"
+sed "s|^models:.*|modles: []|" "$dir/unit.yaml" >"$dir/bad-file.yaml"
+for bad in model file; do
+	timeout 60 "$veltair" serve --config "$dir/bad-$bad.yaml" --monitor off 2>"$dir/err2"
+	grep -qw -- $? <<<"$prevent" && continue
+	prevent=
+done
+[ -n "$prevent" ]
+ok "the unit: a bad file or model is not tried again and again"
 nice=$(sed -n 's/^LimitNICE=//p' share/systemd/veltair.service.in)
 grep -q "LimitNICE=$nice" "$dir/err"
 ok "without its LimitNICE: I/O threads do not come first, said"
