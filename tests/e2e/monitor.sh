@@ -179,7 +179,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	[ -s "$dir/live" ] && break
 	sleep 0.2
 done
-says 1 "living process $pid" --pin-dir "$pins" --by process -d 1
+says 1 "living process $pid; stop it, read its counters without --by, or give this one --pin-dir" --pin-dir "$pins" --by process -d 1
 
 caps=$(awk '/^Cap(Prm|Eff)/ { print $2 }' "/proc/$pid/status" | sort -u)
 [ "$caps" = 000000c000000000 ]

@@ -72,6 +72,13 @@ printf 'models:\n  - path: x.onnx\n    qos: 5\n' >"$dir/typo.yaml"
 refuses "a typo in the file, by its line" 2 "$dir/typo.yaml:3: unknown key 'qos' in a model" --config "$dir/typo.yaml"
 printf 'models:\n  - path: %s/none.onnx\n' "$dir" >"$dir/gone.yaml"
 refuses "a model that is not there, by its line" 2 "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml" --listen 127.0.0.1:0
+for target in 50 20:3 auto; do
+	refuses "a target of bench's syntax, $target" 2 "$tiny:$target: cannot open: No such file or directory; targets of single models: a --config file" \
+		"$tiny:$target" --listen 127.0.0.1:0
+done
+refuses "a file that is not there, with or without a number" 2 "none.onnx:50: cannot open: No such file or directory" "$dir/none.onnx:50" --listen 127.0.0.1:0
+! grep -q "targets of single" "$dir/err"
+ok "and is told of no target there"
 refuses "two models of one name" 2 "is there twice" "$tiny=a" "$tiny=a"
 refuses "a symbolic dimension without a size" 2 "--dim T=" "$dir/symbolic.onnx" --listen 127.0.0.1:0
 echo "no model" >"$dir/text.onnx"
@@ -124,6 +131,7 @@ checks() { # checks WHAT TEXT ARGUMENT...
 	refuses "--check: $what" 2 "$text" "$@" --check
 }
 checks "a model that is not there, by its line" "$dir/gone.yaml:2: $dir/none.onnx" --config "$dir/gone.yaml"
+checks "a target of bench's syntax" "; targets of single models: a --config file" "$tiny:50"
 checks "a model that is empty" "$dir/empty.onnx: is empty" "$dir/empty.onnx"
 checks "a model that is none" "$dir/text.onnx" "$dir/text.onnx"
 checks "a model that is a folder" "$dir/folder: is a directory" "$dir/folder"
@@ -179,6 +187,12 @@ checks "a port in use and a model that is none: the model" "$dir/text.onnx" "$di
 curl -sS --max-time 20 "http://127.0.0.1:$port/v2/health/ready" 2>>"$dir/err" | grep -q '"ready":true' &&
 	curl -sS --max-time 20 --unix-socket "$dir/sock" http://x/v2/models/add 2>>"$dir/err" | grep -q '"name":"add"'
 ok "answers curl, over TCP and the Unix socket"
+if [ -e "$pins" ]; then
+	refuses "another's directory of pins" 1 "$pins belongs to the living process $pid; stop it, or give this one --pin-dir (pin_dir:)" \
+		"$tiny" --listen 127.0.0.1:0 --pin-dir "$pins" --monitor on
+else
+	skip "another's directory of pins" "there is no monitor here"
+fi
 curl -sS --max-time 20 "http://127.0.0.1:$port/metrics" 2>>"$dir/err" | grep -q '^veltair_' &&
 	curl -sS --max-time 20 "http://127.0.0.1:$port/dashboard" 2>>"$dir/err" | grep -qi '<html'
 ok "metrics and the dashboard are there"

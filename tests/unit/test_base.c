@@ -43,12 +43,20 @@ static void test_cpuset_parse(void **state)
 
 static void test_error_first_wins_and_stays_one_line(void **state)
 {
-	struct vt_err e = {0};
+	struct vt_err e = {0}, more = {0}, long_one = {0};
 
 	assert_int_equal(vt_fail(&e, -EINVAL, "bad\nname %d", 7), -EINVAL);
 	assert_int_equal(vt_fail(&e, -ENOMEM, "later"), -EINVAL);
 	assert_string_equal(e.msg, "bad?name 7");
 	assert_int_equal(vt_fail_at(&e, "m.onnx"), -EINVAL);
+	assert_int_equal(vt_fail_more(&more, "; no"), 0);
+	assert_int_equal(vt_fail(&long_one, -EIO, "%0500d", 1), -EIO);
+	assert_int_equal(vt_fail_more(&long_one, "; %s", "longer than there is room for"), -EIO);
+	assert_int_equal(strlen(long_one.msg), sizeof(long_one.msg) - 1);
+	more = (struct vt_err){0};
+	vt_fail(&more, -ENOENT, "gone");
+	assert_int_equal(vt_fail_more(&more, "; say\n%s", "--config"), -ENOENT);
+	assert_string_equal(more.msg, "gone; say?--config");
 	assert_string_equal(e.msg, "m.onnx: bad?name 7");
 }
 

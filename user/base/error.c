@@ -45,6 +45,23 @@ int vt_fail_at(struct vt_err *e, const char *fmt, ...)
 	return e->code;
 }
 
+int vt_fail_more(struct vt_err *e, const char *fmt, ...)
+{
+	char tail[200];
+	va_list ap;
+	size_t used;
+
+	if (!e)
+		return -EINVAL;
+	va_start(ap, fmt);
+	vsnprintf(tail, sizeof(tail), fmt, ap);
+	va_end(ap);
+	used = strlen(e->msg);
+	snprintf(e->msg + used, sizeof(e->msg) - used, "%s", tail);
+	one_line(e->msg);
+	return e->code;
+}
+
 enum vt_exit vt_exit_code(int code)
 {
 	switch (code) {

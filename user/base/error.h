@@ -23,6 +23,9 @@ int vt_fail(struct vt_err *e, int code, const char *fmt, ...) __attribute__((for
 /** vt_fail_at - put "@where: " before the text of an error that a callee recorded */
 int vt_fail_at(struct vt_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/** vt_fail_more - put text behind that of an error that a callee recorded: what its caller can do about it */
+int vt_fail_more(struct vt_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* Exit codes of every subcommand. */
 enum vt_exit {
 	VT_EXIT_OK = 0,

@@ -319,7 +319,10 @@ static int start(struct session *s, struct vt_err *e)
 	if (!s->o.group_given)
 		mo.group = VT_BY_CGROUP;
 	s->owner = true;
-	return vt_monitor_open(&mo, &s->m, e);
+	err = vt_monitor_open(&mo, &s->m, e);
+	if (err == -EBUSY)
+		vt_fail_more(e, ", read its counters without --by, or give this one --pin-dir");
+	return err;
 }
 
 static void describe_bandwidth(struct session *s)

@@ -87,6 +87,8 @@ static int open_monitor(struct serving *s, struct vt_err *e)
 	if (s->c.monitor == VT_MONITOR_OFF)
 		return 0;
 	err = vt_monitor_open(&o, &s->monitor, &mine);
+	if (err == -EBUSY)
+		vt_fail_more(&mine, ", or give this one --pin-dir (pin_dir:)");
 	if (!err)
 		err = vt_monitor_attach(o.pin_dir, &s->watched, &mine);
 	if (!err)
@@ -153,6 +155,8 @@ static int load_models(struct serving *s, struct vt_err *e)
 		err = vt_models_add(s->models, &s->c.model[i], e);
 		if (err && s->c.model[i].line)
 			vt_fail_at(e, "%s:%u", s->args.file, s->c.model[i].line);
+		else if (err)
+			vt_serve_not_bench(&s->c.model[i], e);
 	}
 	return err;
 }

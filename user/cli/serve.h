@@ -58,6 +58,9 @@ const char *vt_serve_stays(const struct vt_config *now, const struct vt_config *
 /** vt_serve_user - is there such a user? 0 or -ENOENT */
 int vt_serve_user(const char *user, struct vt_err *e);
 
+/** vt_serve_not_bench - say more of a model that is not there: FILE:MS, as `veltair bench` takes it, is none of ours */
+void vt_serve_not_bench(const struct vt_config_model *m, struct vt_err *e);
+
 /** vt_serve_is - is this process that user's? */
 bool vt_serve_is(const char *user);
 

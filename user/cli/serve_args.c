@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* serve_args.c - flags of `veltair serve` onto a configuration. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "cli/cli.h"
@@ -326,6 +328,24 @@ static const struct argp argp = {
 	NULL,
 	NULL,
 	NULL};
+
+void vt_serve_not_bench(const struct vt_config_model *m, struct vt_err *e)
+{
+	char path[PATH_MAX], *colon;
+	double n;
+
+	if (m->line || e->code != -ENOENT || strlen(m->path) >= sizeof(path))
+		return;
+	strcpy(path, m->path);
+	while ((colon = strrchr(path, ':')) &&
+	       (!strcmp(colon + 1, "auto") || !vt_text_f64(colon + 1, &n))) {
+		*colon = '\0';
+		if (!access(path, F_OK)) {
+			vt_fail_more(e, "; targets of single models: a --config file");
+			return;
+		}
+	}
+}
 
 static void parse_onto(struct vt_config *c, struct vt_serve_args *a, int argc, char **argv,
 		       struct vt_err *e)

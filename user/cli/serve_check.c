@@ -213,6 +213,8 @@ static int check_models(const struct vt_config *c, const char *file, const struc
 		err = vt_models_try(&c->model[i], &cores, e);
 		if (err && c->model[i].line)
 			vt_fail_at(e, "%s:%u", file, c->model[i].line);
+		else if (err)
+			vt_serve_not_bench(&c->model[i], e);
 	}
 	vt_progress_fini(&p);
 	return err;

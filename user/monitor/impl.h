@@ -22,7 +22,7 @@ struct vt_pins {
 
 #define VT_PINS_NONE ((struct vt_pins){.lock = -1, .watch = -1, .at = -1})
 
-/** vt_pins_own - lock @top, remove what a dead owner left there; -EBUSY names the living one */
+/** vt_pins_own - lock @top, remove what a dead owner left there; -EBUSY names the living one; callers add what they can do */
 int vt_pins_own(struct vt_pins *p, const char *top, struct vt_err *e);
 
 /** vt_pins_find - where a living owner's pins are; keeps no lock; -ENOENT */

@@ -111,11 +111,8 @@ static int busy(const struct vt_pins *p, struct vt_err *e)
 	if (read_meta(p->dir, &meta))
 		return vt_fail(e, -EBUSY, "%s: another process is starting there; try again",
 			       p->top);
-	return vt_fail(
-		e, -EBUSY,
-		"%s belongs to the living process %u; attach to it, stop it, or choose another "
-		"directory",
-		p->top, meta.owner_pid);
+	return vt_fail(e, -EBUSY, "%s belongs to the living process %u; stop it", p->top,
+		       meta.owner_pid);
 }
 
 static int set_paths(struct vt_pins *p, const char *top, struct vt_err *e)
