@@ -222,11 +222,15 @@ async function answers(dir) {
 // [what, status, what the error says, path, body, headers]
 const t = (more) => ({ inputs: [{ name: 'a', shape: [2, 3], datatype: 'FP32', data: ones, ...more },
   add(ones, ones).inputs[1]] });
+const HINT = 'was expected; a binary body needs the header field Inference-Header-Content-Length';
 const refusals = [
   ['malformed JSON', 400, 'byte', ADD, '{"inputs":[{]}'],
   ['a truncated body', 400, 'too early', ADD, '{"inputs":['],
   ['an array', 400, 'object', ADD, '[]'],
   ['no inputs', 400, "'a' is missing", ADD, '{}'],
+  ['a binary body without its header field', 400, HINT, ADD, Buffer.from(new Float32Array(12).fill(1).buffer)],
+  ['a binary body that begins like text', 400, HINT, ADD, Buffer.from('AAAA\0\0\0\0')],
+  ['a body that is said to be binary', 400, HINT, ADD, 'AAAABBBB', { 'Content-Type': 'application/octet-stream' }],
   ['a wrong tensor name', 400, "no input 'c'", ADD, t({ name: 'c' })],
   ['a wrong type', 400, 'INT64 here, the model takes FP32', ADD, t({ datatype: 'INT64' })],
   ['a type that does not exist', 400, 'FP33', ADD, t({ datatype: 'FP33' })],
@@ -275,6 +279,10 @@ async function protocol(dir) {
         : post(path, body, headers));
       want(r.status === status && schema.inference_error_response(r.json) && r.json.error.includes(says), [r.status, r.json]);
     });
+  await check('text that is no JSON is not taken for binary', async () => {
+    const r = await post(ADD, 'AAAABBBB');
+    want(r.status === 400 && r.json.error.endsWith('was expected'), r);
+  });
   await check('and goes on', async () => want((await post(ADD, add(ones, ones))).status === 200, 'it does not'));
 }
 

@@ -455,6 +455,21 @@ start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0
 	grep -q 'veltair_requests_refused_total{model="add",version="1",reason="deadline"} 3' "$dir/metrics" &&
 	curl -sS "http://127.0.0.1:$port/v2/models/add/stats" | grep -q '"fail": *{"count": *3'
 ok "what is refused on arrival is in the metrics and the statistics"
+hopeless >/dev/null && grep -q "could not meet its deadline: 0 ms left, at least [.0-9]* ms needed" "$dir/body"
+ok "with what was left and what is needed"
+! grep -q "is less than" "$dir/err" && ends TERM 0
+ok "(a target that can be met: nothing is said of it)"
+cat >"$dir/short.yaml" <<END
+listen: 127.0.0.1:0
+models: [{path: $dir/slow.onnx, qos_ms: 0.05}]
+END
+start --config "$dir/short.yaml"
+said "QoS 0.05 ms is less than the " && grep -q "that slow takes alone: no request can be in time; raise qos_ms, or admission: late" "$dir/err"
+ok "a target shorter than the model's own time: said when it is loaded"
+head -c 1048576 /dev/zero | curl -sS -o "$dir/body" --max-time 20 -H 'Inference-Header-Content-Length: 0' --data-binary @- \
+	"http://127.0.0.1:$port/v2/models/slow/infer" 2>>"$dir/err" &&
+	grep -q "could not meet its deadline: 0[.0-9]* ms left, at least [.0-9]* ms needed" "$dir/body"
+ok "and each refusal tells both"
 ends TERM 0
 
 # ---- open files -----------------------------------------------------------------------------------

@@ -31,11 +31,13 @@ static void test_who_comes_in(void **state)
 	a.stretch = 1;
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		q[i] = (struct vt_admitted){
-			t[i].deadline * MS, t[i].work * MS, true, NULL, 0, false};
+			t[i].deadline * MS, t[i].work * MS, true, NULL, 0, false, 0};
 		if (vt_admission_enter(&a, &q[i], 0, t[i].own * MS, t[i].any) != t[i].in)
 			fail_msg("request %zu", i);
 	}
-	for (size_t i = 0; i < VT_COUNT(t); i++) /* in any order */
+	assert_int_equal(q[0].needed_ns, 500 * MS); /* its own time */
+	assert_int_equal(q[3].needed_ns, 120 * MS); /* what is before it, too */
+	for (size_t i = 0; i < VT_COUNT(t); i++)    /* in any order */
 		if (t[i * 3 % VT_COUNT(t)].in)
 			vt_admission_leave(&a, &q[i * 3 % VT_COUNT(t)], MS, VT_ADMISSION_OTHER);
 	assert_int_equal(a.n, 0);
@@ -61,15 +63,15 @@ static void test_work_that_is_done(void **state)
 	};
 	struct vt_headway h = {0};
 	struct vt_admission a;
-	struct vt_admitted first = {5000 * MS, 40 * MS, true, &h, 0, false},
-			   second = {6000 * MS, 80 * MS, true, NULL, 0, false};
+	struct vt_admitted first = {5000 * MS, 40 * MS, true, &h, 0, false, 0},
+			   second = {6000 * MS, 80 * MS, true, NULL, 0, false, 0};
 
 	assert_int_equal(vt_admission_init(&a, 16), 0);
 	a.stretch = 1;
 	assert_true(vt_admission_enter(&a, &second, 1000 * MS, 0, true));
 	assert_true(vt_admission_enter(&a, &first, 1000 * MS, 0, true));
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		struct vt_admitted q = {7000 * MS, 10 * MS, true, NULL, 0, false};
+		struct vt_admitted q = {7000 * MS, 10 * MS, true, NULL, 0, false, 0};
 
 		h = (struct vt_headway){t[i].since * MS, t[i].until * MS, t[i].from_ppm,
 					t[i].to_ppm};
@@ -92,8 +94,8 @@ static void test_places_are_held(void **state)
 {
 	struct vt_headway h = {20 * MS, 40 * MS, 0, 500000};
 	struct vt_admission a;
-	struct vt_admitted coming = {50 * MS, 40 * MS, false, &h, 0, false};
-	struct vt_admitted q = {60 * MS, 30 * MS, true, NULL, 0, false};
+	struct vt_admitted coming = {50 * MS, 40 * MS, false, &h, 0, false, 0};
+	struct vt_admitted q = {60 * MS, 30 * MS, true, NULL, 0, false, 0};
 
 	assert_int_equal(vt_admission_init(&a, 16), 0);
 	a.stretch = 1;
@@ -109,10 +111,10 @@ static void test_places_are_held(void **state)
 	vt_admission_leave(&a, &coming, 50 * MS, VT_ADMISSION_ANSWERED);
 
 	/* One whose body does not come holds nobody up for longer than it could be in time. */
-	coming = (struct vt_admitted){100 * MS, 10 * MS, false, NULL, 0, false};
+	coming = (struct vt_admitted){100 * MS, 10 * MS, false, NULL, 0, false, 0};
 	assert_true(vt_admission_enter(&a, &coming, 60 * MS, 0, false));
 	vt_admission_leave(&a, &q, 70 * MS, VT_ADMISSION_ANSWERED);
-	q = (struct vt_admitted){120 * MS, 15 * MS, true, NULL, 0, false};
+	q = (struct vt_admitted){120 * MS, 15 * MS, true, NULL, 0, false, 0};
 	assert_false(vt_admission_enter(&a, &q, 99 * MS, 21 * MS + 1, false));
 	assert_true(
 		vt_admission_enter(&a, &q, 100 * MS, 21 * MS, false)); /* as on a free machine */
@@ -127,7 +129,7 @@ static void test_places_are_held(void **state)
 	assert_false(vt_admission_arrive(&a, &coming, 102 * MS, 0, false));
 	assert_int_equal(a.n, 1);
 
-	coming = (struct vt_admitted){200 * MS, 10 * MS, false, NULL, 0, false};
+	coming = (struct vt_admitted){200 * MS, 10 * MS, false, NULL, 0, false, 0};
 	assert_true(vt_admission_enter(&a, &coming, 102 * MS, 40 * MS, false));
 	assert_false(vt_admission_arrive(&a, &coming, 160 * MS + 1, 40 * MS, false));
 	assert_int_equal(a.n, 1);
@@ -141,7 +143,7 @@ static void test_places_are_held(void **state)
 static double settled(struct vt_admission *a, uint64_t own_ns, int late_of_100,
 		      enum vt_admission_end how)
 {
-	struct vt_admitted q = {10 * MS, MS, true, NULL, 0, false};
+	struct vt_admitted q = {10 * MS, MS, true, NULL, 0, false, 0};
 
 	for (int i = 0; i < 10000; i++) {
 		bool late = i % 100 < late_of_100;
@@ -178,9 +180,9 @@ static void test_room_and_retry(void **state)
 {
 	struct vt_headway h = {0};
 	struct vt_admission a;
-	struct vt_admitted q[3] = {{1, 900 * MS, true, &h, 0, false},
-				   {1, 200 * MS, true, NULL, 0, false},
-				   {1, 1, true, NULL, 0, false}};
+	struct vt_admitted q[3] = {{1, 900 * MS, true, &h, 0, false, 0},
+				   {1, 200 * MS, true, NULL, 0, false, 0},
+				   {1, 1, true, NULL, 0, false, 0}};
 
 	assert_int_equal(vt_admission_init(&a, 2), 0);
 	assert_int_equal(vt_admission_retry_s(&a, 0), 1);

@@ -10,6 +10,7 @@
 #include "base/cpuset.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/text.h"
 
 static void test_cpuset_parse(void **state)
 {
@@ -39,6 +40,27 @@ static void test_cpuset_parse(void **state)
 		vt_cpuset_format(&s, buf, sizeof(buf));
 		assert_string_equal(buf, t[i].out);
 	}
+}
+
+static void test_milliseconds(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} t[] = {{0, "0"},
+		 {999, "0"},
+		 {1000, "0.001"},
+		 {500001, "0.5"},
+		 {4123456, "4.12"},
+		 {35249999, "35.2"},
+		 {999400000, "999"},
+		 {999600000, "1000"},
+		 {1234567890, "1235"},
+		 {3600000000000, "3600000"}};
+	char buf[16];
+
+	for (size_t i = 0; i < VT_COUNT(t); i++)
+		assert_string_equal(vt_text_ms(t[i].ns, buf, sizeof(buf)), t[i].text);
 }
 
 static void test_error_first_wins_and_stays_one_line(void **state)
@@ -200,6 +222,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpuset_parse),
+		cmocka_unit_test(test_milliseconds),
 		cmocka_unit_test(test_error_first_wins_and_stays_one_line),
 		cmocka_unit_test(test_exit_codes),
 		cmocka_unit_test(test_digest),

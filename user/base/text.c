@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,14 @@ int vt_text_f64(const char *s, double *ret)
 		return -EINVAL;
 	*ret = v;
 	return 0;
+}
+
+const char *vt_text_ms(uint64_t ns, char *buf, size_t len)
+{
+	const double ms = (double)(ns / 1000) / 1000;
+
+	snprintf(buf, len, ms < 999.5 ? "%.3g" : "%.0f", ms);
+	return buf;
 }
 
 int vt_text_u64(const char *s, uint64_t *ret)

@@ -34,6 +34,9 @@ int vt_text_f64(const char *s, double *ret);
 /** vt_text_u64 - a whole number in decimal and nothing else; 0, -EINVAL or -ERANGE */
 int vt_text_u64(const char *s, uint64_t *ret);
 
+/** vt_text_ms - milliseconds in three digits, "4.12", or whole ones from a second on; whole microseconds below 1; @buf */
+const char *vt_text_ms(uint64_t ns, char *buf, size_t len);
+
 /**
  * vt_text_read - read a whole regular file of at most @max bytes, NUL added; free() it
  * Returns 0 or -errno; a NUL inside is -EBADMSG.

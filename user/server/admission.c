@@ -84,11 +84,12 @@ static uint64_t before(const struct vt_admission *a, uint64_t deadline_ns, uint6
 }
 
 /* Does it end in time, if @all_ns are left of it and what comes before, each taken @stretch times as long? */
-static bool in_time(const struct vt_admitted *q, uint64_t now_ns, uint64_t all_ns, uint64_t own_ns,
+static bool in_time(struct vt_admitted *q, uint64_t now_ns, uint64_t all_ns, uint64_t own_ns,
 		    double stretch)
 {
 	const uint64_t longest = all_ns > own_ns ? all_ns : own_ns;
 
+	q->needed_ns = (uint64_t)((double)longest * stretch);
 	return (double)now_ns + (double)longest * stretch <= (double)q->deadline_ns;
 }
 

@@ -30,7 +30,8 @@ struct vt_admitted {
 	bool here;			  /* all of it has come, so it can be worked on */
 	const struct vt_headway *headway; /* read while it is here; NULL: not begun */
 	uint32_t at;			  /* private from here on */
-	bool fits; /* as far as was foretold; else it was tried, or is to be served late */
+	bool fits;	    /* as far as was foretold; else it was tried, or is to be served late */
+	uint64_t needed_ns; /* that from then to its end, as far as was foretold */
 };
 
 enum vt_admission_end {

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "profile/profile.h"
 #include "server/infer.h"
 #include "server/models_int.h"
@@ -307,6 +308,21 @@ int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores
 	return err;
 }
 
+/* A mistake that else shows only as refusals of everything. */
+static void check_target(const struct vt_models *m, const struct vt_config_model *c,
+			 const struct vt_loaded *l)
+{
+	const uint64_t alone = l->first_own_ns;
+	char qos[16], needed[16];
+
+	if (c->qos_ns && c->qos_ns < alone)
+		vt_log(m->o.log, VT_LOG_WARN,
+		       "QoS %s ms is less than the %s ms that %s takes alone: no request can be in "
+		       "time; raise qos_ms, or admission: late",
+		       vt_text_ms(c->qos_ns, qos, sizeof(qos)),
+		       vt_text_ms(alone, needed, sizeof(needed)), l->name);
+}
+
 int load_file(struct vt_models *m, const struct vt_config_model *c, bool replaces,
 	      struct vt_loaded **ret, struct vt_err *e)
 {
@@ -345,6 +361,7 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	       (double)l->qos_ns / 1e6, (double)(vt_now_mono_ns() - t0) / 1e9,
 	       eng->short_of_memory ? ", with some direct kernels: no memory for the fast ones"
 				    : "");
+	check_target(m, c, l);
 	*ret = l;
 	return 0;
 }

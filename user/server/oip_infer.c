@@ -15,16 +15,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/fresh.h"
+#include "base/text.h"
 #include "server/infer.h"
 #include "server/oip.h"
 
 /* Of the time until the deadline, left for the way of the answer: what it takes beside busy workers, or of less time a part. */
 #define ANSWER_NS   (2 * VT_NS_PER_MS)
 #define ANSWER_PART 16
+#define LOOK_BYTES  64u /* of a body that is no JSON: is it text at all? */
 
 /** A request on its way through the runtime. */
 struct call {
@@ -143,17 +146,42 @@ static void refuse(struct call *c, enum vt_outcome how)
 	}
 }
 
+/* How long until @deadline_ns, and how long it needs. */
+static void say_times(uint64_t deadline_ns, uint64_t needed_ns, const char *how, char *ret,
+		      size_t len)
+{
+	const uint64_t now = vt_now_mono_ns();
+	char left[16], needed[16];
+
+	snprintf(ret, len, "%s ms left, %s%s ms needed",
+		 vt_text_ms(deadline_ns > now ? deadline_ns - now : 0, left, sizeof(left)), how,
+		 vt_text_ms(needed_ns, needed, sizeof(needed)));
+}
+
+/* The least that is left of it: on free cores, of what has not run. */
+static uint64_t at_least(const struct call *c)
+{
+	const uint64_t first = c->m->first_own_ns, own = c->m->own_ns;
+	const uint32_t done = vt_headway_ppm(&c->q.headway, vt_now_mono_ns());
+
+	return (uint64_t)((double)(own < first ? own : first) * (VT_PPM - done) / VT_PPM);
+}
+
 /*
  * What was taken in and has ended without a result. A deadline that has become hopeless is no refusal: nothing is
  * gained by asking again, here or elsewhere.
  */
 static void give_up(struct call *c, enum vt_outcome how)
 {
-	if (how == VT_REFUSED)
-		vt_http_fail(c->r, 504, "model '%s': the request could not meet its deadline",
-			     c->m->name);
-	else
+	char times[96];
+
+	if (how != VT_REFUSED) {
 		refuse(c, how);
+		return;
+	}
+	say_times(c->q.deadline_ns, at_least(c), "at least ", times, sizeof(times));
+	vt_http_fail(c->r, 504, "model '%s': the request could not meet its deadline: %s",
+		     c->m->name, times);
 }
 
 static void tell_lost(struct call *c)
@@ -262,6 +290,20 @@ static void bad_request(struct vt_http_req *r, struct vt_oip *o, const struct vt
 		vt_http_fail(r, e->code == -ENOTSUP ? 501 : 400, "%s", e->msg);
 }
 
+/* Whoever forgets the header field sends bytes where JSON is expected. */
+static bool looks_binary(const struct call *c)
+{
+	const char *type = vt_http_header(c->r, "Content-Type");
+	const unsigned char *body = (const unsigned char *)c->r->body;
+	bool text = true;
+
+	if (type && !strncasecmp(type, "application/octet-stream", 24))
+		return true;
+	for (size_t i = 0; text && i < c->r->body_len && i < LOOK_BYTES; i++)
+		text = body[i] >= ' ' || (body[i] >= '\t' && body[i] <= '\r');
+	return !text || (c->r->body_len && body[0] >= 0x7f);
+}
+
 /* Everything that the request needs until it is answered; false after an error. */
 static bool prepare(struct call *c)
 {
@@ -271,6 +313,9 @@ static bool prepare(struct call *c)
 
 	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, c->json, vt_http_room(h),
 			&e)) {
+		if (e.code == -EBADMSG && c->json == VT_INFER_JSON_ONLY && looks_binary(c))
+			vt_fail_more(&e, "; a binary body needs the header field "
+					 "Inference-Header-Content-Length");
 		bad_request(c->r, c->o, &e);
 		return false;
 	}
@@ -299,13 +344,21 @@ static uint64_t time_for(const struct vt_loaded *m, uint64_t own_deadline_ns)
 /* @full: not for its deadline, but as there are max_requests. */
 static void turn_away(struct call *c, struct vt_loaded *m, bool full)
 {
+	char times[96];
+
 	/* Nobody learns from those refused, so what was learnt in a bad moment must fade. */
 	learn(&m->own_ns, m->first_own_ns, 64);
 	vt_runtime_refused(c->o->runtime, m->id, full ? VT_QUEUE_FULL : VT_REFUSED);
+	if (full) {
+		vt_http_retry(c->r, retry_s(c->o), "model '%s': too many requests are under way",
+			      m->name);
+		return;
+	}
+	say_times(c->turn.deadline_ns, c->turn.needed_ns, "", times, sizeof(times));
 	vt_http_retry(c->r, retry_s(c->o),
-		      full ? "model '%s': too many requests are under way"
-			   : "model '%s': the request cannot meet its deadline now",
-		      m->name);
+		      "model '%s': the request cannot meet its deadline now: %s, with what is due "
+		      "before it",
+		      m->name, times);
 }
 
 /* @yes: it is counted as under way; @full: if not, then for want of room. False after an error. */
