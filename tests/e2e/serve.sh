@@ -502,6 +502,17 @@ start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record /dev/full && 
 	said "/dev/full: the recording is not whole: No space left"
 ok "a recording that cannot be written: serves, says so, exit 1"
 
+# ---- the recording of a server that is killed ------------------------------------------------------
+start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record "$dir/killed" && [ "$(head -c 7 "$dir/killed")" = VTTRACE ]
+ok "a recording has its head when the server is ready" "$dir/err"
+for _ in $(seq 30); do add | grep -q outputs || break; done
+sleep 1.5
+{ kill -9 $pid && wait $pid; } 2>/dev/null
+pid=
+timeout 60 "$veltair" inspect --decisions --json --last 1024 "$dir/killed" >"$dir/killed.json" 2>"$dir/err"
+[ $? = 2 ] && [ "$(grep -o '"action":"start"' "$dir/killed.json" | wc -l)" -ge 30 ] && grep -q "without its end mark" "$dir/err"
+ok "idle for a second and then killed: every decision is in its recording" "$dir/err"
+
 # ---- kill -9 -------------------------------------------------------------------------------------
 bad=0
 for _ in $(seq $kills); do

@@ -21,6 +21,7 @@
 #define TICK_MS	  500
 #define AGENT_MS  100	      /* if a balancer is told how this node feels */
 #define LAST_NS	  VT_NS_PER_S /* for the last answers to leave */
+#define RECORD_NS (400 * VT_NS_PER_MS)
 #define MOMENT_NS (100 * VT_NS_PER_MS)
 #define MORE_TIME "EXTEND_TIMEOUT_USEC=10000000"
 
@@ -44,10 +45,17 @@ static void tell_systemd(struct serving *s)
 	sd_notify(0, ends ? "WATCHDOG=1\n" MORE_TIME : "WATCHDOG=1");
 }
 
+/* What is killed loses what was not written: this much, and a tick. */
 static void watch_recording(struct serving *s)
 {
-	const int err = vt_runtime_recording(s->runtime);
+	const uint64_t now = vt_now_mono_ns();
+	int err;
 
+	if (now - s->recorded_ns >= RECORD_NS) {
+		vt_runtime_write_recording(s->runtime);
+		s->recorded_ns = now;
+	}
+	err = vt_runtime_recording(s->runtime);
 	if (err && !s->record_err)
 		vt_log(&s->log, VT_LOG_ERROR, "%s: cannot write, the recording has ended: %s",
 		       s->c.record, strerror(-err));
@@ -205,6 +213,7 @@ static void say_ready(struct serving *s)
 void vt_serving_run(struct serving *s)
 {
 	sd_watchdog_enabled(0, &s->watchdog_us);
+	watch_recording(s); /* from now on the file is one, whatever happens */
 	say_ready(s);
 	if (s->again)
 		reload(s);

@@ -22,6 +22,7 @@ struct serving {
 	bool starting, ended,
 		again;		   /* told to end, or to read the file again, before it was ready */
 	int record_fd, record_err; /* which was said */
+	uint64_t recorded_ns;	   /* when the recording was written last */
 	struct vt_listener listener[VT_CONFIG_LISTEN];
 	size_t n_listeners;
 	struct vt_listener agent_at; /* fd -1: nobody asked for it */

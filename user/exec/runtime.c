@@ -393,6 +393,7 @@ int vt_runtime_close(struct vt_runtime *rt)
 	free(rt->done);
 	free(rt->done_versions);
 	free(rt->record);
+	free(rt->record_spare.buf);
 	pthread_mutex_destroy(&rt->ctl);
 	pthread_mutex_destroy(&rt->names);
 	pthread_mutex_destroy(&rt->monitoring);

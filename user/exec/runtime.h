@@ -154,6 +154,11 @@ int vt_runtime_avail_err(const struct vt_runtime *rt);
 /** vt_runtime_recording - 0, or the error that ended the recording to record_fd */
 int vt_runtime_recording(const struct vt_runtime *rt);
 /**
+ * vt_runtime_write_recording - write what has been recorded so far to record_fd; not needed, but if nobody
+ * does, it is written a megabyte at a time, by workers. From one thread, which may wait for the file
+ */
+void vt_runtime_write_recording(struct vt_runtime *rt);
+/**
  * vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine
  * Returns what vt_runtime_recording() would, the last of the recording included.
  */

@@ -148,6 +148,12 @@ struct rt_reason {
 	_Atomic uint64_t word[sizeof(struct vt_reason) / 8];
 };
 
+/** The other buffer of a recording. */
+struct rt_record_spare {
+	char *buf;
+	size_t cap;
+};
+
 /** Of struct vt_loop_stats, and what decisions took. One writer: who holds the lock. */
 struct rt_loop_counts {
 	_Atomic uint64_t steps, starts, conflicts, grows, shrinks, preempts, sheds, learned;
@@ -212,6 +218,8 @@ struct vt_runtime {
 	/* ---- the recording: lock ---- */
 	char *record;
 	size_t record_used, record_cap;
+	struct rt_record_spare record_spare; /* of who writes while record_out */
+	bool record_out;  /* what was gathered before is being written without the lock */
 	bool record_head; /* models or policy changed: a head comes before the next step */
 	_Atomic int record_err;
 
