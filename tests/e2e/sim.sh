@@ -180,6 +180,11 @@ trace --machine vm-2 --rate 30 --requests 200 --policy veltair-full
 ok "--trace on a small machine, which is short of cores"
 refuses "exactly one mix and one policy" --rate 10 --policy edf,prema --trace "$dir/x"
 refuses "not with --replay" --replay "$dir/t" --trace "$dir/x"
+for option in "--policy fcfs" "--rate 10" --search "--mix light" "--machine vm-2" "--seed 1" "--jobs 2" "--profiles $dir/x" \
+	"--arrivals $dir/x" --no-shed "--plot $dir/x" "--record $dir/x" "--nodes 2"; do
+	# shellcheck disable=SC2086 # words
+	refuses "${option%% *}: not with --replay" $option --replay "$dir/t"
+done
 for option in trace record; do
 	refuses "none/x: cannot create" --rate 10 --policy edf --$option "$dir/none/x"
 done
@@ -221,6 +226,19 @@ echo 'resnet50,0,1' >"$dir/zero.mix"
 refuses "qos_ms must be in" --mix "$dir/zero.mix" --rate 10
 echo 'resnet51,10,1' >"$dir/zero.mix"
 refuses "no model is called 'resnet51'" --mix "$dir/zero.mix" --rate 10
+refuses "but: efficientnet_b0, mobilenet_v2, tiny_yolo_v2, resnet50, " --mix "$dir/zero.mix" --rate 10
+refuses "but: mine, efficientnet_b0, " --mix "$dir/zero.mix" --rate 10 --profiles "$dir/p.csv"
+refuses "--profiles DB adds those of DB, each called as its file without .onnx" --mix "$dir/zero.mix" --rate 10
+printf '%s,100,1\n' mobilenet-v2 resnet-50 tiny-yolov2 mobilenet_v2 >"$dir/zoo.mix"
+sim --mix "$dir/zoo.mix" --rate 10 --requests 50 --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1'
+ok "models as the zoo calls them"
+printf 'mobilenet-v2,100,1\nmobilenet_v2,99,1\n' >"$dir/zoo.mix"
+refuses "'mobilenet-v2' and 'mobilenet_v2' are one model, with two targets" --mix "$dir/zoo.mix" --rate 10
+{ sed 's/^mine.*/&0/; s/^mine/resnet50/' "$dir/p.csv" && sed -n 's/^mine/resnet-50/p' "$dir/p.csv"; } >"$dir/dash.csv"
+echo 'resnet-50,1000,1' >"$dir/exact.mix"
+sim --profiles "$dir/dash.csv" --mix "$dir/exact.mix" --rate 10 --requests 100 --policy fcfs-efficient --json &&
+	json '3.0 <= d["mixes"][0]["policies"][0]["p50_ms"]["mean"] <= 3.1'
+ok "the name as it is written comes before one that is alike"
 refuses "no machine is called 'mainframe'" --machine mainframe --rate 10
 refuses "no mix is called 'middling'" --mix middling --rate 10
 refuses "no mix is called 'middling.mix'" --mix middling.mix --rate 10

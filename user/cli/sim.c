@@ -74,7 +74,9 @@ static const struct argp_option options[] = {
 	 "one "
 	 "policy)",
 	 4},
-	{"replay", OPT_REPLAY, "FILE", 0, "Decide a recorded run again and compare, byte for byte",
+	{"replay", OPT_REPLAY, "FILE", 0,
+	 "Decide a recorded run again, by its policy, and compare, byte for byte (alone, or with "
+	 "--json)",
 	 4},
 	{"nodes", OPT_NODES, "LIST", 0,
 	 "A fleet of so many nodes; machines of a list in turn; --rate and --requests are of one "
@@ -160,6 +162,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct sim_opts *o = state->input;
 
+	if (key >= OPT_MACHINE && key <= OPT_ROUTER && key != OPT_REPLAY && key != OPT_JSON &&
+	    !o->beside_replay)
+		o->beside_replay = option_name(key);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (numbers[i].key == key) {
 			parse_number(&numbers[i], arg, o, state);
@@ -205,6 +210,17 @@ static char *help(int key, const char *text, void *input)
 	return list;
 }
 
+/* What is decided again is in the file: its policy, machine, models and arrivals. */
+static int check_replay(const struct sim_opts *o, struct vt_err *e)
+{
+	if (!o->replay || !o->beside_replay)
+		return 0;
+	return vt_fail(e, -EINVAL,
+		       "--%s: not with --replay, which decides again what is in the file, by the "
+		       "policy in it; only --json goes with it",
+		       o->beside_replay);
+}
+
 static const char *check_opts(const struct sim_opts *o)
 {
 	if (o->search && o->rate_hz > 0)
@@ -212,8 +228,8 @@ static const char *check_opts(const struct sim_opts *o)
 	if (o->search && (o->arrivals || o->record || o->trace))
 		return "--search makes its own arrivals, and many runs: not with --arrivals, "
 		       "--record or --trace";
-	if (o->trace && (o->replay || o->nodes))
-		return "--trace is of a run: not with --replay or --nodes";
+	if (o->trace && o->nodes)
+		return "--trace is of a run: not with --nodes";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
 	if (o->rate_hz > 0 && (double)o->requests / o->rate_hz > VT_ARRIVALS_MAX_S)
@@ -282,6 +298,8 @@ int vt_cmd_sim(int argc, char **argv)
 	int rc;
 
 	rc = vt_cmd_parse(&argp, argc, argv, &o);
+	if (!rc)
+		rc = check_replay(&o, &e);
 	wrong = rc ? NULL : check_opts(&o);
 	if (wrong)
 		rc = vt_fail(&e, -EINVAL, "%s", wrong);

@@ -34,6 +34,7 @@ struct sim_opts {
 	bool search, bound, json, no_shed, blind, apart;
 	double share;
 	uint64_t seed, seeds, requests, jobs;
+	const char *beside_replay; /* an option that means nothing to --replay; NULL: none given */
 };
 
 /** One mix, ready to run. */

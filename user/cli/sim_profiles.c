@@ -75,8 +75,7 @@ static int open_any(struct reader *r)
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
-/* Are both equal but for case and punctuation? */
-static bool alike(const char *a, const char *b)
+bool sim_names_alike(const char *a, const char *b)
 {
 	for (;;) {
 		while (*a && !isalnum((unsigned char)*a))
@@ -103,7 +102,7 @@ static void model_name(const char *path, char ret[static VT_MODEL_NAME_MAX])
 		n -= 5;
 	snprintf(ret, VT_MODEL_NAME_MAX, "%.*s", (int)(n < VT_MODEL_NAME_MAX ? n : 31), base);
 	for (unsigned int i = 0; vt_net_name(i); i++)
-		if (alike(vt_net_name(i), ret))
+		if (sim_names_alike(vt_net_name(i), ret))
 			snprintf(ret, VT_MODEL_NAME_MAX, "%s", vt_net_name(i));
 }
 

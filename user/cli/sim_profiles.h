@@ -10,6 +10,9 @@
 /** sim_profiles_is_store - a SQLite file, rather than text? */
 bool sim_profiles_is_store(const char *path);
 
+/** sim_names_alike - are both equal but for case and punctuation, as resnet-50 and resnet50 are? */
+bool sim_names_alike(const char *a, const char *b);
+
 /** Told one time; nonzero stops and is returned. */
 typedef int (*sim_sample_fn)(void *arg, const char *model, const struct vt_sampled *s);
 

@@ -189,18 +189,71 @@ static int load_mix(const char *name, struct vt_mix *ret, struct vt_err *e)
 	return rc;
 }
 
+static bool same_name(const char *a, const char *b)
+{
+	return !strcmp(a, b);
+}
+
+/** The first model that is measured, else has shapes, and is called @name; NULL: none. */
+static const char *first_called(const struct vt_profile *p, const char *name,
+				bool (*same)(const char *a, const char *b))
+{
+	for (uint32_t i = 0; i < p->n_models; i++)
+		if (same(p->models[i].name, name))
+			return p->models[i].name;
+	for (unsigned int i = 0; vt_net_name(i); i++)
+		if (same(vt_net_name(i), name))
+			return vt_net_name(i);
+	return NULL;
+}
+
+/** Files and the zoo write mobilenet-v2 and resnet-50 where the shapes are mobilenet_v2 and resnet50. */
+static const char *model_called(const struct vt_profile *p, const char *name)
+{
+	const char *exact = first_called(p, name, same_name);
+
+	return exact ? exact : first_called(p, name, sim_names_alike);
+}
+
+static int no_model(const struct vt_profile *p, const char *name, struct vt_err *e)
+{
+	char *names = NULL;
+	size_t len;
+	FILE *f = open_memstream(&names, &len);
+
+	if (!f)
+		return vt_fail(e, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < p->n_models; i++)
+		fprintf(f, "%s%s", i ? ", " : "", p->models[i].name);
+	for (unsigned int i = 0; vt_net_name(i); i++)
+		if (!vt_profile_find(p, vt_net_name(i)))
+			fprintf(f, "%s%s", i || p->n_models ? ", " : "", vt_net_name(i));
+	fclose(f);
+	vt_fail(e, -ENOENT,
+		"no model is called '%.40s', but: %.240s%s; --profiles DB adds those of DB, each "
+		"called as its file without .onnx",
+		name, names, strlen(names) > 240 ? "..." : "");
+	free(names);
+	return -ENOENT;
+}
+
 /** A model by name: from the profile if it is there, else from its shapes. Its index. */
 static int add_model(struct sim_setup *s, struct sim_mix *m, const struct vt_mix_entry *x,
 		     struct vt_err *e)
 {
-	const struct vt_profile_model *p = vt_profile_find(&s->profile, x->model);
+	const char *name = model_called(&s->profile, x->model);
+	const struct vt_profile_model *p;
 	struct vt_net net = {.name = NULL};
 	uint64_t qos_ns;
-	int at = vt_bank_find(&m->bank, x->model), known;
+	int at, known;
 
+	if (!name)
+		return no_model(&s->profile, x->model, e);
+	at = vt_bank_find(&m->bank, name);
 	if (at >= 0)
 		return at;
-	known = vt_net_make(x->model, &net, p ? NULL : e);
+	p = vt_profile_find(&s->profile, name);
+	known = vt_net_make(name, &net, p ? NULL : e);
 	if (!p && known)
 		return known;
 	/* 1: has its target from qos_times, in add_tenants() */
@@ -210,11 +263,26 @@ static int add_model(struct sim_setup *s, struct sim_mix *m, const struct vt_mix
 			     "model '%s' has no target of its own: say qos_ms in the mix",
 			     x->model);
 	else if (p)
-		at = vt_bank_add_samples(&m->bank, x->model, qos_ns, p->at, p->n, e);
+		at = vt_bank_add_samples(&m->bank, name, qos_ns, p->at, p->n, e);
 	else
 		at = vt_bank_add_net(&m->bank, &net, qos_ns, e);
 	vt_net_fini(&net);
 	return at;
+}
+
+/** As vt_mix_parse() sees to it for lines that write the name alike. */
+static int check_target(const struct sim_mix *m, uint32_t at, struct vt_err *e)
+{
+	const struct vt_mix_entry *x = &m->mix.at[at];
+
+	for (uint32_t i = 0; i < at; i++)
+		if (m->tenants[i].model == m->tenants[at].model &&
+		    (m->mix.at[i].qos_ns != x->qos_ns || m->mix.at[i].qos_times != x->qos_times))
+			return vt_fail(
+				e, -EINVAL,
+				"mix %s: '%.40s' and '%.40s' are one model, with two targets",
+				m->mix.name, m->mix.at[i].model, x->model);
+	return 0;
 }
 
 /** The rate at which the cheapest requests that make up the share fill the ideal machine. */
@@ -256,6 +324,8 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 			.qos_ns = x->qos_ns ? x->qos_ns : m->bank.sched[at].qos_ns,
 			.priority = x->priority,
 		};
+		if (check_target(m, i, e))
+			return -EINVAL;
 		m->upto[i] = (i ? m->upto[i - 1] : 0) + x->weight;
 		m->ideal_ns[i] = vt_bound_work_ns(&m->bank, (uint32_t)at);
 		m->real_ns[i] = vt_bound_real_work_ns(&m->bank, (uint32_t)at, m->tenants[i].qos_ns);
