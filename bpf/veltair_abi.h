@@ -11,8 +11,8 @@
 
 #include <linux/types.h>
 
-#define VT_ABI_VERSION 2
-#define VT_ABI_DIR     "v2" /* maps are pinned in PIN_DIR/v2/ */
+#define VT_ABI_VERSION 3
+#define VT_ABI_DIR     "v3" /* maps are pinned in PIN_DIR/v3/ */
 
 #define VT_SLOTS   8	/* events counted per CPU; slots in use are 0 .. nslots - 1 */
 #define VT_WORKERS 1024 /* runtime worker threads */
@@ -170,9 +170,9 @@ struct vt_worker {
 struct vt_decided {
 	__u64 seq; /* its number n, from 1; 0: none yet, or being written: read it before and after */
 	__u64 mono_ns;
-	__u64 request;	 /* id */
-	__s64 slack_ns;	 /* to its deadline; negative: late already */
-	__u64 rest_ns;	 /* what is left of it would take, as granted; of a refused one at least */
+	__u64 request;	/* id */
+	__s64 slack_ns; /* to its deadline; negative: late already */
+	__u64 rest_ns; /* what is left of it would take on its cores that are not taken; of a refused one at least */
 	__u64 waited_ns; /* start, shed: since it was ready */
 	char action[8];	 /* "start", "grow", "shrink", "preempt", "shed" */
 	char source[24]; /* what pressure_ppm rests on: "counters+slowdown", "first guess", ... */
@@ -186,10 +186,12 @@ struct vt_decided {
 	__u16 layer_end;
 	__u16 wanted;	      /* cores demanded */
 	__u16 granted;	      /* cores it has from now on */
-	__u16 free;	      /* cores free before this action */
+	__u16 free;	      /* cores free before this action, taken ones among them */
 	__u16 other_versions; /* layers whose version is not the one fastest alone */
+	__u16 taken;	      /* cores of the machine that other programs largely use */
+	__u16 usable;	      /* cores a plan counts on: the others; all, if all are taken */
 	__u8 level;	      /* of pressure that demand and versions were chosen for */
-	__u8 pad[15];
+	__u8 pad[11];
 };
 
 /* ---- slots ------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ if [ -z "$why" ]; then
 	"$veltair" inspect --decisions --pin-dir "$pins" --json --last 1024 >"$dir/live.json" 2>"$dir/err"
 	ok "of a live server: JSON" "$dir/err"
 	if command -v bpftool >/dev/null; then
-		bpftool -j map dump pinned "$pins/v2/decisions" >"$dir/bpf.json" 2>"$dir/err"
+		bpftool -j map dump pinned "$pins/v3/decisions" >"$dir/bpf.json" 2>"$dir/err"
 		# shellcheck disable=SC2016 # JavaScript has dollars of its own
 		node -e '
 const [a, b] = process.argv.slice(1).map((f) => JSON.parse(require("fs").readFileSync(f, "utf8")));
@@ -49,7 +49,8 @@ const ring = new Map(b.map((e) => [e.formatted.value.seq, [e.formatted.key, e.fo
 for (const d of a.decisions) {
 	const [key, v] = ring.get(d.decision);
 	if (key !== d.decision % 1024 || v.action !== d.action || v.model !== d.model || v.request !== d.request ||
-		v.slack_ns !== d.slack_ns || v.granted !== d.granted || v.wanted !== d.wanted || v.source !== d.source)
+		v.slack_ns !== d.slack_ns || v.granted !== d.granted || v.wanted !== d.wanted || v.source !== d.source ||
+		v.taken !== d.taken || v.usable !== d.usable || v.usable < 1)
 		throw new Error(JSON.stringify([d, v]));
 }
 if (a.decisions.length < 50) throw new Error("too few: " + a.decisions.length);' "$dir/live.json" "$dir/bpf.json" 2>"$dir/err"

@@ -178,6 +178,7 @@ static void test_every_kind_of_action(void **state)
 		want.id = rows[i].a.id;
 		want.kind = rows[i].a.kind;
 		want.waiting = VT_COUNT(requests);
+		want.usable = 6;
 		if (memcmp(&got[i], &want, sizeof(want)))
 			fail_msg("row %zu: rest %llu slack %lld wanted %u granted %u free %u "
 				 "pressure %u others %u layers %u..%u",
@@ -234,12 +235,60 @@ static void test_the_plan_says_the_same(void **state)
 	}
 }
 
+/* Cores that others have taken help, at best: nothing is planned on them, and so nothing is explained with them. */
+static void test_taken_cores_do_not_count(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t taken, cores; /* of six, of which two would do; cores: granted */
+		uint32_t taken_ppm;
+		uint8_t kind;
+		uint64_t rest_ns;
+		uint16_t n_taken, usable;
+	} cases[] = {
+		{"none: on two", 0, 0, 0, VT_SHED, 4200, 0, 6},
+		{"all but one: on that one", 0x3e, 0, 500000, VT_SHED, 7000, 5, 1},
+		{"two are left: on two", 0xf, 0, 500000, VT_SHED, 4200, 4, 2},
+		{"all: as if none", 0x3f, 0, 500000, VT_SHED, 4200, 6, 6},
+		{"one that does not exist", 0x40, 0, 500000, VT_SHED, 4200, 0, 6},
+		{"a helper", 0x2, 0x3, 500000, VT_START, 1000 + 6000, 1, 5},
+		{"both ours", 0x4, 0x3, 500000, VT_START, 1000 + 3600, 1, 5},
+		{"half of a core, alone", 0x1, 0x1, 500000, VT_START, 1000 + 12000, 1, 5},
+	};
+	static _Alignas(64) char mem[32768];
+	struct vt_model m = model();
+	struct vt_reason r;
+	struct vt_sample s;
+
+	assert_int_equal(
+		vt_plan_init(&m, 6, VT_PLAN(VT_PLAN_SOLO, VT_GRAIN_FINE), mem, sizeof(mem)), 0);
+	for (size_t i = 0; i < VT_COUNT(cases); i++) {
+		struct vt_action a = {
+			.kind = cases[i].kind, .id = 7, .cores.w = {cases[i].cores}, .level = 3};
+		struct vt_decision d = {.n_actions = 1, .actions = &a};
+
+		if (a.kind == VT_START) {
+			a.layer_end = 1;
+			a.expect_ns = 1000;
+		}
+		view_of(&s, &m);
+		s.view.taken.w[0] = cases[i].taken;
+		s.view.taken_ppm = cases[i].taken_ppm;
+		assert_int_equal(vt_explain(&s, &d, &r, 1), 1);
+		if (r.rest_ns != cases[i].rest_ns || r.taken != cases[i].n_taken ||
+		    r.usable != cases[i].usable || r.level != 3)
+			fail_msg("%s: needs %llu, taken %u, usable %u, level %u", cases[i].what,
+				 (unsigned long long)r.rest_ns, r.taken, r.usable, r.level);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_kind_of_action),
 		cmocka_unit_test(test_only_as_many_as_there_is_room_for),
 		cmocka_unit_test(test_the_plan_says_the_same),
+		cmocka_unit_test(test_taken_cores_do_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

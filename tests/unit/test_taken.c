@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the policies do with cores that others have taken: two cores, one model, one view a row. */
 #include "harness.h"
+#include "loop/explain.h"
 #include "sched_fixture.h"
 
 #define MS  1000000ull
@@ -137,6 +138,33 @@ static void test_two_cores(void **state)
 	free(x);
 }
 
+/* Who is refused for a core that others have taken is told so: on what is left it needs more than it has. */
+static void test_a_refusal_explains_itself(void **state)
+{
+	struct fx_view *x = fx_alloc(sizeof(*x));
+	struct vt_reason why;
+	struct fx_policy p;
+
+	for (uint32_t level = 0; level < VT_LEVELS; level++) {
+		fx_policy_open(&p, vt_policy_find("veltair-full"), 2);
+		p.cfg.shed = true;
+		assert_int_equal(p.p->init(p.p, p.state, &p.cfg), 0);
+		fill(x, &(struct row){.taken = C1, .slack_ms = 7}, &model);
+		x->domains[0].pressure_ppm = level * (VT_PPM / (VT_LEVELS - 1));
+		p.p->decide(p.state, &x->v, &p.d);
+		assert_int_equal(p.d.n_actions, 1);
+		assert_int_equal(vt_explain(&(struct vt_sample){.view = x->v}, &p.d, &why, 1), 1);
+		assert_int_equal(why.kind, VT_SHED);
+		assert_int_equal(why.level, level);
+		assert_int_equal(why.taken, 1);
+		assert_int_equal(why.usable, 1);
+		assert_int_equal(why.slack_ns, 7 * MS);
+		assert_int_equal(why.rest_ns, 10 * MS); /* on both it would be 6 */
+		fx_policy_close(&p);
+	}
+	free(x);
+}
+
 /* How long it is expected to run on what is left of a core. */
 static void test_expected_time(void **state)
 {
@@ -161,6 +189,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_cores),
+		cmocka_unit_test(test_a_refusal_explains_itself),
 		cmocka_unit_test(test_expected_time),
 	};
 

@@ -117,8 +117,9 @@ static void print_table(const char *what, const struct vt_decided *d, size_t n)
 	char waited[24], layers[16], cores[16];
 
 	printf("%s\n", what);
-	printf("%10s %14s  %-8s%-18s%10s %9s %7s %4s %7s %9s %9s %9s %3s %5s %5s  %-17s %5s\n",
-	       "DECISION", "AT S", "ACTION", "MODEL", "REQUEST", "LAYERS", "CORES", "FREE",
+	printf("%10s %14s  %-8s%-18s%10s %9s %7s %4s %5s %7s %9s %9s %9s %3s %5s %5s  %-17s "
+	       "%5s\n",
+	       "DECISION", "AT S", "ACTION", "MODEL", "REQUEST", "LAYERS", "CORES", "FREE", "TAKEN",
 	       "WAITING", "SLACK MS", "NEEDS MS", "WAITED MS", "LVL", "PRESS", "TRUST", "FROM",
 	       "OTHER");
 	for (size_t i = 0; i < n; i++, d++) {
@@ -126,10 +127,10 @@ static void print_table(const char *what, const struct vt_decided *d, size_t n)
 		snprintf(layers, sizeof(layers), d->layer_end > d->layer_begin ? "%u-%u" : "-",
 			 d->layer_begin, d->layer_end - 1u);
 		snprintf(cores, sizeof(cores), "%u/%u", d->granted, d->wanted);
-		printf("%10llu %14.6f  %-8s%-18.17s%10llu %9s %7s %4u %7u %9.3f %9.3f %9s %3u "
+		printf("%10llu %14.6f  %-8s%-18.17s%10llu %9s %7s %4u %5u %7u %9.3f %9.3f %9s %3u "
 		       "%5.2f %5.2f  %-17s %5u\n",
 		       (unsigned long long)d->seq, (double)d->mono_ns / 1e9, d->action, d->model,
-		       (unsigned long long)d->request, layers, cores, d->free, d->waiting,
+		       (unsigned long long)d->request, layers, cores, d->free, d->taken, d->waiting,
 		       (double)d->slack_ns / 1e6, ms(d->rest_ns), waited, d->level,
 		       d->pressure_ppm / 1e6, d->confidence_ppm / 1e6, d->source,
 		       d->other_versions);
@@ -146,6 +147,7 @@ static void put_decision(struct vt_expo *x, const struct vt_decided *d)
 		    d->layer_end);
 	vt_expo_put(x, ",\"wanted\":%u,\"granted\":%u,\"free\":%u,\"waiting\":%u", d->wanted,
 		    d->granted, d->free, d->waiting);
+	vt_expo_put(x, ",\"taken\":%u,\"usable\":%u", d->taken, d->usable);
 	vt_expo_put(x, ",\"slack_ns\":%lld,\"rest_ns\":%llu,\"waited_ns\":", (long long)d->slack_ns,
 		    (unsigned long long)d->rest_ns);
 	vt_expo_put(x, has_waited(d) ? "%llu" : "null", (unsigned long long)d->waited_ns);

@@ -44,14 +44,42 @@ static uint64_t rest_ns(const struct vt_model *m, unsigned int layer, unsigned i
 	return cores < p->points[0] ? ns * p->points[0] / cores : ns;
 }
 
-/** The rest on the count that ends soonest: what a refused request would at least have needed. */
-static uint64_t soonest_ns(const struct vt_model *m, unsigned int layer)
+/** The rest on the count of @usable cores that ends soonest: what a refused request would at least have needed. */
+static uint64_t soonest_ns(const struct vt_model *m, unsigned int layer, unsigned int usable,
+			   unsigned int level)
 {
 	const struct vt_plan *p = m->plan;
+	unsigned int most;
 
-	if (!p || layer >= m->n_layers)
+	if (!p || layer >= m->n_layers || level >= VT_LEVELS)
 		return m->fastest_ns;
-	return vt_plan_rest(p, VT_PLAN_SOLO, 0, layer)[p->fastest[layer]];
+	most = p->points[p->fastest[layer]];
+	return rest_ns(m, layer, usable < most ? usable : most, level);
+}
+
+/** Cores of the machine that others largely use. */
+static struct vt_coreset taken_of(const struct vt_view *v)
+{
+	struct vt_coreset s = vt_coreset_range(0, v->n_cores);
+
+	for (unsigned int i = 0; i < VT_CORESET_WORDS; i++)
+		s.w[i] &= v->taken.w[i];
+	return s;
+}
+
+/** The rest on @cores: taken ones only help, so they do not count; of a taken one alone there is only so much. */
+static uint64_t rest_on(const struct vt_view *v, const struct vt_model *m,
+			const struct vt_coreset *cores, unsigned int layer, unsigned int level)
+{
+	const struct vt_coreset taken = taken_of(v);
+	struct vt_coreset ours = *cores;
+	uint64_t ns;
+
+	vt_coreset_sub(&ours, &taken);
+	if (!vt_coreset_empty(&ours))
+		return rest_ns(m, layer, vt_coreset_count(&ours), level);
+	ns = rest_ns(m, layer, vt_coreset_count(cores), level);
+	return v->taken_ppm ? (uint64_t)((double)ns * VT_PPM / v->taken_ppm) : ns;
 }
 
 /** The domain of @cores under most pressure; of all domains if there are no cores. */
@@ -103,22 +131,22 @@ static void explain_request(struct vt_reason *r, const struct vt_sample *s,
 	r->model = q->model;
 	r->tenant = q->tenant;
 	r->layer_begin = r->layer_end = q->next_layer;
+	r->level = a->level;
 	if (q->model >= v->n_models)
 		return;
 	m = &v->models[q->model];
 	if (a->kind == VT_SHED) {
 		r->layer_end = m->n_layers;
-		r->rest_ns = soonest_ns(m, q->next_layer);
+		r->rest_ns = soonest_ns(m, q->next_layer, r->usable, a->level);
 		return;
 	}
 	r->layer_begin = a->layer_begin;
 	r->layer_end = a->layer_end;
-	r->level = a->level;
 	r->wanted = a->wanted;
 	r->granted = (uint16_t)vt_coreset_count(&a->cores);
 	r->other_versions = (uint16_t)other_versions(d, a);
 	if (r->granted && a->level < VT_LEVELS)
-		r->rest_ns = a->expect_ns + rest_ns(m, a->layer_end, r->granted, a->level);
+		r->rest_ns = a->expect_ns + rest_on(v, m, &a->cores, a->layer_end, a->level);
 }
 
 static void explain_block(struct vt_reason *r, const struct vt_sample *s,
@@ -148,7 +176,7 @@ static void explain_block(struct vt_reason *r, const struct vt_sample *s,
 	r->wanted = a->kind == VT_GROW ? a->wanted : b->wanted;
 	r->granted = (uint16_t)vt_coreset_count(&cores);
 	if (b->model < v->n_models && r->granted && r->level < VT_LEVELS)
-		r->rest_ns = rest_ns(&v->models[b->model], b->layer_now, r->granted, r->level);
+		r->rest_ns = rest_on(v, &v->models[b->model], &cores, b->layer_now, r->level);
 }
 
 const char *vt_reason_action(uint8_t kind)
@@ -179,11 +207,13 @@ size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct
 {
 	size_t n = d->n_actions < len ? d->n_actions : len;
 	unsigned int free = vt_coreset_count(&s->view.free);
+	const struct vt_coreset out = taken_of(&s->view);
+	const unsigned int n_taken = vt_coreset_count(&out);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct vt_action *a = &d->actions[i];
 		struct vt_reason *r = &ret[i];
-		unsigned int taken = vt_coreset_count(&a->cores);
+		unsigned int gets = vt_coreset_count(&a->cores);
 
 		memset(r, 0, sizeof(*r));
 		r->now_ns = s->view.now_ns;
@@ -191,12 +221,15 @@ size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct
 		r->kind = a->kind;
 		r->waiting = s->view.n_requests;
 		r->free = (uint16_t)free;
+		r->taken = (uint16_t)n_taken;
+		r->usable = (uint16_t)(n_taken < s->view.n_cores ? s->view.n_cores - n_taken
+								 : s->view.n_cores);
 		if (a->kind == VT_START || a->kind == VT_SHED)
 			explain_request(r, s, d, a);
 		else
 			explain_block(r, s, d, a);
 		if (a->kind == VT_START || a->kind == VT_GROW)
-			free -= taken < free ? taken : free;
+			free -= gets < free ? gets : free;
 	}
 	return n;
 }

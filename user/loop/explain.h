@@ -17,7 +17,10 @@ struct vt_reason {
 	uint64_t now_ns;  /* plant's clock */
 	uint64_t id;	  /* of the request */
 	int64_t slack_ns; /* deadline - now; negative: late already */
-	/* Time the rest of the model would need on the cores granted, this level; SHED: at least */
+	/*
+	 * Time the rest of the model would need, at this level, on those of the cores granted that others have not
+	 * taken; SHED: at least, on all usable ones
+	 */
 	uint64_t rest_ns;
 	uint64_t waited_ns; /* START, SHED: since it was ready; 0 of what runs */
 	uint32_t model, tenant;
@@ -27,12 +30,14 @@ struct vt_reason {
 	uint16_t layer_begin, layer_end; /* START: of the block; else what is left of it */
 	uint16_t wanted;		 /* cores demanded */
 	uint16_t granted;		 /* cores it has from now on; SHED: 0 */
-	uint16_t free;			 /* cores free before this action */
+	uint16_t free;			 /* cores free before this action, taken ones among them */
 	uint16_t other_versions; /* START: layers whose version is not the one fastest alone */
+	uint16_t taken;		 /* cores of the machine that others largely use */
+	uint16_t usable;	 /* cores a plan counts on: the others; all, if all are taken */
 	uint8_t kind;		 /* enum vt_action_kind */
-	uint8_t level;
+	uint8_t level;	 /* of pressure that it was planned for; 0 if the policy does not look */
 	uint8_t sources; /* of the pressure, enum vt_pressure_source: who runs the loop writes it */
-	uint8_t pad[5];
+	uint8_t pad;
 };
 _Static_assert(sizeof(struct vt_reason) == 80, "copied as words of 64 bits");
 

@@ -115,6 +115,7 @@ static void decision(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 	vt_expo_put(x, ",\"slack_ms\":%.3f,\"rest_ms\":%.3f,\"waited_ms\":%.3f",
 		    (double)r->slack_ns / 1e6, (double)r->rest_ns / 1e6,
 		    (double)r->waited_ns / 1e6);
+	vt_expo_put(x, ",\"taken\":%u,\"usable\":%u", r->taken, r->usable);
 	vt_expo_put(x, ",\"level\":%u,\"pressure\":%.6f,\"confidence\":%.6f,\"waiting\":%u",
 		    r->level, r->pressure_ppm * 1e-6, r->confidence_ppm * 1e-6, r->waiting);
 	vt_expo_put(x, ",\"other_versions\":%u,\"source\":\"%s\"}", r->other_versions,

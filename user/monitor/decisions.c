@@ -33,6 +33,8 @@ void vt_decided_of(struct vt_decided *ret, uint64_t n, const struct vt_reason *r
 		.granted = r->granted,
 		.free = r->free,
 		.other_versions = r->other_versions,
+		.taken = r->taken,
+		.usable = r->usable,
 		.level = r->level,
 	};
 	put_text(ret->action, sizeof(ret->action), vt_reason_action(r->kind));

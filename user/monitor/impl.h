@@ -13,7 +13,7 @@ struct bpf_link;
 /* ---- pins.c: one owner per directory ----------------------------------------------------- */
 
 struct vt_pins {
-	char dir[512]; /* PIN_DIR/v2; "" when nothing is pinned */
+	char dir[512]; /* PIN_DIR/v3; "" when nothing is pinned */
 	char top[480]; /* PIN_DIR */
 	int lock;      /* the owner's descriptor of PIN_DIR, locked as long as we live; -1 */
 	int watch;     /* a reader's, to ask whether the owner lives; -1 */

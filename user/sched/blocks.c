@@ -439,11 +439,11 @@ static void shed_late(struct vt_blocks *c)
 
 	for (uint32_t k = 0; k < c->late.n; k++)
 		if (!(c->late.at[k].index & VT_IS_BLOCK) &&
-		    !vt_turn_shed(&c->t, c->late.at[k].index))
+		    !vt_turn_shed(&c->t, c->late.at[k].index, c->level))
 			return;
 	for (uint32_t k = 0; k < late->n; k++)
 		if (vt_turn_ready(&c->t, &c->t.view->requests[late->at[k].index]) &&
-		    !vt_turn_shed(&c->t, late->at[k].index))
+		    !vt_turn_shed(&c->t, late->at[k].index, c->level))
 			return;
 }
 

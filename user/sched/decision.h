@@ -41,7 +41,7 @@ struct vt_action {
 	uint16_t layer_begin, layer_end;
 	uint16_t wanted; /* START: cores the block demands; GROW: its new total demand */
 	uint8_t kind;	 /* enum vt_action_kind */
-	uint8_t level;	 /* the level that versions and demand were chosen for */
+	uint8_t level;	 /* the level that versions and demand were chosen for, or a refusal */
 	uint64_t pad;
 };
 _Static_assert(sizeof(struct vt_action) == 72, "no hidden padding: compared by memcmp");

@@ -376,7 +376,11 @@ bool vt_turn_preempt(struct vt_turn *t, uint32_t block)
 	return new_action(t, VT_PREEMPT, t->view->blocks[block].id, block) != NULL;
 }
 
-bool vt_turn_shed(struct vt_turn *t, uint32_t request)
+bool vt_turn_shed(struct vt_turn *t, uint32_t request, unsigned int level)
 {
-	return new_action(t, VT_SHED, t->view->requests[request].id, request) != NULL;
+	struct vt_action *a = new_action(t, VT_SHED, t->view->requests[request].id, request);
+
+	if (a)
+		a->level = (uint8_t)level;
+	return a != NULL;
 }

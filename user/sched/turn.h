@@ -129,7 +129,9 @@ bool vt_turn_grow(struct vt_turn *t, const struct vt_regrant *g);
 bool vt_turn_shrink(struct vt_turn *t, const struct vt_regrant *g);
 
 bool vt_turn_preempt(struct vt_turn *t, uint32_t block);
-bool vt_turn_shed(struct vt_turn *t, uint32_t request);
+
+/** vt_turn_shed - @level: that it was planned for and found hopeless */
+bool vt_turn_shed(struct vt_turn *t, uint32_t request, unsigned int level);
 
 /** vt_turn_level - pressure level of the free cores, weighted by domain: where a start would land
  */
