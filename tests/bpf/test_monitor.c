@@ -59,6 +59,26 @@ static void test_one_owner_many_readers(void **state)
 	vt_snapshot_fini(&s);
 }
 
+/* Of another's counters it is only known that they are not there; the reason is the owner's to tell, and names no process. */
+static void test_reasons_of_what_is_absent(void **state)
+{
+	struct vt_monitor_opts o = {.pin_dir = pin_dir, .no_events = true};
+	struct vt_monitor *owner = open_or_skip(o), *reader = NULL;
+	struct vt_err e = {0};
+
+	assert_int_equal(vt_monitor_attach(pin_dir, &reader, &e), 0);
+	for (int r = 0; r < VT_ROLE_COUNT; r++) {
+		assert_string_equal(vt_monitor_absent(owner, (enum vt_role)r), "not asked for");
+		assert_string_equal(vt_monitor_absent(reader, (enum vt_role)r),
+				    "the monitor's owner does not count it");
+	}
+	vt_monitor_tell_absent(reader, owner);
+	for (int r = 0; r < VT_ROLE_COUNT; r++)
+		assert_string_equal(vt_monitor_absent(reader, (enum vt_role)r), "not asked for");
+	vt_monitor_close(reader);
+	vt_monitor_close(owner);
+}
+
 /* Another process that owns an instance until it is killed: no longer than this one lives. */
 static pid_t start_owner(struct vt_monitor_opts o)
 {
@@ -361,6 +381,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_owner_many_readers),
+		cmocka_unit_test(test_reasons_of_what_is_absent),
 		cmocka_unit_test(test_killed_owner_is_cleaned_up),
 		cmocka_unit_test(test_killed_owner_keeps_no_event),
 		cmocka_unit_test(test_pins_of_another_abi),

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "cli/monitor.h"
-#include "events/sysfs_pmu.h"
 
 static const char *const groups[] = {"tenant", "cgroup", "process"};
 
@@ -17,22 +16,6 @@ const char *vt_group_name(uint32_t group)
 }
 
 /* ---- table ------------------------------------------------------------------------------- */
-
-/*
- * All that was tried for a role is in --json, and too long for a line. A table says the cause.
- */
-static const char *short_reason(enum vt_role role, const char *why)
-{
-	const size_t name = strlen(vt_role_name(role));
-
-	if (!strncmp(why, vt_role_name(role), name) && !strncmp(why + name, ": ", 2))
-		why += name + 2;
-	if (strncmp(why, "nothing counts it here", 22) != 0)
-		return why;
-	return vt_sysfs_core_pmu("/sys") ? "no event of this CPU counts it (veltair doctor says "
-					   "what to do)"
-					 : "no PMU here (veltair doctor says what to do)";
-}
 
 static void table_head(const struct vt_mon_view *v)
 {
@@ -48,8 +31,7 @@ static void table_head(const struct vt_mon_view *v)
 			       s->event, s->quality, v->map->hw[r] ? "" : ": a software stand-in");
 		else
 			printf("  %-13s n/a  %s\n", vt_role_name((enum vt_role)r),
-			       short_reason((enum vt_role)r,
-					    vt_monitor_absent(v->m, (enum vt_role)r)));
+			       vt_monitor_absent_brief(v->m, (enum vt_role)r));
 	}
 	printf("  %-13s %s\n", "bandwidth", v->bandwidth_source);
 }

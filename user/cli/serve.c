@@ -91,8 +91,10 @@ static int open_monitor(struct serving *s, struct vt_err *e)
 		vt_fail_more(&mine, ", or give this one --pin-dir (pin_dir:)");
 	if (!err)
 		err = vt_monitor_attach(o.pin_dir, &s->watched, &mine);
-	if (!err)
+	if (!err) {
+		vt_monitor_tell_absent(s->watched, s->monitor);
 		return 0;
+	}
 	vt_monitor_close(s->monitor);
 	s->monitor = NULL;
 	snprintf(s->absent, sizeof(s->absent), "%.250s", mine.msg);

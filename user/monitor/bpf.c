@@ -444,7 +444,13 @@ int vt_monitor_attach(const char *pin_dir, struct vt_monitor **ret, struct vt_er
 	}
 	for (int r = 0; r < VT_ROLE_COUNT; r++)
 		snprintf(m->set.absent[r], sizeof(m->set.absent[r]),
-			 "the owner (pid %u) does not count it", m->meta.owner_pid);
+			 "the monitor's owner does not count it");
 	*ret = m;
 	return 0;
+}
+
+void vt_monitor_tell_absent(struct vt_monitor *reader, const struct vt_monitor *owner)
+{
+	memcpy(reader->set.absent, owner->set.absent, sizeof(reader->set.absent));
+	reader->set.core_pmu = owner->set.core_pmu;
 }

@@ -57,7 +57,8 @@ struct vt_slot_set {
 	struct vt_event event[VT_SLOTS];
 	enum vt_role role[VT_SLOTS];
 	char absent[VT_ROLE_COUNT][512];
-	bool *open; /* [cpu * VT_SLOTS + slot]: in the programs' array */
+	bool core_pmu; /* there is one: said where nothing counts a role */
+	bool *open;    /* [cpu * VT_SLOTS + slot]: in the programs' array */
 };
 
 /** vt_slots_choose - an event for every role of the mask that something here can count */

@@ -49,7 +49,7 @@ struct vt_monitor_opts {
  */
 int vt_monitor_open(const struct vt_monitor_opts *o, struct vt_monitor **ret, struct vt_err *e);
 
-/** vt_monitor_attach - read an instance that another process owns; -ENOENT if there is none */
+/** vt_monitor_attach - read an instance, which mostly another process owns; -ENOENT if there is none */
 int vt_monitor_attach(const char *pin_dir, struct vt_monitor **ret, struct vt_err *e);
 
 /**
@@ -71,6 +71,15 @@ int vt_monitor_slot_of(const struct vt_monitor *m, enum vt_role role);
 
 /** vt_monitor_absent - why @role has no slot; "" when it has one */
 const char *vt_monitor_absent(const struct vt_monitor *m, enum vt_role role);
+
+/** vt_monitor_absent_brief - the cause alone, for a table or a label: without all that was tried */
+const char *vt_monitor_absent_brief(const struct vt_monitor *m, enum vt_role role);
+
+/**
+ * vt_monitor_tell_absent - @reader is attached to @owner's instance, in one process, and gives its reasons from now on
+ * They are in no map: whoever reads another process's instance learns only that it does not count a role.
+ */
+void vt_monitor_tell_absent(struct vt_monitor *reader, const struct vt_monitor *owner);
 
 /* ---- tenants and workers of the runtime (owner only) ------------------------------------- */
 

@@ -244,3 +244,16 @@ const char *vt_monitor_absent(const struct vt_monitor *m, enum vt_role role)
 {
 	return vt_monitor_slot_of(m, role) >= 0 ? "" : m->set.absent[role];
 }
+
+const char *vt_monitor_absent_brief(const struct vt_monitor *m, enum vt_role role)
+{
+	const char *why = vt_monitor_absent(m, role);
+	const size_t name = strlen(vt_role_name(role));
+
+	if (!strncmp(why, vt_role_name(role), name) && !strncmp(why + name, ": ", 2))
+		why += name + 2;
+	if (strncmp(why, "nothing counts it here", 22) != 0)
+		return why;
+	return m->set.core_pmu ? "no event of this CPU counts it (veltair doctor says what to do)"
+			       : "no PMU here (veltair doctor says what to do)";
+}

@@ -19,6 +19,8 @@
 
 #include <bpf/bpf.h>
 
+#include "events/sysfs_pmu.h"
+
 static int sys_open(const struct vt_event_env *env, struct perf_event_attr *attr, unsigned int cpu)
 {
 	int fd;
@@ -59,6 +61,7 @@ int vt_slots_choose(struct vt_slot_set *s, const struct vt_monitor_opts *o, unsi
 	int err, cpu;
 
 	*s = (struct vt_slot_set){.env = o->env ? o->env : &here, .cpus = cpus};
+	s->core_pmu = vt_sysfs_core_pmu(s->env->sysfs ? s->env->sysfs : "/sys");
 	s->open = calloc((size_t)cpus * VT_SLOTS, sizeof(*s->open));
 	if (!s->open)
 		return vt_fail(e, -ENOMEM, "no memory for %u CPUs", cpus);
