@@ -27,8 +27,20 @@ static void ten_at_most(struct vt_http_req *r, void *arg)
 	vt_http_limit(r, 10);
 }
 
+static _Atomic unsigned int shorts;
+
+static void count_short(struct vt_http_req *r, void *arg)
+{
+	shorts++;
+}
+
+static void tell_of_short(struct vt_http_req *r, void *arg)
+{
+	vt_http_on_short(r, count_short, NULL);
+}
+
 static const struct vt_route routes[] = {
-	{"POST", "/echo", echo, NULL, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_NEED_BODY},
+	{"POST", "/echo", echo, tell_of_short, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_NEED_BODY},
 	{"POST", "/small", echo, NULL, NULL, NULL, VT_ROUTE_BODY | VT_ROUTE_SMALL},
 	{"POST", "/ten", echo, ten_at_most, NULL, NULL, VT_ROUTE_BODY},
 	{0},
@@ -62,6 +74,7 @@ static void test_memory_of_bodies_is_bounded(void **state)
 
 	assert_int_equal(vt_config_init(&s.c), 0);
 	s.c.max_memory_bytes = 1000;
+	shorts = 0;
 	start(&s);
 	memset(body, 'x', sizeof(body));
 	a = client(&s);
@@ -83,6 +96,7 @@ static void test_memory_of_bodies_is_bounded(void **state)
 	say(b, body, sizeof(body));
 	hear(b, buf, sizeof(buf), NULL);
 	assert_non_null(strstr(buf, " 503 "));
+	assert_int_equal(shorts, 2); /* its handler was told of each, once */
 	close(b);
 	say(a, body, sizeof(body) - 1); /* the first is served all the same */
 	hear(a, buf, sizeof(buf), "xxx");

@@ -276,6 +276,7 @@ static void test_a_server_may_refuse_by_itself(void **state)
 	vt_runtime_refused(t.rt, t.f[2].id, VT_REFUSED);
 	vt_runtime_refused(t.rt, t.f[2].id, VT_QUEUE_FULL);
 	vt_runtime_refused(t.rt, t.f[2].id, VT_REFUSED);
+	vt_runtime_refused(t.rt, t.f[2].id, VT_NO_MEMORY);
 	vt_runtime_refused(t.rt, 12345, VT_REFUSED); /* nobody's */
 	assert_int_equal(vt_runtime_del(t.rt, t.f[0].id), 0);
 	vt_runtime_refused(t.rt, t.f[0].id, VT_REFUSED); /* gone */
@@ -284,9 +285,10 @@ static void test_a_server_may_refuse_by_itself(void **state)
 	for (uint32_t i = 0; i < s->n_models; i++) {
 		uint64_t n = s->model[i].id == t.f[2].id;
 
-		assert_int_equal(s->model[i].requests, 3 * n);
+		assert_int_equal(s->model[i].requests, 4 * n);
 		assert_int_equal(s->model[i].ended[VT_REFUSED], 2 * n);
 		assert_int_equal(s->model[i].ended[VT_QUEUE_FULL], n);
+		assert_int_equal(s->model[i].ended[VT_NO_MEMORY], n);
 	}
 	free(s);
 	close_three(&t);

@@ -49,6 +49,24 @@ static struct vt_top *rates(void)
 
 #define near(a, b) assert_true(fabs((a) - (b)) < 1e-6)
 
+/* Those without memory are refused; a server that does not tell them, as in test_rates(), has none. */
+static void test_no_memory_is_a_refusal(void **state)
+{
+	json_t *a = json_loads(before, 0, NULL), *b = json_loads(after, 0, NULL);
+	struct vt_top *t = malloc(sizeof(*t));
+
+	json_object_set_new(json_array_get(json_object_get(a, "models"), 0), "no_memory",
+			    json_integer(1));
+	json_object_set_new(json_array_get(json_object_get(b, "models"), 0), "no_memory",
+			    json_integer(3));
+	assert_int_equal(vt_top_rates(a, b, 2.0, t), 0);
+	near(t->model[0].refused, 2);
+	near(t->model[0].in_time, 0.5);
+	json_decref(a);
+	json_decref(b);
+	free(t);
+}
+
 static void test_rates(void **state)
 {
 	struct vt_top *t = rates();
@@ -151,9 +169,8 @@ static void test_sorting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rates),
-		cmocka_unit_test(test_any_json),
-		cmocka_unit_test(test_every_width),
+		cmocka_unit_test(test_rates),	 cmocka_unit_test(test_no_memory_is_a_refusal),
+		cmocka_unit_test(test_any_json), cmocka_unit_test(test_every_width),
 		cmocka_unit_test(test_sorting),
 	};
 

@@ -108,12 +108,19 @@ static double other_versions(const json_t *old, const json_t *now)
 	return all > 0 ? 1 - first / all : NAN;
 }
 
+/* A server from before this was counted does not tell it. */
+static double no_memory(const json_t *old, const json_t *now)
+{
+	return json_object_get(now, "no_memory") ? grown(old, now, "no_memory") : 0;
+}
+
 static void one_model(const json_t *bounds, const json_t *old, const json_t *now, struct vt_top *t,
 		      double *ok, double *done)
 {
 	struct vt_top_model *m = &t->model[t->n_models++];
 	double in_time = grown(old, now, "in_time"), late = grown(old, now, "late");
-	double refused = grown(old, now, "shed") + grown(old, now, "queue_full");
+	double refused =
+		grown(old, now, "shed") + grown(old, now, "queue_full") + no_memory(old, now);
 	double blocks = grown(old, now, "blocks");
 	char version[16];
 	struct latencies l;

@@ -48,6 +48,7 @@ enum vt_outcome {
 	VT_NO_MODEL,   /* unknown, or being unloaded */
 	VT_STOPPING,   /* the runtime drains */
 	VT_CANCELLED,  /* vt_runtime_cancel() */
+	VT_NO_MEMORY,  /* of the server, for its body or answer; told by vt_runtime_refused() */
 	VT_OUTCOMES,
 };
 
@@ -183,7 +184,7 @@ int vt_runtime_policy(struct vt_runtime *rt, const struct vt_policy *policy, boo
 
 /** vt_runtime_submit - see above; done() is called exactly once for every call of this */
 void vt_runtime_submit(struct vt_runtime *rt, struct vt_infer *q);
-/** vt_runtime_refused - count a request of model @id that its server did not submit; @how: VT_REFUSED, VT_QUEUE_FULL */
+/** vt_runtime_refused - count a request of model @id that its server did not submit; @how: VT_REFUSED, VT_QUEUE_FULL, VT_NO_MEMORY */
 void vt_runtime_refused(struct vt_runtime *rt, uint32_t id, enum vt_outcome how);
 /** vt_headway_ppm - of the work of a request under way, what is done at @now_ns */
 uint32_t vt_headway_ppm(const struct vt_headway *p, uint64_t now_ns);

@@ -52,10 +52,11 @@ static void model(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 	vt_expo_put(x, ",\"requests\":%llu,\"in_time\":%llu,\"late\":%llu",
 		    (unsigned long long)mo->requests, (unsigned long long)mo->in_time,
 		    (unsigned long long)mo->late);
-	vt_expo_put(x, ",\"shed\":%llu,\"queue_full\":%llu,\"cancelled\":%llu",
+	vt_expo_put(x, ",\"shed\":%llu,\"queue_full\":%llu,\"cancelled\":%llu,\"no_memory\":%llu",
 		    (unsigned long long)mo->ended[VT_REFUSED],
 		    (unsigned long long)mo->ended[VT_QUEUE_FULL],
-		    (unsigned long long)mo->ended[VT_CANCELLED]);
+		    (unsigned long long)mo->ended[VT_CANCELLED],
+		    (unsigned long long)mo->ended[VT_NO_MEMORY]);
 	vt_expo_put(x, ",\"latency_sum_s\":%.9f,\"queue_sum_s\":%.9f,\"core_s\":%.9f",
 		    (double)mo->latency_sum_ns * 1e-9, (double)mo->queue_sum_ns * 1e-9,
 		    (double)mo->core_sum_ns * 1e-9);

@@ -86,6 +86,10 @@ bool vt_http_local(const struct vt_http_req *r);
 /** vt_http_limit - from a head handler: a body of more than @bytes is refused, as one above max_body is */
 void vt_http_limit(struct vt_http_req *r, uint64_t bytes);
 
+/** vt_http_on_short - from a head handler: call @fn(r, arg) if there is no memory for the body, which is a refusal */
+void vt_http_on_short(struct vt_http_req *r, void (*fn)(struct vt_http_req *r, void *arg),
+		      void *arg);
+
 /**
  * vt_http_reply - answer with @len bytes at @data, which @done (may be NULL) gives back with @arg
  * once they are sent or the client is gone. One answer per request.

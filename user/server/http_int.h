@@ -71,6 +71,8 @@ struct req {
 	struct MHD_Response *answer;
 	void *own;
 	void (*fini)(void *own);
+	void (*on_short)(struct vt_http_req *r, void *arg); /* NULL: nobody wants to know */
+	void *short_arg;
 };
 
 void conn_state(struct conn *c, enum conn_state s);

@@ -121,6 +121,13 @@ void vt_http_limit(struct vt_http_req *pub, uint64_t bytes)
 	of(pub)->limit = bytes;
 }
 
+void vt_http_on_short(struct vt_http_req *pub, void (*fn)(struct vt_http_req *r, void *arg),
+		      void *arg)
+{
+	of(pub)->on_short = fn;
+	of(pub)->short_arg = arg;
+}
+
 void vt_http_attach(struct vt_http_req *pub, void *own, void (*fini)(void *own))
 {
 	of(pub)->own = own;
@@ -211,6 +218,17 @@ static uint64_t body_limit(const struct req *r)
 	return max < r->limit ? max : r->limit;
 }
 
+/* No memory for its body: of requests under way, or, if it needs @bytes, of the machine. */
+static void refuse_short(struct req *r, size_t bytes)
+{
+	if (bytes)
+		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", bytes);
+	else
+		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
+	if (r->on_short)
+		r->on_short(&r->pub, r->short_arg);
+}
+
 /* May the whole body come, if its length is known? What is not here yet holds no room. */
 static void expect_body(struct req *r)
 {
@@ -220,7 +238,7 @@ static void expect_body(struct req *r)
 		return;
 	}
 	if (r->length > vt_http_room(r->pub.http))
-		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
+		refuse_short(r, 0);
 }
 
 static void look_at_head(struct req *r, const char *url)
@@ -271,7 +289,7 @@ static bool make_room(struct req *r, size_t bytes)
 		return true;
 	more = realloc(r->body, room);
 	if (!more) {
-		vt_http_retry(&r->pub, 1, "no memory for a body of %zu bytes", room);
+		refuse_short(r, room);
 		return false;
 	}
 	r->body = more;
@@ -296,7 +314,7 @@ static bool grow(struct req *r, size_t need)
 	if (bytes > most)
 		bytes = most;
 	if (!vt_http_take(h, bytes - r->counted)) {
-		vt_http_retry(&r->pub, 1, "too many bytes of requests are under way");
+		refuse_short(r, 0);
 		return false;
 	}
 	if (!make_room(r, bytes)) {

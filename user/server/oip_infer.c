@@ -266,6 +266,19 @@ static bool json_length(struct vt_http_req *r, size_t *ret)
 	return false;
 }
 
+/* There is no memory for it: it was not submitted, and counts all the same. */
+static void count_short(struct vt_http_req *r, void *arg)
+{
+	struct vt_oip *o = arg;
+	const char *version = r->match.arg[1][0] ? r->match.arg[1] : NULL;
+	struct vt_loaded *m = vt_models_get(o->models, r->match.arg[0], version, &(int){0});
+
+	if (!m)
+		return;
+	vt_runtime_refused(o->runtime, m->id, VT_NO_MEMORY);
+	vt_models_put(m);
+}
+
 /* What is for no model, or too much for it, is refused before its body is sent. */
 void oip_infer_head(struct vt_http_req *r, void *arg)
 {
@@ -279,15 +292,18 @@ void oip_infer_head(struct vt_http_req *r, void *arg)
 		vt_http_retry(r, 1, "the server is stopping");
 	else if (json_length(r, &json))
 		vt_http_limit(r, vt_ask_bound(&l->io, json));
+	vt_http_on_short(r, count_short, o);
 	vt_models_put(l);
 }
 
 static void bad_request(struct vt_http_req *r, struct vt_oip *o, const struct vt_err *e)
 {
-	if (e->code == -ENOSPC || e->code == -ENOMEM)
+	if (e->code == -ENOSPC || e->code == -ENOMEM) {
 		vt_http_retry(r, retry_s(o), "%s", e->msg);
-	else
+		count_short(r, o);
+	} else {
 		vt_http_fail(r, e->code == -ENOTSUP ? 501 : 400, "%s", e->msg);
+	}
 }
 
 /* Whoever forgets the header field sends bytes where JSON is expected. */
@@ -324,15 +340,18 @@ static bool prepare(struct call *c)
 	room = vt_answer_bound(&c->m->io, &c->ask, c->m->name, c->m->version);
 	if (!vt_http_take(h, room + c->ask.own_bytes)) {
 		vt_http_retry(c->r, retry_s(c->o), "too many bytes of requests are under way");
+		count_short(c->r, c->o);
 		return false;
 	}
 	c->taken = room + c->ask.own_bytes;
 	c->answer = malloc(room);
-	if (!c->answer)
-		vt_http_retry(c->r, retry_s(c->o), "no memory for an answer of %zu bytes", room);
-	else
+	if (c->answer) {
 		vt_fresh_populate(c->answer, room);
-	return c->answer != NULL;
+		return true;
+	}
+	vt_http_retry(c->r, retry_s(c->o), "no memory for an answer of %zu bytes", room);
+	count_short(c->r, c->o);
+	return false;
 }
 
 /* From its header fields to its answer: its own deadline, or the model's target. */
@@ -412,6 +431,7 @@ static struct call *call_of(struct vt_http_req *r, struct vt_oip *o)
 	c = malloc(sizeof(*c));
 	if (!c) {
 		vt_http_retry(r, 1, "no memory");
+		count_short(r, o);
 		return NULL;
 	}
 	memset(c, 0, offsetof(struct call, ask) + offsetof(struct vt_ask, in));

@@ -57,7 +57,8 @@ static void sum_up(const struct vt_runtime_stats *s, struct vt_spare_sums *ret)
 	for (uint32_t i = 0; i < s->n_models; i++) {
 		const struct vt_runtime_model *m = &s->model[i];
 		uint64_t done = m->in_time + m->late;
-		uint64_t refused = m->ended[VT_REFUSED] + m->ended[VT_QUEUE_FULL];
+		uint64_t refused =
+			m->ended[VT_REFUSED] + m->ended[VT_QUEUE_FULL] + m->ended[VT_NO_MEMORY];
 
 		ret->done += done;
 		ret->refused += refused;
