@@ -95,6 +95,10 @@ async function checks() {
       + 'the rest takes 3.0 ms; pressure level 1 (0.10, trust 100 %)'],
     [{ kind: 'grow', granted: 2 }, 'grow m #7 to 2 cores; 5.0 ms left'],
     [{ kind: 'shrink', slack_ms: -1 }, 'shrink m #7 to 1 core; 1.0 ms late'],
+    [{ kind: 'shed', rest_ms: 9, taken: 1, usable: 1 }, 'refuse m #7 5.0 ms left, but it needs 9.0 ms on 1 core; '
+      + 'pressure level 1 (0.10, trust 100 %); 1 waited; others had taken 1 core'],
+    [{ kind: 'shed', rest_ms: 9, taken: 0, usable: 2 }, 'refuse m #7 5.0 ms left, but it needs 9.0 ms on 2 cores; '
+      + 'pressure level 1 (0.10, trust 100 %); 1 waited'],
   ]) {
     const said = await why(d);
     ok(said === want, `says "${want.slice(0, 40)}"`, said);
@@ -103,6 +107,9 @@ async function checks() {
   ok(/^Models rates, shares and percentiles of the last \d+ s$/.test(heading), 'the table of models says of how many seconds it is', heading);
   const cores = await js('return [...document.querySelectorAll("#cores li")].length');
   ok(cores >= 1, 'the core map has cores', cores);
+  const took = await js(`const s = structuredClone(last()); Object.assign(s.cores[0], { taken: true, available: 0.4, model: null });
+    window.cores(s); const li = document.querySelector('#cores li'), said = [li.className, li.textContent, li.title]; window.cores(last()); return said.join(' | ')`);
+  ok(/^taken \| taken.*others 60 %.* \| .*other programs use 60 %/.test(took), 'a core that others have taken is marked', took);
   const zero = await js(`return [...document.querySelectorAll('#tenants td')].map((x) => x.textContent)`);
   const sources = await js('return document.getElementById("sources").textContent');
   const hw = /hardware,/.test(sources);

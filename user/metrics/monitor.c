@@ -88,7 +88,7 @@ static void counter_absent(struct vt_expo *x, const struct vt_metrics *m, const 
 	for (int r = 0; r < VT_ROLE_COUNT; r++) {
 		const struct vt_label l[] = {
 			{"role", vt_role_name((enum vt_role)r)},
-			{"reason", m->monitor ? vt_monitor_absent(m->monitor, (enum vt_role)r)
+			{"reason", m->monitor ? vt_monitor_absent_brief(m->monitor, (enum vt_role)r)
 					      : m->monitor_absent},
 		};
 
@@ -139,8 +139,8 @@ static void lost_time(struct vt_expo *x, const struct vt_metrics *m, const struc
 }
 
 const struct vt_family vt_monitor_families[] = {
-	{"tenant_cpu_seconds", VT_COUNTER, "seconds", "tenant, kind", "CPU time.", tenant_cpu, 0,
-	 0},
+	{"tenant_cpu_seconds", VT_COUNTER, "seconds", "tenant, kind",
+	 "CPU time. kind: tenant (a model), cgroup, process, idle, gone, other.", tenant_cpu, 0, 0},
 	{"tenant_cycles", VT_COUNTER, "", "tenant, kind",
 	 "Core cycles; only if hardware counts them.", tenant_role, VT_ROLE_CYCLES, 0},
 	{"tenant_instructions", VT_COUNTER, "", "tenant, kind",
@@ -167,7 +167,12 @@ const struct vt_family vt_monitor_families[] = {
 	 counter_absent, 0, 0},
 	{"monitor_switches", VT_COUNTER, "", "", "Context switches that the BPF program saw.",
 	 switches, 0, 0},
-	{"monitor_losses", VT_COUNTER, "", "kind", "What the monitor could not charge or report.",
+	{"monitor_losses", VT_COUNTER, "", "kind",
+	 "What the monitor could not charge or report. chain_miss: switches not reported; "
+	 "read_errors: of events; first_dropped: counts without a baseline; backwards: counts that "
+	 "fell; rows_full: tenants without a row, summed as (other); ring_full: rare events "
+	 "without "
+	 "room; refused_runs: by the kernel, of programs that were at work already.",
 	 losses, 0, 0},
 	{"monitor_uncounted_seconds", VT_COUNTER, "seconds", "role",
 	 "Running time during which a role's event was off its counter (multiplexed).", lost_time,

@@ -78,7 +78,7 @@ static void refused(struct vt_expo *x, const struct vt_metrics *m, const struct 
 	static const char *const why[VT_OUTCOMES] = {
 		[VT_REFUSED] = "deadline",    [VT_QUEUE_FULL] = "queue_full",
 		[VT_NO_MODEL] = "no_model",   [VT_STOPPING] = "stopping",
-		[VT_CANCELLED] = "cancelled",
+		[VT_CANCELLED] = "cancelled", [VT_NO_MEMORY] = "memory",
 	};
 
 	for (uint32_t i = 0; m->runtime && i < m->runtime->n_models; i++)
@@ -314,15 +314,19 @@ const struct vt_family vt_runtime_families[] = {
 	{"process_cpu_seconds", VT_COUNTER, "seconds", "",
 	 "CPU time of this process, user and system.", process_u64, SELF(cpu_ns), NS},
 
-	{"requests", VT_COUNTER, "", "model, version", "Requests submitted.", model_u64,
+	{"requests", VT_COUNTER, "", "model, version",
+	 "Requests submitted: those in time, late, refused, waiting and running.", model_u64,
 	 MODEL(requests), 0},
 	{"requests_in_time", VT_COUNTER, "", "model, version",
 	 "Requests answered at or before their deadline.", model_u64, MODEL(in_time), 0},
 	{"requests_late", VT_COUNTER, "", "model, version",
 	 "Requests answered after their deadline.", model_u64, MODEL(late), 0},
 	{"requests_refused", VT_COUNTER, "", "model, version, reason",
-	 "Requests not computed: their deadline could not be met, a queue was full, ...", refused,
-	 0, 0},
+	 "Requests not computed. deadline: it could not be met; queue_full: of the model or the "
+	 "server; "
+	 "memory: none for body or answer; stopping: the server ends; no_model: it was being "
+	 "unloaded; cancelled: the client left, or its input in shared memory could not be read.",
+	 refused, 0, 0},
 	{"request_duration_seconds", VT_HISTOGRAM, "seconds", "model, version",
 	 "Arrival to end of the requests computed.", latency, 0, 0},
 	{"request_queue_seconds", VT_COUNTER, "seconds", "model, version",
@@ -352,7 +356,7 @@ const struct vt_family vt_runtime_families[] = {
 	{"block_cores_granted", VT_COUNTER, "", "model, version",
 	 "Cores granted, summed over blocks.", model_u64, MODEL(granted_cores), 0},
 	{"layer_runs", VT_COUNTER, "", "model, version, code",
-	 "Layers run, by version of their code; 0 is the fastest alone.", layer_runs, 0, 0},
+	 "Layers run, by version of their code: 0, the fastest alone, to 4.", layer_runs, 0, 0},
 
 	{"pressure_ratio", VT_GAUGE, "ratio", "domain",
 	 "Contention that a newcomer would feel: 0 none, 1 the heaviest calibrated.", domain_u32,
@@ -361,8 +365,8 @@ const struct vt_family vt_runtime_families[] = {
 	 "How far that estimate can be trusted: 0 a guess, 1 just checked.", domain_u32,
 	 DOMAIN(confidence_ppm), PPM},
 	{"pressure_source", VT_GAUGE, "", "domain, source",
-	 "1 if it rests on this source: hardware counters, measured slowdown.", pressure_source, 0,
-	 0},
+	 "1 if it rests on this source: counters (of the hardware), slowdown (measured).",
+	 pressure_source, 0, 0},
 	{"core_busy_seconds", VT_COUNTER, "seconds", "cpu", "Time that a worker computed.",
 	 core_busy, 0, NS},
 	{"core_available_ratio", VT_GAUGE, "ratio", "cpu",
@@ -370,7 +374,8 @@ const struct vt_family vt_runtime_families[] = {
 	 "ms aside; absent if the kernel does not tell.",
 	 core_available, 0, PPM},
 	{"core_taken", VT_GAUGE, "", "cpu",
-	 "1: so much of the core is others' that nothing is led from it.", core_taken, 0, 0},
+	 "1: so much of the core is others' that nothing is led from it and no plan counts on it.",
+	 core_taken, 0, 0},
 	{"waiting", VT_GAUGE, "", "", "Requests without cores now, all models.", runtime_u32,
 	 STATS(waiting), 0},
 	{"request_limit", VT_GAUGE, "", "", "Requests held at one time at most.", runtime_u32,
@@ -382,13 +387,15 @@ const struct vt_family vt_runtime_families[] = {
 	 0, 0},
 	{"turn_seconds", VT_HISTOGRAM, "seconds", "",
 	 "A turn to its end: it wakes each sleeping worker by a system call.", turn, 0, 0},
-	{"actions", VT_COUNTER, "", "action", "What was decided.", actions, 0, 0},
+	{"actions", VT_COUNTER, "", "action",
+	 "What was decided: start, grow, shrink, preempt, shed.", actions, 0, 0},
 	{"actions_late", VT_COUNTER, "", "", "Actions whose block had just ended: dropped.",
 	 runtime_u64, STATS(late_actions), 0},
 	{"blocks_learned", VT_COUNTER, "", "", "Finished blocks that corrected the pressure.",
 	 runtime_u64, STATS(loop.learned), 0},
 
-	{"http_requests", VT_COUNTER, "", "code", "HTTP requests answered.", http_requests, 0, 0},
+	{"http_requests", VT_COUNTER, "", "code",
+	 "HTTP requests answered, by class of status: 2xx, 3xx, 4xx, 5xx.", http_requests, 0, 0},
 	{"http_received_bytes", VT_COUNTER, "bytes", "", "Bodies received.", http_u64,
 	 HTTP(bytes_in), 0},
 	{"http_sent_bytes", VT_COUNTER, "bytes", "", "Bodies sent.", http_u64, HTTP(bytes_out), 0},

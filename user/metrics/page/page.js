@@ -72,7 +72,7 @@ function quantile(a, b, q, bounds) { // of the latencies that came between two s
   return NaN;
 }
 
-const refused = (m) => m.shed + m.queue_full + m.cancelled;
+const refused = (m) => m.shed + m.queue_full + m.no_memory + m.cancelled;
 
 // ---- charts -----------------------------------------------------------------------------
 
@@ -223,9 +223,12 @@ function cores(s) {
     const li = list.children[i], old = near.cores && near.cores[i];
     const busy = old && s.t > near.t ? since(old, c, 'busy_s') / (s.t - near.t) : NaN;
     li.style.borderLeftColor = c.model ? colourOf(c.model) : '';
-    li.firstChild.textContent = c.model || 'idle';
-    li.lastChild.textContent = `CPU ${c.cpu}` + (isFinite(busy) ? ` · ${Math.round(100 * Math.min(1, busy))} %` : '');
-    li.title = c.model ? `CPU ${c.cpu}: request ${c.id} of ${c.model}` : `CPU ${c.cpu}: idle`;
+    li.firstChild.textContent = c.model || (c.taken ? 'taken' : 'idle');
+    li.classList.toggle('taken', c.taken === true);
+    li.lastChild.textContent = `CPU ${c.cpu}` + (isFinite(busy) ? ` · ${Math.round(100 * Math.min(1, busy))} %` : '')
+      + (c.taken ? ` · others ${pct(1 - c.available, 0)}` : '');
+    li.title = (c.model ? `CPU ${c.cpu}: request ${c.id} of ${c.model}` : `CPU ${c.cpu}: idle`)
+      + (c.taken ? `; taken: other programs use ${pct(1 - c.available, 0)} of it, so nothing is led from it` : '');
   });
 }
 
@@ -317,13 +320,14 @@ function tenants(s) {
 function sentence(d) {
   const who = `${d.model || 'an unloaded model'} #${d.id}`, at = `pressure level ${d.level} (${fix(d.pressure, 2)}, trust ${pct(d.confidence, 0)})`;
   const slack = d.slack_ms >= 0 ? `${fix(d.slack_ms)} ms left` : `${fix(-d.slack_ms)} ms late`;
+  const taken = d.taken ? `; others had taken ${count(d.taken, 'core')}` : '';
   switch (d.kind) {
   case 'start': return [`start ${who}`, `layers ${d.layers[0]}–${d.layers[1] - 1} on ${d.granted} of ${count(d.wanted, 'core')} wanted, ${d.free} ${d.free === 1 ? 'was' : 'were'} free; ${slack}, the rest takes ${fix(d.rest_ms)} ms; ${at}`
-    + (d.other_versions ? `; ${count(d.other_versions, 'layer')} in another version` : '') + (d.waiting > 1 ? `; ${d.waiting} waited` : '')];
+    + (d.other_versions ? `; ${count(d.other_versions, 'layer')} in another version` : '') + (d.waiting > 1 ? `; ${d.waiting} waited` : '') + taken];
   case 'grow': return [`grow ${who}`, `to ${count(d.granted, 'core')}; ${slack}`];
   case 'shrink': return [`shrink ${who}`, `to ${count(d.granted, 'core')}; ${slack}`];
   case 'preempt': return [`preempt ${who}`, `at its next layer; ${slack}, ${d.waiting} waited`];
-  case 'shed': return [`refuse ${who}`, `${slack}, but it needs ${fix(d.rest_ms)} ms; ${d.waiting} waited`];
+  case 'shed': return [`refuse ${who}`, `${slack}, but it needs ${fix(d.rest_ms)} ms on ${count(d.usable, 'core')}; ${at}; ${d.waiting} waited${taken}`];
   default: return [d.kind, who];
   }
 }
