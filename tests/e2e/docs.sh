@@ -69,5 +69,10 @@ sed -n '/^| policy | light | medium | heavy/,/^$/p' docs/simulator.md | grep '^|
 	sed -e 's/ ([0-9. ms]*)//g' -e 's/[|]//g' -e 's/+-//g' | awk '{ $1 = $1; print }' >"$dir/table"
 grep -v '^#' docs/pictures/bound.dat | diff "$dir/table" - >"$dir/err"
 ok "bound.dat has the figures of docs/simulator.md"
+# ---- alerts ------------------------------------------------------------------------------------------
+sed -n 's/^ *- alert: //p' share/monitoring/veltair.rules.yml | sort >"$dir/alerts"
+# shellcheck disable=SC2016 # Markdown's backquotes
+sed -n 's/^| `\(Veltair[A-Za-z]*\)` |.*/\1/p' docs/observing.md | sort | diff "$dir/alerts" - >"$dir/err" && [ -s "$dir/alerts" ]
+ok "docs/observing.md says what to do at each alert, and at no other"
 echo "1..$count"
 exit $((failed > 0))

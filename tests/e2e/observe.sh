@@ -61,9 +61,44 @@ ok "OpenMetrics if the scraper asks for it"
 curl -sf "$base/metrics" | grep -q '^veltair_event_absent_info{role="instructions",reason="..*"} 1$' ||
 	curl -sf "$base/metrics" | grep -q '^veltair_tenant_instructions_total'
 ok "instructions are counted, or said not to be, with the reason"
+! curl -sf "$base/metrics" | grep '^veltair_event_absent_info' | grep -E 'pid|does not count it|nothing counts it here' >"$dir/absent"
+ok "the reason is the server's own, and the same after a restart" "$dir/absent"
 
 curl -sf "$base/metrics" | grep -qxF 'veltair_model_queue_limit{model="mobilenet",version="1"} 64'
 ok "how many requests may wait for a model is told"
+
+# What there was no memory for is refused, and counted: a body that fits, and a tensor that does not fit beside it.
+"$veltair" zoo --out "$dir/zoo" mobilenet-v2 >/dev/null
+printf 'listen: ["127.0.0.1:0"]\nmonitor: off\nlimits: {max_body: 1MiB, max_memory: 1MiB}\nmodels:\n  - {name: m, path: %s, qos_ms: 1000}\n' \
+	"$dir/zoo/mobilenet-v2.onnx" >"$dir/small.yaml"
+"$veltair" serve --config "$dir/small.yaml" >"$dir/out" 2>"$dir/small" &
+small=$!
+load="$load $small"
+small_port=$(listening $small "$dir/small")
+# shellcheck disable=SC2016 # JavaScript has dollars of its own
+node -e '
+(async () => {
+	const url = process.argv[1], m = await (await fetch(`${url}/v2/models/m`)).json();
+	const shape = m.inputs[0].shape.map((d) => Math.max(1, d)), data = Array(shape.reduce((a, b) => a * b)).fill(100);
+	const r = await fetch(`${url}/v2/models/m/infer`, { method: "POST", body: JSON.stringify({ inputs: [{ name: m.inputs[0].name, datatype: "FP32", shape, data }] }) });
+	if (r.status !== 503 || !r.headers.get("retry-after")) throw new Error(`${r.status} ${await r.text()}`);
+	const of = (text, name) => text.split("\n").filter((l) => l.startsWith(`veltair_requests_${name}{`)).reduce((n, l) => n + Number(l.split(" ").pop()), 0);
+	const text = await (await fetch(`${url}/metrics`)).text();
+	if (!text.includes("veltair_requests_refused_total{model=\"m\",version=\"1\",reason=\"memory\"} 1\n")) throw new Error(text);
+	const parts = ["in_time_total", "late_total", "refused_total", "waiting", "running"].map((name) => of(text, name));
+	if (of(text, "total") !== 1 || parts.reduce((a, b) => a + b) !== 1) throw new Error(`${of(text, "total")} of ${parts}`);
+})().catch((e) => { console.error(e.message); process.exit(1); });' "http://127.0.0.1:$small_port" >"$dir/memory" 2>&1
+ok "a request without memory is refused, and counted once" "$dir/memory"
+kill "$small"
+curl -sf "$base/metrics" >"$dir/now"
+for l in requests_refused_total:reason http_requests_total:code actions_total:action monitor_losses_total:kind; do
+	help=$(sed -n "s/^# HELP veltair_${l%:*} //p" "$dir/now")
+	sed -n "s/^veltair_${l%:*}{.*${l#*:}=\"\([^\"]*\)\".*/\1/p" "$dir/now" | sort -u | while read -r v; do
+		[[ $help =~ (^|[^a-z_])$v([^a-z_]|$) ]] || echo "the help of ${l%:*} does not say $v"
+	done
+done >"$dir/values"
+[ ! -s "$dir/values" ]
+ok "help texts name every value of reason, code, action and kind" "$dir/values"
 
 # ---- the page ---------------------------------------------------------------------------------------
 if command -v chromedriver >/dev/null && [ -x /usr/bin/chromium ]; then
