@@ -396,6 +396,24 @@ ok "a second SIGTERM ends at once: exit 1"
 [ ! -e "$dir/sock" ]
 ok "without the socket's path"
 
+# One that answers its last request still, and the next on the same path.
+start --config "$dir/c.yaml"
+first=$pid
+exec 7<>"/dev/tcp/127.0.0.1/$port"
+printf 'POST /v2/models/add/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{' >&7
+sleep 0.5
+kill -TERM $first && said "stopping: 1 requests"
+# It may take the path a moment to go, or somebody will be found who answers there.
+for _ in $(seq 20); do [ -e "$dir/sock" ] && sleep 0.05; done
+start --config "$dir/c.yaml" && kill -0 $first
+ok "a server starts on the path of one that stops"
+printf '}' >&7
+read -r -t 20 status <&7
+exec 7>&-
+wait $first && [[ $status = *" 400 "* ]] && [ "$(curl -sS --max-time 20 -o "$dir/body" -w '%{http_code}' --unix-socket "$dir/sock" http://x/v2/health/ready 2>>"$dir/err")" = 200 ]
+ok "and keeps the path when that has ended"
+ends TERM 0
+
 # ---- rights --------------------------------------------------------------------------------------
 if [ "$(id -u)" = 0 ]; then
 	chmod 755 "$dir"

@@ -40,6 +40,27 @@ static void test_listeners(void **state)
 	assert_int_equal(access(path, F_OK), 0);
 	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), 0);
 	vt_listener_close(&b);
+	assert_int_not_equal(access(path, F_OK), 0);
+
+	/* One's path is removed before its socket is closed, so what is there later is another's. */
+	assert_int_equal(vt_listener_open(&a, &c.listen[2], 0600, NULL), 0);
+	assert_int_equal(vt_listener_start(&a, NULL), 0);
+	vt_listener_unlink(&a);
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), 0);
+	vt_listener_unlink(&a);
+	vt_listener_close(&a);
+	assert_int_equal(access(path, F_OK), 0);
+	vt_listener_close(&b);
+	assert_int_not_equal(access(path, F_OK), 0);
+
+	/* Replaced before it listened: the path is the second's. */
+	assert_int_equal(vt_listener_open(&a, &c.listen[2], 0600, NULL), 0);
+	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), 0);
+	vt_listener_close(&a);
+	assert_int_equal(access(path, F_OK), 0);
+	vt_listener_close(&b);
+	assert_int_not_equal(access(path, F_OK), 0);
 	fclose(fopen(path, "w")); /* a file is nobody's socket: never removed */
 	assert_int_equal(vt_listener_open(&b, &c.listen[2], 0600, NULL), -EADDRINUSE);
 	assert_int_equal(unlink(path), 0);

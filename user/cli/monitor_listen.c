@@ -79,6 +79,7 @@ int vt_monitor_listen(struct vt_monitor *m, bool owner, const char *where,
 		       l.listener.text);
 		err = serve(&l, m, owner, stopped, e);
 	}
+	vt_listener_unlink(&l.listener);
 	vt_http_stop(l.http);
 	vt_gather_free(l.gather);
 	vt_listener_close(&l.listener);

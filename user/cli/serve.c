@@ -346,6 +346,8 @@ static int stop(struct serving *s, struct vt_err *e)
 {
 	int err, recorded;
 
+	for (size_t i = 0; i < s->n_listeners; i++)
+		vt_listener_unlink(&s->listener[i]); /* before vt_http_stop() closes them */
 	vt_agent_stop(s->agent);
 	vt_listener_close(&s->agent_at);
 	vt_loader_stop(s->loader); /* a job answers; libmicrohttpd stops only if nobody is held */

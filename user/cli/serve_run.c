@@ -75,13 +75,10 @@ static void wait_a_little(struct serving *s, int ms)
 	watch_recording(s);
 }
 
-/* At once, but without leaving a socket's path behind; the monitor's pins go at the next start. */
+/* The paths of sockets are gone since drain() began; the monitor's pins go at the next start. */
 static void end_at_once(struct serving *s)
 {
 	vt_log(&s->log, VT_LOG_WARN, "a second signal: ending at once");
-	for (size_t i = 0; i < s->n_listeners; i++)
-		if (s->listener[i].unlink)
-			unlink(s->listener[i].unlink);
 	_exit(VT_EXIT_FAILED);
 }
 
@@ -125,6 +122,9 @@ static void drain(struct serving *s)
 	sd_notify(0, "STOPPING=1\nSTATUS=answering what has been taken");
 	s->oip.stopping = true;
 	vt_agent_say(s->agent, VT_AGENT_DRAIN, 0);
+	/* While they are open: later the paths may be the next server's. */
+	for (size_t i = 0; i < s->n_listeners; i++)
+		vt_listener_unlink(&s->listener[i]);
 	vt_http_quiesce(s->http);
 	wait_while(s, clients, until);
 	vt_runtime_turn_away(s->runtime);

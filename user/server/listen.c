@@ -60,6 +60,7 @@ static int bind_unix(struct vt_listener *l, const struct vt_config_listen *c, ui
 {
 	const char *path = c->path;
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct stat st;
 	mode_t old;
 	int rc;
 
@@ -75,7 +76,11 @@ static int bind_unix(struct vt_listener *l, const struct vt_config_listen *c, ui
 	umask(old);
 	if (rc)
 		return cannot(l, rc, e);
+	if (lstat(path, &st))
+		return 0; /* whoever removed it already has the path */
 	l->unlink = path;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
 	return 0;
 }
 
@@ -148,12 +153,20 @@ int vt_listener_start(struct vt_listener *l, struct vt_err *e)
 	return listen(l->fd, BACKLOG) ? cannot(l, -errno, e) : 0;
 }
 
+void vt_listener_unlink(struct vt_listener *l)
+{
+	struct stat st;
+
+	/* As long as the socket is open, nothing else is given its number. */
+	if (l->unlink && !lstat(l->unlink, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
+		unlink(l->unlink);
+	l->unlink = NULL;
+}
+
 void vt_listener_close(struct vt_listener *l)
 {
+	vt_listener_unlink(l);
 	if (l->fd >= 0)
 		close(l->fd);
-	if (l->unlink)
-		unlink(l->unlink);
 	l->fd = -1;
-	l->unlink = NULL;
 }
