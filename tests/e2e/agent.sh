@@ -172,6 +172,22 @@ config "agent: 203.0.113.77:$port" # of a range that nobody has
 kill -HUP $pid && said "reload: agent: cannot listen on 203.0.113.77:$port" && grep -q "it stays on 127.0.0.1:$other" "$dir/err" &&
 	tells 'up ready *' $other
 ok "SIGHUP with an address that cannot be had: said, and it stays"
+config "agent: :$other"
+kill -HUP $pid && said "the agent is on 0.0.0.0:$other now" && tells 'up ready *' $other
+ok "SIGHUP with every address of the machine, of which its present one is one: it is there"
+: >"$dir/err"
+config "agent: 127.0.0.1:$other"
+kill -HUP $pid && said "the agent is on 127.0.0.1:$other now" && tells 'up ready *' $other
+ok "and with the one again"
+"$veltair" serve --monitor off --listen 127.0.0.2:$other "$tiny=beside" 2>"$dir/err2" &
+beside=$!
+for _ in $(seq 600); do ! grep -q 'ready: ' "$dir/err2" || break; sleep 0.05; done
+config "agent: :$other"
+kill -HUP $pid && said "reload: agent: cannot listen on 0.0.0.0:$other: Address already in use; another process has it; it stays on 127.0.0.1:$other" &&
+	tells 'up ready *' $other
+ok "SIGHUP with every address while another process has the port of one: said, and it stays"
+kill -TERM $beside
+wait $beside
 config ""
 kill -HUP $pid && said "there is no agent any more" && ! told $other
 ok "SIGHUP without it: none"

@@ -23,30 +23,68 @@ static int open_agent(struct vt_agent **ret, struct vt_listener *at,
 	return err;
 }
 
+static void close_agent(struct vt_agent **agent, struct vt_listener *at)
+{
+	vt_agent_stop(*agent);
+	vt_listener_close(at);
+	*agent = NULL;
+}
+
+/*
+ * To an address that the present one is in the way of: ":80" and "127.0.0.1:80" cannot be had at a time. If it cannot
+ * be had without the present one either, back to that.
+ */
+static int reopen_agent(struct vt_agent **agent, struct vt_listener *at,
+			const struct vt_config_listen *now, const struct vt_config_listen *wanted,
+			struct vt_err *e)
+{
+	struct vt_err lost = {0};
+	int err;
+
+	close_agent(agent, at);
+	err = open_agent(agent, at, wanted, e);
+	if (err && open_agent(agent, at, now, &lost))
+		vt_fail_at(e, "%s", lost.msg);
+	return err;
+}
+
+/* Both at a time, if that can be: whoever asks meanwhile is answered by one of them. */
+static int move_agent(struct vt_agent **agent, struct vt_listener *at,
+		      const struct vt_config_listen *now, const struct vt_config_listen *wanted,
+		      struct vt_err *e)
+{
+	struct vt_listener next = {.fd = -1};
+	struct vt_agent *a = NULL;
+	int err = wanted->host ? open_agent(&a, &next, wanted, e) : 0;
+
+	if (err == -EADDRINUSE && *agent && now->port == wanted->port)
+		return reopen_agent(agent, at, now, wanted, e);
+	if (err)
+		return err;
+	close_agent(agent, at);
+	*agent = a;
+	*at = next;
+	return 0;
+}
+
 void vt_serve_move_agent(struct vt_agent **agent, struct vt_listener *at,
 			 struct vt_config_listen *now, struct vt_config_listen *wanted,
 			 const struct vt_log *log)
 {
 	struct vt_config_listen old = *now;
-	struct vt_listener next = {.fd = -1};
-	struct vt_agent *a = NULL;
 	struct vt_err e = {0};
 
-	if (same(now, wanted))
+	if (same(now, wanted) && (*agent || !wanted->host))
 		return;
-	if (wanted->host && open_agent(&a, &next, wanted, &e)) {
+	if (move_agent(agent, at, now, wanted, &e)) {
 		vt_log(log, VT_LOG_ERROR, "reload: agent: %s; %s%s", e.msg,
 		       *agent ? "it stays on " : "there is none", *agent ? at->text : "");
 		return;
 	}
-	vt_agent_stop(*agent);
-	vt_listener_close(at);
-	*agent = a;
-	*at = next;
 	*now = *wanted;
 	*wanted = old; /* for its owner to free */
-	if (a)
-		vt_log(log, VT_LOG_INFO, "the agent is on %s now", next.text);
+	if (*agent)
+		vt_log(log, VT_LOG_INFO, "the agent is on %s now", at->text);
 	else
 		vt_log(log, VT_LOG_INFO, "there is no agent any more");
 }
