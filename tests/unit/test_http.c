@@ -116,6 +116,28 @@ static const struct vt_route routes[] = {
 
 #include "http_fixture.h"
 
+/* Is it one answer, with as long a body as it says, in JSON if it says so? That of a HEAD has none. */
+static bool sound(const char *text, bool head)
+{
+	const char *blank, *len, *type;
+	json_t *j;
+
+	if (!strncmp(text, "HTTP/1.1 100 ", 13))
+		text = strstr(text, "\r\n\r\n") + 4;
+	blank = strstr(text, "\r\n\r\n");
+	len = strstr(text, "\r\nContent-Length: ");
+	type = strstr(text, "\r\nContent-Type: application/json\r\n");
+	if (strncmp(text, "HTTP/1.1 ", 9) != 0 || !blank || !len || len > blank)
+		return false;
+	if (strtoul(len + 18, NULL, 10) != strlen(blank + 4))
+		return head && !blank[4];
+	if (!type || type > blank)
+		return true;
+	j = json_loads(blank + 4, 0, NULL);
+	json_decref(j);
+	return j;
+}
+
 /* ---- tests --------------------------------------------------------------------------------------- */
 
 static void test_answers(void **state)
@@ -148,6 +170,10 @@ static void test_answers(void **state)
 		 "takes up to 1024", ""},
 		{"POST /echo " H "Content-Length: 99999999999999999999999999\r\n\r\n", " 4",
 		 "{\"error\":\"", ""},
+		{"POST /echo " H "Content-Length: +5\r\n\r\nhello", " 400 ", "not sound HTTP/1.1",
+		 ""},
+		{"GET /held HTTP/1.1\r\n\r\n", " 400 ", "not sound HTTP/1.1", "Connection: close"},
+		{"GET /held no HTTP\r\n\r\n", " 400 ", "not sound HTTP/1.1", "Date: "},
 		{"POST /echo " H "Content-Length: -1\r\n\r\n", " 400 ", "{\"error\":\"", ""},
 		{"POST /echo " H "Content-Length: two\r\n\r\n", " 400 ", "{\"error\":\"", ""},
 		{"POST /echo " H "Transfer-Encoding: chunked\r\n\r\nzz\r\nhi\r\n0\r\n\r\n", " 400 ",
@@ -177,7 +203,7 @@ static void test_answers(void **state)
 		say(fd, t[i].say, strlen(t[i].say));
 		hear(fd, buf, sizeof(buf), NULL);
 		if (!strstr(buf, t[i].status) || !strstr(buf, t[i].body) ||
-		    !strstr(buf, t[i].field))
+		    !strstr(buf, t[i].field) || !sound(buf, !strncmp(t[i].say, "HEAD", 4)))
 			fail_msg("%s\nanswered\n%s", t[i].say, buf);
 		close(fd);
 	}
@@ -207,6 +233,29 @@ static void test_one_connection_many_requests(void **state)
 		if (!at)
 			fail_msg("no %s in order in\n%s", order[i], buf);
 	}
+	close(fd);
+	stop(&s);
+}
+
+/* What is no HTTP behind what is: each has its answer, in order, and the connection ends. */
+static void test_refused_behind_others(void **state)
+{
+	static const char text[] = "GET /held " H "\r\n"
+				   "POST /echo " H "Content-Length: 3\r\n\r\none"
+				   "GET /held HTTP/1.1\r\n\r\n"
+				   "GET /held " H "\r\n";
+	struct server s = {0};
+	char buf[4096], *last;
+	int fd;
+
+	start(&s);
+	fd = client(&s);
+	say(fd, text, strlen(text));
+	hear(fd, buf, sizeof(buf), NULL);
+	last = strstr(buf, "\r\n\r\none");
+	if (!strstr(buf, "later") || !last || !sound(last + 7, false) ||
+	    !strstr(last, "HTTP/1.1 400 "))
+		fail_msg("%s", buf);
 	close(fd);
 	stop(&s);
 }
@@ -473,6 +522,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_one_connection_many_requests),
+		cmocka_unit_test(test_refused_behind_others),
 		cmocka_unit_test(test_refused_as_it_begins),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_several_io_threads),
