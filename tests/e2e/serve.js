@@ -348,6 +348,14 @@ async function rude() {
       want(status >= 400 && status < 500, [status, text.slice(0, 200)]);
     }
   });
+  await check('a transfer coding other than chunked: 501 at once', async () => {
+    for (const coding of ['gzip', 'gzip, chunked', 'identity'])
+      want(await refusal(`POST ${ADD} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ${coding}\r\n\r\n{}`) === 501, coding);
+  });
+  await check('chunks of nothing where a body is needed: 411', async () => {
+    const r = await refusal(`POST ${ADD} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`);
+    want(r === 411, r);
+  });
   // These stay while others are served.
   const held = [];
   for (let i = 0; i < 20; i++) {

@@ -64,6 +64,7 @@ struct req {
 	size_t counted; /* of room, counted as taken: what has come, rounded up; the rest is no memory yet */
 	uint64_t length; /* Content-Length; 0 if chunked */
 	uint64_t limit;	 /* of its body, by its handler */
+	bool endless;	 /* a transfer coding that is not taken: where its body ends is not known */
 	bool chunked, expects, begun, refused, handled, held;
 	uint64_t dropped; /* bytes of a body nobody wants */
 	unsigned int status;

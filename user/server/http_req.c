@@ -209,6 +209,37 @@ static bool refuse_encoding(struct req *r)
 	return true;
 }
 
+static enum MHD_Result find_coding(void *arg, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
+{
+	const char **other = arg;
+
+	if (!strcasecmp(name, "Transfer-Encoding") && value && strcasecmp(value, "chunked") != 0)
+		*other = value;
+	return *other ? MHD_NO : MHD_YES;
+}
+
+/* Any other than chunked: where such a body ends is not known, and libmicrohttpd would take it to go on for ever. */
+static bool refuse_coding(struct req *r)
+{
+	const char *other = NULL;
+
+	MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, find_coding, &other);
+	if (!other)
+		return false;
+	r->endless = true;
+	vt_http_fail(&r->pub, 501,
+		     "Transfer-Encoding: %.60s is not taken; send the body with its Content-Length "
+		     "or chunked",
+		     other);
+	return true;
+}
+
+static void refuse_empty(struct req *r)
+{
+	vt_http_fail(&r->pub, 411, "a body is needed here, with its Content-Length or chunked");
+}
+
 static uint64_t body_limit(const struct req *r)
 {
 	uint64_t max = r->pub.http->max_body_bytes;
@@ -250,9 +281,11 @@ static void look_at_head(struct req *r, const char *url)
 	r->length = v ? strtoull(v, NULL, 10) : 0;
 	v = vt_http_header(&r->pub, "Transfer-Encoding");
 	r->chunked = v && !strcasecmp(v, "chunked");
-	if (r->chunked) /* RFC 9112: it overrides a length */
+	if (v) /* RFC 9112: it overrides a length */
 		r->length = 0;
 	r->expects = vt_http_header(&r->pub, "Expect") != NULL;
+	if (v && refuse_coding(r))
+		return;
 	if (!vt_route_find(r->pub.http->routes, r->pub.method, url, m)) {
 		refuse_route(r, url);
 		return;
@@ -265,8 +298,7 @@ static void look_at_head(struct req *r, const char *url)
 	if (r->refused || refuse_encoding(r))
 		return;
 	if ((route->flags & VT_ROUTE_NEED_BODY) && !r->length && !r->chunked)
-		vt_http_fail(&r->pub, 411,
-			     "a body is needed here, with its Content-Length or chunked");
+		refuse_empty(r);
 	else
 		expect_body(r);
 }
@@ -274,7 +306,7 @@ static void look_at_head(struct req *r, const char *url)
 /* Should a refusal leave now? The connection ends with it, as the body is still on its way. */
 static bool refuse_now(const struct req *r)
 {
-	return r->refused && (r->expects || r->length > DROP_BYTES);
+	return r->refused && (r->expects || r->endless || r->length > DROP_BYTES);
 }
 
 /* ---- body -------------------------------------------------------------------------------------- */
@@ -437,7 +469,10 @@ enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const char *ur
 	if (!r->handled && !r->refused) {
 		r->handled = true;
 		r->pub.body = r->body;
-		r->pub.match.route->fn(&r->pub, r->pub.match.route->arg);
+		if (r->pub.match.route->flags & VT_ROUTE_NEED_BODY && !r->pub.body_len)
+			refuse_empty(r); /* chunked: it was not known before */
+		else
+			r->pub.match.route->fn(&r->pub, r->pub.match.route->arg);
 		if (r->held) /* another thread may have it already */
 			return MHD_YES;
 	}
