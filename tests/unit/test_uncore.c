@@ -149,6 +149,7 @@ static void intel_two_sockets(void **state)
 		tick(i, i == 2 ? 0 : 500, 10, i == 2 ? 0 : 100);
 	assert_int_equal(vt_uncore_read(u, &s, &e), 0);
 	assert_int_equal(s.socket[0].lost, 1);
+	assert_int_equal(s.socket[0].late, 1);
 	assert_int_equal(s.socket[1].lost, 0);
 	for (int i = 0; i < 8; i++)
 		tick(i, 500, 10, 100);
@@ -175,6 +176,7 @@ static void counters_that_vanish(void **state)
 		tick(i, 100, 10, 100);
 	assert_int_equal(vt_uncore_read(u, &s, NULL), 0);
 	assert_int_equal(s.socket[1].lost, 2);
+	assert_int_equal(s.socket[1].late, 0);		    /* for good */
 	assert_int_equal(s.socket[1].read_bytes, 64 * 200); /* what was known before stays */
 	/* back, from zero: the first answer is a baseline, never a difference */
 	kernel.c[1].fail = kernel.c[3].fail = 0;

@@ -351,7 +351,7 @@ static int prepare(struct session *s, struct vt_err *e)
 	if (vt_cgroup_mount(NULL, root, sizeof(root), NULL))
 		root[0] = '\0';
 	s->names = vt_names_new(root[0] ? root : NULL);
-	s->bw = vt_bw_new(s->o.resctrl, root[0] ? root : NULL);
+	s->bw = vt_bw_new(s->o.resctrl, root[0] ? root : NULL, NULL);
 	s->cache = calloc(vt_monitor_meta(s->m)->max_rows, sizeof(*s->cache));
 	s->line = calloc(s->o.top, sizeof(*s->line));
 	s->blame = vt_blame_new(BLAME_TENANTS);

@@ -22,6 +22,7 @@ struct followed {
 	uint64_t key; /* 0: free */
 	struct vt_resctrl_group *group;
 	uint64_t seen_ns, tasks_ns, read_ns, bytes;
+	bool moved; /* some task of it is in the group */
 	bool valid; /* bytes is a measured sum */
 };
 
@@ -35,7 +36,7 @@ struct vt_bw {
 	struct followed tenant[TENANTS];
 };
 
-struct vt_bw *vt_bw_new(const char *resctrl, const char *cgroups)
+struct vt_bw *vt_bw_new(const char *resctrl, const char *cgroups, const struct vt_event_env *env)
 {
 	enum vt_cpu_family family = VT_CPU_UNKNOWN;
 	struct vt_err why = {0}, none = {0};
@@ -44,6 +45,8 @@ struct vt_bw *vt_bw_new(const char *resctrl, const char *cgroups)
 	if (!b)
 		return NULL;
 	b->machine = NAN;
+	if (env)
+		b->env = *env;
 	snprintf(b->cgroups, sizeof(b->cgroups), "%s", cgroups ? cgroups : "");
 	vt_cpu_family_detect(&b->env, &family, NULL);
 	if (vt_uncore_open(&b->env, family, &b->uncore, &none))
@@ -79,24 +82,35 @@ const char *vt_bw_source(const struct vt_bw *b)
 
 /* ---- the machine ------------------------------------------------------------------------- */
 
+/*
+ * A counter whose turn did not come tells with the next read what it would have told now: the window goes on until
+ * then. What a counter that failed would have told is lost: the next window begins here.
+ */
 static void read_machine(struct vt_bw *b)
 {
+	uint32_t lost = 0, late = 0;
 	struct vt_uncore_sample s;
 	uint64_t bytes = 0;
-	uint32_t lost = 0;
 
 	b->machine = NAN;
-	if (!b->uncore || vt_uncore_read(b->uncore, &s, NULL))
+	if (!b->uncore || vt_uncore_read(b->uncore, &s, NULL)) {
+		b->machine_ns = 0;
 		return;
+	}
 	for (uint32_t i = 0; i < s.sockets; i++) {
 		bytes += vt_uncore_bytes(&s.socket[i]);
 		lost += s.socket[i].lost;
+		late += s.socket[i].late;
 	}
 	if (b->machine_ns && !lost && s.mono_ns > b->machine_ns && bytes >= b->machine_bytes)
 		b->machine = (double)(bytes - b->machine_bytes) * 1e9 /
 			     (double)(s.mono_ns - b->machine_ns);
-	b->machine_ns = s.mono_ns;
-	b->machine_bytes = bytes;
+	if (!late) {
+		b->machine_ns = s.mono_ns;
+		b->machine_bytes = bytes;
+	} else if (lost > late) {
+		b->machine_ns = 0;
+	}
 }
 
 static void drop(struct followed *f)
@@ -121,45 +135,68 @@ double vt_bw_machine(const struct vt_bw *b)
 
 /* ---- one tenant -------------------------------------------------------------------------- */
 
-static void move_cgroup(const struct vt_bw *b, struct followed *f, const char *path)
+/*
+ * Returns false if @tid must stay where it is: with a part of a tenant elsewhere the group's bytes say nothing. A task
+ * that has ended moves nothing any more; of a group that is gone there is nothing to read.
+ */
+static bool move_task(struct followed *f, pid_t tid)
+{
+	int err = vt_resctrl_group_task(f->group, tid, NULL);
+
+	f->moved |= !err;
+	return !err || err == -ESRCH || err == -ENOENT;
+}
+
+static bool move_cgroup(const struct vt_bw *b, struct followed *f, const char *path)
 {
 	char file[1200];
+	bool ok = true;
 	int tid;
 	FILE *in;
 
 	snprintf(file, sizeof(file), "%s%.900s/cgroup.threads", b->cgroups, path);
 	in = fopen(file, "re");
-	while (in && fscanf(in, "%d", &tid) == 1)
-		vt_resctrl_group_task(f->group, tid, NULL);
+	while (ok && in && fscanf(in, "%d", &tid) == 1)
+		ok = move_task(f, tid);
 	if (in)
 		fclose(in);
+	return ok;
 }
 
-static void move_process(struct followed *f)
+static bool move_process(struct followed *f)
 {
 	char path[64];
 	struct dirent *d;
+	bool ok = true;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%lu/task", (unsigned long)vt_key_id(f->key));
 	dir = opendir(path);
-	while (dir && (d = readdir(dir)))
+	while (ok && dir && (d = readdir(dir)))
 		if (d->d_name[0] != '.')
-			vt_resctrl_group_task(f->group, atoi(d->d_name), NULL);
+			ok = move_task(f, atoi(d->d_name));
 	if (dir)
 		closedir(dir);
+	return ok;
 }
 
-/* Children inherit the group; threads from elsewhere are caught within a second. */
-static void move_tasks(struct vt_bw *b, struct followed *f, const char *path)
+/*
+ * Children inherit the group; threads from elsewhere are caught within a second. Returns whether the group holds the
+ * tenant's tasks; one whose tasks are refused loses its group.
+ */
+static bool move_tasks(struct vt_bw *b, struct followed *f, const char *path)
 {
-	if (f->tasks_ns && b->now_ns - f->tasks_ns < TASKS_EVERY)
-		return;
+	bool ok;
+
+	if (f->moved && b->now_ns - f->tasks_ns < TASKS_EVERY)
+		return true;
 	f->tasks_ns = b->now_ns;
-	if (vt_key_kind(f->key) == VT_KIND_PROCESS)
-		move_process(f);
-	else if (path)
-		move_cgroup(b, f, path);
+	ok = vt_key_kind(f->key) == VT_KIND_PROCESS ? move_process(f) : move_cgroup(b, f, path);
+	if (ok)
+		return f->moved;
+	vt_resctrl_group_del(f->group);
+	f->group = NULL;
+	return false;
 }
 
 static struct followed *follow(struct vt_bw *b, uint64_t key)
@@ -194,9 +231,8 @@ double vt_bw_tenant(struct vt_bw *b, uint64_t key, const char *path)
 	if (!f)
 		return NAN;
 	f->seen_ns = b->now_ns;
-	if (!f->group)
+	if (!f->group || !move_tasks(b, f, path))
 		return NAN;
-	move_tasks(b, f, path);
 	if (vt_resctrl_group_read(f->group, &s, NULL) || !s.valid[VT_RESCTRL_TOTAL]) {
 		f->valid = false;
 		return NAN;

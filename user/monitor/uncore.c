@@ -210,30 +210,32 @@ const char *vt_uncore_source(const struct vt_uncore *u)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-/* Fold in what was counted since the last read; false if that is not known. */
-static bool advance(const struct vt_uncore *u, struct counter *c)
+enum answer { COUNTED, LATE, LOST };
+
+/* Fold in what was counted since the last read. */
+static enum answer advance(const struct vt_uncore *u, struct counter *c)
 {
 	uint64_t now[3], n, enabled, running;
 
 	if (vt_event_read(u->env, c->fd, now)) {
 		c->based = false;
-		return false;
+		return LOST;
 	}
 	if (!c->based || now[0] < c->prev[0] || now[2] < c->prev[2]) {
 		/* The first answer, or a counter that started anew. */
 		memcpy(c->prev, now, sizeof(now));
 		c->based = true;
-		return false;
+		return LOST;
 	}
 	n = now[0] - c->prev[0];
 	enabled = now[1] - c->prev[1];
 	running = now[2] - c->prev[2];
 	/* Its turn did not come: say so, and let the next read scale over both intervals. */
 	if (!running)
-		return enabled == 0;
+		return enabled ? LATE : COUNTED;
 	c->sum += (double)n * c->bytes_per_count * ((double)enabled / (double)running);
 	memcpy(c->prev, now, sizeof(now));
-	return true;
+	return COUNTED;
 }
 
 int vt_uncore_read(struct vt_uncore *u, struct vt_uncore_sample *ret, struct vt_err *e)
@@ -245,11 +247,12 @@ int vt_uncore_read(struct vt_uncore *u, struct vt_uncore_sample *ret, struct vt_
 	for (size_t i = 0; i < u->count; i++) {
 		struct counter *c = &u->c[i];
 		struct vt_uncore_socket *k = &s.socket[c->socket];
-		bool ok = advance(u, c);
+		enum answer a = advance(u, c);
 
 		k->counters++;
-		k->lost += !ok;
-		answers += ok;
+		k->lost += a != COUNTED;
+		k->late += a == LATE;
+		answers += a != LOST;
 		k->split = c->dir != BOTH;
 		sums[c->socket][c->dir] += c->sum;
 		if (c->socket >= s.sockets)

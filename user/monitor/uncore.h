@@ -40,6 +40,7 @@ struct vt_uncore_socket {
 	uint64_t both_bytes; /* counted by a PMU that does not tell reads from writes */
 	uint32_t counters;   /* open ones */
 	uint32_t lost;	     /* of them: gave no count this time, so the sums are too low */
+	uint32_t late;	     /* of the lost: the next read makes it good, for both intervals */
 	bool split;	     /* read and write are known; else only both_bytes is */
 };
 
