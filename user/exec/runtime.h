@@ -97,6 +97,8 @@ struct vt_served {
 	/* Take the place of the one of this name and version: that goes on with what it has until
 	 * vt_runtime_del(), but is not found any more and its counts are not shown. */
 	bool replaces;
+	/* Set by vt_runtime_add(): every row of the monitor is taken, so it is served as one of its (other). */
+	bool no_row;
 };
 
 /** Told about every block, on its leader, right after it ended: traces, tests. */

@@ -299,15 +299,29 @@ static int check_costs(const struct vt_served *s, struct vt_err *e)
 	return 0;
 }
 
-static int add(struct vt_runtime *rt, const struct vt_served *s, struct rt_model *m,
-	       struct vt_err *e)
+/* Without a row it is served all the same: watching comes second. */
+static int take_row(struct vt_runtime *rt, struct vt_served *s, struct rt_model *m,
+		    struct vt_err *e)
+{
+	struct vt_err why = {0};
+	int err;
+
+	s->no_row = false;
+	if (!rt->o.monitor)
+		return 0;
+	err = vt_monitor_tenant_add(rt->o.monitor, m->id, s->name, &m->row, &why);
+	s->no_row = err == -ENOSPC;
+	return err && !s->no_row ? vt_fail(e, err, "%s", why.msg) : 0;
+}
+
+static int add(struct vt_runtime *rt, struct vt_served *s, struct rt_model *m, struct vt_err *e)
 {
 	struct next *x = as_it_is(rt);
 	struct plan *p;
 	int err = x ? 0 : vt_fail(e, -ENOMEM, "no memory for a loop");
 
-	if (!err && rt->o.monitor)
-		err = vt_monitor_tenant_add(rt->o.monitor, m->id, s->name, &m->row, e);
+	if (!err)
+		err = take_row(rt, s, m, e);
 	if (!err)
 		err = vt_pool_reserve(rt->pool, s->engine->scratch_bytes);
 	if (!err) {

@@ -160,8 +160,9 @@ static void show_cores(struct vt_runtime *rt, const struct vt_coreset *cores,
 		RT_SET(rt->core[c].id, b ? b->id : 0);
 		RT_SET(rt->core[c].model, b ? b->model : 0);
 		RT_SET(rt->core[c].since_ns, rt->now_ns);
-		if (rt->worker && b && b->m->row != UINT32_MAX)
-			vt_monitor_publish(rt->worker[c], b->m->row);
+		if (rt->worker && b)
+			vt_monitor_publish(rt->worker[c],
+					   b->m->row != UINT32_MAX ? b->m->row : VT_ROW_OTHER);
 	}
 }
 

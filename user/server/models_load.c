@@ -267,10 +267,17 @@ static int serve_it(struct vt_models *m, const struct vt_config_model *c, bool r
 		.max_queue = c->max_queue,
 		.replaces = replaces,
 	};
+	int err;
 
 	memcpy(s.name, c->name, sizeof(s.name));
 	memcpy(s.version, c->version, sizeof(s.version));
-	return vt_runtime_add(m->o.runtime, &s, &l->id, e);
+	err = vt_runtime_add(m->o.runtime, &s, &l->id, e);
+	if (!err && s.no_row)
+		vt_log(m->o.log, VT_LOG_WARN,
+		       "%s version %s: the monitor has no room for another tenant; what it does "
+		       "counts for (other) until it is loaded anew",
+		       c->name, c->version);
+	return err;
 }
 
 /* @owed_bytes: of what is available, promised to others. @room: zeroed; its files are the caller's then, also after an error. */
