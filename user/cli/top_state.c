@@ -253,6 +253,14 @@ static void domains(const json_t *now, struct vt_top *t)
 	}
 }
 
+/* A server that was started anew counts from zero. */
+static bool same_start(const json_t *old, const json_t *now)
+{
+	double a = num(old, "started_s"), b = num(now, "started_s");
+
+	return isnan(a) ? isnan(b) : a - b == 0;
+}
+
 int vt_top_rates(const json_t *old, const json_t *now, double dt_s, struct vt_top *ret)
 {
 	const json_t *models = json_object_get(now, "models"), *v;
@@ -261,6 +269,8 @@ int vt_top_rates(const json_t *old, const json_t *now, double dt_s, struct vt_to
 
 	if (!json_object_get(now, "veltair") || !(dt_s > 0))
 		return -EINVAL;
+	if (!same_start(old, now))
+		old = NULL;
 	memset(ret, 0, sizeof(*ret));
 	ret->dt_s = dt_s;
 	ret->serving = json_is_array(models);
