@@ -10,9 +10,11 @@
  */
 #include "tests/bpf/open.h"
 
+#include <linux/perf_event.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "base/cpuset.h"
 #include "monitor/impl.h"
@@ -266,6 +268,60 @@ static void test_reopening_is_no_error(void **state)
 	vt_monitor_close(m);
 }
 
+/* Forwards to the kernel, but for one CPU. */
+static int no_event_on = -1;
+
+static int open_elsewhere(void *ctx, struct perf_event_attr *attr, int pid, int cpu,
+			  unsigned long flags)
+{
+	int fd = cpu == no_event_on ? -1
+				    : (int)syscall(SYS_perf_event_open, attr, pid, cpu, -1, flags);
+
+	return fd >= 0 ? fd : cpu == no_event_on ? -EMFILE : -errno;
+}
+
+static void test_one_cpu_does_not_hold_up_the_others(void **state)
+{
+	static const struct vt_event_env env = {.open = open_elsewhere};
+	unsigned int bad, good;
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+	struct vt_monitor *m;
+
+	if (vt_cpuset_count(&allowed) < 2)
+		vt_skip("two CPUs are needed, one that fails and one that does not");
+	bad = (unsigned int)vt_cpuset_next(&allowed, 0);
+	good = (unsigned int)vt_cpuset_next(&allowed, bad + 1);
+	m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS, .env = &env});
+	assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+	no_event_on = (int)bad;
+	vt_cpuset_add(&m->unread, bad);
+	vt_cpuset_add(&m->unread, good);
+	m->cpus[good].unlucky = 1; /* vt_rows_tend() makes it 0 */
+	assert_int_equal(vt_monitor_tend(m, &s, &e), -EMFILE);
+	assert_non_null(strstr(e.msg, "cannot open event"));
+	assert_false(vt_cpuset_has(&m->online, bad));
+	assert_true(vt_cpuset_has(&m->online, good));
+	assert_true(m->set.open[good * VT_SLOTS]);
+	assert_false(vt_cpuset_has(&m->unread, good));
+	assert_int_equal(m->cpus[good].unlucky, 0);
+
+	/* The same where both come online. */
+	vt_cpuset_add(&m->unread, good);
+	vt_cpuset_del(&m->online, good);
+	vt_slots_close(&m->set, good, bpf_map__fd(m->skel->maps.vt_perf));
+	e = (struct vt_err){0};
+	assert_int_equal(vt_monitor_tend(m, &s, &e), -EMFILE);
+	assert_true(vt_cpuset_has(&m->online, good));
+
+	no_event_on = -1;
+	e = (struct vt_err){0};
+	assert_int_equal(vt_monitor_tend(m, &s, &e), 0);
+	assert_true(vt_cpuset_has(&m->online, bad));
+	vt_snapshot_fini(&s);
+	vt_monitor_close(m);
+}
+
 static int setup(void **state)
 {
 	return vt_cpuset_allowed(&allowed);
@@ -276,6 +332,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unreported_switch),
 		cmocka_unit_test(test_reopening_is_no_error),
+		cmocka_unit_test(test_one_cpu_does_not_hold_up_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

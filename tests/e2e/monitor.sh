@@ -214,22 +214,68 @@ timeout 30 "$veltair" monitor --pin-dir "$pins" -i 200 --json >"$dir/out" 2>"$di
 reader=$!
 timeout 30 "$veltair" monitor --pin-dir "$pins" --listen "unix:$dir/sock" >/dev/null 2>"$dir/err.listen" &
 listener=$!
+timeout 30 "$veltair" monitor --pin-dir "$pins" -i 3600000 --json >"$dir/out.slow" 2>"$dir/err.slow" &
+slow=$!
 sleep 1
 kill -KILL $pid
 wait $pid 2>/dev/null
+dead_ns=$(python3 -c 'import time; print(time.monotonic_ns())')
 wait $reader
 [ $? = 1 ] && grep -q "owner of the counters (pid $pid) has ended" "$dir/err" && [ "$(wc -l <"$dir/out")" -gt 2 ] &&
-	! tail -n 1 "$dir/out" | grep -q '"cpus":1\.0[,}]'
+	python3 - "$dir/out" "$dead_ns" <<'PY' 2>>"$dir/err"
+import json, sys
+last = json.loads(open(sys.argv[1]).readlines()[-1])
+assert last["type"] == "window" and last["end_mono_ns"] < int(sys.argv[2]) + 50000000, (last, sys.argv[2])
+PY
 ok "a reader ends with its owner, exit 1, and makes no windows up"
 wait $listener
 [ $? = 1 ] && grep -q "owner of the counters (pid $pid) has ended" "$dir/err.listen"
 ok "so does --listen"
+wait $slow
+[ $? = 1 ] && grep -q "owner of the counters (pid $pid) has ended" "$dir/err.slow"
+ok "so does one whose window lasts an hour"
 owned
 kill -TERM $pid
 wait $pid
 pid=
 [ ! -e "$pins" ]
 ok "the pins of the killed one are gone with the next"
+
+# ---- a terminal that closes, and windows of an hour ----------------------------------------------
+owned
+kill -HUP $pid
+wait $pid && [ ! -e "$pins" ]
+ok "SIGHUP: exit 0 and nothing stays pinned"
+trap '' HUP # as nohup does
+owned
+trap - HUP
+kill -HUP $pid
+sleep 0.5
+kill -0 $pid && kill -TERM $pid && wait $pid && [ ! -e "$pins" ]
+ok "under nohup it goes on"
+pid=
+
+"$veltair" monitor --pin-dir "$pins" --by process -i 3600000 --json >"$dir/live" 2>"$dir/err" &
+pid=$!
+for _ in {1..50}; do
+	[ -s "$dir/live" ] && break
+	sleep 0.1
+done
+cp "$(command -v sleep)" "$dir/short-lived"
+for _ in {1..10}; do "$dir/short-lived" 0.01; done
+known() { bpftool map dump pinned "$pins"/*/tenants 2>/dev/null | grep -c short-lived; }
+before=$(known)
+for _ in {1..50}; do
+	now=$(known)
+	[ "$before" -gt 0 ] && [ "$now" = 0 ] && break
+	sleep 0.1
+done
+[ "$before" -gt 0 ] && [ "$now" = 0 ]
+ok "-i 3600000: the rows of the dead are given away long before the window ends"
+kill -TERM $pid
+wait $pid
+ok "and SIGTERM need not wait for it"
+pid=
 
 echo "1..$count"
 exit $((failed > 0))

@@ -53,7 +53,9 @@ struct session {
 	char bandwidth[480];
 	struct vt_bw *bw;
 	struct vt_mon_line *line;
+	struct vt_snapshot look; /* to tend by */
 	uint64_t tended_ns;
+	char said[sizeof(((struct vt_err *)0)->msg)]; /* the last trouble */
 };
 
 static volatile sig_atomic_t stopped;
@@ -286,15 +288,10 @@ static int one_window(struct session *s, struct vt_err *e)
 	vt_bw_tick(s->bw, s->b.mono_ns);
 	v = view_of(s);
 	s->o.format->window(&v);
-	if (s->owner && s->b.mono_ns - s->tended_ns >= TEND_EVERY_NS) {
-		s->tended_ns = s->b.mono_ns;
-		vt_monitor_events(s->m, NULL, NULL);
-		err = vt_monitor_tend(s->m, &s->b, e);
-	}
 	swap = s->a;
 	s->a = s->b;
 	s->b = swap;
-	return err;
+	return 0;
 }
 
 /* ---- the session ------------------------------------------------------------------------- */
@@ -374,6 +371,40 @@ static void sleep_until(uint64_t t_mono_ns)
 		;
 }
 
+/* A window may last an hour, the rows of the dead may not: once a second they are given away, or is the owner asked for. */
+static int tend(struct session *s, struct vt_err *e)
+{
+	struct vt_err trouble = {0};
+	int err;
+
+	s->tended_ns = vt_now_mono_ns();
+	if (!s->owner)
+		return vt_monitor_alive(s->m, e);
+	vt_monitor_events(s->m, NULL, NULL);
+	err = vt_monitor_read(s->m, UINT64_MAX, &s->look);
+	if (err)
+		return unreadable(s, err, e);
+	if (vt_monitor_tend(s->m, &s->look, &trouble) && strcmp(s->said, trouble.msg) != 0) {
+		memcpy(s->said, trouble.msg, sizeof(s->said));
+		fprintf(stderr, "veltair monitor: %s\n", s->said);
+	}
+	return 0;
+}
+
+static int tend_until(struct session *s, uint64_t t_mono_ns, struct vt_err *e)
+{
+	int err = 0;
+
+	while (!stopped && !err && vt_now_mono_ns() < t_mono_ns) {
+		uint64_t due = s->tended_ns + TEND_EVERY_NS;
+
+		sleep_until(due < t_mono_ns ? due : t_mono_ns);
+		if (!stopped && vt_now_mono_ns() >= due)
+			err = tend(s, e);
+	}
+	return err;
+}
+
 static int run(struct session *s, struct vt_err *e)
 {
 	uint64_t step = s->o.interval_ms * VT_NS_PER_MS, next, end = UINT64_MAX;
@@ -386,8 +417,8 @@ static int run(struct session *s, struct vt_err *e)
 		end = next + s->o.duration_s * VT_NS_PER_S;
 	while (!stopped && !err && next < end && !ferror(stdout)) {
 		next = next + step < end ? next + step : end;
-		sleep_until(next);
-		if (stopped)
+		err = tend_until(s, next, e);
+		if (stopped || err)
 			break;
 		err = one_window(s, e);
 		/* A window that took too long is not made up for by short ones. */
@@ -411,7 +442,7 @@ int vt_cmd_monitor(int argc, char **argv)
 		       "While it runs, the maps under " VT_MONITOR_PIN_DIR "/" VT_ABI_DIR
 		       " can be read with bpftool.",
 	};
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = {.sa_handler = on_signal}, hup = {.sa_handler = SIG_DFL};
 	struct session s = {.o = {.interval_ms = 1000,
 				  .top = 20,
 				  .pin_dir = VT_MONITOR_PIN_DIR,
@@ -422,6 +453,9 @@ int vt_cmd_monitor(int argc, char **argv)
 	vt_cmd_parse(&argp, argc, argv, &s.o);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, NULL, &hup);
+	if (hup.sa_handler != SIG_IGN) /* nohup */
+		sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	err = s.o.listen ? start(&s, &e) : prepare(&s, &e);
 	if (!err && s.o.listen)
@@ -435,6 +469,7 @@ int vt_cmd_monitor(int argc, char **argv)
 	vt_window_fini(&s.w);
 	vt_snapshot_fini(&s.a);
 	vt_snapshot_fini(&s.b);
+	vt_snapshot_fini(&s.look);
 	free(s.cache);
 	free(s.line);
 	return err ? vt_cmd_fail("monitor", &e) : VT_EXIT_OK;

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "monitor/priv.h"
@@ -52,17 +53,24 @@ static int start(struct listening *l, struct vt_monitor *m, const char *where,
 	return vt_listener_start(&l->listener, e) ? no_address(e) : vt_http_start(&l->http, &ho, e);
 }
 
-static int serve(struct listening *l, struct vt_monitor *m, bool owner,
+static int serve(struct listening *l, struct vt_monitor *m, bool owner, const struct vt_log *log,
 		 const volatile sig_atomic_t *stopped, struct vt_err *e)
 {
+	char said[sizeof(e->msg)] = "";
 	int err = 0;
 
 	while (!*stopped && !err) {
+		struct vt_err trouble = {0};
 		struct pollfd p = {.fd = vt_http_tend_fd(l->http), .events = POLLIN};
 
 		poll(&p, 1, 1000);
 		vt_http_tend(l->http, vt_now_mono_ns());
-		err = owner ? vt_gather_tend(l->gather, e) : vt_monitor_alive(m, e);
+		if (!owner)
+			err = vt_monitor_alive(m, e);
+		else if (vt_gather_tend(l->gather, &trouble) && strcmp(said, trouble.msg) != 0) {
+			memcpy(said, trouble.msg, sizeof(said));
+			vt_log(log, VT_LOG_WARN, "%s", said);
+		}
 	}
 	return err;
 }
@@ -77,7 +85,7 @@ int vt_monitor_listen(struct vt_monitor *m, bool owner, const char *where,
 	if (!err) {
 		vt_log(&log, VT_LOG_INFO, "metrics at http://%s/metrics, the page at /dashboard",
 		       l.listener.text);
-		err = serve(&l, m, owner, stopped, e);
+		err = serve(&l, m, owner, &log, stopped, e);
 	}
 	vt_listener_unlink(&l.listener);
 	vt_http_stop(l.http);

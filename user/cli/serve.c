@@ -208,10 +208,14 @@ static int fill_routes(struct serving *s, struct vt_err *e)
 static void give_away_rows(void *arg, struct vt_monitor *m)
 {
 	struct serving *s = arg;
+	struct vt_err trouble = {0};
 
 	vt_monitor_events(m, NULL, NULL);
-	if (!vt_monitor_read(m, UINT64_MAX, &s->look))
-		vt_monitor_tend(m, &s->look, NULL);
+	if (vt_monitor_read(m, UINT64_MAX, &s->look) || !vt_monitor_tend(m, &s->look, &trouble) ||
+	    !strcmp(s->said, trouble.msg))
+		return;
+	memcpy(s->said, trouble.msg, sizeof(s->said));
+	vt_log(&s->log, VT_LOG_WARN, "monitor: %s", s->said);
 }
 
 /* The monitor's owner gives away the rows of the dead. Models are added by this thread too. */

@@ -45,6 +45,7 @@ struct serving {
 	/* The loader's. */
 	uint64_t busy_ns, tended_ns; /* when a request was last seen; the monitor tended */
 	struct vt_snapshot look;
+	char said[sizeof(((struct vt_err *)0)->msg)]; /* of the monitor's troubles, the last */
 };
 
 /** vt_serving_signal - one that waits, 0 if there is none. The thread's that started the server */

@@ -104,9 +104,23 @@ static void look(struct session *s)
 
 /* ---- batch -------------------------------------------------------------------------------- */
 
+#define TEND_MS 1000u
+
 static void pause_ms(uint64_t ms)
 {
 	poll(NULL, 0, (int)ms);
+}
+
+static void pause_until(struct session *s, uint64_t t_mono_ns)
+{
+	uint64_t now;
+
+	while (!stopped && (now = vt_now_mono_ns()) < t_mono_ns) {
+		uint64_t ms = (t_mono_ns - now) / VT_NS_PER_MS + 1;
+
+		pause_ms(ms < TEND_MS ? ms : TEND_MS);
+		vt_feed_tend(s->feed);
+	}
 }
 
 static int run_batch(struct session *s)
@@ -114,7 +128,7 @@ static int run_batch(struct session *s)
 	s->ui.width = 120;
 	look(s);
 	for (uint64_t i = 0; !stopped && (!s->a.iterations || i < s->a.iterations); i++) {
-		pause_ms(s->a.interval_ms);
+		pause_until(s, vt_now_mono_ns() + s->a.interval_ms * VT_NS_PER_MS);
 		if (stopped)
 			break;
 		look(s);
@@ -308,7 +322,9 @@ static int run_screen(struct session *s)
 		if (s->a.iterations && looks > s->a.iterations)
 			break;
 		draw(s);
-		key = key_until(next);
+		vt_feed_tend(s->feed);
+		now = vt_now_mono_ns() + TEND_MS * VT_NS_PER_MS;
+		key = key_until(now < next ? now : next);
 		if (key != ERR)
 			on_key(s, key);
 	}

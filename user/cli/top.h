@@ -26,6 +26,8 @@ int vt_feed_open(struct vt_feed **ret, const char *url, struct vt_err *e);
 void vt_feed_close(struct vt_feed *f); /* accepts NULL */
 /** vt_feed_get - the present state; json_decref() it. -ECONNREFUSED and the like if nobody answers */
 int vt_feed_get(struct vt_feed *f, json_t **ret, struct vt_err *e);
+/** vt_feed_tend - between two looks, at least once a second: a local feed looks after its counters */
+void vt_feed_tend(struct vt_feed *f);
 const char *vt_feed_name(const struct vt_feed *f);
 
 /* ---- top_state.c: rates ------------------------------------------------------------------- */

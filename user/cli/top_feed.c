@@ -185,17 +185,11 @@ static int open_local(struct vt_feed *f, struct vt_err *e)
 
 static int get_local(struct vt_feed *f, json_t **ret, struct vt_err *e)
 {
-	const uint64_t now = vt_now_mono_ns();
 	char *buf;
 	size_t len;
-	int err = 0;
+	int err;
 
-	if (f->owner && now - f->tended_ns >= VT_NS_PER_S) {
-		f->tended_ns = now;
-		err = vt_gather_tend(f->gather, e);
-		if (err)
-			return err;
-	}
+	vt_feed_tend(f);
 	err = vt_gather_json(f->gather, &buf, &len);
 	if (err && vt_monitor_alive(f->monitor, e))
 		return e->code;
@@ -239,6 +233,17 @@ void vt_feed_close(struct vt_feed *f)
 	vt_gather_free(f->gather);
 	vt_monitor_close(f->monitor);
 	free(f);
+}
+
+/* A CPU whose events cannot be opened counts as time only and is tried again: no reason to show nothing. */
+void vt_feed_tend(struct vt_feed *f)
+{
+	const uint64_t now = vt_now_mono_ns();
+
+	if (!f->owner || now - f->tended_ns < VT_NS_PER_S)
+		return;
+	f->tended_ns = now;
+	vt_gather_tend(f->gather, NULL);
 }
 
 int vt_feed_get(struct vt_feed *f, json_t **ret, struct vt_err *e)

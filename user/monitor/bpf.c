@@ -216,24 +216,42 @@ static int open_cpu(struct vt_monitor *m, unsigned int cpu, struct vt_err *e)
 	return err;
 }
 
+/* Of the errors of several CPUs, the first; that one has just left is the least of them. */
+static void keep_first(struct vt_err *kept, int code, const struct vt_err *e)
+{
+	if (!code || (kept->code && kept->code != -ENODEV))
+		return;
+	*kept = *e;
+	kept->code = code;
+}
+
+/* One CPU that cannot be opened is no reason to leave the others as they are. */
+static void open_another(struct vt_monitor *m, unsigned int cpu, struct vt_err *kept)
+{
+	struct vt_err e = {0};
+
+	keep_first(kept, open_cpu(m, cpu, &e), &e);
+}
+
 int vt_monitor_reopen(struct vt_monitor *m, struct vt_err *e)
 {
-	int err = 0;
+	struct vt_err kept = {0};
 
-	for (unsigned int c = 0; c < m->meta.cpus && c < VT_MAX_CORES && !err; c++) {
+	for (unsigned int c = 0; c < m->meta.cpus && c < VT_MAX_CORES; c++) {
 		if (!vt_cpuset_has(&m->unread, c))
 			continue;
 		vt_cpuset_del(&m->unread, c);
 		if (!vt_cpuset_has(&m->online, c))
 			continue; /* to be opened when it is back */
 		close_cpu(m, c);
-		err = open_cpu(m, c, e);
+		open_another(m, c, &kept);
 	}
-	return err;
+	return kept.code ? vt_fail(e, kept.code, "%s", kept.msg) : 0;
 }
 
 int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e)
 {
+	struct vt_err kept = {0};
 	struct vt_cpuset now;
 	int err = read_online(m, &now, e);
 
@@ -246,9 +264,9 @@ int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e)
 		if (was)
 			close_cpu(m, c);
 		else
-			err = open_cpu(m, c, e);
+			open_another(m, c, &kept);
 	}
-	return err;
+	return err ? err : kept.code ? vt_fail(e, kept.code, "%s", kept.msg) : 0;
 }
 
 /* ---- open -------------------------------------------------------------------------------- */

@@ -136,13 +136,14 @@ void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns);
 
 /* ---- bpf.c ------------------------------------------------------------------------------- */
 
-/** vt_monitor_hotplug - open what came online, close what went offline */
+/** vt_monitor_hotplug - open what came online, close what went offline; the first error, all the others being done */
 int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e);
 
 /**
  * vt_monitor_reopen - open the events of CPUs whose reads failed (m->unread) anew
  * A pinned event is lost for good when somebody takes its counter, or when its CPU goes and returns
- * between two looks. Only where the counter is still taken are all shared from now on.
+ * between two looks. Only where the counter is still taken are all shared from now on. Errors as
+ * vt_monitor_hotplug().
  */
 int vt_monitor_reopen(struct vt_monitor *m, struct vt_err *e);
 

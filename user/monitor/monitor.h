@@ -202,6 +202,8 @@ int vt_monitor_events(struct vt_monitor *m, vt_monitor_event_fn fn, void *arg);
 /**
  * vt_monitor_tend - once a second or so, after vt_monitor_read(@s): rows of the dead are given
  * away, the oldest idle ones too when rows get short; events come back on CPUs that came back
+ * Returns 0 or the first error, the rest being done all the same. It is to be told, not to end for: where
+ * events could not be opened the next call tries again.
  */
 int vt_monitor_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt_err *e);
 

@@ -208,16 +208,18 @@ int vt_monitor_events(struct vt_monitor *m, vt_monitor_event_fn fn, void *arg)
 
 int vt_monitor_tend(struct vt_monitor *m, const struct vt_snapshot *s, struct vt_err *e)
 {
-	int err = vt_monitor_hotplug(m, e);
+	struct vt_err plug = {0}, open = {0}, *cpus = &plug;
+	int err;
 
-	if (!err)
-		err = vt_monitor_reopen(m, e);
-	if (err == -ENODEV) { /* a CPU left just now: the next call will find it offline */
-		err = 0;
-		if (e)
-			*e = (struct vt_err){0};
-	}
-	return err ? err : vt_rows_tend(m, s, e);
+	vt_monitor_hotplug(m, &plug);
+	vt_monitor_reopen(m, &open);
+	if (!plug.code || plug.code == -ENODEV)
+		cpus = &open;
+	err = vt_rows_tend(m, s, e);
+	/* -ENODEV: a CPU left just now, the next call will find it offline. */
+	return err || !cpus->code || cpus->code == -ENODEV
+		       ? err
+		       : vt_fail(e, cpus->code, "%s", cpus->msg);
 }
 
 /* ---- what it is -------------------------------------------------------------------------- */
