@@ -20,6 +20,7 @@
 #include "monitor/impl.h"
 #include "monitor/load.h"
 #include "tests/bpf/workload.h"
+#include "tests/unit/faketree.h"
 
 #define ROUNDS	  400
 #define ENOUGH	  10  /* rounds nobody else disturbed */
@@ -322,6 +323,39 @@ static void test_one_cpu_does_not_hold_up_the_others(void **state)
 	vt_monitor_close(m);
 }
 
+/* Every second CPU of many, those of this machine last. */
+static void test_a_long_list_of_cpus(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
+	struct vt_cpuset before = m->online;
+	char list[8192], mine[2048], sysfs[256];
+	struct vt_err e = {0};
+	struct fake_tree tree;
+	size_t n = 0;
+
+	vt_cpuset_format(&before, mine, sizeof(mine));
+	for (int c = 1022; c > (int)m->meta.cpus; c -= 2)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%d,", c);
+	snprintf(list + n, sizeof(list) - n, "%s\n", mine);
+	fake_open(&tree, NULL, 0);
+	fake_write(&tree, "devices/system/cpu/online", list);
+	memcpy(sysfs, m->sysfs, sizeof(sysfs));
+	snprintf(m->sysfs, sizeof(m->sysfs), "%s", tree.root);
+	assert_int_equal(vt_monitor_hotplug(m, &e), 0);
+	assert_memory_equal(&m->online, &before, sizeof(before));
+
+	/* What is longer than any list is not believed up to where it was cut. */
+	for (n = 0; n < 5000; n += 2)
+		snprintf(list + n, sizeof(list) - n, "0,");
+	snprintf(list + n, sizeof(list) - n, "%s\n", mine);
+	fake_write(&tree, "devices/system/cpu/online", list);
+	assert_int_equal(vt_monitor_hotplug(m, &e), -EFBIG);
+	assert_memory_equal(&m->online, &before, sizeof(before));
+	memcpy(m->sysfs, sysfs, sizeof(sysfs));
+	vt_monitor_close(m);
+	fake_close(&tree);
+}
+
 static int setup(void **state)
 {
 	return vt_cpuset_allowed(&allowed);
@@ -333,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_unreported_switch),
 		cmocka_unit_test(test_reopening_is_no_error),
 		cmocka_unit_test(test_one_cpu_does_not_hold_up_the_others),
+		cmocka_unit_test(test_a_long_list_of_cpus),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -163,6 +163,16 @@ ok "--require of what is missing: exit 3, one line with what to do"
 doctor --require smt --require isa
 ok "--require of what is limited: exit 0"
 
+# ---- every second of many cores ----------------------------------------------------------------
+root_name="server, half"
+half=$(seq -s , 0 2 1022)
+put sys/devices/system/cpu/online "$half"
+put proc/self/status "CapEff:	000001ffffffffff
+Cpus_allowed_list:	$half"
+doctor
+finds ok cores "512 online, all allowed: 0,2,4"
+finds ok llc-domains "4 domains of L3 (32768K); 0-1; 2-3; 4-5; 6-7"
+
 # ---- a tree with nothing in it -----------------------------------------------------------------
 root=$dir/empty root_name=empty
 mkdir -p "$root/proc" "$root/sys"

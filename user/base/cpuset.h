@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define VT_MAX_CORES 1024
+#define VT_CPU_LIST  4096 /* bytes of the longest list: every second CPU */
 
 /** A set of logical CPUs, numbered as the kernel numbers them. */
 struct vt_cpuset {

@@ -40,7 +40,7 @@ static void look_cpu(const struct vt_doctor *d, int arg, struct vt_finding *f)
 static bool read_cores(const struct vt_doctor *d, struct vt_cpuset *online,
 		       struct vt_cpuset *allowed)
 {
-	char text[512];
+	char text[VT_CPU_LIST];
 
 	if (vt_doctor_read(d, CPUS "/online", text, sizeof(text)) < 0 ||
 	    vt_cpuset_parse(text, online))
@@ -271,7 +271,7 @@ static void look_caches(const struct vt_doctor *d, int arg, struct vt_finding *f
 
 static void look_llc(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
-	char text[512], size[32], shared[256];
+	char text[VT_CPU_LIST], size[32], shared[256];
 	struct vt_cpuset online = {0}, seen = {0}, domain;
 	unsigned int domains = 0;
 	size_t at = 0;

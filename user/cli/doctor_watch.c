@@ -92,7 +92,7 @@ static void look_pmu(const struct vt_doctor *d, int arg, struct vt_finding *f)
 static int first_online(const struct vt_doctor *d)
 {
 	struct vt_cpuset online;
-	char text[512];
+	char text[VT_CPU_LIST];
 
 	if (vt_doctor_read(d, "sys/devices/system/cpu/online", text, sizeof(text)) < 0 ||
 	    vt_cpuset_parse(text, &online))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "events/sysfs_pmu.h"
 #include "monitor/impl.h"
 #include "monitor/load.h"
 
@@ -121,19 +122,15 @@ static int fill_maps(struct vt_monitor *m, struct vt_err *e)
 
 static int read_online(const struct vt_monitor *m, struct vt_cpuset *ret, struct vt_err *e)
 {
-	char path[320], text[512] = "";
-	FILE *f;
+	static const char file[] = "devices/system/cpu/online";
+	char text[VT_CPU_LIST];
+	int n = vt_sysfs_read(text, sizeof(text), "%s/%s", m->sysfs, file);
 
-	snprintf(path, sizeof(path), "%s/devices/system/cpu/online", m->sysfs);
-	f = fopen(path, "re");
-	if (!f)
-		return vt_fail(e, -errno, "cannot read %s: %s", path, strerror(errno));
-	if (!fgets(text, sizeof(text), f))
-		text[0] = '\0';
-	fclose(f);
+	if (n < 0)
+		return vt_fail(e, n, "cannot read %s/%s: %s", m->sysfs, file, strerror(-n));
 	memset(ret, 0, sizeof(*ret));
 	if (vt_cpuset_parse(text, ret))
-		return vt_fail(e, -EBADMSG, "%s holds no list of CPUs", path);
+		return vt_fail(e, -EBADMSG, "%s/%s holds no list of CPUs", m->sysfs, file);
 	return 0;
 }
 
