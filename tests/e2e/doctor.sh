@@ -54,6 +54,7 @@ Cpus_allowed_list:	0-127"
 put proc/self/schedstat "1500000 42000 7"
 put proc/self/mounts "sysfs /sys sysfs rw 0 0
 bpf /sys/fs/bpf bpf rw 0 0
+cgroup2 /sys/fs/cgroup cgroup2 rw 0 0
 resctrl /sys/fs/resctrl resctrl rw 0 0"
 put proc/filesystems "nodev	sysfs
 nodev	resctrl
@@ -108,6 +109,7 @@ finds ok pmu "'cpu'"
 finds limited llc-misses "only opening a counter tells"
 finds ok btf vmlinux
 finds ok bpffs /sys/fs/bpf
+finds ok cgroup2 "mounted at /sys/fs/cgroup"
 finds ok unprivileged-bpf "only with CAP_BPF"
 finds ok lockdown integrity
 finds ok resctrl "memory bandwidth and cache occupancy"
@@ -143,6 +145,7 @@ finds limited kernel 5.15.0-100
 finds missing capabilities "no cap_bpf, cap_perfmon"
 finds limited perf-paranoid 3
 finds missing bpffs "mount -t bpf bpf /sys/fs/bpf"
+finds missing cgroup2 "--by process"
 finds limited unprivileged-bpf "any user"
 finds missing lockdown "lockdown=integrity"
 finds missing resctrl "mount -t resctrl resctrl /sys/fs/resctrl"
@@ -205,6 +208,15 @@ for s in ("ok", "limited", "missing"):
 assert j["root"] == "/" and j["version"]
 PY
 ok "--json: the same findings, each with a hint unless ok"
+
+root=$dir/$(printf 'n\377m')
+mkdir -p "$root/proc" "$root/sys"
+doctor --json && python3 - "$dir/out" <<'PY' 2>"$dir/err"
+import json, sys
+j = json.load(open(sys.argv[1]))
+assert j["root"].endswith("/n?m") and j["findings"], j["root"]
+PY
+ok "--json: a root whose name is no text"
 
 # refuses TEXT ARGUMENT...: exit 2, one line on stderr with TEXT, nothing on stdout
 refuses() {

@@ -103,6 +103,27 @@ sed -n '/^$/q; /^  bandwidth/d; /n\/a/p' "$dir/out" >"$dir/absent"
 }
 ok "table: why a counter is missing, in a few words"
 
+# Where cgroups are those of v1 alone all is one of them: said, not shown as one that was removed.
+if unshare -m umount -l /sys/fs/cgroup 2>"$dir/err"; then
+	v1() { timeout 30 unshare -m sh -c 'umount -l /sys/fs/cgroup && exec "$@"' - "$@" >"$dir/out" 2>"$dir/err"; }
+	v1 "$veltair" monitor --no-pin -d 1 -i 500 --json --by cgroup
+	[ $? = 0 ] && [ "$(grep -c 'cgroups cannot be told apart: cgroup v2 is not mounted' "$dir/err")" = 1 ] &&
+		grep -q '"kind":"cgroup"' "$dir/out" && ! grep -q '(removed)' "$dir/out"
+	ok "without cgroup v2: one line that says so, and nothing is called removed"
+	v1 "$veltair" monitor --no-pin -d 1 -i 500 --by process && ! grep -q cgroup "$dir/err"
+	ok "without cgroup v2, by process: nothing to say"
+	"$veltair" zoo --tiny --out "$dir" mobilenet-v2 >/dev/null 2>&1
+	unshare -m sh -c 'umount -l /sys/fs/cgroup && exec "$@"' - "$veltair" serve "$dir/mobilenet-v2-tiny.onnx=m" \
+		--listen 127.0.0.1:0 --pin-dir "$pins" 2>"$dir/err" &
+	pid=$!
+	listening $pid "$dir/err" >/dev/null && kill -TERM $pid && wait $pid &&
+		[ "$(grep -c 'cannot be told apart by cgroup: cgroup v2 is not mounted' "$dir/err")" = 1 ]
+	ok "without cgroup v2: serve says so once"
+	pid=
+else
+	skip "without cgroup v2: one line that says so" "cannot unmount it here"
+fi
+
 # ---- bandwidth by resctrl: a tree that stands for /sys/fs/resctrl --------------------------------
 resctrl=$dir/resctrl
 mkdir -p "$resctrl/info/L3_MON" "$resctrl/mon_groups"

@@ -192,6 +192,7 @@ static void print_text(const struct finding *v, size_t n)
 static void print_json(const struct options *o, const struct finding *v, size_t n)
 {
 	json_t *all = json_array(), *j;
+	char root[VT_SYSFS_PATH] = "/"; /* a path may be no text */
 	int count[VT_HEALTH_COUNT] = {0};
 
 	for (size_t i = 0; i < n; i++) {
@@ -200,8 +201,9 @@ static void print_json(const struct options *o, const struct finding *v, size_t 
 						     "status", health_names[v[i].f.health], "what",
 						     v[i].f.what, "hint", v[i].f.hint));
 	}
-	j = json_pack("{s:s s:s s:o}", "version", VT_VERSION, "root", *o->d.root ? o->d.root : "/",
-		      "findings", all);
+	if (*o->d.root)
+		vt_utf8_put(root, sizeof(root), o->d.root);
+	j = json_pack("{s:s s:s s:o}", "version", VT_VERSION, "root", root, "findings", all);
 	for (int h = 0; h < VT_HEALTH_COUNT; h++)
 		json_object_set_new(j, health_names[h], json_integer(count[h]));
 	json_dumpf(j, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII);

@@ -173,6 +173,19 @@ static void look_bpffs(const struct vt_doctor *d, int arg, struct vt_finding *f)
 			 "not mounted: maps cannot be pinned for bpftool to read");
 }
 
+static void look_cgroup2(const struct vt_doctor *d, int arg, struct vt_finding *f)
+{
+	char at[256];
+
+	if (vt_doctor_mount(d, "cgroup2", at, sizeof(at)))
+		vt_found(f, VT_HEALTH_OK, "", "mounted at %s", at);
+	else
+		vt_found(f, VT_HEALTH_MISSING,
+			 "boot with systemd.unified_cgroup_hierarchy=1, or mount -t cgroup2 none "
+			 "DIR and use that tree; until then: veltair monitor --by process",
+			 "not mounted: by cgroup, all is one tenant without a name");
+}
+
 static void look_unprivileged(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
 	char text[32];
@@ -258,6 +271,7 @@ const struct vt_probe vt_doctor_watch[] = {
 	{"dram-fills", look_role, VT_ROLE_DRAM_FILLS},
 	{"btf", look_btf, 0},
 	{"bpffs", look_bpffs, 0},
+	{"cgroup2", look_cgroup2, 0},
 	{"unprivileged-bpf", look_unprivileged, 0},
 	{"lockdown", look_lockdown, 0},
 	{"resctrl", look_resctrl, 0},

@@ -307,18 +307,22 @@ static int start(struct session *s, struct vt_err *e)
 		.sample_hz = (uint32_t)s->o.sample_hz,
 		.ev = &s->o.events,
 	};
+	struct vt_err nameless = {0};
 	int err = -ENOENT;
 
 	if (dir && s->o.group == VT_BY_TENANT)
 		err = vt_monitor_attach(dir, &s->m, NULL);
-	if (!err)
-		return 0;
-	if (!s->o.group_given)
-		mo.group = VT_BY_CGROUP;
-	s->owner = true;
-	err = vt_monitor_open(&mo, &s->m, e);
+	s->owner = err;
+	if (s->owner) {
+		if (!s->o.group_given)
+			mo.group = VT_BY_CGROUP;
+		err = vt_monitor_open(&mo, &s->m, e);
+	}
 	if (err == -EBUSY)
 		vt_fail_more(e, ", read its counters without --by, or give this one --pin-dir");
+	if (!err && vt_cgroup_nameless(s->m, &nameless))
+		fprintf(stderr, "veltair monitor: cgroups cannot be told apart: %s\n",
+			nameless.msg);
 	return err;
 }
 

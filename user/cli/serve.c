@@ -80,7 +80,7 @@ static int open_monitor(struct serving *s, struct vt_err *e)
 		.pin_dir = s->c.pin_dir ? s->c.pin_dir : VT_MONITOR_PIN_DIR,
 		.group = VT_BY_TENANT,
 	};
-	struct vt_err mine = {0};
+	struct vt_err mine = {0}, nameless = {0};
 	int err;
 
 	snprintf(s->absent, sizeof(s->absent), "switched off");
@@ -91,6 +91,10 @@ static int open_monitor(struct serving *s, struct vt_err *e)
 		vt_fail_more(&mine, ", or give this one --pin-dir (pin_dir:)");
 	if (!err)
 		err = vt_monitor_attach(o.pin_dir, &s->watched, &mine);
+	if (!err && vt_cgroup_nameless(s->monitor, &nameless))
+		vt_log(&s->log, VT_LOG_WARN,
+		       "monitor: what runs beside the models cannot be told apart by cgroup: %s",
+		       nameless.msg);
 	if (!err) {
 		vt_monitor_tell_absent(s->watched, s->monitor);
 		return 0;

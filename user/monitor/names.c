@@ -50,6 +50,15 @@ int vt_cgroup_mount(const char *procfs, char *ret, size_t len, struct vt_err *e)
 		       "cgroup v2 is not mounted; run 'mount -t cgroup2 none /sys/fs/cgroup'");
 }
 
+int vt_cgroup_nameless(const struct vt_monitor *m, struct vt_err *e)
+{
+	char root[256];
+
+	return vt_monitor_meta(m)->group == VT_BY_PROCESS
+		       ? 0
+		       : vt_cgroup_mount(NULL, root, sizeof(root), e);
+}
+
 struct vt_names *vt_names_new(const char *root)
 {
 	struct vt_names *n = calloc(1, sizeof(*n));
@@ -148,6 +157,15 @@ const char *vt_names_cgroup(struct vt_names *n, uint64_t id)
 	return lookup(n, id);
 }
 
+/* The root has no name of its own. */
+static void put_cgroup(char *ret, size_t len, uint64_t key, const char *name)
+{
+	if (name[0])
+		snprintf(ret, len, "%s", name);
+	else
+		snprintf(ret, len, "cgroup %lu", (unsigned long)vt_key_id(key));
+}
+
 void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char *ret, size_t len)
 {
 	struct vt_tenant t = {0};
@@ -162,6 +180,8 @@ void vt_tenant_name(struct vt_monitor *m, struct vt_names *n, uint64_t key, char
 			path = vt_names_cgroup(n, vt_key_id(key));
 		if (path)
 			snprintf(name, sizeof(name), "%s", path);
+		else if (!n || !n->root) /* whether it is still there is not known */
+			put_cgroup(name, sizeof(name), key, t.name);
 		else
 			snprintf(name, sizeof(name), "%s (removed)", t.name);
 		break;

@@ -15,6 +15,13 @@
 /** vt_cgroup_mount - where cgroup v2 is mounted, from @procfs/mounts; -ENOENT if nowhere */
 int vt_cgroup_mount(const char *procfs, char *ret, size_t len, struct vt_err *e);
 
+/**
+ * vt_cgroup_nameless - whether @m groups by cgroup where no tree of them can be looked at
+ * Returns 0 if not, else as vt_cgroup_mount(): then there are no paths, and where cgroups are those of v1
+ * everything is in one.
+ */
+int vt_cgroup_nameless(const struct vt_monitor *m, struct vt_err *e);
+
 struct vt_names;
 
 /** vt_names_new - @root: a cgroup v2 mount; NULL gives a directory in which nothing is found */
