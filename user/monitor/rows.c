@@ -234,9 +234,11 @@ static uint32_t oldest_idle(const struct vt_monitor *m, const struct vt_snapshot
 		const struct vt_row_state *st = &m->state[r];
 
 		if (!st->key || st->deleted_ns || vt_key_kind(st->key) == VT_KIND_TENANT ||
-		    in_use(m, r) || s->mono_ns - st->idle_since_ns < GRACE_NS)
+		    s->mono_ns - st->idle_since_ns < GRACE_NS)
 			continue;
-		if (best == NO_ROW || st->idle_since_ns < m->state[best].idle_since_ns)
+		if (best != NO_ROW && st->idle_since_ns >= m->state[best].idle_since_ns)
+			continue;
+		if (!in_use(m, r)) /* a look at every CPU and worker */
 			best = r;
 	}
 	return best;
