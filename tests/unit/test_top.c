@@ -187,10 +187,9 @@ static void test_sorting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rates),	 cmocka_unit_test(test_no_memory_is_a_refusal),
-		cmocka_unit_test(test_started_anew),
-		cmocka_unit_test(test_any_json), cmocka_unit_test(test_every_width),
-		cmocka_unit_test(test_sorting),
+		cmocka_unit_test(test_rates),	     cmocka_unit_test(test_no_memory_is_a_refusal),
+		cmocka_unit_test(test_started_anew), cmocka_unit_test(test_any_json),
+		cmocka_unit_test(test_every_width),  cmocka_unit_test(test_sorting),
 	};
 
 	setlocale(LC_CTYPE, "C.UTF-8");
