@@ -315,6 +315,22 @@ sed -i "s|add.onnx, version: 3|gone.onnx, name: add, version: 3|" "$dir/c.yaml"
 kill -HUP $pid && said "gone.onnx: cannot open" && : >"$dir/err" &&
 	kill -HUP $pid && said "gone.onnx: cannot open" && add | grep -q outputs && ! grep -q reloaded "$dir/err"
 ok "a model that cannot be loaded is tried at every reload, and goes on as it was"
+post() { curl -sS -o "$dir/body" --max-time 20 -X POST "http://127.0.0.1:$port/v2/repository/models/$1" 2>>"$dir/err"; }
+code() { curl -sS -o "$dir/body" -w '%{http_code}' "http://127.0.0.1:$port/v2/models/$1/ready" 2>>"$dir/err"; }
+sed -i "s|gone.onnx, name: add, version: 3|add.onnx, version: 3|" "$dir/c.yaml"
+: >"$dir/err"
+post mobile/unload && kill -HUP $pid && said "reloaded" && [ "$(code mobile)" = 404 ] && post mobile/load && [ "$(code mobile)" = 200 ]
+ok "what a request unloaded stays so at SIGHUP, until a request loads it"
+cp "$dir/c.yaml" "$dir/kept.yaml"
+{ sed "s|name: mobile,|name: renamed,|" "$dir/kept.yaml" && echo "cores: 4000"; } >"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "nothing was changed" && [ "$(code mobile)" = 200 ] && [ "$(code renamed)" = 404 ]
+ok "what a start would refuse changes nothing at SIGHUP"
+sed "s|^limits|  - {path: $mobile, name: v, version: 1.9, qos_ms: 20000}\n  - {path: $mobile, name: v, version: 1.10, qos_ms: 20000}\nlimits|" "$dir/kept.yaml" >"$dir/c.yaml"
+: >"$dir/err"
+kill -HUP $pid && said "reloaded" && curl -sS "http://127.0.0.1:$port/v2/models/v/ready" 2>>"$dir/err" | grep -q '"version":"1.10"'
+ok "without a version the highest: 1.10 is above 1.9"
+cp "$dir/kept.yaml" "$dir/c.yaml"
 long=$(printf 'é%.0s' $(seq 127))
 sed -i "s|^limits|  - {path: $dir/$long.onnx, name: even}\n  - {path: $dir/x$long.onnx, name: odd}\nlimits|" "$dir/c.yaml"
 : >"$dir/err"

@@ -179,7 +179,7 @@ static void reload(struct serving *s)
 		vt_log(&s->log, VT_LOG_INFO,
 		       "SIGHUP: no file to read again; models whose file has "
 		       "changed are loaded again");
-	if (vt_serve_config(&s->args, &r->c, &e)) {
+	if (vt_serve_config(&s->args, &r->c, &e) || vt_serve_fits(&r->c, s->args.file, &e)) {
 		vt_log(&s->log, VT_LOG_ERROR, "reload: %s; nothing was changed", e.msg);
 		reload_free(r);
 		return;

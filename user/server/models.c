@@ -47,12 +47,12 @@ void vt_models_free(struct vt_models *m)
 
 /* ---- any thread -------------------------------------------------------------------------------- */
 
-/* Versions as people number them: 10 is above 9; what is no number is below, by letters. */
+/* Versions as people number them: 10 is above 9, and 1.10 above 1.9; what is no number is below, by letters. */
 static bool higher(const char *a, const char *b)
 {
 	unsigned long x = strtoul(a, NULL, 10), y = strtoul(b, NULL, 10);
 
-	return x != y ? x > y : strcmp(a, b) > 0;
+	return x != y ? x > y : strverscmp(a, b) > 0;
 }
 
 struct vt_loaded *vt_models_get(struct vt_models *m, const char *name, const char *version,
@@ -67,7 +67,8 @@ struct vt_loaded *vt_models_get(struct vt_models *m, const char *name, const cha
 
 		if (strcmp(e->config.name, name) || (version && strcmp(e->config.version, version)))
 			continue;
-		if (*state != VT_MODEL_READY)
+		/* Of several versions the one that a client may wait for counts. */
+		if (*state != VT_MODEL_LOADING)
 			*state = (int)e->state;
 		if (e->now && e->state != VT_MODEL_UNLOADING &&
 		    (!l || higher(e->now->version, l->version)))
@@ -197,6 +198,7 @@ int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct v
 	}
 	if (vt_config_copy_model(&copy, c))
 		return vt_fail(e, -ENOMEM, "no memory");
+	x->away = false;
 	pthread_mutex_lock(&m->lock);
 	old = x->config;
 	x->config = copy;
@@ -223,6 +225,7 @@ int vt_models_load(struct vt_models *m, const char *name, struct vt_err *e)
 		if (strcmp(x->config.name, name))
 			continue;
 		known = true;
+		x->away = false;
 		if (!x->now || vt_files_changed(&x->now->files))
 			err = load_entry(m, x, e);
 	}
@@ -256,6 +259,7 @@ int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e)
 		if (!strcmp(m->entry[i].config.name, name)) {
 			known = true;
 			unload_entry(m, &m->entry[i]);
+			m->entry[i].away = true;
 		}
 	return known ? 0 : vt_fail(e, -ENOENT, "no model '%s' is configured", name);
 }
@@ -311,8 +315,8 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 		struct vt_model_entry *x = find_entry(m, w->name, w->version);
 		struct vt_err mine = {0};
 
-		if (x && x->now && vt_config_same(&x->config, w) &&
-		    !vt_files_changed(&x->now->files))
+		if (x && vt_config_same(&x->config, w) &&
+		    (x->now ? !vt_files_changed(&x->now->files) : x->away))
 			continue;
 		make_place(m, c);
 		if (vt_models_add(m, w, &mine) && !must_end(m))

@@ -50,6 +50,7 @@ struct vt_model_entry {
 	struct vt_config_model config;
 	enum vt_model_state state;
 	struct vt_loaded *now; /* NULL: not loaded */
+	bool away;	       /* unloaded by a request; the loader's alone */
 	char why[256];	       /* it is not: the last error, or ""; UTF-8 */
 };
 
