@@ -77,7 +77,7 @@ static bool room(struct vt_runtime *rt, size_t len)
 		RT_SET(rt->record_err, need < MOST ? -ENOMEM : -ENOBUFS);
 		return false;
 	}
-	if (rt->record_out) /* what came before is not in the file yet */
+	if (rt->record_out && rt->record_used) /* what came before is not in the file yet */
 		memcpy(more, rt->record, rt->record_used);
 	else
 		rt_record_flush(rt);
