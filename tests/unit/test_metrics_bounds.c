@@ -228,7 +228,7 @@ static void test_thousands_of_tenants(void **state)
 /* What both answers say of the first tenant with a label. */
 static void shown(const struct vt_metrics *m, double *ret_text, double *ret_json)
 {
-	static const char family[] = "veltair_tenant_llc_misses_total{tenant=\"(ended) (removed)\"";
+	static const char family[] = "veltair_tenant_llc_misses_total{tenant=\"(ended)\"";
 	struct vt_expo text = {0}, json = {0};
 	const char *at;
 	json_t *all, *v;
