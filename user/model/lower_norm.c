@@ -137,8 +137,6 @@ int vt_lower_layer_norm(struct vt_imp *m, const struct vt_imp_node *n)
 
 	if (axis < 0)
 		return axis;
-	if (n->n_in > 3)
-		return vt_imp_bad(m, -EINVAL, "has %d operands, takes 3", n->n_in);
 	one.rank = s.rank - axis;
 	for (int d = axis; d < s.rank; d++)
 		one.dim[d - axis] = s.dim[d];

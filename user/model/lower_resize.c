@@ -74,11 +74,10 @@ static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const stru
 		scale[a->at[i]] = given[i];
 	for (int d = 0; d < in->rank; d++) {
 		float s = (float)scale[d];
-		/* In floats, as the definition and ONNX Runtime do: 10 x 0.9f is 9, and below it in doubles. */
-		float part = crop ? (float)(p->resize.roi_end[d] - p->resize.roi_start[d]) : 1;
-		float size = floorf((float)in->dim[d] * part * s);
+		double part = crop ? (double)p->resize.roi_end[d] - p->resize.roi_start[d] : 1;
+		double size = floor((double)in->dim[d] * part * s);
 
-		if (!(s > 0) || !(size >= 0 && size < 0x1p40f))
+		if (!(s > 0) || !(size >= 0 && size < 0x1p40))
 			return vt_imp_bad(m, -EINVAL, "scale %g of %lld makes no sense", scale[d],
 					  (long long)in->dim[d]);
 		p->resize.scale[d] = s;

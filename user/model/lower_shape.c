@@ -364,7 +364,7 @@ int vt_lower_pad(struct vt_imp *m, const struct vt_imp_node *n)
 		int64_t before = p.pad.before[d] = v[d], after = p.pad.after[d] = v[d + s.rank];
 		int64_t most = mode == VT_PAD_REFLECT ? s.dim[d] - 1 : INT64_MAX;
 
-		if ((before > 0 && before > most) || (after > 0 && after > most) ||
+		if (before > most || after > most ||
 		    (mode && !s.dim[d] && (before > 0 || after > 0)))
 			return vt_imp_bad(m, -EINVAL,
 					  "pads more of dimension %d than there is to copy", d);

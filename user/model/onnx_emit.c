@@ -165,20 +165,6 @@ int vt_imp_fold(struct vt_imp *m, int node)
 	return 0;
 }
 
-/* Weights, biases and scales of another type than the data: passes and kernels read them as if they had it. */
-static int same_type(struct vt_imp *m, enum vt_op op, const int *in, int n_in)
-{
-	if (op != VT_OP_FC && op != VT_OP_MATMUL && op != VT_OP_CONV2D && op != VT_OP_DECONV2D &&
-	    op != VT_OP_INSTANCE_NORM && op != VT_OP_BATCH_NORM && op != VT_OP_LAYER_NORM)
-		return 0;
-	for (int i = 1; i < n_in; i++)
-		if (in[i] >= 0 && vt_imp_dtype(m, in[i]) != vt_imp_dtype(m, in[0]))
-			return vt_imp_bad(m, -EINVAL, "operand %d is %s, the first is %s", i,
-					  vt_dtype_name(vt_imp_dtype(m, in[i])),
-					  vt_dtype_name(vt_imp_dtype(m, in[0])));
-	return 0;
-}
-
 int vt_imp_emit_n(struct vt_imp *m, enum vt_op op, const int *in, int n_in,
 		  const struct vt_imp_out *outs, int n_out, const union vt_params *p, int *ret)
 {
@@ -188,9 +174,6 @@ int vt_imp_emit_n(struct vt_imp *m, enum vt_op op, const int *in, int n_in,
 	for (int i = 0; i < n_in; i++)
 		if (in[i] < VT_NONE)
 			return in[i];
-	done = same_type(m, op, in, n_in);
-	if (done)
-		return done;
 	for (int i = 0; i < n_out; i++) {
 		int64_t bytes = out_bytes(m, &outs[i]);
 
