@@ -171,6 +171,29 @@ static Onnx__TensorProto *tensor(struct parser *p)
 	return t;
 }
 
+/* list w b 3 = 256,0,1: the same numbers, each in an int32 of its own */
+static Onnx__TensorProto *list(struct parser *p)
+{
+	Onnx__TensorProto *t = make(p, sizeof(*t));
+
+	onnx__tensor_proto__init(t);
+	t->name = word(p);
+	t->has_data_type = 1;
+	t->data_type = type_of(word(p));
+	t->dims = make(p, MOST * sizeof(*t->dims));
+	while (more(p)) {
+		t->dims[t->n_dims++] = strtoll(word(p), NULL, 10);
+		take(p, ',');
+	}
+	t->int32_data = make(p, MOST * sizeof(*t->int32_data));
+	if (take(p, '='))
+		while (more(p) && t->n_int32_data < MOST) {
+			t->int32_data[t->n_int32_data++] = (int32_t)strtoll(word(p), NULL, 10);
+			take(p, ',');
+		}
+	return t;
+}
+
 /* extern w f32 2,3 = file,offset,length: a tensor that lies in a file; either number may be left
  * out */
 static Onnx__TensorProto *external(struct parser *p)
@@ -281,6 +304,8 @@ static void statement(struct parser *p)
 		p->g->output[p->g->n_output++] = value_info(p);
 	} else if (!strcmp(w, "const")) {
 		p->g->initializer[p->g->n_initializer++] = tensor(p);
+	} else if (!strcmp(w, "list")) {
+		p->g->initializer[p->g->n_initializer++] = list(p);
 	} else if (!strcmp(w, "extern")) {
 		p->g->initializer[p->g->n_initializer++] = external(p);
 	} else {

@@ -6,7 +6,8 @@
  *	t = Conv(x, w) group=1 pads=[0,0,0,0] auto_pad=VALID; out t
  *
  * Statements end with ';'. A dimension that is no number is a symbol; '?' is nameless. A constant
- * without values is zero; "extern w f32 2 = FILE,OFFSET,LENGTH" names a file. Attributes are
+ * without values is zero; "extern w f32 2 = FILE,OFFSET,LENGTH" names a file, "list w b 2 = 1,0"
+ * keeps its values in int32_data instead of bytes. Attributes are
  * integers, floats (with a '.'), [lists] of either, or words; ~ and ~. are the integer and the
  * float 0 as proto3 writes them: a type and no value. An operand '-' is absent. Types: f32 i64 i32
  * u8 i8 b (bool) f64 str.

@@ -92,10 +92,22 @@ static int take_list(Onnx__TensorProto *t, size_t elems, struct vt_value *v, str
 		return err;
 	}
 	err = owned(v, e);
-	/* narrower types are kept in the low bytes of wider ones */
+	/* narrower types are kept in the low bytes of wider ones; of those any may make a bool true */
 	for (size_t i = 0; !err && i < elems; i++)
-		memcpy((char *)v->data + i * bytes, (char *)*l.data + i * l.bytes, bytes);
+		if (v->dtype == VT_BOOL)
+			((uint8_t *)v->data)[i] = ((const int32_t *)*l.data)[i] != 0;
+		else
+			memcpy((char *)v->data + i * bytes, (char *)*l.data + i * l.bytes, bytes);
 	return err;
+}
+
+/* Kernels take a bool for a number: 1 where it is true. */
+static void normalise_bools(struct vt_value *v)
+{
+	uint8_t *b = v->data;
+
+	for (size_t i = 0; v->dtype == VT_BOOL && i < v->bytes; i++)
+		b[i] = b[i] != 0;
 }
 
 static int number(const char *s, uint64_t *ret)
@@ -189,6 +201,7 @@ int vt_onnx_take_tensor(Onnx__TensorProto *t, const struct vt_onnx_beside *besid
 		err = take_list(t, elems, &v, e);
 	if (err)
 		return err;
+	normalise_bools(&v);
 	*ret = v;
 	return 0;
 }
