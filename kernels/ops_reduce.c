@@ -200,11 +200,18 @@ static void join_parts(const struct vt_call *c)
 #define OF_DOUBLE(A, v)                                                                            \
 	_Generic((A)0, double : (v), int64_t : vt_fit_i64(v), uint64_t : vt_fit_u64(v))
 
-/* A: what values are added up in. The first pass finds the maximum where LogSumExp needs it. */
-#define GENERIC(name, T, A, LOAD, STORE)                                                           \
+/*
+ * A: what values are added up in; LEAST, MOST: of T, what a maximum or minimum of nothing is. The
+ * first pass finds the maximum where LogSumExp needs it.
+ */
+#define GENERIC(name, T, A, LOAD, STORE, LEAST, MOST)                                              \
 	static A name##_pass(const struct reduce *p, const T *x, int pass, A top)                  \
 	{                                                                                          \
-		A acc = p->op == VT_OP_REDUCE_PROD ? 1 : 0;                                        \
+		A acc = p->op == VT_OP_REDUCE_PROD     ? 1                                         \
+			: p->op == VT_OP_REDUCE_MAX    ? (A)(LEAST)                                \
+			: p->op == VT_OP_GLOBALMAXPOOL ? (A)(LEAST)                                \
+			: p->op == VT_OP_REDUCE_MIN    ? (A)(MOST)                                 \
+						       : 0;                                           \
 		struct vt_nd_iter it;                                                              \
                                                                                                    \
 		vt_nd_seek(&it, &p->over, p->over.rank, 0);                                        \
@@ -269,16 +276,16 @@ static void join_parts(const struct vt_call *c)
 #define F16_STORE(v)  vt_f32_to_f16((float)(v))
 #define BF16_STORE(v) vt_f32_to_bf16((float)(v))
 
-GENERIC(f32, float, double, AS_IS, AS_IS)
-GENERIC(f64, double, double, AS_IS, AS_IS)
-GENERIC(f16, uint16_t, double, vt_f16_to_f32, F16_STORE)
-GENERIC(bf16, uint16_t, double, vt_bf16_to_f32, BF16_STORE)
-GENERIC(i8, int8_t, int64_t, AS_IS, AS_IS)
-GENERIC(u8, uint8_t, int64_t, AS_IS, AS_IS)
-GENERIC(i32, int32_t, int64_t, AS_IS, AS_IS)
-GENERIC(u32, uint32_t, int64_t, AS_IS, AS_IS)
-GENERIC(i64, int64_t, int64_t, AS_IS, AS_IS)
-GENERIC(u64, uint64_t, uint64_t, AS_IS, AS_IS)
+GENERIC(f32, float, double, AS_IS, AS_IS, -INFINITY, INFINITY)
+GENERIC(f64, double, double, AS_IS, AS_IS, -INFINITY, INFINITY)
+GENERIC(f16, uint16_t, double, vt_f16_to_f32, F16_STORE, -INFINITY, INFINITY)
+GENERIC(bf16, uint16_t, double, vt_bf16_to_f32, BF16_STORE, -INFINITY, INFINITY)
+GENERIC(i8, int8_t, int64_t, AS_IS, AS_IS, INT8_MIN, INT8_MAX)
+GENERIC(u8, uint8_t, int64_t, AS_IS, AS_IS, 0, UINT8_MAX)
+GENERIC(i32, int32_t, int64_t, AS_IS, AS_IS, INT32_MIN, INT32_MAX)
+GENERIC(u32, uint32_t, int64_t, AS_IS, AS_IS, 0, UINT32_MAX)
+GENERIC(i64, int64_t, int64_t, AS_IS, AS_IS, INT64_MIN, INT64_MAX)
+GENERIC(u64, uint64_t, uint64_t, AS_IS, AS_IS, 0, UINT64_MAX)
 
 static generic_fn *const generics[VT_DT_COUNT] = {
 	[VT_F32] = f32, [VT_F64] = f64, [VT_F16] = f16, [VT_BF16] = bf16, [VT_I8] = i8,
