@@ -26,16 +26,20 @@ static int n_two_dims(struct vt_graph *g, int x)
 }
 
 /* tf.nn.batch_normalization on moments */
-static int n_batch_form(struct vt_graph *g, int x)
+static int batch_form(struct vt_graph *g, int x, struct vt_shape bias)
 {
 	int m = b_reduce(g, VT_OP_REDUCE_MEAN, x, 4, true), d = b_binary(g, VT_OP_SUB, x, m), v, r;
 
 	v = b_reduce(g, VT_OP_REDUCE_MEAN, b_binary(g, VT_OP_MUL, d, d), 4, true);
 	v = b_unary(g, VT_OP_SQRT, b_binary_scalar(g, VT_OP_ADD, v, 1e-3f));
 	r = b_binary(g, VT_OP_MUL, b_unary(g, VT_OP_RECIPROCAL, v), b_const(g, SHAPE(6), 8));
-	return b_binary(
-		g, VT_OP_ADD, b_binary(g, VT_OP_MUL, x, r),
-		b_binary(g, VT_OP_SUB, b_const(g, SHAPE(6), 9), b_binary(g, VT_OP_MUL, m, r)));
+	return b_binary(g, VT_OP_ADD, b_binary(g, VT_OP_MUL, x, r),
+			b_binary(g, VT_OP_SUB, b_const(g, bias, 9), b_binary(g, VT_OP_MUL, m, r)));
+}
+
+static int n_batch_form(struct vt_graph *g, int x)
+{
+	return batch_form(g, x, SHAPE(6));
 }
 
 static int n_pow_half(struct vt_graph *g, int x)
@@ -57,16 +61,44 @@ static int n_wrong(struct vt_graph *g, int x)
 	return b_binary(g, VT_OP_DIV, d, v);
 }
 
+/* scale, epsilon or bias of more dims than x: the result has them too, a LayerNormalization's not */
+static int plain(struct vt_graph *g, int x, struct vt_shape eps)
+{
+	int d = b_binary(g, VT_OP_SUB, x, b_reduce(g, VT_OP_REDUCE_MEAN, x, 4, true));
+	int v = b_reduce(g, VT_OP_REDUCE_MEAN, b_binary(g, VT_OP_MUL, d, d), 4, true);
+
+	v = b_unary(g, VT_OP_SQRT, b_binary(g, VT_OP_ADD, v, b_fill(g, eps, 1e-3f)));
+	return b_binary(g, VT_OP_DIV, d, v);
+}
+
+static int n_deep_scale(struct vt_graph *g, int x)
+{
+	return b_binary(g, VT_OP_MUL, plain(g, x, SHAPE(1)), b_const(g, SHAPE(1, 1, 1, 6), 8));
+}
+
+static int n_deep_bias(struct vt_graph *g, int x)
+{
+	return b_binary(g, VT_OP_ADD, plain(g, x, SHAPE(1)), b_const(g, SHAPE(1, 1, 1, 6), 8));
+}
+
+static int n_deep_eps(struct vt_graph *g, int x)
+{
+	return plain(g, x, SHAPE(1, 1, 1, 1));
+}
+
+static int n_deep_batch_form(struct vt_graph *g, int x)
+{
+	return batch_form(g, x, SHAPE(1, 1, 1, 6));
+}
+
 static void test_layernorm(void **state)
 {
 	static const struct {
 		int (*make)(struct vt_graph *g, int x);
 		int norms, nodes;
-	} t[] = {{n_torch, 1, 1},
-		 {n_two_dims, 1, 1},
-		 {n_batch_form, 1, 1},
-		 {n_pow_half, 1, 1},
-		 {n_wrong, 0, 7}};
+	} t[] = {{n_torch, 1, 1},     {n_two_dims, 1, 1}, {n_batch_form, 1, 1},
+		 {n_pow_half, 1, 1},  {n_wrong, 0, 7},	  {n_deep_scale, 1, 2},
+		 {n_deep_bias, 1, 2}, {n_deep_eps, 0, 7}, {n_deep_batch_form, 0, 12}};
 
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		struct vt_graph g;
@@ -422,6 +454,28 @@ static void test_fuses_only_what_has_a_kernel(void **state)
 	}
 }
 
+/* A scale after a layer without outputs, or of no rows: nothing to scale, and nothing to divide by. */
+static void test_empty_weights(void **state)
+{
+	static const struct {
+		int rows, k, n;
+		bool kn;
+	} t[] = {{2, 4, 0, false}, {2, 4, 0, true}, {0, 4, 3, false}};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+		int x;
+
+		b_start(&g);
+		x = b_input(&g, "x", SHAPE(t[i].rows, t[i].k));
+		b_output(&g,
+			 b_binary_scalar(&g, VT_OP_MUL, b_fc(&g, x, t[i].n, 1, true, t[i].kn), 2));
+		b_same_function(&g, fuse_all);
+		assert_int_equal(g.n_nodes, 2);
+		vt_graph_fini(&g);
+	}
+}
+
 static void test_matmul_parameters(void **state)
 {
 	struct vt_graph g;
@@ -450,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_epilogues),
 		cmocka_unit_test(test_depthwise_joins),
 		cmocka_unit_test(test_fuses_only_what_has_a_kernel),
+		cmocka_unit_test(test_empty_weights),
 		cmocka_unit_test(test_matmul_parameters),
 	};
 

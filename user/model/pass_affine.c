@@ -177,7 +177,8 @@ static int into_weight(struct vt_rw *w, int i)
 	int p, rc;
 
 	if (!read_affine[n->op] || !has_weight(w, n->in[0], &p) ||
-	    !vt_shape_equal(y, &vt_in(g, n, 0)->shape) || !y->rank)
+	    !vt_shape_equal(y, &vt_in(g, n, 0)->shape) || !y->rank || !vt_shape_elems(y) ||
+	    !vt_shape_elems(&vt_in(g, &g->nodes[p], 1)->shape))
 		return 0;
 	rc = affine_init(&a, y->dim[y->rank - 1]);
 	if (!rc && read_affine[n->op](g, n, &a)) {

@@ -174,6 +174,12 @@ static int ones(struct vt_graph *g, int like, const struct vt_shape *tail)
 	return t;
 }
 
+/* Is the result of node @i as large as what is normalised? Constants of a higher rank add dims of 1. */
+static bool same_shape(const struct vt_graph *g, int i, const struct norm *m)
+{
+	return vt_shape_equal(&vt_out(g, &g->nodes[i], 0)->shape, &g->tensors[m->x].shape);
+}
+
 static int normalisation(struct vt_rw *w, int i)
 {
 	struct vt_graph *g = w->g;
@@ -182,7 +188,8 @@ static int normalisation(struct vt_rw *w, int i)
 	struct norm m;
 	int in[2], rc;
 
-	if (vt_out(g, &g->nodes[i], 0)->dtype != VT_F32 || !is_normalised(w, i, &m))
+	if (vt_out(g, &g->nodes[i], 0)->dtype != VT_F32 || !is_normalised(w, i, &m) ||
+	    !same_shape(g, i, &m))
 		return 0;
 	tail = tail_shape(g, &m);
 	in[0] = m.x;
@@ -219,6 +226,8 @@ static int scale_or_bias(struct vt_rw *w, int i)
 	    g->nodes[p].n_in != 2 || (n->op == VT_OP_MUL && !all_ones(g, g->nodes[p].in[1])))
 		return 0;
 	m = (struct norm){.x = g->nodes[p].in[0], .axis = g->nodes[p].p.norm.axis};
+	if (!same_shape(g, i, &m))
+		return 0;
 	tail = tail_shape(g, &m);
 	c = tail_const(g, n->in[1], &tail);
 	if (c < 0)
@@ -275,7 +284,7 @@ static int batch_form(struct vt_rw *w, int i)
 			r = g->nodes[mul].in[!j];
 			if (!is_factor(w, r, &m, &scale) || m.x != x ||
 			    with(w, g->nodes[sub].in[1], VT_OP_MUL, r, &mean) < 0 ||
-			    mean_of(w, mean, &axis) != x || axis != m.axis)
+			    mean_of(w, mean, &axis) != x || axis != m.axis || !same_shape(g, i, &m))
 				continue;
 			tail = tail_shape(g, &m);
 			in[0] = x;
