@@ -111,11 +111,11 @@ static void geometry(struct conv *p, const struct vt_tensor *x, const struct vt_
 static int create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		  struct vt_err *e)
 {
-	const struct vt_tensor *x = vt_in(g, n, 0), *w = vt_in(g, n, 1), *y = vt_out(g, n, 0);
+	const struct vt_tensor *x = vt_in(g, n, 0), *y = vt_out(g, n, 0);
 	struct conv *p;
 
-	if (x->dtype != VT_F32 || w->dtype != VT_F32 ||
-	    (x->shape.rank != 3 && x->shape.rank != 4) || !vt_act_ok(n->epi.act))
+	if (!vt_all_f32(g, n) || (x->shape.rank != 3 && x->shape.rank != 4) ||
+	    !vt_act_ok(n->epi.act))
 		return -ENOTSUP;
 	p = vt_own_alloc(l, n, sizeof(*p), 0, e);
 	if (!p)

@@ -92,8 +92,8 @@ static int dw_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	struct vt_dw d = {.channels = channels};
 	struct dw_state *s;
 
-	if (x->shape.rank != 4 || x->dtype != VT_F32 || w->dtype != VT_F32 || !w->data ||
-	    (b && !b->data) || w->shape.dim[1] != 1 || (size_t)n->p.conv.groups != channels ||
+	if (x->shape.rank != 4 || !vt_all_f32(g, n) || !w->data || (b && !b->data) ||
+	    w->shape.dim[1] != 1 || (size_t)n->p.conv.groups != channels ||
 	    x->shape.dim[3] != (int64_t)channels || n->p.conv.kh != n->p.conv.kw ||
 	    n->p.conv.sh != n->p.conv.sw || n->p.conv.dh != 1 || n->p.conv.dw != 1 ||
 	    vt_dw_set_epilogue(&d, &n->epi) || !vt_dw_row(n->p.conv.kh, n->p.conv.sh))

@@ -175,8 +175,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	const struct vt_tensor *x = vt_in(g, n, 0), *w = vt_in(g, n, 1), *y = vt_out(g, n, 0);
 	struct fc *p;
 
-	if (x->dtype != VT_F32 || w->dtype != VT_F32 || !x->shape.rank || w->shape.rank != 2 ||
-	    !vt_act_ok(n->epi.act))
+	if (!vt_all_f32(g, n) || !x->shape.rank || w->shape.rank != 2 || !vt_act_ok(n->epi.act))
 		return -ENOTSUP;
 	p = vt_own_alloc(l, n, sizeof(*p), 0, e);
 	if (!p)

@@ -171,8 +171,8 @@ static int wino_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	struct wino_state *s;
 	size_t cols;
 
-	if (!vt_gemm_best() || x->dtype != VT_F32 || w->dtype != VT_F32 || !w->data ||
-	    (b && !b->data) || !pays(n, x, w, y) || set_epilogue(&d, &n->epi))
+	if (!vt_gemm_best() || !vt_all_f32(g, n) || !w->data || (b && !b->data) ||
+	    !pays(n, x, w, y) || set_epilogue(&d, &n->epi))
 		return -ENOTSUP;
 	s = calloc(1, sizeof(*s) + (size_t)l->n_inst * sizeof(s->inst[0]));
 	l->state = s;

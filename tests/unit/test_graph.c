@@ -6,6 +6,7 @@
 
 #include "build.h"
 #include "model/graph.h"
+#include "model/graph_shapes.h"
 
 static void test_shapes(void **state)
 {
@@ -207,6 +208,19 @@ static void break_data(struct vt_graph *g)
 	vt_graph_drop_data(g, g->nodes[0].in[1]);
 }
 
+static void break_operand_type(struct vt_graph *g)
+{
+	struct vt_tensor *bias = &g->tensors[g->nodes[0].in[2]];
+
+	bias->dtype = VT_U8;
+	bias->bytes = (size_t)vt_shape_elems(&bias->shape);
+}
+
+static void break_result_type(struct vt_graph *g)
+{
+	g->tensors[g->nodes[0].out[0]].dtype = VT_I32;
+}
+
 static void break_nothing(struct vt_graph *g)
 {
 }
@@ -227,6 +241,8 @@ static void test_check_names_what_is_wrong(void **state)
 		{break_arity, "wrong number of inputs"},
 		{break_double_write, "another node writes too"},
 		{break_data, "data was dropped"},
+		{break_operand_type, "operands have types that do not fit"},
+		{break_result_type, "result has another type"},
 	};
 
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
@@ -242,6 +258,56 @@ static void test_check_names_what_is_wrong(void **state)
 		assert_int_equal(vt_graph_check(&g, &e), t[i].says ? -EINVAL : 0);
 		if (t[i].says && !strstr(e.msg, t[i].says))
 			fail_msg("case %zu says: %s", i, e.msg);
+		vt_graph_fini(&g);
+	}
+}
+
+/* What one operand's type says of the others'. */
+static void test_types_of_operators(void **state)
+{
+	static const struct {
+		enum vt_op op;
+		enum vt_dtype in[3], out[2];
+		bool fits;
+	} t[] = {
+		{VT_OP_ADD, {VT_I64, VT_I64}, {VT_I64}, true},
+		{VT_OP_ADD, {VT_F32, VT_F64}, {VT_F32}, false},
+		{VT_OP_LESS, {VT_F32, VT_F32}, {VT_BOOL}, true},
+		{VT_OP_LESS, {VT_F32, VT_F32}, {VT_F32}, false},
+		{VT_OP_IS_NAN, {VT_F32}, {VT_BOOL}, true},
+		{VT_OP_CAST, {VT_F32}, {VT_I8}, true},
+		{VT_OP_GATHER, {VT_F32, VT_I32}, {VT_F32}, true},
+		{VT_OP_GATHER, {VT_F32, VT_F32}, {VT_F32}, false},
+		{VT_OP_GATHER, {VT_F32, VT_I64}, {VT_F64}, false},
+		{VT_OP_SCATTER_ND, {VT_U8, VT_I64, VT_U8}, {VT_U8}, true},
+		{VT_OP_SCATTER_ND, {VT_F32, VT_I64, VT_U8}, {VT_F32}, false},
+		{VT_OP_ONE_HOT, {VT_I32, VT_F32}, {VT_F32}, true},
+		{VT_OP_ONE_HOT, {VT_I32, VT_U8}, {VT_F32}, false},
+		{VT_OP_WHERE, {VT_BOOL, VT_F32, VT_F32}, {VT_F32}, true},
+		{VT_OP_WHERE, {VT_U8, VT_F32, VT_F32}, {VT_F32}, false},
+		{VT_OP_WHERE, {VT_BOOL, VT_F32, VT_U8}, {VT_F32}, false},
+		{VT_OP_CONCAT, {VT_I8, VT_I8, VT_I8}, {VT_I8}, true},
+		{VT_OP_CONCAT, {VT_I8, VT_I8, VT_I64}, {VT_I8}, false},
+		{VT_OP_TOPK, {VT_F32}, {VT_F32, VT_I64}, true},
+		{VT_OP_TOPK, {VT_F32}, {VT_F32, VT_F32}, false},
+		{VT_OP_ARGMAX, {VT_F32}, {VT_I64}, true},
+		{VT_OP_LAYER_NORM, {VT_F32, VT_F32, VT_F16}, {VT_F32}, false},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+		int ids[5], n_in = 0, n_out = 0;
+
+		assert_int_equal(vt_graph_init(&g, "g"), 0);
+		for (; n_in < 3 && t[i].in[n_in]; n_in++)
+			ids[n_in] =
+				vt_graph_add_tensor(&g, "i", VT_T_INPUT, t[i].in[n_in], &SHAPE(2));
+		for (; n_out < 2 && t[i].out[n_out]; n_out++)
+			ids[n_in + n_out] = vt_graph_add_tensor(&g, "o", VT_T_COMPUTED,
+								t[i].out[n_out], &SHAPE(2));
+		vt_graph_add_node(&g, t[i].op, "n", ids, n_in, ids + n_in, n_out);
+		if (!vt_node_mistyped(&g, &g.nodes[0]) != t[i].fits)
+			fail_msg("case %zu: %s", i, vt_op_name(t[i].op));
 		vt_graph_fini(&g);
 	}
 }
@@ -277,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_compact_drops_what_nobody_reads),
 		cmocka_unit_test(test_flops),
 		cmocka_unit_test(test_check_names_what_is_wrong),
+		cmocka_unit_test(test_types_of_operators),
 		cmocka_unit_test(test_dump_is_one_line_per_node),
 	};
 

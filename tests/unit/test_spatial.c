@@ -534,13 +534,43 @@ static void random_fc(void **state)
 	}
 }
 
+/* A bias of bytes is a quarter as long as the kernels would read. */
+static void mixed_types(void **state)
+{
+	static const struct {
+		enum vt_op op;
+		const struct vt_kernel *own;
+		const char *x, *w, *y;
+	} t[] = {
+		{VT_OP_CONV2D, &vt_kernel_conv, "1x3x3x4", "300x4x1x1", "1x3x3x300"},
+		{VT_OP_DECONV2D, &vt_kernel_conv, "1x3x3x4", "4x300x1x1", "1x3x3x300"},
+		{VT_OP_FC, &vt_kernel_fc, "2x4", "300x4", "2x300"},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++)
+		for (int wrong = 0; wrong < 3; wrong++) {
+			struct t_node n = {.n = {.op = t[i].op}};
+			const char *dims[] = {t[i].x, t[i].w, "300"};
+
+			if (t[i].op != VT_OP_FC)
+				n.n.p = (union vt_params){
+					.conv = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0}};
+			for (int k = 0; k < 3; k++)
+				t_in(&n, k == wrong ? VT_U8 : VT_F32, dims[k]);
+			t_out(&n, VT_F32, t[i].y);
+			assert_int_equal(t_run_with(&n, t[i].own), -ENOTSUP);
+			assert_int_equal(t_run(&n), -ENOTSUP);
+			t_free(&n);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables),	 cmocka_unit_test(masks),
-		cmocka_unit_test(random_pool),	 cmocka_unit_test(random_conv),
-		cmocka_unit_test(row_strides),	 cmocka_unit_test(random_fc),
-		cmocka_unit_test(random_resize),
+		cmocka_unit_test(tables),      cmocka_unit_test(masks),
+		cmocka_unit_test(random_pool), cmocka_unit_test(random_conv),
+		cmocka_unit_test(row_strides), cmocka_unit_test(random_fc),
+		cmocka_unit_test(mixed_types), cmocka_unit_test(random_resize),
 	};
 
 	return cmocka_run_group_tests_name("spatial", tests, NULL, NULL);

@@ -142,6 +142,8 @@ static int check_node(const struct vt_graph *g, const struct vt_node *n, bool *r
 		rc = check_epilogue(g, n, e);
 	if (!rc && vt_node_misfit(g, n))
 		rc = bad(e, n, vt_node_misfit(g, n));
+	if (!rc && vt_node_mistyped(g, n))
+		rc = bad(e, n, vt_node_mistyped(g, n));
 	return rc;
 }
 
