@@ -58,7 +58,7 @@ struct axes {
 	int n, at[VT_MAX_RANK];
 };
 
-/* Output size and scales from a list of scales. */
+/* Output size and scales from a list of scales; in float, as ONNX Runtime rounds: 0.9 of 10 is 9. */
 static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const struct axes *a,
 		       const double *given, int count, union vt_params *p, struct vt_shape *out)
 {
@@ -74,10 +74,10 @@ static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const stru
 		scale[a->at[i]] = given[i];
 	for (int d = 0; d < in->rank; d++) {
 		float s = (float)scale[d];
-		double part = crop ? (double)p->resize.roi_end[d] - p->resize.roi_start[d] : 1;
-		double size = floor((double)in->dim[d] * part * s);
+		float part = crop ? p->resize.roi_end[d] - p->resize.roi_start[d] : 1;
+		float size = floorf((float)in->dim[d] * part * s);
 
-		if (!(s > 0) || !(size >= 0 && size < 0x1p40))
+		if (!(s > 0) || !(size >= 0 && size < 0x1p40f))
 			return vt_imp_bad(m, -EINVAL, "scale %g of %lld makes no sense", scale[d],
 					  (long long)in->dim[d]);
 		p->resize.scale[d] = s;

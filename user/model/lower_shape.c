@@ -362,7 +362,7 @@ int vt_lower_pad(struct vt_imp *m, const struct vt_imp_node *n)
 	}
 	for (int d = 0; d < s.rank; d++) {
 		int64_t before = p.pad.before[d] = v[d], after = p.pad.after[d] = v[d + s.rank];
-		int64_t most = mode == VT_PAD_REFLECT ? s.dim[d] - 1 : INT64_MAX;
+		int64_t most = mode == VT_PAD_REFLECT && s.dim[d] ? s.dim[d] - 1 : INT64_MAX;
 
 		if (before > most || after > most ||
 		    (mode && !s.dim[d] && (before > 0 || after > 0)))
