@@ -282,6 +282,23 @@ static void test_lowering(void **state)
 		 "in x f32 3; z = NoSuchThing(x); y = Neg(x); out y", "Neg -> float32 3"},
 		{"an output that is an input", 13, "in x f32 3; y = Identity(x); out y",
 		 "Reshape -> float32 3"},
+		{"absent operands at the end", 13, "in x f32 3; y = Relu(x,-,-); out y",
+		 "Relu -> float32 3"},
+		{"many operands", 13, "in x f32 3; y = Concat(x,x,x,x,x,x,x,x) axis=0; out y",
+		 "Concat -> float32 24"},
+		/* of floats: 10 * 0.9 is less than 9 in double */
+		{"resize by a fraction", 13,
+		 "in x f32 1,1,10,10; const s f32 4 = 1,1,0.9,0.7; y = Resize(x,-,s); out y",
+		 "Transpose Resize Transpose -> float32 1x1x9x7"},
+		{"crop by a fraction", 13,
+		 "in x f32 1,1,10,10; const r f32 8 = 0,0,0,0,1,1,1,0.5; const s f32 4 = "
+		 "1,1,0.9,1.4; y = Resize(x,r,s) "
+		 "coordinate_transformation_mode=tf_crop_and_resize; "
+		 "out y",
+		 "Transpose Resize Transpose -> float32 1x1x9x7"},
+		{"reflect beside an empty dimension", 13,
+		 "in x f32 0,3; const p i64 4 = 0,1,0,1; y = Pad(x,p) mode=reflect; out y",
+		 "Pad -> float32 0x5"},
 	};
 
 	run_rows(rows, VT_COUNT(rows), &plain);
@@ -311,6 +328,51 @@ static void test_bad_models(void **state)
 		 "22 \"y\" is defined twice"},
 		{"missing operand", 13, "in x f32 3; y = Add(x); out y",
 		 "22 node \"y\" (Add): has 1 operands, needs 2"},
+		{"more operands than there are", 13, "in x f32 3; y = Relu(x,x); out y",
+		 "22 node \"y\" (Relu): has 2 operands, takes 1 at most"},
+		{"layer norm of forty operands", 17,
+		 "in x f32 2,4; const s f32 4; y = "
+		 "LayerNormalization(x,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,"
+		 "s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s,s); out y",
+		 "22 node \"y\" (LayerNormalization): has 40 operands, takes 3 at most"},
+		{"slice of six operands", 13,
+		 "in x f32 4; const s i64 1; y = Slice(x,s,s,s,s,s); out y",
+		 "22 node \"y\" (Slice): has 6 operands, takes 5 at most"},
+		{"conv with a bias of bytes", 13,
+		 "in x f32 1,4,1,1; const w f32 30,4,1,1; in b u8 30; y = Conv(x,w,b); out y",
+		 "22 node \"y\" (Conv): operand 2 has type uint8, operand 0 has float32"},
+		{"conv with a weight of bytes", 13,
+		 "in x f32 1,4,1,1; in w u8 30,4,1,1; y = Conv(x,w); out y",
+		 "22 node \"y\" (Conv): operand 1 has type uint8, operand 0 has float32"},
+		{"deconv with a bias of bytes", 13,
+		 "in x f32 1,4,1,1; const w f32 4,8,1,1; in b i8 8; y = ConvTranspose(x,w,b); out "
+		 "y",
+		 "22 node \"y\" (ConvTranspose): operand 2 has type int8, operand 0 has float32"},
+		{"gemm with a bias of bytes", 13,
+		 "in x f32 1,4; const w f32 4,8; const c u8 8; y = Gemm(x,w,c); out y",
+		 "22 node \"y\" (Gemm): operand 2 has type uint8, operand 0 has float32"},
+		{"gemm by another type", 13, "in x f32 1,4; const w f64 4,8; y = Gemm(x,w); out y",
+		 "22 node \"y\" (Gemm): operand 1 has type float64, operand 0 has float32"},
+		{"layer norm with a scale of bytes", 17,
+		 "in x f32 2,4; const s u8 4; y = LayerNormalization(x,s); out y",
+		 "22 node \"y\" (LayerNormalization): operand 1 has type uint8, operand 0 has "
+		 "float32"},
+		{"layer norm with a bias of bytes", 17,
+		 "in x f32 2,4; const s f32 4; const b u8 4; y = LayerNormalization(x,s,b); out y",
+		 "22 node \"y\" (LayerNormalization): operand 2 has type uint8, operand 0 has "
+		 "float32"},
+		{"batch norm with a variance of bytes", 13,
+		 "in x f32 2,4; const s f32 4; const v u8 4; y = BatchNormalization(x,s,s,s,v); "
+		 "out "
+		 "y",
+		 "22 node \"y\" (BatchNormalization): operand 4 has type uint8, operand 0 has "
+		 "float32"},
+		{"instance norm with a bias of bytes", 13,
+		 "in x f32 2,4,3; const s f32 4; const b u8 4; y = InstanceNormalization(x,s,b); "
+		 "out "
+		 "y",
+		 "22 node \"y\" (InstanceNormalization): operand 2 has type uint8, operand 0 has "
+		 "float32"},
 		{"absent operand", 13, "in x f32 3; y = Add(-,x); out y",
 		 "22 node \"y\" (Add): operand 0 is missing"},
 		{"initialiser too large", 13, "const w f32 2,2 = 1,2,3,4,5; y = Neg(w); out y",
@@ -335,6 +397,9 @@ static void test_bad_models(void **state)
 		 "in x f32 2,3; const p i64 4 = 1,1,1,1; const v f32 = 0; const a i64 2 = 0,-2; y "
 		 "= Pad(x,p,v,a); out y",
 		 "22 node \"y\" (Pad): names axis 0 twice"},
+		{"reflection of nothing", 13,
+		 "in x f32 0,3; const p i64 4 = 1,0,0,0; y = Pad(x,p) mode=reflect; out y",
+		 "22 node \"y\" (Pad): pads more of dimension 0 than there is to copy"},
 		{"scales of other axes", 18,
 		 "in x f32 1,3,2,2; const s f32 4 = 1,1,2,2; y = Resize(x,-,s) axes=[2,3]; out y",
 		 "22 node \"y\" (Resize): has 4 scales for 2 dimensions"},
@@ -524,6 +589,31 @@ static void test_folding(void **state)
 	run_rows(rows, VT_COUNT(rows), &o);
 }
 
+/* Any byte or number but 0 is true; kernels count on 1. */
+static void test_bools(void **state)
+{
+	static const char *const text[] = {"const b b 4 = 2,0,1,255; y = Identity(b); out y",
+					   "list b b 4 = 256,0,1,-1; y = Identity(b); out y"};
+	static const uint8_t want[] = {1, 0, 1, 1};
+
+	for (size_t i = 0; i < VT_COUNT(text); i++) {
+		size_t len;
+		uint8_t *buf = vt_onnx_text(text[i], 13, &len);
+		struct vt_err e = {0};
+		struct vt_graph g;
+		int t = 0;
+
+		assert_non_null(buf);
+		assert_int_equal(vt_import_onnx_buf(&g, buf, len, NULL, &plain, &e), 0);
+		free(buf);
+		while (t < g.n_tensors && !g.tensors[t].data)
+			t++;
+		assert_true(t < g.n_tensors && g.tensors[t].dtype == VT_BOOL);
+		assert_memory_equal(g.tensors[t].data, want, sizeof(want));
+		vt_graph_fini(&g);
+	}
+}
+
 static void test_values_of_inputs(void **state)
 {
 	static const struct vt_import_opts o = {.input_value = six};
@@ -548,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_symbolic_dimensions),
 		cmocka_unit_test(test_values_of_inputs),
 		cmocka_unit_test(test_folding),
+		cmocka_unit_test(test_bools),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

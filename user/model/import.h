@@ -43,6 +43,7 @@ struct vt_imp;
 struct vt_imp_op {
 	const char *name; /* in the domain ai.onnx */
 	int min_in;	  /* operands that must be there */
+	int max_in;	  /* operands that it may have, as lowerings may rely on */
 	int since, until; /* opsets whose meaning this row implements */
 	int (*lower)(struct vt_imp *m, const struct vt_imp_node *n); /* NULL: not supported */
 	int op;		  /* enum vt_op given to a shared lowering */
@@ -123,6 +124,8 @@ int vt_imp_ints(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
 		int max);
 /** vt_imp_is - is operand @i present? */
 bool vt_imp_is(const struct vt_imp_node *n, int i);
+/** vt_imp_one_type - have operands 1 .. @count - 1, where present, the first one's type? 0, -EINVAL */
+int vt_imp_one_type(struct vt_imp *m, const struct vt_imp_node *n, int count);
 /**
  * vt_imp_axes - the axes of @rank that a list names, each once, into @ret[@rank]; all of them if there is none
  * @count: of @v, -ENODATA: none. Returns their number, or what @count says is wrong

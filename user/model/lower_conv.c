@@ -15,6 +15,8 @@ static int read_operands(struct vt_imp *m, const struct vt_imp_node *n, struct v
 {
 	const struct vt_shape *x = vt_imp_shape(m, n->in[0]), *k = vt_imp_shape(m, n->in[1]);
 
+	if (vt_imp_one_type(m, n, 3))
+		return -EINVAL;
 	prefer_const(m, n, 1);
 	if (x->rank < 3 || x->rank > 2 + VT_MAX_SPATIAL)
 		return vt_imp_bad(m, x->rank < 3 ? -EINVAL : -ENOEXEC,

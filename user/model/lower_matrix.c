@@ -77,8 +77,9 @@ int vt_lower_gemm(struct vt_imp *m, const struct vt_imp_node *n)
 	struct vt_shape s = {2, {0, 0}}, sum;
 	int c = vt_imp_is(n, 2) && beta != 0 ? n->in[2] : VT_NONE, y;
 
-	if (a->rank != 2 || b->rank != 2 || a->dim[!ta] != b->dim[tb] ||
-	    vt_imp_dtype(m, n->in[0]) != vt_imp_dtype(m, n->in[1]))
+	if (vt_imp_one_type(m, n, 3))
+		return -EINVAL;
+	if (a->rank != 2 || b->rank != 2 || a->dim[!ta] != b->dim[tb])
 		return vt_imp_bad(m, -EINVAL, "its operands are not matrices that fit");
 	s.dim[0] = a->dim[ta];
 	s.dim[1] = b->dim[!tb];

@@ -33,6 +33,8 @@ static int per_channel(struct vt_imp *m, const struct vt_imp_node *n, int input,
 
 	if (x->rank < 2)
 		return vt_imp_bad(m, -EINVAL, "its input has no channels");
+	if (vt_imp_one_type(m, n, count))
+		return -EINVAL;
 	for (int i = 1; i < count; i++) {
 		const struct vt_shape *s = vt_imp_shape(m, n->in[i]);
 
@@ -135,8 +137,8 @@ int vt_lower_layer_norm(struct vt_imp *m, const struct vt_imp_node *n)
 	union vt_params p = {0};
 	int axis = vt_imp_axis(m, vt_imp_int(n, "axis", -1), s.rank), err, in[3], mean, inverse;
 
-	if (axis < 0)
-		return axis;
+	if (axis < 0 || vt_imp_one_type(m, n, 3))
+		return axis < 0 ? axis : -EINVAL;
 	one.rank = s.rank - axis;
 	for (int d = axis; d < s.rank; d++)
 		one.dim[d - axis] = s.dim[d];

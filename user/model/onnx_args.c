@@ -224,6 +224,18 @@ bool vt_imp_is(const struct vt_imp_node *n, int i)
 	return i < n->n_in && n->in[i] >= 0;
 }
 
+int vt_imp_one_type(struct vt_imp *m, const struct vt_imp_node *n, int count)
+{
+	const enum vt_dtype want = vt_imp_dtype(m, n->in[0]);
+
+	for (int i = 1; i < count; i++)
+		if (vt_imp_is(n, i) && vt_imp_dtype(m, n->in[i]) != want)
+			return vt_imp_bad(m, -EINVAL, "operand %d has type %s, operand 0 has %s", i,
+					  vt_dtype_name(vt_imp_dtype(m, n->in[i])),
+					  vt_dtype_name(want));
+	return 0;
+}
+
 /* 0, -ENODATA (not recorded) if no input of the user decides it, or another error, recorded. */
 static int force(struct vt_imp *m, int tensor, int depth)
 {

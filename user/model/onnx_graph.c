@@ -323,6 +323,19 @@ static void drop_scratch(struct vt_imp *m, int first)
 	}
 }
 
+static int check_operands(struct vt_imp *m, const struct vt_imp_node *n)
+{
+	if (n->n_in < n->op->min_in)
+		return vt_imp_bad(m, -EINVAL, "has %d operands, needs %d", n->n_in, n->op->min_in);
+	if (n->n_in > n->op->max_in)
+		return vt_imp_bad(m, -EINVAL, "has %d operands, takes %d at most", n->n_in,
+				  n->op->max_in);
+	for (int i = 0; i < n->op->min_in; i++)
+		if (n->in[i] < 0)
+			return vt_imp_bad(m, -EINVAL, "operand %d is missing", i);
+	return 0;
+}
+
 static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 {
 	int in[VT_IMP_MAX_OPERANDS], err;
@@ -344,12 +357,7 @@ static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 	while (n.n_in && in[n.n_in - 1] == VT_NONE)
 		n.n_in--;
 	n.first_tensor = m->g->n_tensors;
-	err = n.n_in < n.op->min_in
-		      ? vt_imp_bad(m, -EINVAL, "has %d operands, needs %d", n.n_in, n.op->min_in)
-		      : 0;
-	for (int i = 0; !err && i < n.op->min_in; i++)
-		if (in[i] < 0)
-			err = vt_imp_bad(m, -EINVAL, "operand %d is missing", i);
+	err = check_operands(m, &n);
 	if (!err)
 		err = n.op->lower(m, &n);
 	if (err)
