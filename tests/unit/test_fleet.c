@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "sched/policy.h"
 #include "sim/fleet.h"
+#include "sim/sim.h"
 
 static void placements(void **state)
 {
@@ -174,6 +175,41 @@ static void looking_beats_taking_turns(void **state)
 	assert_true(run(VT_ROUTE_WEIGHTED, 500, 8, 600).on_time > blind);
 }
 
+/* An agent asks in the middle of a block, when its node has had no turn since the block began. */
+static void a_block_under_way_counts(void **state)
+{
+	struct vt_sim_tenant tenant = {0, 30000000, 1};
+	struct vt_bank bank;
+	struct vt_sim_result r = {0};
+	struct vt_sim_cfg cfg = {.bank = &bank,
+				 .tenants = &tenant,
+				 .n_tenants = 1,
+				 .policy = vt_policy_find("veltair-full")};
+	struct vt_sim_arrival a = {1000000, 0};
+	struct vt_err e = {0};
+	struct vt_sim *s;
+	double half, whole;
+
+	make_bank(&bank, 1);
+	assert_int_equal(vt_sim_open(&s, &cfg, &r, &e), 0);
+	assert_int_equal(vt_sim_push(s, &a), 0);
+	assert_true(vt_sim_next_ns(s) > 4000000);
+	assert_true(vt_sim_busy_ns(s, 1000000) <= r.busy_core_ns);
+	half = vt_sim_busy_ns(s, 3000000) - r.busy_core_ns;
+	assert_true(half > 1.9e6 && half <= 2 * 2e6); /* one core or both */
+	while (vt_sim_next_ns(s) != UINT64_MAX) {
+		uint64_t t = vt_sim_next_ns(s);
+
+		whole = vt_sim_busy_ns(s, t);
+		assert_int_equal(vt_sim_turn(s, t), 0);
+		assert_true(fabs(vt_sim_busy_ns(s, t) - whole) < 1);
+	}
+	assert_int_equal(r.served, 1);
+	assert_true(r.busy_core_ns > 4e6);
+	vt_sim_close(s);
+	vt_bank_fini(&bank);
+}
+
 static void absurd_fleets_are_refused(void **state)
 {
 	struct vt_fleet_cfg cfg = {.n_nodes = 0, .n_kinds = 1, .n_tenants = 1};
@@ -192,6 +228,7 @@ int main(void)
 		cmocka_unit_test(routers_have_names),
 		cmocka_unit_test(no_request_is_lost),
 		cmocka_unit_test(looking_beats_taking_turns),
+		cmocka_unit_test(a_block_under_way_counts),
 		cmocka_unit_test(absurd_fleets_are_refused),
 	};
 

@@ -243,10 +243,11 @@ static void ask_agents(struct fleet *f, uint64_t interval_ns)
 	for (uint32_t i = 0; i < c->n_nodes; i++) {
 		struct node *n = &f->nodes[i];
 		double all = (double)interval_ns * c->banks[i % c->n_kinds]->machine.cores;
-		double idle = 1 - (n->res.busy_core_ns - n->seen_busy_ns) / all;
+		double busy = vt_sim_busy_ns(n->sim, f->agent_at_ns);
+		double idle = 1 - (busy - n->seen_busy_ns) / all;
 		double w = WEIGHT_ONE * c->capacity[i % c->n_kinds] * fmax(idle, 0);
 
-		n->seen_busy_ns = n->res.busy_core_ns;
+		n->seen_busy_ns = busy;
 		/* Half of the old one, so that the fleet does not swing. */
 		n->weight = fmax(WEIGHT_LEAST, (n->weight + w) / 2);
 	}

@@ -280,6 +280,16 @@ uint64_t vt_sim_next_ns(struct vt_sim *s)
 	return s->has_next || s->n_blocks || s->n_waiting ? next_event(s) : UINT64_MAX;
 }
 
+/* The sum of the result stands still between turns: what runs since is added. */
+double vt_sim_busy_ns(const struct vt_sim *s, uint64_t t_ns)
+{
+	double busy = s->res->busy_core_ns;
+
+	for (uint32_t b = 0; b < s->n_blocks; b++)
+		busy += vt_sim_more((double)t_ns - s->runs[b].seen_ns, 0) * s->runs[b].n_cores;
+	return busy;
+}
+
 int vt_sim_push(struct vt_sim *s, const struct vt_sim_arrival *a)
 {
 	s->next = *a;

@@ -92,6 +92,9 @@ uint64_t vt_sim_next_ns(struct vt_sim *s);
 /** vt_sim_turn - make it @t_ns, the time of the next event; all of its events, one step. 0, -errno */
 int vt_sim_turn(struct vt_sim *s, uint64_t t_ns);
 
+/** vt_sim_busy_ns - core-time granted up to @t_ns, which is not after the next event */
+double vt_sim_busy_ns(const struct vt_sim *s, uint64_t t_ns);
+
 /** vt_sim_push - a request arrives at @a->at_ns, which is not before the last turn. 0 or -errno */
 int vt_sim_push(struct vt_sim *s, const struct vt_sim_arrival *a);
 
