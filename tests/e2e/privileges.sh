@@ -150,7 +150,8 @@ ok "without its CAP_CHOWN: refused, said"
 PATH=$PATH:/usr/sbin:/sbin
 # counters_of PIN_DIR: the id of the array that holds the open counters
 counters_of() {
-	bpftool -j prog show pinned "$1/v2/prog_switch" 2>/dev/null | tr -d '[]' | grep -o '"map_ids":[0-9,]*' | grep -oE '[0-9]+' |
+	set -- "$1"/v*/prog_switch
+	bpftool -j prog show pinned "$1" 2>/dev/null | tr -d '[]' | grep -o '"map_ids":[0-9,]*' | grep -oE '[0-9]+' |
 		while read -r id; do bpftool map show id "$id" | grep -q 'name vt_perf' && echo "$id"; done
 }
 # freed MAP: the kernel frees what nobody holds any more a moment later
