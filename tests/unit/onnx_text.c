@@ -142,11 +142,10 @@ static size_t element(uint8_t *at, int type, const char *w)
 	return n;
 }
 
-static Onnx__TensorProto *tensor(struct parser *p)
+/* NAME TYPE DIMENSIONS: a tensor without values as yet */
+static Onnx__TensorProto *named(struct parser *p)
 {
 	Onnx__TensorProto *t = make(p, sizeof(*t));
-	size_t bytes = 0, elems = 1;
-	uint8_t *raw = make(p, 4096);
 
 	onnx__tensor_proto__init(t);
 	t->name = word(p);
@@ -154,10 +153,20 @@ static Onnx__TensorProto *tensor(struct parser *p)
 	t->data_type = type_of(word(p));
 	t->dims = make(p, MOST * sizeof(*t->dims));
 	while (more(p)) {
-		t->dims[t->n_dims] = strtoll(word(p), NULL, 10);
-		elems *= (size_t)t->dims[t->n_dims++];
+		t->dims[t->n_dims++] = strtoll(word(p), NULL, 10);
 		take(p, ',');
 	}
+	return t;
+}
+
+static Onnx__TensorProto *tensor(struct parser *p)
+{
+	Onnx__TensorProto *t = named(p);
+	size_t bytes = 0, elems = 1;
+	uint8_t *raw = make(p, 4096);
+
+	for (size_t d = 0; d < t->n_dims; d++)
+		elems *= (size_t)t->dims[d];
 	if (take(p, '='))
 		while (more(p) && bytes < 4000) {
 			bytes += element(raw + bytes, t->data_type, word(p));
@@ -174,17 +183,8 @@ static Onnx__TensorProto *tensor(struct parser *p)
 /* list w b 3 = 256,0,1: the same numbers, each in an int32 of its own */
 static Onnx__TensorProto *list(struct parser *p)
 {
-	Onnx__TensorProto *t = make(p, sizeof(*t));
+	Onnx__TensorProto *t = named(p);
 
-	onnx__tensor_proto__init(t);
-	t->name = word(p);
-	t->has_data_type = 1;
-	t->data_type = type_of(word(p));
-	t->dims = make(p, MOST * sizeof(*t->dims));
-	while (more(p)) {
-		t->dims[t->n_dims++] = strtoll(word(p), NULL, 10);
-		take(p, ',');
-	}
 	t->int32_data = make(p, MOST * sizeof(*t->int32_data));
 	if (take(p, '='))
 		while (more(p) && t->n_int32_data < MOST) {
@@ -199,17 +199,8 @@ static Onnx__TensorProto *list(struct parser *p)
 static Onnx__TensorProto *external(struct parser *p)
 {
 	static const char *const keys[] = {"location", "offset", "length"};
-	Onnx__TensorProto *t = make(p, sizeof(*t));
+	Onnx__TensorProto *t = named(p);
 
-	onnx__tensor_proto__init(t);
-	t->name = word(p);
-	t->has_data_type = 1;
-	t->data_type = type_of(word(p));
-	t->dims = make(p, MOST * sizeof(*t->dims));
-	while (more(p)) {
-		t->dims[t->n_dims++] = strtoll(word(p), NULL, 10);
-		take(p, ',');
-	}
 	p->bad |= !take(p, '=');
 	t->external_data = make(p, 3 * sizeof(*t->external_data));
 	while (more(p) && t->n_external_data < 3) {
