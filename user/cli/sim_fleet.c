@@ -293,20 +293,26 @@ static int write_plot(const struct fleet_setup *f, const char *path, bool script
 	if (!out)
 		return vt_fail(e, -errno, "%s: %s", path, strerror(errno));
 	if (script)
-		fputs("set terminal pngcairo size 1100,480 font 'sans,11'\nset output 'fleet.png'\n"
-		      "set logscale x\nset xlabel 'nodes'\nset grid\nset key bottom left\n"
-		      "set multiplot layout 1,2\nset ylabel 'requests in QoS, %'\n"
+		fputs("set terminal pngcairo size 1100,430 font 'sans,11' background rgb 'white'\n"
+		      "set output 'fleet.png'\nset border 3\nset tics nomirror out\nset logscale "
+		      "x\n"
+		      "set xlabel 'nodes'\nset grid y lc rgb '#e0e0e0'\n"
+		      "set key above horizontal\nset linetype 1 lc rgb '#8a8a8a' lw 2 pt 7\n"
+		      "set linetype 2 lc rgb '#e69f00' lw 2 pt 7\n"
+		      "set linetype 3 lc rgb '#0072b2' lw 2 pt 7\n"
+		      "set multiplot layout 1,2\nset ylabel 'requests in time, %'\n"
 		      "plot for [i=0:*] 'fleet.dat' index i using 1:2 with linespoints title "
-		      "columnheader(1)\nset ylabel 'host microseconds for each request'\n"
-		      "set yrange [0:*]\nplot for [i=0:*] 'fleet.dat' index i using 1:3 with "
-		      "linespoints title columnheader(1)\nunset multiplot\n",
+		      "columnheader(1)\nset ylabel 'mean latency, ms'\nset yrange [0:*]\n"
+		      "plot for [i=0:*] 'fleet.dat' index i using 1:3 with linespoints title "
+		      "columnheader(1)\nunset multiplot\n",
 		      out);
 	for (uint32_t r = 0; !script && r < f->n_routers; r++) {
 		fprintf(out, "%s\n", vt_router_name(f->routers[r]));
 		for (uint32_t i = 0; i < f->n_rows; i++)
 			if (f->rows[i].router == f->routers[r])
-				fprintf(out, "%u %.4f %.4f\n", f->rows[i].nodes,
-					share(&f->rows[i].r) * 100, f->rows[i].host_us);
+				fprintf(out, "%u %.4f %.4f %.4f\n", f->rows[i].nodes,
+					share(&f->rows[i].r) * 100, mean_ms(&f->rows[i].r),
+					f->rows[i].host_us);
 		fputs("\n\n", out);
 	}
 	bad = ferror(out);
