@@ -47,6 +47,8 @@ for c in $commands; do
 	cp "$dir/out" "$dir/help"
 	helps "$c" -h && cmp -s "$dir/out" "$dir/help" && helps help "$c" && cmp -s "$dir/out" "$dir/help"
 	ok "$c: -h and help tell the same"
+	! sed '1,/^Examples:/d' "$dir/help" | grep -q '^[^ ]'
+	ok "$c: examples are whole lines, to be copied"
 	hints "$c" --no-such-option
 	hints "$c" -Z
 done

@@ -331,7 +331,7 @@ static char *help(int key, const char *text, void *input)
 	fputs("\nExamples:\n"
 	      "  veltair bench --model a.onnx --model b.onnx --policy all --html a.html\n"
 	      "  veltair bench --model a.onnx:50 --model b.onnx:20:3 --rate 40 --secs 10\n"
-	      "  veltair bench --url unix:/run/veltair.sock --shared-memory --model a --model b\n"
+	      "  veltair bench --url unix:/run/veltair/veltair.sock --model a --model b\n"
 	      "  veltair bench --limit --model a:134 --model b:53 --alone 40,18\n",
 	      f);
 	fclose(f);
