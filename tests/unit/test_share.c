@@ -234,10 +234,66 @@ static void on_how_many(void **state)
 	free_models();
 }
 
+/* All cores belong to a block that has been told to stop, and is in the midst of a long layer. */
+static void run_on_all(struct fx_view *x)
+{
+	run_on_six(x);
+	x->blocks[0].end_ns = x->v.now_ns + 50 * MS;
+	x->blocks[0].cores = vt_coreset_range(0, CORES);
+	x->blocks[0].flags = VT_BLOCK_STOPPING;
+	x->v.free = (struct vt_coreset){{0}};
+}
+
+static void expect_at(struct fx_view *x, struct fx_policy *f, uint64_t now, uint32_t sheds,
+		      uint64_t wake)
+{
+	x->v.now_ns = now;
+	f->p->decide(f->state, &x->v, &f->d);
+	assert_null(fx_check(&x->v, &f->d, fx_may_shed(f)));
+	assert_int_equal(f->d.n_actions, sheds);
+	assert_int_equal(f->d.wake_ns, wake);
+}
+
+static void asks_again_when_hope_is_gone(void **state)
+{
+	const struct ask ask = {10, 10};
+	struct fx_view *x = eight_cores();
+	const uint64_t now = x->v.now_ns;
+	struct fx_policy f;
+	uint64_t wake;
+
+	make_models();
+	run_on_all(x);
+	wait_for_cores(x, &ask);
+	x->domains[0].pressure_ppm = VT_PPM;
+	fx_policy_open_shed(&f, vt_policy_find("veltair-full"), CORES, true);
+	f.p->decide(f.state, &x->v, &f.d);
+	wake = f.d.wake_ns;
+	/* Its time on all cores, and what plans add for a start. */
+	assert_in_range(now + 10 * MS - wake, 10 * MS / 6.4 - 1000, 10 * MS / 6.4 + 20000);
+	expect_at(x, &f, now, 0, wake);
+	expect_at(x, &f, wake - 1, 0, wake);
+	expect_at(x, &f, wake, 1, 0);
+	assert_int_equal(f.d.actions[0].kind, VT_SHED);
+	/* No core is free: the pressure is that of all. */
+	assert_int_equal(f.d.actions[0].level, VT_LEVELS - 1);
+	fx_policy_close(&f);
+
+	/* Who is served late all the same has nothing to be told in time. */
+	fx_policy_open_shed(&f, vt_policy_find("veltair-full"), CORES, false);
+	expect_at(x, &f, now, 0, 0);
+	fx_policy_close(&f);
+	free(x);
+	free_models();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(who_begins),
-					   cmocka_unit_test(on_how_many)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_begins),
+		cmocka_unit_test(on_how_many),
+		cmocka_unit_test(asks_again_when_hope_is_gone),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,6 +103,12 @@ static uint32_t rest_us(const struct vt_blocks *c, const struct vt_claim *x,
 	return row->rest_us[u] > done ? row->rest_us[u] - (uint32_t)done : 0;
 }
 
+/* The least that the rest takes, on an idle machine. */
+static uint32_t idle_us(const struct vt_blocks *c, const struct vt_claim *x)
+{
+	return rest_us(c, x, x->row - (size_t)c->level * x->plan->n_layers, VT_URGENCIES - 1);
+}
+
 /* The cheapest plan that ends in time, without the margin if need be; VT_URGENCIES if none does. */
 static unsigned int needed(const struct vt_blocks *c, const struct vt_claim *x, uint64_t slack)
 {
@@ -120,10 +126,7 @@ static unsigned int needed(const struct vt_blocks *c, const struct vt_claim *x, 
 	if (lo < VT_URGENCIES)
 		return lo;
 	/* Pressure may pass: who could still be in time on an idle machine is not given up. */
-	return rest_us(c, x, x->row - (size_t)c->level * x->plan->n_layers, VT_URGENCIES - 1) <=
-			       slack / 1000
-		       ? VT_URGENCIES - 1
-		       : VT_URGENCIES;
+	return idle_us(c, x) <= slack / 1000 ? VT_URGENCIES - 1 : VT_URGENCIES;
 }
 
 static void add(struct vt_blocks *c, const struct vt_claim *x)
@@ -500,6 +503,27 @@ static void start_slow(struct vt_blocks *c, struct vt_line *p)
 	}
 }
 
+/*
+ * When the first of those that wait in the line loses hope, if nothing else happens. Of who stands beyond
+ * the line, one of the many ends before that will tell.
+ */
+static uint64_t next_hopeless(const struct vt_blocks *c)
+{
+	uint64_t at = UINT64_MAX;
+
+	for (uint32_t k = 0; k < c->line.n; k++) {
+		const struct vt_claim *x = &c->line.at[k];
+		uint64_t ns;
+
+		if (x->index & VT_IS_BLOCK || x->begun)
+			continue;
+		ns = 1000ull * idle_us(c, x);
+		if (x->slack >= ns && x->slack - ns < at)
+			at = x->slack - ns;
+	}
+	return at == UINT64_MAX ? 0 : c->t.view->now_ns + at + 1;
+}
+
 void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
 {
 	struct vt_policy_state *s = state;
@@ -529,6 +553,7 @@ void vt_blocks_decide(void *state, const struct vt_view *view, struct vt_decisio
 	call_helpers(&c);
 	if (s->cfg.shed) {
 		shed_late(&c);
+		ret->wake_ns = next_hopeless(&c);
 	} else {
 		line_up_late(&c);
 		start_late(&c);

@@ -200,11 +200,16 @@ static struct vt_coreset helpers(struct vt_turn *t, const struct vt_coreset *set
 
 uint8_t vt_turn_level(const struct vt_turn *t)
 {
-	uint64_t sum = 0;
+	uint64_t sum = 0, n = 0;
 
-	for (uint32_t d = 0; d < t->n_domains; d++)
-		sum += (uint64_t)t->dom_free[d] * t->view->domains[d].pressure_ppm;
-	return t->n_free ? vt_level_of((uint32_t)(sum / t->n_free)) : 0;
+	for (uint32_t d = 0; d < t->n_domains; d++) {
+		const struct vt_domain *dom = &t->view->domains[d];
+		const unsigned int cores = t->n_free ? t->dom_free[d] : dom->n_cores;
+
+		sum += (uint64_t)cores * dom->pressure_ppm;
+		n += cores;
+	}
+	return n ? vt_level_of((uint32_t)(sum / n)) : 0;
 }
 
 static struct vt_action *new_action(struct vt_turn *t, enum vt_action_kind kind, uint64_t id,
