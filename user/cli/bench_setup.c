@@ -182,7 +182,7 @@ static int add_fixed(struct bench *b, struct bench_engine *g, struct vt_err *e)
 		r = add_row(b, g, "fixed-", suffix, e);
 		if (!r)
 			return e->code;
-		r->policy = vt_policy_find("veltair-full");
+		r->policy = vt_policy_find(VT_POLICY_DEFAULT);
 		r->fixed_level = level;
 		r->prepare = bench_live_prepare;
 	}
@@ -191,7 +191,7 @@ static int add_fixed(struct bench *b, struct bench_engine *g, struct vt_err *e)
 
 static int add_policies(struct bench *b, struct bench_engine *g, struct vt_err *e)
 {
-	const char *list = b->o->policies ? b->o->policies : "veltair-full";
+	const char *list = b->o->policies ? b->o->policies : VT_POLICY_DEFAULT;
 	char *copy = strdup(list), *field[BENCH_ROWS + 1];
 	size_t n = copy ? vt_text_split(copy, field, BENCH_ROWS) : 0;
 	int rc = n && n <= BENCH_ROWS

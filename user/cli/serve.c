@@ -113,7 +113,7 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 {
 	struct vt_runtime_opts o = {
 		.cores = s->cores,
-		.policy = s->c.policy ? vt_policy_find(s->c.policy) : NULL,
+		.policy = vt_policy_find(s->c.policy ? s->c.policy : VT_POLICY_DEFAULT),
 		.no_shed = s->c.late,
 		.max_requests = (uint32_t)s->c.max_requests,
 		.monitor = s->monitor,
@@ -121,6 +121,7 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 	};
 	int err;
 
+	s->policy = o.policy;
 	if (s->c.record) {
 		s->record_fd = open(s->c.record, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (s->record_fd < 0)

@@ -155,10 +155,13 @@ static void reload_models(void *arg)
 {
 	struct serving *s = arg;
 	struct reload *r = atomic_exchange(&s->reload, NULL);
-	const struct vt_policy *p = r->c.policy ? vt_policy_find(r->c.policy) : NULL;
+	const struct vt_policy *p = vt_policy_find(r->c.policy ? r->c.policy : VT_POLICY_DEFAULT);
 	const int err = vt_models_reload(s->models, &r->c, NULL);
 
-	if (vt_runtime_policy(s->runtime, p ? p : vt_policy_find("veltair-full"), r->c.late))
+	/* What it has learnt is kept unless it changes: a policy begins anew. */
+	if (p != s->policy || r->c.late != s->oip.late)
+		s->policy = vt_runtime_policy(s->runtime, p, r->c.late) ? NULL : p;
+	if (!s->policy)
 		vt_log(&s->log, VT_LOG_ERROR, "reload: cannot change the policy");
 	s->oip.late = r->c.late;
 	if (!err)

@@ -33,6 +33,7 @@ struct serving {
 	struct vt_gather *gather;
 	struct vt_serve_trace *trace;
 	struct vt_runtime *runtime;
+	const struct vt_policy *policy; /* NULL: could not be changed to what the file says */
 	struct vt_models *models;
 	struct vt_loader *loader;
 	struct reload *_Atomic reload; /* the next one; a newer takes its place */

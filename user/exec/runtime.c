@@ -307,7 +307,7 @@ static void defaults(struct vt_runtime *rt, const struct vt_runtime_opts *o)
 {
 	rt->o = *o;
 	if (!rt->o.policy)
-		rt->o.policy = vt_policy_find("veltair-full");
+		rt->o.policy = vt_policy_find(VT_POLICY_DEFAULT);
 	if (!rt->o.max_requests)
 		rt->o.max_requests = MAX_REQUESTS;
 	if (!rt->o.window_ns)

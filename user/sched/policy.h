@@ -46,6 +46,8 @@ struct vt_policy {
 	const void *traits; /* private to the policy's implementation */
 };
 
+#define VT_POLICY_DEFAULT "veltair-full"
+
 /** vt_policy_find - by name; NULL if there is none */
 const struct vt_policy *vt_policy_find(const char *name);
 
