@@ -104,6 +104,17 @@ static void send_refusal(struct MHD_Connection *c, unsigned int status)
 	sendmsg(i->connect_fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* As an answer of ours: http_req.c counts those when they are queued too. */
+static void count_refusal(struct MHD_Connection *c, unsigned int status)
+{
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const struct conn *conn = i ? i->socket_context : NULL;
+
+	if (conn)
+		http_count_answer(conn->io->http, status, refusal.len);
+}
+
 static enum MHD_Result (*queue)(struct MHD_Connection *c, unsigned int status,
 				struct MHD_Response *r); /* the library's */
 
@@ -116,6 +127,7 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *c, unsigned int status
 				   struct MHD_Response *r)
 {
 	if (r && r == refusal.response) {
+		count_refusal(c, status);
 		send_refusal(c, status);
 		refusal.response = NULL;
 		return MHD_NO;

@@ -83,6 +83,9 @@ void io_wake(struct io *io);
 /* http_errors.c: an answer of @data that outlives it, by another way than the library's own errors */
 struct MHD_Response *answer_of(const void *data, size_t len);
 
+/** http_count_answer - that one of @status leaves, with a body of @bytes; any thread */
+void http_count_answer(struct vt_http *h, unsigned int status, size_t bytes);
+
 /* http_req.c: libmicrohttpd's callbacks */
 enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const char *url,
 			   const char *method, const char *version, const char *data, size_t *len,

@@ -430,17 +430,21 @@ static struct req *begin(struct vt_http *h, struct MHD_Connection *mhd, const ch
 	return r;
 }
 
+void http_count_answer(struct vt_http *h, unsigned int status, size_t bytes)
+{
+	__atomic_fetch_add(&h->count->bytes_out, bytes, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&h->count->requests[status / 100 % 6], 1, __ATOMIC_RELAXED);
+}
+
 static enum MHD_Result send_answer(struct req *r)
 {
-	struct vt_http *h = r->pub.http;
+	const bool head = !strcmp(r->pub.method, "HEAD");
 	enum MHD_Result ok;
 
 	if (!r->answer)
 		return MHD_NO; /* not even memory to say so */
 	conn_state(r->conn, CONN_SENDING);
-	if (strcmp(r->pub.method, "HEAD") != 0)
-		__atomic_fetch_add(&h->count->bytes_out, r->answer_bytes, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&h->count->requests[r->status / 100 % 6], 1, __ATOMIC_RELAXED);
+	http_count_answer(r->pub.http, r->status, head ? 0 : r->answer_bytes);
 	ok = MHD_queue_response(r->mhd, r->status, r->answer);
 	MHD_destroy_response(r->answer);
 	r->answer = NULL;
