@@ -369,11 +369,19 @@ echo "# $(cat "$dir/load.json")"
 
 many=()
 for i in $(seq 250); do many+=("$mobile=m$i"); done
-: >"$dir/err"
-"$veltair" serve --monitor off --listen 127.0.0.1:0 --listen "unix:$dir/sock" "${many[@]}" >"$dir/out" 2>"$dir/err" &
+"$veltair" serve --monitor off --listen 127.0.0.1:0 --listen "unix:$dir/sock" "${many[@]}" >"$dir/out" 2>"$dir/first.err" &
 pid=$!
-said "serving m3 " && ends TERM 0 && said "stopped before it was ready" && [ ! -e "$dir/sock" ]
-ok "SIGTERM while models are loaded: exit 0, at once"
+for _ in $(seq 1200); do
+	grep -q "serving m3 " "$dir/first.err" && break
+	sleep 0.05
+done
+kill -STOP $pid
+refuses "the socket of a server that still loads its models" 2 "cannot listen on unix:$dir/sock: Address already in use; another process has it" \
+	"$tiny" --listen "unix:$dir/sock"
+refuses "--check: likewise" 2 "another process has it" "$tiny" --listen "unix:$dir/sock" --check
+kill -CONT $pid
+[ -S "$dir/sock" ] && ends TERM 0 && grep -q "stopped before it was ready" "$dir/first.err" && [ ! -e "$dir/sock" ]
+ok "SIGTERM while models are loaded: exit 0, at once" "$dir/first.err"
 printf 'models:\n' >"$dir/many.yaml"
 for i in $(seq 250); do echo "  - {path: $mobile, name: m$i}"; done >>"$dir/many.yaml"
 cp "$dir/good.yaml" "$dir/c.yaml"

@@ -170,3 +170,13 @@ void vt_outfile_abort(struct vt_outfile *f)
 	free(f->buf);
 	*f = (struct vt_outfile){.fd = -1};
 }
+
+void vt_folder_of(const char *path, char *ret, size_t len)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash)
+		snprintf(ret, len, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	else
+		snprintf(ret, len, ".");
+}

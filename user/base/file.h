@@ -42,4 +42,7 @@ int vt_outfile_commit(struct vt_outfile *f, struct vt_err *e);
 /** vt_outfile_abort - drop what was written; harmless after a commit or a failed open */
 void vt_outfile_abort(struct vt_outfile *f);
 
+/** vt_folder_of - where @path lies: "/a" of "/a/b", "." of "b" */
+void vt_folder_of(const char *path, char *ret, size_t len);
+
 #endif

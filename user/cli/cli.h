@@ -36,9 +36,6 @@ int vt_parse_f64(const char *text, double min, double max, double *ret);
 /** vt_help_policies - the policies, a line or two each and narrow enough that argp wraps none */
 void vt_help_policies(FILE *f);
 
-/** vt_folder_of - where @path lies: "/a" of "/a/b", "." of "b" */
-void vt_folder_of(const char *path, char *ret, size_t len);
-
 /**
  * vt_can_write_all - can these be written? To be asked before long work, not found out after it
  * @files: @n of them; those that are NULL were not asked for

@@ -40,16 +40,6 @@ void vt_help_policies(FILE *f)
 	}
 }
 
-void vt_folder_of(const char *path, char *ret, size_t len)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (slash)
-		snprintf(ret, len, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	else
-		snprintf(ret, len, ".");
-}
-
 static int can_write(const char *path, struct vt_err *e)
 {
 	struct vt_outfile out;

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/listen.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
+#include "base/file.h"
+
+#define BACKLOG	     1024
+#define LOCK_TRIES   200
+#define LOCK_WAIT_US 5000
 
 static int cannot(const struct vt_listener *l, int err, struct vt_err *e)
 {
@@ -25,10 +32,13 @@ static int cannot(const struct vt_listener *l, int err, struct vt_err *e)
 
 /* ---- Unix -------------------------------------------------------------------------------------- */
 
-/* Is somebody there? A dead server's socket refuses. */
-static bool answers(const struct sockaddr_un *a)
+/*
+ * Is a socket bound there? One that still loads its models does not listen yet, and refuses as the path of a dead one
+ * does. To a socket of another kind the kernel says that it is the wrong one (EPROTOTYPE) of all that are alive.
+ */
+static bool bound(const struct sockaddr_un *a)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
 	if (fd < 0)
@@ -52,28 +62,54 @@ bool vt_listener_left(const struct vt_config_listen *l)
 	if (!l->path || !is_socket(l->path))
 		return false;
 	memcpy(a.sun_path, l->path, strlen(l->path) + 1);
-	return !answers(&a);
+	return !bound(&a);
+}
+
+/*
+ * Two that start at a time may both find what was left: the second would remove what the first has made of it. Whoever
+ * else holds such a lock, for whatever reason, does not keep a server from starting.
+ */
+static int lock_folder(const char *path)
+{
+	char dir[PATH_MAX];
+	int fd;
+
+	vt_folder_of(path, dir, sizeof(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < LOCK_TRIES && fd >= 0 && flock(fd, LOCK_EX | LOCK_NB); i++)
+		usleep(LOCK_WAIT_US);
+	return fd;
+}
+
+static int bind_path(int fd, const struct vt_config_listen *c, uint32_t mode)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int folder = vt_listener_left(c) ? lock_folder(c->path) : -1, rc;
+	mode_t old;
+
+	memcpy(a.sun_path, c->path, strlen(c->path) + 1);
+	if (vt_listener_left(c))
+		unlink(c->path);
+	/* The mask keeps others out between bind() and chmod(). */
+	old = umask(0777 & ~mode);
+	rc = bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
+	umask(old);
+	if (folder >= 0)
+		close(folder);
+	return rc;
 }
 
 static int bind_unix(struct vt_listener *l, const struct vt_config_listen *c, uint32_t mode,
 		     struct vt_err *e)
 {
 	const char *path = c->path;
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct stat st;
-	mode_t old;
 	int rc;
 
-	memcpy(a.sun_path, path, strlen(path) + 1);
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return cannot(l, -errno, e);
-	if (vt_listener_left(c))
-		unlink(path);
-	/* The mask keeps others out between bind() and chmod(). */
-	old = umask(0777 & ~mode);
-	rc = bind(l->fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
-	umask(old);
+	rc = bind_path(l->fd, c, mode);
 	if (rc)
 		return cannot(l, rc, e);
 	if (lstat(path, &st))
@@ -86,20 +122,42 @@ static int bind_unix(struct vt_listener *l, const struct vt_config_listen *c, ui
 
 /* ---- TCP --------------------------------------------------------------------------------------- */
 
+static void reuse(int fd, int on)
+{
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+}
+
+/*
+ * What ended connections leave is no reason not to bind, but SO_REUSEADDR gives a port to several as long as none of
+ * them listens, and loading models takes its time: so it is off until vt_listener_start() but for the call that needs it.
+ */
+static int bind_port(int fd, const struct addrinfo *a)
+{
+	int rc = bind(fd, a->ai_addr, a->ai_addrlen) ? -errno : 0;
+
+	if (rc != -EADDRINUSE)
+		return rc;
+	reuse(fd, 1);
+	rc = bind(fd, a->ai_addr, a->ai_addrlen) ? -errno : 0;
+	reuse(fd, 0);
+	return rc;
+}
+
 static int bind_address(struct vt_listener *l, const struct addrinfo *a)
 {
-	int on = 1;
+	int on = 1, rc;
 	struct sockaddr_storage got;
 	socklen_t len = sizeof(got);
 
 	l->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return -errno;
-	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (a->ai_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(l->fd, a->ai_addr, a->ai_addrlen) ||
-	    getsockname(l->fd, (struct sockaddr *)&got, &len))
+	rc = bind_port(l->fd, a);
+	if (rc)
+		return rc;
+	if (getsockname(l->fd, (struct sockaddr *)&got, &len))
 		return -errno;
 	l->port = ntohs(got.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&got)->sin6_port
 						  : ((struct sockaddr_in *)&got)->sin_port);
@@ -150,6 +208,9 @@ int vt_listener_open(struct vt_listener *ret, const struct vt_config_listen *c, 
 
 int vt_listener_start(struct vt_listener *l, struct vt_err *e)
 {
+	if (!l->unlink)
+		reuse(l->fd,
+		      1); /* connections inherit it: the next server may bind while they end */
 	return listen(l->fd, BACKLOG) ? cannot(l, -errno, e) : 0;
 }
 

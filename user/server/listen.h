@@ -19,12 +19,13 @@ struct vt_listener {
 
 /**
  * vt_listener_open - bind, so that a taken port is known before any model is loaded
- * A Unix socket that nobody answers on is what a killed server left, and is replaced.
+ * From then on it is this one's, for others too. A Unix socket that nobody has open is what a killed server left, and
+ * is replaced.
  * -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -ENOENT as bind() says.
  */
 int vt_listener_open(struct vt_listener *ret, const struct vt_config_listen *l, uint32_t mode,
 		     struct vt_err *e);
-/** vt_listener_left - is it what a killed server left: a Unix socket that nobody answers on? */
+/** vt_listener_left - is it what a killed server left: a Unix socket that nobody has open? */
 bool vt_listener_left(const struct vt_config_listen *l);
 /** vt_listener_start - take connections from now on (they wait until somebody accepts) */
 int vt_listener_start(struct vt_listener *l, struct vt_err *e);
