@@ -102,6 +102,20 @@ async function use() {
       { 'Inference-Header-Content-Length': String(head.length) });
     want(r.status === 200 && r.raw.subarray(Number(r.headers['inference-header-content-length'])).equals(sum), r.json);
   });
+  await check('any byte but 0 is a true bool, in shared memory and in the body', async () => {
+    const bools = Buffer.from([0, 1, 2, 255]), m = { name: 'm', shape: [4], datatype: 'BOOL' }, path = '/v2/models/bools/infer';
+    const head = Buffer.from(JSON.stringify({ inputs: [{ ...m, parameters: { binary_data_size: 4 } }] }));
+    fs.writeFileSync(file('bools'), bools);
+    await register('bools', 'bools', 4);
+    for (const r of [await post(path, { inputs: [{ ...m, ...at('bools', 4) }] }),
+      await post(path, Buffer.concat([head, bools]), { 'Inference-Header-Content-Length': String(head.length) }),
+      await post(path, { inputs: [{ ...m, data: [0, true, 1, true] }] })])
+      want(r.status === 200 && String(r.json.outputs[0].data) === '0,1,1,1', r.json);
+    want(fs.readFileSync(file('bools')).equals(bools), 'written to');
+    await post(`${BASE}/region/bools/unregister`);
+    const r = await post(path, { inputs: [{ ...m, data: [0, 1, 2, 3] }] });
+    want(r.status === 400 && r.json.error.includes('element 2 is no BOOL that fits'), r.json);
+  });
 }
 
 async function lies() {

@@ -20,7 +20,7 @@ fi
 start() {
 	: >"$dir/err"
 	"$veltair" serve --monitor off --qos-ms 20000 --shared-memory "$1" --listen 127.0.0.1:0 --listen "unix:$dir/sock" \
-		"$dir/add.onnx" "$tiny=tiny" "$dir/slow.onnx" >"$dir/out" 2>"$dir/err" &
+		"$dir/add.onnx" "$dir/bools.onnx" "$tiny=tiny" "$dir/slow.onnx" >"$dir/out" 2>"$dir/err" &
 	pid=$!
 	port=$(listening $pid "$dir/err")
 }
@@ -39,6 +39,7 @@ run() {
 slow="in x f32 512,512; t0 = MatMul(x,x);"
 for i in $(seq 24); do slow+=" t$i = MatMul(t$((i - 1)),x);"; done
 "$writer" 13 "in a f32 2,3; in b f32 2,3; y = Add(a,b); out y" >"$dir/add.onnx" &&
+	"$writer" 13 "in m b 4; y = Cast(m) to=1; out y" >"$dir/bools.onnx" &&
 	"$writer" 13 "$slow y = Neg(t24); out y" >"$dir/slow.onnx" &&
 	"$veltair" zoo --tiny --out "$dir" mobilenet-v2 >"$dir/out" 2>"$dir/err"
 ok "(models)"

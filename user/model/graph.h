@@ -53,6 +53,11 @@ enum vt_dtype {
 size_t vt_dtype_bytes(enum vt_dtype t);	    /* bytes of one element; 0 for VT_DT_NONE */
 const char *vt_dtype_name(enum vt_dtype t); /* "float32" */
 enum vt_dtype vt_dtype_from_onnx(int onnx); /* VT_DT_NONE if we have no such type */
+/**
+ * vt_bools_normalise - any byte but 0 becomes 1, if @t is bool
+ * Kernels take a bool for a number: whatever comes from outside goes through here.
+ */
+void vt_bools_normalise(enum vt_dtype t, void *data, size_t n);
 
 struct vt_shape {
 	int rank; /* 0: a scalar */

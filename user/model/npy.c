@@ -267,9 +267,7 @@ static void copy_data(unsigned char *dst, const unsigned char *src, const struct
 		memcpy(dst, src, n * size);
 	if (h->big_endian && size > 1)
 		swap_bytes(dst, n, size);
-	/* Code that reads a bool may count on 0 and 1. */
-	for (size_t i = 0; h->dtype == VT_BOOL && i < n; i++)
-		dst[i] = dst[i] != 0;
+	vt_bools_normalise(h->dtype, dst, n);
 }
 
 int vt_npy_parse(const void *buf, size_t len, struct vt_value *ret, struct vt_err *e)

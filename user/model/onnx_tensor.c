@@ -101,15 +101,6 @@ static int take_list(Onnx__TensorProto *t, size_t elems, struct vt_value *v, str
 	return err;
 }
 
-/* Kernels take a bool for a number: 1 where it is true. */
-static void normalise_bools(struct vt_value *v)
-{
-	uint8_t *b = v->data;
-
-	for (size_t i = 0; v->dtype == VT_BOOL && i < v->bytes; i++)
-		b[i] = b[i] != 0;
-}
-
 static int number(const char *s, uint64_t *ret)
 {
 	char *end;
@@ -201,7 +192,7 @@ int vt_onnx_take_tensor(Onnx__TensorProto *t, const struct vt_onnx_beside *besid
 		err = take_list(t, elems, &v, e);
 	if (err)
 		return err;
-	normalise_bools(&v);
+	vt_bools_normalise(v.dtype, v.data, v.bytes);
 	*ret = v;
 	return 0;
 }

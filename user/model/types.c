@@ -33,6 +33,14 @@ const char *vt_dtype_name(enum vt_dtype t)
 	return (unsigned int)t < VT_DT_COUNT ? dtypes[t].name : "?";
 }
 
+void vt_bools_normalise(enum vt_dtype t, void *data, size_t n)
+{
+	uint8_t *b = data;
+
+	for (size_t i = 0; t == VT_BOOL && i < n; i++)
+		b[i] = b[i] != 0;
+}
+
 enum vt_dtype vt_dtype_from_onnx(int onnx)
 {
 	for (int t = VT_DT_NONE + 1; t < VT_DT_COUNT; t++)

@@ -84,6 +84,7 @@ static void load(struct vt_infer *q, const struct vt_engine *eng, int inst)
 			check(c, s, vt_region_read(s->held, s->offset, to, io->in[i].bytes));
 		else
 			memcpy(to, c->ask.in[i], io->in[i].bytes);
+		vt_bools_normalise(io->in[i].dtype, to, io->in[i].elems);
 	}
 	if (c->lost_err) /* nobody will have what comes of it */
 		vt_runtime_cancel(c->o->runtime, q->id);
