@@ -64,6 +64,16 @@ static struct vt_regions *regions(void)
 	return &t;
 }
 
+static bool take_left(void *arg, size_t bytes)
+{
+	size_t *left = arg;
+
+	if (bytes > *left)
+		return false;
+	*left -= bytes;
+	return true;
+}
+
 /* Whatever offset is asked for stays in its region. */
 static void use(struct vt_shm *s, size_t bytes, bool write)
 {
@@ -135,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vt_io io;
 	struct vt_ask ask;
 	struct vt_err e = {0};
-	size_t head = VT_INFER_JSON_ONLY;
+	size_t head = VT_INFER_JSON_ONLY, left = 4096;
+	const struct vt_ask_room room = {take_left, &left};
 	unsigned char sum = 0;
 	int err;
 
@@ -148,7 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_io(&io, data[0]);
 	if (data[1] != 0xff)
 		head = data[1] | (size_t)data[2] << 8;
-	err = vt_ask_read(&ask, &io, data + 3, size - 3, head, 4096, &e);
+	err = vt_ask_read(&ask, &io, data + 3, size - 3, head, &room, &e);
+	check(ask.own_bytes + left == 4096);
 	if (err) {
 		check(err < 0 && e.code == err && e.msg[0] && !strchr(e.msg, '\n'));
 	} else {

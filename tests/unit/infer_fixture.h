@@ -7,6 +7,19 @@
 
 #include "server/infer.h"
 
+/* What is left, in @arg. */
+static bool take_left(void *arg, size_t bytes)
+{
+	size_t *left = arg;
+
+	if (bytes > *left)
+		return false;
+	*left -= bytes;
+	return true;
+}
+
+#define ROOM(bytes) (&(const struct vt_ask_room){take_left, &(size_t){bytes}})
+
 /* a FP32 [2,3]; b INT64 [2]; outputs y FP32 [2], h FP16 [2] */
 static void make_io(struct vt_io *io)
 {

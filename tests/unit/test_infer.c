@@ -30,8 +30,8 @@ static void test_reads_a(void **state)
 		struct vt_ask ask;
 		struct vt_err e = {0};
 
-		if (vt_ask_read(&ask, &io, same[i], strlen(same[i]), VT_INFER_JSON_ONLY, 1 << 20,
-				&e))
+		if (vt_ask_read(&ask, &io, same[i], strlen(same[i]), VT_INFER_JSON_ONLY,
+				ROOM(1 << 20), &e))
 			fail_msg("%zu: %s", i, e.msg);
 		assert_memory_equal(ask.in[0], a, sizeof(a));
 		assert_memory_equal(ask.in[1], b, sizeof(b));
@@ -54,15 +54,17 @@ static void test_parameters(void **state)
 
 	make_io(&io);
 	assert_int_equal(
-		vt_ask_read(&ask, &io, body, strlen(body), VT_INFER_JSON_ONLY, 1 << 20, NULL), 0);
+		vt_ask_read(&ask, &io, body, strlen(body), VT_INFER_JSON_ONLY, ROOM(1 << 20), NULL),
+		0);
 	assert_int_equal(ask.deadline_ns, 2500001);
 	assert_int_equal(ask.priority, 9);
 	assert_true(ask.any_binary && ask.want[0].binary);
 	assert_int_equal(ask.id_len, 4);
 	assert_memory_equal(ask.id, "x\\\"y", 4);
 	vt_ask_fini(&ask);
-	assert_int_equal(
-		vt_ask_read(&ask, &io, micro, strlen(micro), VT_INFER_JSON_ONLY, 1 << 20, NULL), 0);
+	assert_int_equal(vt_ask_read(&ask, &io, micro, strlen(micro), VT_INFER_JSON_ONLY,
+				     ROOM(1 << 20), NULL),
+			 0);
 	assert_int_equal(ask.deadline_ns, 1500001);
 	vt_ask_fini(&ask);
 	vt_io_fini(&io);
@@ -148,7 +150,7 @@ static void test_refuses(void **state)
 		int err;
 
 		memcpy(copy, t[i].body, len);
-		err = vt_ask_read(&ask, &io, copy, len, VT_INFER_JSON_ONLY, 1 << 20, &e);
+		err = vt_ask_read(&ask, &io, copy, len, VT_INFER_JSON_ONLY, ROOM(1 << 20), &e);
 		if (err != t[i].err || !strstr(e.msg, t[i].says))
 			fail_msg("%s\n%d %s, wanted %d %s", t[i].body, err, e.msg, t[i].err,
 				 t[i].says);
@@ -187,7 +189,7 @@ static void test_nesting_is_bounded(void **state)
 			snprintf(body, sizeof(body), "%s%.*s%.*s%s", t[i].before, n, arrays[0], n,
 				 arrays[1], t[i].after);
 			err = vt_ask_read(&ask, &io, body, strlen(body), VT_INFER_JSON_ONLY,
-					  1 << 20, &e);
+					  ROOM(1 << 20), &e);
 			if (err != (more ? -EBADMSG : t[i].err) ||
 			    more != !!strstr(e.msg, "nested too deeply"))
 				fail_msg("%zu: %d arrays: %d, '%s'", i, n, err, e.msg);
@@ -196,16 +198,37 @@ static void test_nesting_is_bounded(void **state)
 	vt_io_fini(&io);
 }
 
+/* Asked for before a number is read: what is refused has taken nothing, what is broken is counted as long as it is held. */
 static void test_memory_is_bounded(void **state)
 {
+	static const char broken[] =
+		"{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\",\"shape\":[2,3],"
+		"\"data\":[1,2,oh";
+	static const struct {
+		const char *body;
+		size_t room, left;
+		int err;
+	} t[] = {
+		{ALL(A), 24 + 15, 15, -ENOSPC},
+		{ALL(A), 23, 23, -ENOSPC},
+		{broken, 23, 23, -ENOSPC},
+		{broken, 25, 1, -EBADMSG},
+	};
 	struct vt_io io;
-	struct vt_ask ask;
 
 	make_io(&io);
-	assert_int_equal(
-		vt_ask_read(&ask, &io, ALL(A), strlen(ALL(A)), VT_INFER_JSON_ONLY, 24 + 15, NULL),
-		-ENOSPC);
-	vt_ask_fini(&ask);
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		size_t left = t[i].room;
+		const struct vt_ask_room room = {take_left, &left};
+		struct vt_ask ask;
+
+		assert_int_equal(vt_ask_read(&ask, &io, t[i].body, strlen(t[i].body),
+					     VT_INFER_JSON_ONLY, &room, NULL),
+				 t[i].err);
+		assert_int_equal(left, t[i].left);
+		assert_int_equal(ask.own_bytes, t[i].room - left);
+		vt_ask_fini(&ask);
+	}
 	vt_io_fini(&io);
 }
 
@@ -249,8 +272,8 @@ static void test_binary(void **state)
 			body[json + k] = (char)k;
 		if (i == 0) /* as JSON it would fail on the FP16 output: ask for binary */
 			io.n_out = 1;
-		err = vt_ask_read(&ask, &io, body, len, (size_t)((long)json + t[i].head), 1 << 20,
-				  &e);
+		err = vt_ask_read(&ask, &io, body, len, (size_t)((long)json + t[i].head),
+				  ROOM(1 << 20), &e);
 		io.n_out = 2;
 		if (err != t[i].err || (err && !strstr(e.msg, t[i].says)))
 			fail_msg("%zu: %d %s, wanted %d %s", i, err, e.msg, t[i].err, t[i].says);
@@ -273,11 +296,11 @@ static void test_raw(void **state)
 	char body[24] = {0};
 
 	make_io(&io);
-	assert_int_equal(vt_ask_read(&ask, &io, body, 24, 0, 0, &e), -EINVAL);
+	assert_int_equal(vt_ask_read(&ask, &io, body, 24, 0, ROOM(0), &e), -EINVAL);
 	assert_non_null(strstr(e.msg, "models of one input"));
 	io.n_in = 1;
-	assert_int_equal(vt_ask_read(&ask, &io, body, 23, 0, 0, NULL), -EINVAL);
-	assert_int_equal(vt_ask_read(&ask, &io, body, 24, 0, 0, NULL), 0);
+	assert_int_equal(vt_ask_read(&ask, &io, body, 23, 0, ROOM(0), NULL), -EINVAL);
+	assert_int_equal(vt_ask_read(&ask, &io, body, 24, 0, ROOM(0), NULL), 0);
 	assert_ptr_equal(ask.in[0], body);
 	assert_true(ask.any_binary && ask.n_want == 2);
 	vt_io_fini(&io);

@@ -54,7 +54,7 @@ static void test_shared_memory(void **state)
 		struct vt_ask ask;
 		struct vt_err e = {0};
 		int err = vt_ask_read(&ask, &io, t[i].body, strlen(t[i].body), VT_INFER_JSON_ONLY,
-				      1 << 20, &e);
+				      ROOM(1 << 20), &e);
 
 		if (err != t[i].err || !strstr(e.msg, t[i].says))
 			fail_msg("%s\n%d %s", t[i].body, err, e.msg);
@@ -83,9 +83,9 @@ static void test_shared_memory_beside_others(void **state)
 
 	make_io(&io);
 	memcpy(body, json, len);
-	assert_int_equal(vt_ask_read(&ask, &io, body, len + 16, len, 0, NULL), -ENOSPC);
+	assert_int_equal(vt_ask_read(&ask, &io, body, len + 16, len, ROOM(0), NULL), -ENOSPC);
 	vt_ask_fini(&ask);
-	assert_int_equal(vt_ask_read(&ask, &io, body, len + 16, len, 1 << 20, NULL), 0);
+	assert_int_equal(vt_ask_read(&ask, &io, body, len + 16, len, ROOM(1 << 20), NULL), 0);
 	assert_ptr_equal(ask.in[1], body + len);
 	assert_null(ask.in[0]);
 	assert_null(vt_ask_in_shm(&ask, 1));

@@ -30,6 +30,12 @@ struct vt_shm {
 		*held; /* of who reads and writes it, who also lets it go; NULL until then */
 };
 
+/** Who is asked before memory is taken: @take(@arg, @bytes) is true if there is room, and then they count. */
+struct vt_ask_room {
+	bool (*take)(void *arg, size_t bytes);
+	void *arg;
+};
+
 /** One output asked for. */
 struct vt_want {
 	uint16_t out; /* index into vt_io.out */
@@ -57,12 +63,13 @@ struct vt_ask {
 /**
  * vt_ask_read - take a body apart
  * @head: value of Inference-Header-Content-Length, or VT_INFER_JSON_ONLY
- * @max_own: bytes it may allocate; -ENOSPC past that
+ * @room: asked for a tensor's bytes before its numbers are read; -ENOSPC where it says no. What it gave is own_bytes,
+ * also after an error, and the caller's to give back
  * -EBADMSG: not sound; -EINVAL: sound, but not what this model takes; -ENOTSUP: a part of the
  * protocol that is not served here; -ENOMEM. Call vt_ask_fini() in every case; it also takes a zeroed one.
  */
 int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, size_t len,
-		size_t head, size_t max_own, struct vt_err *e);
+		size_t head, const struct vt_ask_room *room, struct vt_err *e);
 void vt_ask_fini(struct vt_ask *a);
 
 /** vt_ask_in_shm - where input @i is, vt_ask_out_shm - where want[@k] is to go; NULL: not in shared memory */

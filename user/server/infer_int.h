@@ -13,7 +13,7 @@ struct reader {
 	struct vt_err *e;
 	const char *blob; /* bytes after the JSON */
 	size_t blob_len, blob_at;
-	size_t max_own;
+	const struct vt_ask_room *room;
 	bool binary_output;		 /* the default of outputs that say nothing */
 	bool wants;			 /* `outputs` was given */
 	int8_t binary[VT_INFER_TENSORS]; /* of want[]: -1 not said */

@@ -17,13 +17,13 @@ int infer_unsupported(struct reader *r, const struct vt_oip_params *p)
 
 int infer_own(struct reader *r, size_t bytes, const struct vt_io_tensor *t, void **ret)
 {
-	if (bytes > r->max_own - r->a->own_bytes)
+	if (!r->room->take(r->room->arg, bytes))
 		return vt_fail(r->e, -ENOSPC, "no room for '%.96s' now", t->name);
+	r->a->own_bytes += bytes;
 	*ret = malloc(bytes ? bytes : 1);
 	if (!*ret)
 		return vt_fail(r->e, -ENOMEM, "no memory for the %zu bytes of '%.96s'", bytes,
 			       t->name);
-	r->a->own_bytes += bytes;
 	return 0;
 }
 
@@ -257,7 +257,7 @@ static int settle(struct reader *r)
 }
 
 int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, size_t len,
-		size_t head, size_t max_own, struct vt_err *e)
+		size_t head, const struct vt_ask_room *room, struct vt_err *e)
 {
 	struct reader r; /* binary[] is large, and set as outputs are met */
 	size_t json = head == VT_INFER_JSON_ONLY ? len : head;
@@ -267,7 +267,7 @@ int vt_ask_read(struct vt_ask *ret, const struct vt_io *io, const void *body, si
 	r.a = ret;
 	r.io = io;
 	r.e = e;
-	r.max_own = max_own;
+	r.room = room;
 	memset(ret, 0, offsetof(struct vt_ask, in));
 	if (io->n_in > VT_INFER_TENSORS || io->n_out > VT_INFER_TENSORS)
 		return vt_fail(e, -ENOTSUP, "a model with more than %u inputs or outputs",

@@ -321,15 +321,25 @@ static bool looks_binary(const struct call *c)
 	return !text || (c->r->body_len && body[0] >= 0x7f);
 }
 
+/* While the body is read: of many that come at a time each finds what the others have taken. */
+static bool take_room(void *arg, size_t bytes)
+{
+	struct call *c = arg;
+
+	if (!vt_http_take(c->r->http, bytes))
+		return false;
+	c->taken += bytes;
+	return true;
+}
+
 /* Everything that the request needs until it is answered; false after an error. */
 static bool prepare(struct call *c)
 {
-	struct vt_http *h = c->r->http;
+	const struct vt_ask_room own = {take_room, c};
 	struct vt_err e = {0};
 	size_t room;
 
-	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, c->json, vt_http_room(h),
-			&e)) {
+	if (vt_ask_read(&c->ask, &c->m->io, c->r->body, c->r->body_len, c->json, &own, &e)) {
 		if (e.code == -EBADMSG && c->json == VT_INFER_JSON_ONLY && looks_binary(c))
 			vt_fail_more(&e, "; a binary body needs the header field "
 					 "Inference-Header-Content-Length");
@@ -339,12 +349,11 @@ static bool prepare(struct call *c)
 	if (!oip_region_use(c->o, c->r, &c->m->io, &c->ask))
 		return false;
 	room = vt_answer_bound(&c->m->io, &c->ask, c->m->name, c->m->version);
-	if (!vt_http_take(h, room + c->ask.own_bytes)) {
+	if (!take_room(c, room)) {
 		vt_http_retry(c->r, retry_s(c->o), "too many bytes of requests are under way");
 		count_short(c->r, c->o);
 		return false;
 	}
-	c->taken = room + c->ask.own_bytes;
 	c->answer = malloc(room);
 	if (c->answer) {
 		vt_fresh_populate(c->answer, room);
