@@ -514,6 +514,23 @@ head -c 1048576 /dev/zero | curl -sS -o "$dir/body" --max-time 20 -H 'Inference-
 ok "and each refusal tells both"
 ends TERM 0
 
+# The store comes when the first times have been taken, so that these are what profiling finds in place of them.
+cat >"$dir/short.yaml" <<END
+listen: 127.0.0.1:0
+cores: $(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+profiles: $dir/made.db
+models: [{path: $dir/slow.onnx, qos_ms: 1}, {path: $dir/add.onnx, qos_ms: 1000}]
+END
+store=$(dirname "$writer")/store_write
+"$store" "$dir/later.db" "$dir/slow.onnx" "" "" 0.00001 && "$store" "$dir/later.db" "$dir/add.onnx" "" "" 1000000
+ok "(times of a store)"
+start --config "$dir/short.yaml"
+said "that slow takes alone: no request can be in time" && mv "$dir/later.db" "$dir/made.db" &&
+	said "QoS 1 ms can be met after all: slow takes 0" && said "QoS 1000 ms is less than the " && said "ms that add takes alone" &&
+	[ "$(grep -c "QoS .* ms \(is less\|can be met\)" "$dir/err")" = 3 ]
+ok "a target that profiling finds possible after all, or impossible: said then, once"
+ends TERM 0
+
 # ---- open files -----------------------------------------------------------------------------------
 cat >"$dir/few.yaml" <<END
 listen: 127.0.0.1:0

@@ -2,10 +2,10 @@
 /*
  * store_write.c - a profile store with made-up times, for tests that look at one.
  *
- *	store_write STORE MODEL [MACHINE [VARIANT]]
+ *	store_write STORE MODEL [MACHINE [VARIANT [FACTOR]]]
  *
  * All layers of MODEL on 1 and 2 cores at levels 0 to 4. Matrix layers have two versions: columns
- * outer is faster alone, rows outer (or VARIANT) from level 3 on. MACHINE: as if measured there.
+ * outer is faster alone, rows outer (or VARIANT) from level 3 on. MACHINE: as if measured there; "": here. FACTOR: of all times.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,12 +39,12 @@ static int put_version(struct vt_profile *db, const char *layer, const char *var
 }
 
 static int put_layer(struct vt_profile *db, const struct vt_step *s, const char *layer,
-		     const char *other, struct vt_err *e)
+		     const char *other, double factor, struct vt_err *e)
 {
 	static const unsigned int steep[] = {100, 120, 150, 300, 500},
 				  flat[] = {110, 125, 155, 180, 200};
 	const char *keep[] = {s->layer.depth ? ALONE : "any_c8", other};
-	uint64_t ns = 2000 + s->flops / 50;
+	uint64_t ns = (uint64_t)((double)(2000 + s->flops / 50) * factor);
 	int err = put_version(db, layer, keep[0], steep, ns, e);
 
 	if (!err && s->layer.depth)
@@ -53,7 +53,7 @@ static int put_layer(struct vt_profile *db, const struct vt_step *s, const char 
 }
 
 static int write_all(struct vt_profile *db, const struct vt_engine *m, const char *path,
-		     const char *other, struct vt_err *e)
+		     const char *other, double factor, struct vt_err *e)
 {
 	const char **layers = calloc((size_t)m->n_steps, sizeof(*layers));
 	char digest[VT_DIGEST_TEXT];
@@ -66,7 +66,7 @@ static int write_all(struct vt_profile *db, const struct vt_engine *m, const cha
 			return -ENOMEM;
 		vt_layer_signature(m, n, text, VT_PROFILE_TEXT);
 		layers[n] = text;
-		err = put_layer(db, &m->steps[n], text, other, e);
+		err = put_layer(db, &m->steps[n], text, other, factor, e);
 	}
 	if (!err)
 		err = vt_profile_model(db, path, digest, layers, (size_t)n, e);
@@ -94,7 +94,9 @@ int main(int argc, char **argv)
 	if (!err)
 		err = vt_profile_open(&db, argv[1], VT_PROFILE_WRITE, &key, &e);
 	if (!err)
-		err = write_all(db, m, argv[2], argc > 4 ? argv[4] : "f32_gemm_mouter", &e);
+		err = write_all(db, m, argv[2],
+				argc > 4 && argv[4][0] ? argv[4] : "f32_gemm_mouter",
+				argc > 5 ? atof(argv[5]) : 1, &e);
 	if (err)
 		fprintf(stderr, "store_write: %s\n", e.msg);
 	vt_profile_close(db);

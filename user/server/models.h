@@ -38,8 +38,9 @@ struct vt_loaded {
 	_Atomic uint64_t work_ns, own_ns;
 	_Atomic uint64_t first_own_ns; /* own_ns before anything was learnt, or by the profile */
 	size_t weights_bytes, arena_bytes;
-	uint8_t costs_source; /* enum vt_costs_source; the loader's */
-	bool hopeless;	      /* profiling it failed; the loader's */
+	uint8_t costs_source;  /* enum vt_costs_source; the loader's */
+	bool target_too_short; /* below first_own_ns, which has been said; the loader's */
+	bool hopeless;	       /* profiling it failed; the loader's */
 	_Atomic uint32_t users;
 	_Atomic uint64_t last_ms; /* end of the last request, ms since 1970; 0: none */
 	struct vt_files files;	  /* it was read from; the loader's */

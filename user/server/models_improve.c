@@ -93,6 +93,7 @@ static int use_times(struct vt_models *m, const struct vt_model_entry *x, struct
 	x->now->costs_source = VT_COSTS_PROFILE;
 	vt_log(m->o.log, VT_LOG_INFO, "profiled %s version %s while idle: %.2f ms alone",
 	       x->now->name, x->now->version, (double)x->now->own_ns / 1e6);
+	check_target(m, &x->config, x->now);
 	return 0;
 }
 

@@ -37,6 +37,8 @@ size_t core_counts(unsigned int cores, uint16_t *ret);
 void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs);
 /** first_idea - what a request of @m takes, by its times alone */
 void first_idea(struct vt_loaded *l, const struct vt_model *m);
+/** check_target - say so if no request of @l can meet what was configured, or if that is not so any more: once each */
+void check_target(const struct vt_models *m, const struct vt_config_model *c, struct vt_loaded *l);
 void close_tuner(struct vt_models *m);
 
 #endif

@@ -316,18 +316,26 @@ int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores
 }
 
 /* A mistake that else shows only as refusals of everything. */
-static void check_target(const struct vt_models *m, const struct vt_config_model *c,
-			 const struct vt_loaded *l)
+void check_target(const struct vt_models *m, const struct vt_config_model *c, struct vt_loaded *l)
 {
 	const uint64_t alone = l->first_own_ns;
+	const bool was = l->target_too_short;
 	char qos[16], needed[16];
 
-	if (c->qos_ns && c->qos_ns < alone)
+	l->target_too_short = c->qos_ns && c->qos_ns < alone;
+	if (l->target_too_short == was)
+		return;
+	vt_text_ms(c->qos_ns, qos, sizeof(qos));
+	vt_text_ms(alone, needed, sizeof(needed));
+	if (was)
+		vt_log(m->o.log, VT_LOG_INFO,
+		       "QoS %s ms can be met after all: %s takes %s ms alone", qos, l->name,
+		       needed);
+	else
 		vt_log(m->o.log, VT_LOG_WARN,
 		       "QoS %s ms is less than the %s ms that %s takes alone: no request can be in "
 		       "time; raise qos_ms, or admission: late",
-		       vt_text_ms(c->qos_ns, qos, sizeof(qos)),
-		       vt_text_ms(alone, needed, sizeof(needed)), l->name);
+		       qos, needed, l->name);
 }
 
 int load_file(struct vt_models *m, const struct vt_config_model *c, bool replaces,
