@@ -225,6 +225,18 @@ if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then
 	regions | grep -q "veltair-bench-$killed-0" && [ -z "$(objects)" ] &&
 		bench --url "unix:$dir/sock" --shared-memory --model m:1000 --rate 50 --secs 0.2 --rounds 1 --json && [ "$(regions)" = "[]" ]
 	ok "--shared-memory: the next one unregisters what a killed one left"
+	# During set-up, while it waits for a peer that is never ready; which ends with its input.
+	for signal in INT TERM; do
+		"$veltair" bench --url "unix:$dir/sock" --shared-memory --model m:1000 --peer 'late=sh -c "read line"' --rate 5 >"$dir/out" 2>"$dir/err" &
+		early=$!
+		for _ in $(seq 100); do if regions | grep -q "veltair-bench-$early-0"; then break; else sleep 0.1; fi; done
+		regions | grep -q "veltair-bench-$early-0" && kill -$signal $early
+		sent=$?
+		timeout 20 tail --pid=$early -f /dev/null || kill -9 $early
+		wait $early 2>/dev/null
+		[ $? = $((128 + $(kill -l $signal))) ] && [ $sent = 0 ] && [ "$(regions)" = "[]" ] && [ -z "$(objects)" ]
+		ok "--shared-memory: SIG$signal during set-up leaves no region and no object"
+	done
 	bench --url "http://127.0.0.1:$port" --shared-memory --model m --rate 1
 	[ $? = 3 ] && [ "$(grep -c . "$dir/err")" = 1 ] && grep -q 'the server takes no shared memory (status 403: .*Unix socket' "$dir/err" && [ -z "$(objects)" ]
 	ok "--shared-memory: a server that takes none is named with its reason"

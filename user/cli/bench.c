@@ -366,14 +366,17 @@ static const char *check_opts(const struct bench_opts *o)
 
 static struct bench *interrupted; /* by SIGINT */
 
+/* During set-up nothing has been measured that could be shown; the first signal only takes what a server has of ours. */
 static void on_interrupt(int sig)
 {
-	if (interrupted->stop || !interrupted->measuring) {
-		if (interrupted->beside > 0)
-			kill(-interrupted->beside, SIGKILL);
-		_Exit(128 + sig);
-	}
-	interrupted->stop = 1;
+	const bool first = !interrupted->stop;
+
+	interrupted->stop = sig;
+	if (first && (interrupted->measuring || bench_region_interrupt(sig)))
+		return;
+	if (interrupted->beside > 0)
+		kill(-interrupted->beside, SIGKILL);
+	_Exit(128 + sig);
 }
 
 static int report(struct bench *b, struct vt_err *e)

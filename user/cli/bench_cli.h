@@ -144,7 +144,7 @@ struct bench {
 	volatile pid_t beside; /* leads the noise's group, for the handler of signals; 0: none */
 	uint64_t start_mono_ns;
 	volatile int measuring; /* the slices have begun */
-	volatile int stop;	/* SIGINT: report what there is */
+	volatile int stop;	/* a signal, which came first: report what there is */
 };
 
 /* bench_setup.c */
@@ -185,6 +185,18 @@ struct bench_region {
 int bench_region_add(struct bench_region *ret, const struct vt_http_url *u, uint32_t k,
 		     const char *bytes, size_t len, struct vt_err *e);
 void bench_region_remove(struct bench_region *r, const struct vt_http_url *u);
+/**
+ * bench_region_watch - from now on bench_region_interrupt() finds @n regions of @all at @u
+ * Until bench_region_unwatch(), before either goes.
+ */
+int bench_region_watch(const struct vt_http_url *u, struct bench_region *all, uint32_t n,
+		       struct vt_err *e);
+void bench_region_unwatch(void);
+/**
+ * bench_region_interrupt - from a handler of signals: unregister what is watched on a thread of its own, whatever this one
+ * waits for, then raise @sig again. False: nothing is watched
+ */
+bool bench_region_interrupt(int sig);
 /** bench_region_sweep - unregister at @u what benches that have been killed left */
 void bench_region_sweep(const struct vt_http_url *u);
 

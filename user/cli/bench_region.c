@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* bench_region.c - inputs for a server in shared memory, by Triton's system shared memory extension. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +48,74 @@ void bench_region_sweep(const struct vt_http_url *u)
 	json_decref(list);
 }
 
+/* ---- interrupted ---------------------------------------------------------------------------- */
+
+/* One for the process, as its handler of signals is. */
+static struct {
+	pthread_mutex_t
+		lock; /* held by who adds or removes one, and for ever by who ends the process */
+	const struct vt_http_url *where; /* lock; NULL: nothing is watched */
+	struct bench_region *region;	 /* lock; [n] */
+	uint32_t n;			 /* lock */
+	bool begun;
+	volatile sig_atomic_t on, sig;
+	sem_t go;
+} watched = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *leave(void *arg)
+{
+	while (sem_wait(&watched.go)) /* a signal */
+		;
+	pthread_mutex_lock(&watched.lock);
+	for (uint32_t i = 0; i < watched.n && watched.where; i++)
+		if (watched.region[i].name[0])
+			unregister(watched.where, watched.region[i].name);
+	kill(getpid(), watched.sig);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+int bench_region_watch(const struct vt_http_url *u, struct bench_region *all, uint32_t n,
+		       struct vt_err *e)
+{
+	pthread_t t;
+	int rc = 0;
+
+	if (!watched.begun) {
+		sem_init(&watched.go, 0, 0);
+		rc = pthread_create(&t, NULL, leave, NULL);
+		if (rc)
+			return vt_fail(e, -rc, "cannot start a thread: %s", strerror(rc));
+		pthread_detach(t);
+		watched.begun = true;
+	}
+	pthread_mutex_lock(&watched.lock);
+	watched.where = u;
+	watched.region = all;
+	watched.n = n;
+	pthread_mutex_unlock(&watched.lock);
+	watched.on = 1;
+	return 0;
+}
+
+void bench_region_unwatch(void)
+{
+	watched.on = 0;
+	pthread_mutex_lock(&watched.lock);
+	watched.where = NULL;
+	pthread_mutex_unlock(&watched.lock);
+}
+
+bool bench_region_interrupt(int sig)
+{
+	if (!watched.on)
+		return false;
+	watched.sig = sig;
+	sem_post(&watched.go);
+	return true;
+}
+
 /* ---- a region ------------------------------------------------------------------------------- */
 
 static int put(int fd, const char *bytes, size_t len)
@@ -85,6 +155,7 @@ int bench_region_add(struct bench_region *ret, const struct vt_http_url *u, uint
 	char key[sizeof(ret->name) + 1];
 	int fd, rc;
 
+	pthread_mutex_lock(&watched.lock);
 	snprintf(ret->name, sizeof(ret->name), PREFIX "%d-%u", getpid(), k);
 	snprintf(key, sizeof(key), "/%s", ret->name);
 	/* The server may be another user. What lies there is made up. */
@@ -100,12 +171,15 @@ int bench_region_add(struct bench_region *ret, const struct vt_http_url *u, uint
 	}
 	if (rc)
 		ret->name[0] = '\0';
+	pthread_mutex_unlock(&watched.lock);
 	return rc;
 }
 
 void bench_region_remove(struct bench_region *r, const struct vt_http_url *u)
 {
+	pthread_mutex_lock(&watched.lock);
 	if (r->name[0])
 		unregister(u, r->name);
 	r->name[0] = '\0';
+	pthread_mutex_unlock(&watched.lock);
 }

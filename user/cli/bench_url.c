@@ -229,6 +229,7 @@ static void close_url(void *self)
 	struct url *u = self;
 
 	vt_http_close(u->http);
+	bench_region_unwatch();
 	for (uint32_t m = 0; m < BENCH_MODELS; m++) {
 		free((char *)u->request[m].bytes);
 		json_decref(u->metadata[m]);
@@ -271,8 +272,10 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 	struct url *u = calloc(1, sizeof(*u));
 	int rc = u ? vt_http_url_parse(b->o->url, &u->where, e) : vt_fail(e, -ENOMEM, "no memory");
 
-	if (!rc && b->o->shared_memory)
+	if (!rc && b->o->shared_memory) {
 		bench_region_sweep(&u->where);
+		rc = bench_region_watch(&u->where, u->region, BENCH_MODELS, e);
+	}
 	for (uint32_t m = 0; m < b->o->n_models && !rc; m++)
 		rc = add_model(b, u, m, e);
 	if (!rc)
