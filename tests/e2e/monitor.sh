@@ -124,6 +124,35 @@ else
 	skip "without cgroup v2: one line that says so" "cannot unmount it here"
 fi
 
+# A CPU that comes after the start and whose events cannot be opened: one that the kernel does not have.
+cpus=/sys/devices/system/cpu
+last=$(sed 's/.*[-,]//' $cpus/possible)
+echo "0-$((last + 1))" >"$dir/possible"
+cat $cpus/online >"$dir/online"
+# shellcheck disable=SC2016 # for the inner shell
+with_cpus=(unshare -m sh -c 'mount --bind "$1/possible" "$2/possible" && mount --bind "$1/online" "$2/online" && shift 2 && exec "$@"' - "$dir" "$cpus")
+if "${with_cpus[@]}" true 2>"$dir/err"; then
+	[ -s "$dir/mobilenet-v2-tiny.onnx" ] || "$veltair" zoo --tiny --out "$dir" mobilenet-v2 >/dev/null 2>&1
+	"${with_cpus[@]}" "$veltair" serve "$dir/mobilenet-v2-tiny.onnx=m" --monitor on --listen 127.0.0.1:0 --pin-dir "$pins" 2>"$dir/err" &
+	pid=$!
+	port=$(listening $pid "$dir/err") && sleep 1.5 && ! grep -q "monitor: " "$dir/err"
+	ok "(serve, before that)"
+	echo "$(cat $cpus/online),$((last + 1))" >"$dir/online"
+	for _ in $(seq 200); do
+		grep -q "monitor: " "$dir/err" && break
+		sleep 0.05
+	done
+	sleep 2.5
+	[ "$(grep -c "veltair serve: monitor: cannot open event .* on CPU $((last + 1)): Invalid argument\$" "$dir/err")" = 1 ] &&
+		curl -sS --max-time 20 "http://127.0.0.1:$port/metrics" 2>>"$dir/err" | grep -q '^veltair_tenant_cpu_seconds_total{'
+	ok "serve says once of which CPU the counters cannot be opened, and goes on counting"
+	kill -TERM $pid && wait $pid
+	ok "SIGTERM: exit 0"
+	pid=
+else
+	skip "serve says once of which CPU the counters cannot be opened" "cannot put others in place of the files of CPUs here"
+fi
+
 # ---- bandwidth by resctrl: a tree that stands for /sys/fs/resctrl --------------------------------
 resctrl=$dir/resctrl
 mkdir -p "$resctrl/info/L3_MON" "$resctrl/mon_groups"

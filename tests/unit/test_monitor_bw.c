@@ -5,7 +5,9 @@
 
 #include <dirent.h>
 #include <linux/perf_event.h>
+#include <errno.h>
 #include <math.h>
+#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "cli/monitor_bw.h"
@@ -171,6 +173,82 @@ static void refused(void **state)
 	}
 }
 
+static int refused_tid, refused_with; /* by write(), which is ours below; 0: none */
+
+/* As the kernel answers for a task that it keeps where it is (EPERM), or that has ended (ESRCH). */
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	char text[16] = "";
+
+	memcpy(text, buf, len < sizeof(text) ? len : sizeof(text) - 1);
+	if (refused_tid && atoi(text) == refused_tid) {
+		errno = refused_with;
+		return -1;
+	}
+	return syscall(SYS_write, fd, buf, len);
+}
+
+/* Some of its threads are in the group and one may not: what the group counts is a part, and is not told as all. */
+static void refused_in_part(void **state)
+{
+	const struct {
+		int tid, with; /* refused, and how */
+		bool told;
+	} t[] = {{11, EPERM, false},
+		 {12, EPERM, false},
+		 {13, EPERM, false},
+		 {12, ESRCH, true},
+		 {14, EPERM, true}};
+	char tasks[96];
+
+	snprintf(tasks, sizeof(tasks), "%s/tasks", tree.root);
+	fake_write(&tree, "tasks", "");
+	fake_write(&tree, "cg/a/cgroup.threads", "11\n12\n13\n");
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		const uint64_t from = 20 * i + 1;
+		double last = NAN;
+
+		refused_tid = t[i].tid;
+		refused_with = t[i].with;
+		assert_true(isnan(look(cgroup, from * SECOND)));
+		for (uint64_t s = 1; s < 4; s++) {
+			fill_group(s % 2 ? "1000\n" : "5000\n", tasks);
+			if (s == 3)
+				fill_group("9000\n", tasks);
+			last = look(cgroup, (from + s) * SECOND);
+			assert_true(t[i].told || isnan(last));
+		}
+		assert_true(isnan(last) == !t[i].told);
+		vt_bw_tick(bw, (from + 10) * SECOND); /* forgotten */
+		fake_remove(&tree, "r/mon_groups");
+		fake_write(&tree, "r/mon_groups", NULL);
+	}
+	refused_tid = 0;
+}
+
+/* One that is refused later than the others: what has been measured by then is the last that is told. */
+static void refused_later(void **state)
+{
+	char tasks[96];
+
+	snprintf(tasks, sizeof(tasks), "%s/tasks", tree.root);
+	fake_write(&tree, "tasks", "");
+	fake_write(&tree, "cg/a/cgroup.threads", "11\n12\n");
+	assert_true(isnan(look(cgroup, SECOND)));
+	fill_group("1000\n", tasks);
+	assert_true(isnan(look(cgroup, 2 * SECOND)));
+	fill_group("3000\n", tasks);
+	assert_true(look(cgroup, 3 * SECOND) == 2000);
+	fake_write(&tree, "cg/a/cgroup.threads", "11\n12\n13\n");
+	refused_tid = 13;
+	refused_with = EPERM;
+	for (uint64_t s = 4; s < 7; s++) {
+		fill_group("9000\n", tasks);
+		assert_true(isnan(look(cgroup, s * SECOND)));
+	}
+	refused_tid = 0;
+}
+
 /* Nor does one of a cgroup that nobody is in yet. */
 static void nobody_there(void **state)
 {
@@ -263,6 +341,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(measured, setup, teardown),
 		cmocka_unit_test_setup_teardown(refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(refused_in_part, setup, teardown),
+		cmocka_unit_test_setup_teardown(refused_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(late, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost, setup, teardown),
