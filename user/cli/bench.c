@@ -369,13 +369,18 @@ static struct bench *interrupted; /* by SIGINT */
 /* During set-up nothing has been measured that could be shown; the first signal only takes what a server has of ours. */
 static void on_interrupt(int sig)
 {
-	const bool first = !interrupted->stop;
+	struct bench *b = interrupted;
+	const bool first = !b->stop;
 
-	interrupted->stop = sig;
-	if (first && (interrupted->measuring || bench_region_interrupt(sig)))
+	b->stop = sig;
+	if (first && b->measuring)
 		return;
-	if (interrupted->beside > 0)
-		kill(-interrupted->beside, SIGKILL);
+	if (first && b->leave) {
+		sem_post(b->leave);
+		return;
+	}
+	if (b->beside > 0)
+		kill(-b->beside, SIGKILL);
 	_Exit(128 + sig);
 }
 

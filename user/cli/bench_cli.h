@@ -19,6 +19,7 @@
 #define VT_CLI_BENCH_CLI_H
 
 #include <jansson.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -144,7 +145,8 @@ struct bench {
 	volatile pid_t beside; /* leads the noise's group, for the handler of signals; 0: none */
 	uint64_t start_mono_ns;
 	volatile int measuring; /* the slices have begun */
-	volatile int stop;	/* a signal, which came first: report what there is */
+	sem_t *volatile leave; /* posted by the handler of signals during set-up; NULL: it ends at once */
+	volatile int stop; /* a signal, which came first: report what there is */
 };
 
 /* bench_setup.c */
@@ -186,17 +188,13 @@ int bench_region_add(struct bench_region *ret, const struct vt_http_url *u, uint
 		     const char *bytes, size_t len, struct vt_err *e);
 void bench_region_remove(struct bench_region *r, const struct vt_http_url *u);
 /**
- * bench_region_watch - from now on bench_region_interrupt() finds @n regions of @all at @u
- * Until bench_region_unwatch(), before either goes.
+ * bench_region_watch - from now on who posts b->leave has the regions @all[BENCH_MODELS] at @u unregistered
+ * On a thread of its own, whatever this one waits for; then it raises the signal b->stop again. Until
+ * bench_region_unwatch(), before any of them goes.
  */
-int bench_region_watch(const struct vt_http_url *u, struct bench_region *all, uint32_t n,
+int bench_region_watch(struct bench *b, const struct vt_http_url *u, struct bench_region *all,
 		       struct vt_err *e);
 void bench_region_unwatch(void);
-/**
- * bench_region_interrupt - from a handler of signals: unregister what is watched on a thread of its own, whatever this one
- * waits for, then raise @sig again. False: nothing is watched
- */
-bool bench_region_interrupt(int sig);
 /** bench_region_sweep - unregister at @u what benches that have been killed left */
 void bench_region_sweep(const struct vt_http_url *u);
 

@@ -2,7 +2,6 @@
 /* bench_region.c - inputs for a server in shared memory, by Triton's system shared memory extension. */
 #include <fcntl.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,66 +53,74 @@ void bench_region_sweep(const struct vt_http_url *u)
 static struct {
 	pthread_mutex_t
 		lock; /* held by who adds or removes one, and for ever by who ends the process */
-	const struct vt_http_url *where; /* lock; NULL: nothing is watched */
-	struct bench_region *region;	 /* lock; [n] */
-	uint32_t n;			 /* lock */
+	struct bench *bench;		 /* lock; NULL: nothing is watched */
+	const struct vt_http_url *where; /* lock */
+	struct bench_region *region;	 /* lock; [BENCH_MODELS] */
 	bool begun;
-	volatile sig_atomic_t on, sig;
-	sem_t go;
+	sem_t leave;
 } watched = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void *leave(void *arg)
+static void *wait_to_leave(void *arg)
 {
-	while (sem_wait(&watched.go)) /* a signal */
-		;
-	pthread_mutex_lock(&watched.lock);
-	for (uint32_t i = 0; i < watched.n && watched.where; i++)
+	for (;;) {
+		if (sem_wait(&watched.leave)) /* a signal */
+			continue;
+		pthread_mutex_lock(&watched.lock);
+		if (watched.bench)
+			break;
+		pthread_mutex_unlock(&watched.lock); /* set-up has failed meanwhile */
+	}
+	for (uint32_t i = 0; i < BENCH_MODELS; i++)
 		if (watched.region[i].name[0])
 			unregister(watched.where, watched.region[i].name);
-	kill(getpid(), watched.sig);
+	kill(getpid(), watched.bench->stop);
 	for (;;)
 		pause();
 	return NULL;
 }
 
-int bench_region_watch(const struct vt_http_url *u, struct bench_region *all, uint32_t n,
-		       struct vt_err *e)
+static int begin_to_watch(struct vt_err *e)
 {
 	pthread_t t;
 	int rc = 0;
 
-	if (!watched.begun) {
-		sem_init(&watched.go, 0, 0);
-		rc = pthread_create(&t, NULL, leave, NULL);
-		if (rc)
-			return vt_fail(e, -rc, "cannot start a thread: %s", strerror(rc));
-		pthread_detach(t);
-		watched.begun = true;
-	}
+	if (watched.begun)
+		return 0;
+	sem_init(&watched.leave, 0, 0);
+	rc = pthread_create(&t, NULL, wait_to_leave, NULL);
+	if (rc)
+		return vt_fail(e, -rc, "cannot start a thread: %s", strerror(rc));
+	pthread_detach(t);
+	watched.begun = true;
+	return 0;
+}
+
+static void watch(struct bench *b, const struct vt_http_url *u, struct bench_region *all)
+{
 	pthread_mutex_lock(&watched.lock);
+	watched.bench = b;
 	watched.where = u;
 	watched.region = all;
-	watched.n = n;
 	pthread_mutex_unlock(&watched.lock);
-	watched.on = 1;
+}
+
+int bench_region_watch(struct bench *b, const struct vt_http_url *u, struct bench_region *all,
+		       struct vt_err *e)
+{
+	int rc = begin_to_watch(e);
+
+	if (rc)
+		return rc;
+	watch(b, u, all);
+	b->leave = &watched.leave;
 	return 0;
 }
 
 void bench_region_unwatch(void)
 {
-	watched.on = 0;
-	pthread_mutex_lock(&watched.lock);
-	watched.where = NULL;
-	pthread_mutex_unlock(&watched.lock);
-}
-
-bool bench_region_interrupt(int sig)
-{
-	if (!watched.on)
-		return false;
-	watched.sig = sig;
-	sem_post(&watched.go);
-	return true;
+	if (watched.bench)
+		watched.bench->leave = NULL;
+	watch(NULL, NULL, NULL);
 }
 
 /* ---- a region ------------------------------------------------------------------------------- */

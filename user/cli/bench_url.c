@@ -274,7 +274,7 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 
 	if (!rc && b->o->shared_memory) {
 		bench_region_sweep(&u->where);
-		rc = bench_region_watch(&u->where, u->region, BENCH_MODELS, e);
+		rc = bench_region_watch(b, &u->where, u->region, e);
 	}
 	for (uint32_t m = 0; m < b->o->n_models && !rc; m++)
 		rc = add_model(b, u, m, e);
