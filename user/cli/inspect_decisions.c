@@ -65,7 +65,7 @@ static int unroll(struct ring *r, struct vt_err *e)
 static int from_recording(const struct vt_decisions_view *v, struct ring *r, char *what, size_t len,
 			  struct vt_err *e)
 {
-	struct vt_replay_user u = {on_step, r};
+	struct vt_replay_user u = {.step = on_step, .arg = r};
 	struct vt_replay_sum sum;
 	int rc = vt_replay_file(v->path, &u, &sum, e);
 

@@ -18,12 +18,14 @@ struct player {
 	struct vt_loop *loop;
 };
 
-static int set_up(struct player *p, const void *data, size_t len, const char *path,
-		  struct vt_err *e)
+static bool only_reads(const struct player *p)
 {
-	const struct vt_policy *policy;
-	struct vt_loop_cfg cfg;
-	size_t need;
+	return p->user && p->user->only_read;
+}
+
+static int open_trace(struct player *p, const void *data, size_t len, const char *path,
+		      struct vt_err *e)
+{
 	int rc = vt_trace_open(&p->trace, data, len);
 
 	if (rc == -EPROTO)
@@ -32,17 +34,28 @@ static int set_up(struct player *p, const void *data, size_t len, const char *pa
 	if (rc)
 		return vt_fail(e, -EBADMSG, "%s: not a trace: %s", path,
 			       p->trace.what ? p->trace.what : "damaged head");
-	policy = vt_policy_find(p->trace.head.policy);
-	if (!policy)
-		return vt_fail(e, -EBADMSG, "%s: recorded with unknown policy '%.31s'", path,
-			       p->trace.head.policy);
-	need = (vt_trace_models_size(&p->trace, policy->plan_needs) + 63) & ~(size_t)63;
+	return 0;
+}
+
+static int make_models(struct player *p, uint32_t needs, const char *path, struct vt_err *e)
+{
+	size_t need = (vt_trace_models_size(&p->trace, needs) + 63) & ~(size_t)63;
+
 	p->models = aligned_alloc(64, need ? need : 64);
 	if (!p->models)
 		return vt_fail(e, -ENOMEM, "out of memory");
-	if (vt_trace_models(&p->trace, policy->plan_needs, p->models, need))
+	if (vt_trace_models(&p->trace, needs, p->models, need))
 		return vt_fail(e, -EBADMSG, "%s: a damaged model: %s", path,
 			       p->trace.what ? p->trace.what : "no plan");
+	return 0;
+}
+
+static int make_loop(struct player *p, const struct vt_policy *policy, const char *path,
+		     struct vt_err *e)
+{
+	struct vt_loop_cfg cfg;
+	size_t need;
+
 	cfg = (struct vt_loop_cfg){.policy = policy,
 				   .policy_cfg = p->trace.head.policy_cfg,
 				   .n_domains = p->trace.head.n_domains,
@@ -55,6 +68,24 @@ static int set_up(struct player *p, const void *data, size_t len, const char *pa
 	memset(p->loop_mem, 0, need);
 	p->loop = vt_loop_init(p->loop_mem, need, &cfg);
 	return p->loop ? 0 : vt_fail(e, -EBADMSG, "%s: damaged head", path);
+}
+
+static int set_up(struct player *p, const void *data, size_t len, const char *path,
+		  struct vt_err *e)
+{
+	const struct vt_policy *policy;
+	int rc = open_trace(p, data, len, path, e);
+
+	if (rc)
+		return rc;
+	if (only_reads(p))
+		return make_models(p, 0, path, e);
+	policy = vt_policy_find(p->trace.head.policy);
+	if (!policy)
+		return vt_fail(e, -EBADMSG, "%s: recorded with unknown policy '%.31s'", path,
+			       p->trace.head.policy);
+	rc = make_models(p, policy->plan_needs, path, e);
+	return rc ? rc : make_loop(p, policy, path, e);
 }
 
 static int sample(void *self, struct vt_sample *ret)
@@ -74,6 +105,18 @@ static int apply(void *self, const struct vt_sample *s, const struct vt_decision
 	return vt_trace_plant.apply(&p->replay, s, d);
 }
 
+static int read_step(struct player *p)
+{
+	struct vt_trace_step *x = &p->replay.step;
+	int got = vt_trace_next(&p->trace, x);
+
+	if (got <= 0)
+		return got ? got : -ENODATA;
+	p->user->step(p->user->arg, &x->sample, &x->decision, p->trace.models, false);
+	p->replay.steps++;
+	return 0;
+}
+
 static int play_steps(struct player *p, const char *path, struct vt_replay_sum *sum,
 		      struct vt_err *e)
 {
@@ -81,8 +124,9 @@ static int play_steps(struct player *p, const char *path, struct vt_replay_sum *
 	int rc;
 
 	p->replay.trace = &p->trace;
-	while (!(rc = vt_loop_step(p->loop, &plant, p)))
-		;
+	do
+		rc = only_reads(p) ? read_step(p) : vt_loop_step(p->loop, &plant, p);
+	while (!rc);
 	if (rc != -ENODATA)
 		vt_fail(e, -EBADMSG, "%s: step %llu: %s", path,
 			(unsigned long long)(sum->steps + p->trace.steps),
@@ -104,6 +148,8 @@ static int play(const char *path, const char *data, size_t len, size_t *len_used
 	if (!rc) {
 		p->user = u;
 		rc = set_up(p, data, len, path, e);
+		if (!rc && u && u->begin)
+			u->begin(u->arg, p->trace.models, p->trace.head.n_models);
 	}
 	if (!rc)
 		rc = play_steps(p, path, sum, e);

@@ -2,7 +2,7 @@
 /*
  * replay.h - decide a recording again: all traces of a file, one after the other.
  *
- * `veltair sim --replay` compares, `veltair inspect --decisions` explains.
+ * `veltair sim --replay` compares, `veltair inspect --decisions` explains, `veltair sim --arrivals` only reads.
  */
 #ifndef VT_CLI_REPLAY_H
 #define VT_CLI_REPLAY_H
@@ -14,6 +14,8 @@
 
 /** Whoever wants to see every step. */
 struct vt_replay_user {
+	/** begin - a trace of the file, and its models; may be NULL */
+	void (*begin)(void *arg, const struct vt_model *models, uint32_t n);
 	/**
 	 * step - @s: sample, its pressure filled in; @d: what was recorded; @models: of this trace
 	 * @learned: finished blocks have corrected the pressure
@@ -21,6 +23,7 @@ struct vt_replay_user {
 	void (*step)(void *arg, const struct vt_sample *s, const struct vt_decision *d,
 		     const struct vt_model *models, bool learned);
 	void *arg;
+	bool only_read; /* nothing is decided: its policy may be one that this program lacks */
 };
 
 struct vt_replay_sum {
