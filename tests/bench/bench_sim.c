@@ -102,7 +102,8 @@ static bool next(void *self, struct vt_sim_arrival *ret)
 		return false;
 	s->left--;
 	s->at_ns -= log(1 - vt_rng_unit(&s->r)) * s->gap_ns;
-	*ret = (struct vt_sim_arrival){(uint64_t)s->at_ns, (uint32_t)vt_rng_below(&s->r, 2)};
+	*ret = (struct vt_sim_arrival){.at_ns = (uint64_t)s->at_ns,
+				       .tenant = (uint32_t)vt_rng_below(&s->r, 2)};
 	return true;
 }
 

@@ -94,7 +94,8 @@ static void mix(const char *text)
 		return;
 	}
 	for (uint32_t i = 0; i < m.n; i++)
-		check(m.at[i].weight > 0 && m.at[i].model[0] && m.at[i].priority);
+		check(m.at[i].weight > 0 && m.at[i].model[0] && m.at[i].name[0] &&
+		      m.at[i].priority);
 	free(m.at);
 }
 

@@ -89,7 +89,8 @@ static bool next(void *self, struct vt_sim_arrival *ret)
 		return false;
 	s->left--;
 	s->at_ns -= log(1 - vt_rng_unit(&s->r)) * s->gap_ns;
-	*ret = (struct vt_sim_arrival){(uint64_t)s->at_ns, (uint32_t)vt_rng_below(&s->r, TENANTS)};
+	*ret = (struct vt_sim_arrival){.at_ns = (uint64_t)s->at_ns,
+				       .tenant = (uint32_t)vt_rng_below(&s->r, TENANTS)};
 	return true;
 }
 
@@ -185,7 +186,7 @@ static void a_block_under_way_counts(void **state)
 				 .tenants = &tenant,
 				 .n_tenants = 1,
 				 .policy = vt_policy_find("veltair-full")};
-	struct vt_sim_arrival a = {1000000, 0};
+	struct vt_sim_arrival a = {.at_ns = 1000000};
 	struct vt_err e = {0};
 	struct vt_sim *s;
 	double half, whole;

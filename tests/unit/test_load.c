@@ -11,7 +11,7 @@ static void poisson_has_its_rate_and_shares(void **state)
 {
 	static const double upto[] = {1, 1.5, 4};
 	struct vt_poisson p;
-	struct vt_arrival a = {0, 0};
+	struct vt_arrival a = {.at_ns = 0};
 	double count[3] = {0}, n = 0, gap2 = 0;
 	uint64_t last = 0;
 

@@ -156,13 +156,17 @@ static void mixes_are_checked(void **state)
 		{"resnet50,nan,1\n", "qos_ms must be in"},
 		{"resnet50,5,0\n", "weight must be above 0"},
 		{"resnet50,5,1,0\n", "priority must be in 1..1000"},
-		{"resnet50\n", "expected 'model,qos_ms,weight[,priority[,nodes]]'"},
+		{"resnet50\n", "expected 'model[=name],qos_ms,weight[,priority[,nodes]]'"},
+		{"=a,5,1\n", "a model name has 1 to 31 characters"},
+		{"a=,5,1\n", "a model name has 1 to 31 characters"},
+		{"a=0123456789012345678901234567890123,5,1\n",
+		 "a model name has 1 to 31 characters"},
 		{"# nothing\n", "no models"},
 		{"a,5,1\nb,-,1\na,6,1\n", "m:3: model 'a' has another target in a line above"},
 		{"a,-,1\na,3x,1\n", "m:2: model 'a' has another target in a line above"},
 		{"a,5,1\na,-,1\n", "m:2: model 'a' has another target in a line above"},
 	};
-	static const char twice[] = "a,3x,1\nb,-,1\na,3x,2,2\nb,-,1,1,0-3\n";
+	static const char twice[] = "a,3x,1\nb,-,1\na=x,3x,2,1\nb,-,1,1,0-3\n";
 	struct vt_mix same;
 
 	for (size_t i = 0; i < VT_COUNT(cases); i++) {
@@ -175,6 +179,11 @@ static void mixes_are_checked(void **state)
 	}
 	assert_int_equal(vt_mix_parse(twice, "m", &same, NULL), 0);
 	assert_int_equal(same.n, 4);
+	assert_string_equal(same.at[0].name, "a");
+	assert_string_equal(same.at[2].model, "a");
+	assert_string_equal(same.at[2].name, "x");
+	assert_false(same.at[0].ranked);
+	assert_true(same.at[2].ranked);
 	free(same.at);
 }
 
@@ -356,8 +365,8 @@ static bool next(void *self, struct vt_sim_arrival *ret)
 		return false;
 	s->left--;
 	s->at += -log(1 - vt_rng_unit(&s->r)) * s->gap_ns;
-	*ret = (struct vt_sim_arrival){(uint64_t)s->at,
-				       (uint32_t)vt_rng_below(&s->r, s->n_tenants)};
+	*ret = (struct vt_sim_arrival){.at_ns = (uint64_t)s->at,
+				       .tenant = (uint32_t)vt_rng_below(&s->r, s->n_tenants)};
 	return true;
 }
 

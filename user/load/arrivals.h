@@ -12,6 +12,8 @@
 struct vt_arrival {
 	uint64_t at_ns; /* since the start; never before the one before it */
 	uint32_t tenant;
+	uint16_t priority; /* 0: its tenant's */
+	uint64_t qos_ns;   /* its own target; 0: its tenant's */
 };
 
 #define VT_POISSON_TENANTS 1024u

@@ -50,6 +50,7 @@ int vt_mix_builtin(const char *name, struct vt_mix *ret, struct vt_err *e)
 			return vt_fail(e, -ENOMEM, "out of memory");
 		}
 		snprintf(x->model, sizeof(x->model), "%s", *s);
+		snprintf(x->name, sizeof(x->name), "%s", *s);
 	}
 	*ret = m;
 	return 0;
@@ -58,6 +59,18 @@ int vt_mix_builtin(const char *name, struct vt_mix *ret, struct vt_err *e)
 static int bad(const struct vt_text *t, struct vt_err *e, const char *what, const char *got)
 {
 	return vt_fail(e, -EINVAL, "%s:%u: %s, not '%.40s'", t->where, t->line, what, got);
+}
+
+static int parse_name(const char *text, struct vt_mix_entry *x)
+{
+	const char *is = strchr(text, '='), *name = is ? is + 1 : text;
+	size_t len = is ? (size_t)(is - text) : strlen(text);
+
+	if (!len || len >= sizeof(x->model) || !*name || strlen(name) >= sizeof(x->name))
+		return -EINVAL;
+	snprintf(x->model, sizeof(x->model), "%.*s", (int)len, text);
+	snprintf(x->name, sizeof(x->name), "%s", name);
+	return 0;
 }
 
 static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *x, struct vt_err *e)
@@ -69,11 +82,10 @@ static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *
 
 	if (n < 3 || n > 5)
 		return vt_fail(e, -EINVAL,
-			       "%s:%u: expected 'model,qos_ms,weight[,priority[,nodes]]'", t->where,
-			       t->line);
-	if (!*field[0] || strlen(field[0]) >= sizeof(x->model))
+			       "%s:%u: expected 'model[=name],qos_ms,weight[,priority[,nodes]]'",
+			       t->where, t->line);
+	if (parse_name(field[0], x))
 		return bad(t, e, "a model name has 1 to 31 characters", field[0]);
-	snprintf(x->model, sizeof(x->model), "%s", field[0]);
 	unit = strchr(field[1], 'x');
 	if (unit && !unit[1]) {
 		*unit = '\0';
@@ -89,8 +101,10 @@ static int parse_line(char *line, const struct vt_text *t, struct vt_mix_entry *
 		return bad(t, e, "weight must be above 0", field[2]);
 	if (n >= 4 && (vt_text_u64(field[3], &priority) || !priority || priority > 1000))
 		return bad(t, e, "priority must be in 1..1000", field[3]);
-	if (n >= 4)
+	if (n >= 4) {
 		x->priority = (uint16_t)priority;
+		x->ranked = true;
+	}
 	if (n == 5 && strlen(field[4]) >= sizeof(x->nodes))
 		return bad(t, e, "nodes have at most 127 characters", field[4]);
 	if (n == 5)

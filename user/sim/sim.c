@@ -149,11 +149,11 @@ static void arrive(struct vt_sim *s)
 	s->waiting[s->n_waiting++] = (struct vt_request){
 		.id = id,
 		.arrival_ns = at,
-		.deadline_ns = at + t->qos_ns,
+		.deadline_ns = at + (s->next.qos_ns ? s->next.qos_ns : t->qos_ns),
 		.ready_ns = at,
 		.model = t->model,
 		.tenant = s->next.tenant,
-		.priority = t->priority,
+		.priority = s->next.priority ? s->next.priority : t->priority,
 		.home_domain = VT_NO_DOMAIN,
 	};
 }

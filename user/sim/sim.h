@@ -26,6 +26,8 @@ struct vt_sim_tenant {
 struct vt_sim_arrival {
 	uint64_t at_ns; /* not before the one before it */
 	uint32_t tenant;
+	uint16_t priority; /* 0: its tenant's */
+	uint64_t qos_ns;   /* its own target; 0: its tenant's */
 };
 
 struct vt_sim_cfg {
