@@ -30,7 +30,7 @@ refuses() { # refuses NAME TEXT ARGS...: one line that says TEXT, exit 2
 	--record "$dir/rec" >"$dir/out" 2>"$dir/log" &
 server=$!
 port=$(listening $server "$dir/log")
-timeout 60 node tests/e2e/serve.js load "$port" tiny 0.5 2 >/dev/null 2>&1
+timeout 60 node tests/e2e/serve.js load "$port" tiny 0.5 2 >"$dir/load" 2>&1
 ok "a server that has decided" "$dir/log"
 
 why=$(monitor_lacks)
@@ -82,6 +82,19 @@ require("assert").deepStrictEqual(b.slice(-n), a.slice(-n));' "$dir/live.json" "
 else
 	skip "the recording explains what the live map explained" "$why"
 fi
+
+# What came is what is simulated: all requests that were sent, but those that admission refused.
+printf 'model,layer,cores,ns\ntiny,0,1,900000\ntiny,0,2,500000\n' >"$dir/times.csv"
+timeout 60 "$veltair" sim --machine vm-2 --arrivals "$dir/rec" --profiles "$dir/times.csv" --policy all --json >"$dir/sim.json" 2>"$dir/err" &&
+	python3 - "$dir/load" "$dir/sim.json" <<'END' 2>>"$dir/err"
+import json, sys
+load, sim = (json.load(open(f)) for f in sys.argv[1:3])
+mix, sent = sim["mixes"][0], load["sent"]
+assert sent > 20 and sent - load["refused"] <= mix["arrivals"]["tiny"] <= sent, (load, mix["arrivals"])
+assert sim["arrivals"]["complete"] and sim["arrivals"]["recorded_policy"] == "veltair-full" and len(mix["policies"]) >= 11, sim
+assert all(p["share"]["mean"] == 1 and 0.4 < p["mean_ms"]["mean"] < 10 for p in mix["policies"]), mix  # each within its 200 ms
+END
+ok "the recording as arrivals of a simulation, under every policy" "$dir/err"
 
 [ ! -d "$pins" ]
 ok "nothing is left pinned"

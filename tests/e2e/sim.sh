@@ -201,6 +201,81 @@ refuses "the same for every seed: not with --seeds" --arrivals "$dir/arrivals" -
 printf '1,mobilenet_v2\n0.5,mobilenet_v2\n' >"$dir/arrivals"
 refuses "arrivals:2: earlier than the line before" --arrivals "$dir/arrivals" --policy edf
 
+refuses "--arrivals are as many as they are: not with --requests" --arrivals "$dir/arrivals" --requests 100
+refuses "--arrivals and --rate exclude each other" --arrivals "$dir/t" --rate 10
+refuses "not with --arrivals" --arrivals "$dir/t" --search
+
+# again POLICY ARGUMENT...: recorded under POLICY and taken as arrivals, with ${keep[@]}, it is the same run to the bit, and another policy meets as many
+again() {
+	local policy=$1
+	shift
+	sim "$@" --policy "$policy" --record "$dir/past" --json && cp "$dir/out" "$dir/a" &&
+		sim --arrivals "$dir/past" --policy "$policy,edf" "${keep[@]}" --json && mv "$dir/out" "$dir/b" &&
+		python3 - "$dir/a" "$dir/b" "$policy" "$but" <<'EOF' 2>"$dir/err"
+import json, sys
+a, b = (json.load(open(f)) for f in sys.argv[1:3])
+but = ("decide_us", "decide_max_us", "blocks_per_s", "rate_hz", sys.argv[4])  # of this machine; what came is not quite what was asked for
+p, q = a["mixes"][0]["policies"][0], b["mixes"][0]["policies"][0]
+assert not [k for k in p if k not in but and p[k] != q[k]], (p, q)
+assert b["requests"] == a["requests"] == sum(b["mixes"][0]["arrivals"].values()), b
+assert b["arrivals"]["complete"] and b["arrivals"]["recorded_policy"] == sys.argv[3], b["arrivals"]
+EOF
+	ok "as arrivals a recording is that run again: $policy $*"
+}
+keep=() but=
+for policy in veltair-full planaria; do
+	again $policy --mix light --rate 900 --requests 500
+done
+but=utilisation # whole seconds before the first request are left out
+again veltair-full --mix medium --rate 0.4 --requests 20 --seed 3
+but=
+printf 'mobilenet-v2,3.5,2,7\nresnet50,30,1\n' >"$dir/own.mix"
+keep=(--machine vm-2)
+again prema --mix "$dir/own.mix" --rate 40 --requests 300 --machine vm-2 # targets and priorities are those of the recording
+keep=(--no-shed)
+again veltair-full --mix light --rate 1300 --requests 500 --no-shed
+
+printf '0,mobilenet_v2\n0.001,mobilenet_v2\n0.001,tiny_yolo_v2\n0.5,tiny_yolo_v2\n0.9,mobilenet_v2\n' >"$dir/arrivals"
+sim --arrivals "$dir/arrivals" --policy edf --record "$dir/past" && sim --arrivals "$dir/past" --policy all --bound --json &&
+	json 'd["mixes"][0]["arrivals"] == {"mobilenet_v2": 3, "tiny_yolo_v2": 2} and len(d["mixes"][0]["policies"]) >= 11 and all(p["share"]["mean"] == 1 for p in d["mixes"][0]["policies"])'
+ok "its requests by model, for every policy and the bounds"
+sim --arrivals "$dir/past" --policy edf && grep -qxF "arrivals of $dir/past, recorded under edf: mobilenet_v2 3, tiny_yolo_v2 2" "$dir/out"
+ok "and in the table"
+printf 'mobilenet_v2,0.01,1\ntiny-yolov2,-,1\n' >"$dir/own.mix"
+sim --arrivals "$dir/past" --mix "$dir/own.mix" --policy edf --json && json '0 < d["mixes"][0]["policies"][0]["share"]["mean"] < 1 and d["mixes"][0]["policies"][0]["worst_share"]["mean"] == 0'
+ok "a target of the mix comes before the recorded ones, of its model only"
+refuses "past: mix medium lacks models that it has requests of: mobilenet_v2, tiny_yolo_v2; a line 'mobilenet_v2,-,1' of a mix file adds one" \
+	--arrivals "$dir/past" --mix medium
+printf 'mobilenet_v2,-,1\nmobilenet_v2,-,1,9\ntiny_yolo_v2,-,1\n' >"$dir/own.mix"
+refuses "'mobilenet_v2' is in several lines" --arrivals "$dir/past" --mix "$dir/own.mix"
+printf 'model,layer,cores,ns\nmine,0,8,2000000\nyours,0,8,1000000\n' >"$dir/p.csv"
+printf 'mine,10,1\nyours,10,1\n' >"$dir/own.mix"
+sim --profiles "$dir/p.csv" --mix "$dir/own.mix" --rate 10 --requests 100 --policy edf --record "$dir/past" &&
+	sim --arrivals "$dir/past" --profiles "$dir/p.csv" --policy edf --json && json 'sum(d["mixes"][0]["arrivals"].values()) == 100 and d["mixes"][0]["policies"][0]["share"]["mean"] > 0.9'
+ok "measured models need no mix: their targets are in the recording"
+refuses "past: of its models no times are known: mine, yours; give them with --profiles DB, or say whose times they have by lines 'MODEL=mine,-,1' of a mix file" \
+	--arrivals "$dir/past"
+printf 'resnet50=mine,-,1\nresnet50=yours,-,1\n' >"$dir/own.mix"
+sim --arrivals "$dir/past" --mix "$dir/own.mix" --policy edf --json && json 'sorted(d["mixes"][0]["arrivals"]) == ["mine", "yours"] and d["mixes"][0]["policies"][0]["mean_ms"]["mean"] > 4'
+ok "or have those of another, two tenants of one model"
+head -c -9 "$dir/past" >"$dir/cut"
+sim --arrivals "$dir/cut" --profiles "$dir/p.csv" --policy edf --json
+[ $? = 2 ] && json 'sum(d["mixes"][0]["arrivals"].values()) >= 99 and not d["arrivals"]["complete"]' && [ "$(grep -c . "$dir/err")" = 1 ] && grep -qF "cut: step" "$dir/err"
+ok "of one that was cut, what is there: one line and exit 2, as for --replay"
+cat "$dir/past" "$dir/past" >"$dir/two"
+refuses "two: its time goes back, so it holds recordings of two runs" --arrivals "$dir/two"
+head -c 50 "$dir/past" >"$dir/cut"
+refuses "cut: not a trace: " --arrivals "$dir/cut"
+head -c "$(od -An -tu8 -j88 -N8 "$dir/past" | tr -d ' ')" "$dir/past" >"$dir/cut"
+refuses "cut: it ends after step 0 without its end mark" --arrivals "$dir/cut"
+printf 'VTTREND\n' >>"$dir/cut"
+refuses "cut: no requests in it" --arrivals "$dir/cut"
+other 8 '\0377'
+refuses "other: a trace of version 255" --arrivals "$dir/other"
+other 16 none # under which policy it came about does not matter
+sim --arrivals "$dir/other" --policy edf --json && json 'd["arrivals"]["recorded_policy"] == "noneair-full"'
+ok "a recording under a policy that this program lacks"
+
 printf 'model,layer,cores,ns\nmine,0,8,2000000\nmine,0,16,1100000\nmine,1,8,1000000\nmine,1,16,600000\n' >"$dir/p.csv"
 echo 'mine,10,1' >"$dir/m.mix"
 sim --profiles "$dir/p.csv" --mix "$dir/m.mix" --rate 10 --requests 100 --policy fcfs-efficient --json &&

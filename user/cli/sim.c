@@ -41,7 +41,9 @@ static const struct argp_option options[] = {
 	{"machine", OPT_MACHINE, "FILE", 0, "Machine: a file, or a name of share/machines (3990x)",
 	 1},
 	{"mix", OPT_MIX, "LIST", 0,
-	 "light, medium, heavy, all, names of share/mixes, or files; several by comma (light)", 1},
+	 "light, medium, heavy, all, names of share/mixes, or files; several by comma (light, or "
+	 "the models of a recording)",
+	 1},
 	{"policy", OPT_POLICY, "LIST", 0, "Policies by comma, or all (all)", 1},
 	{"rate", OPT_RATE, "HZ", 0, "Run at this many requests a second", 1},
 	{"search", OPT_SEARCH, NULL, 0, "Find the highest rate that meets --qos-share", 1},
@@ -58,7 +60,9 @@ static const struct argp_option options[] = {
 	{"asplos22", OPT_TABLES, "DIR", 0,
 	 "The authors' tables for ResNet-50 and GoogLeNet (VELTAIR_ASPLOS22_DATA)", 3},
 	{"arrivals", OPT_ARRIVALS, "FILE", 0,
-	 "Arrivals from lines 'seconds,model' instead of Poisson", 3},
+	 "Arrivals from lines 'seconds,model' instead of Poisson, or those of a recording (serve "
+	 "--record), whose models are the mix unless one is said",
+	 3},
 	{"no-shed", OPT_NO_SHED, NULL, 0, "Serve hopeless requests last instead of refusing them",
 	 3},
 	{"no-contention", OPT_APART, NULL, 0,
@@ -204,6 +208,7 @@ static char *help(int key, const char *text, void *input)
 	fputs("\nExamples:\n"
 	      "  veltair sim --mix light --policy planaria,veltair-full --rate 1000\n"
 	      "  veltair sim --mix light,medium,heavy --search --bound --plot plots\n"
+	      "  veltair sim --machine vm-2 --policy fcfs,veltair-full --arrivals night.rec\n"
 	      "  veltair sim --mix light --policy veltair-full --nodes 1,10,100 --rate 500\n",
 	      f);
 	fclose(f);
@@ -221,6 +226,11 @@ static int check_replay(const struct sim_opts *o, struct vt_err *e)
 		       o->beside_replay);
 }
 
+static uint64_t requests_of(const struct sim_opts *o)
+{
+	return o->requests ? o->requests : 4000;
+}
+
 static const char *check_opts(const struct sim_opts *o)
 {
 	if (o->search && o->rate_hz > 0)
@@ -232,8 +242,10 @@ static const char *check_opts(const struct sim_opts *o)
 		return "--trace is of a run: not with --nodes";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
-	if (o->rate_hz > 0 && (double)o->requests / o->rate_hz > VT_ARRIVALS_MAX_S)
+	if (o->rate_hz > 0 && (double)requests_of(o) / o->rate_hz > VT_ARRIVALS_MAX_S)
 		return "--requests at --rate take more than 1e9 seconds: fewer, or a higher rate";
+	if (o->arrivals && o->requests)
+		return "--arrivals are as many as they are: not with --requests";
 	if (o->arrivals && o->seeds > 1)
 		return "--arrivals are the same for every seed: not with --seeds";
 	if (!o->search && o->rate_hz <= 0 && !o->arrivals && !o->replay && !o->nodes)
@@ -265,6 +277,9 @@ static int simulate(const struct sim_opts *o, struct vt_err *e)
 		rc = sim_report_json(s, r);
 	else if (!rc)
 		sim_report_table(s, r);
+	/* Of a server that was killed the end is missing, but what is there can be of use. */
+	if (!rc && s->recorded.cut.code)
+		rc = vt_fail(e, s->recorded.cut.code, "%s", s->recorded.cut.msg);
 	if (s)
 		sim_setup_fini(s);
 	if (r)
@@ -284,13 +299,11 @@ int vt_cmd_sim(int argc, char **argv)
 	};
 	struct sim_opts o = {
 		.machine = "3990x",
-		.mixes = "light",
 		.policies = "all",
 		.tables = getenv("VELTAIR_ASPLOS22_DATA"),
 		.routers = "round-robin,least-conn,weighted",
 		.share = 0.95,
 		.seed = 1,
-		.requests = 4000,
 		.jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN),
 	};
 	struct vt_err e = {0};
@@ -303,6 +316,7 @@ int vt_cmd_sim(int argc, char **argv)
 	wrong = rc ? NULL : check_opts(&o);
 	if (wrong)
 		rc = vt_fail(&e, -EINVAL, "%s", wrong);
+	o.requests = requests_of(&o);
 	o.seeds = o.seeds ? o.seeds : o.search ? 10 : 1;
 	if (!rc)
 		rc = o.replay  ? sim_replay(o.replay, o.json, &e)

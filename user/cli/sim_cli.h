@@ -7,6 +7,7 @@
  *   sim_report.c  tables and JSON
  *   sim_plot.c    pictures
  *   sim_trace.c   record and replay
+ *   sim_recorded.c  a recording as arrivals
  *   sim_chrome.c  what ran on which core when, for Perfetto
  *   sim_fleet.c   many nodes behind a router
  */
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/sim_recorded.h"
 #include "load/arrivals.h"
 #include "load/search.h"
 #include "sim/bank.h"
@@ -33,7 +35,8 @@ struct sim_opts {
 	double rate_hz;		     /* 0: not given */
 	bool search, bound, json, no_shed, blind, apart;
 	double share;
-	uint64_t seed, seeds, requests, jobs;
+	uint64_t seed, seeds, jobs;
+	uint64_t requests;	   /* of a run; --arrivals has as many as it has */
 	const char *beside_replay; /* an option that means nothing to --replay; NULL: none given */
 };
 
@@ -53,10 +56,17 @@ struct sim_setup {
 	const struct sim_opts *opts;
 	struct vt_machine machine;
 	struct vt_profile profile;
+	struct sim_recorded recorded; /* --arrivals, if that is a recording */
 	uint32_t n_mixes, n_policies;
 	struct sim_mix mixes[VT_SIM_LIST_MAX];
 	const struct vt_policy *policies[VT_SIM_LIST_MAX];
 };
+
+/** sim_requests - that arrive in a run of @m */
+static inline uint64_t sim_requests(const struct sim_opts *o, const struct sim_mix *m)
+{
+	return m->trace.n ? m->trace.n : o->requests;
+}
 
 int sim_setup_init(struct sim_setup *s, const struct sim_opts *o, struct vt_err *e);
 void sim_setup_fini(struct sim_setup *s);

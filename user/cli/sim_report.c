@@ -43,14 +43,39 @@ static const struct column {
 };
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+/** How many of the arrivals of a file ask for each line of the mix; NULL: no memory. */
+static uint64_t *count_arrivals(const struct sim_mix *m)
+{
+	uint64_t *n = calloc(m->mix.n, sizeof(*n));
+
+	for (size_t k = 0; n && k < m->trace.n; k++)
+		n[m->trace.at[k].tenant]++;
+	return n;
+}
+
+static void print_arrivals(const struct sim_setup *s, const struct sim_mix *m)
+{
+	uint64_t *n = count_arrivals(m);
+
+	printf("arrivals of %s", s->opts->arrivals);
+	if (s->recorded.path)
+		printf(", recorded under %s", s->recorded.policy);
+	for (uint32_t i = 0; n && i < m->mix.n; i++)
+		printf("%s %s %llu", i ? "," : ":", m->mix.at[i].name, (unsigned long long)n[i]);
+	putchar('\n');
+	free(n);
+}
+
 static void print_head(const struct sim_setup *s, const struct sim_mix *m)
 {
 	const struct sim_opts *o = s->opts;
 
 	printf("\nmix %s on %s (%u cores), %llu seed%s x %llu requests%s\n", m->mix.name,
 	       s->machine.name, s->machine.cores, (unsigned long long)o->seeds,
-	       o->seeds > 1 ? "s" : "", (unsigned long long)(m->trace.n ? m->trace.n : o->requests),
+	       o->seeds > 1 ? "s" : "", (unsigned long long)sim_requests(o, m),
 	       o->search ? ", highest rate that meets the share" : "");
+	if (m->trace.n)
+		print_arrivals(s, m);
 	printf("%-16s", "policy");
 	for (size_t i = 0; i < N_COLUMNS; i++)
 		if (columns[i].head)
@@ -192,9 +217,35 @@ static json_t *cell_json(const struct sim_results *r, const struct sim_cell *c)
 	return o;
 }
 
+static json_t *arrivals_json(const struct sim_mix *m)
+{
+	uint64_t *n = count_arrivals(m);
+	json_t *o = json_object();
+
+	for (uint32_t i = 0; n && i < m->mix.n; i++) {
+		json_t *had = json_object_get(o, m->mix.at[i].name); /* in several lines */
+
+		json_object_set_new(o, m->mix.at[i].name,
+				    json_integer(json_integer_value(had) + (json_int_t)n[i]));
+	}
+	free(n);
+	return o;
+}
+
+static json_t *file_json(const struct sim_setup *s)
+{
+	json_t *o = json_pack("{s:s}", "file", s->opts->arrivals);
+
+	if (s->recorded.path) {
+		json_object_set_new(o, "recorded_policy", json_string(s->recorded.policy));
+		json_object_set_new(o, "complete", json_boolean(!s->recorded.cut.code));
+	}
+	return o;
+}
+
 static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, uint32_t m)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *x;
 	int best = r->best_baseline[m];
 
 	for (uint32_t p = 0; p < s->n_policies; p++) {
@@ -213,9 +264,12 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 		}
 		json_array_append_new(list, o);
 	}
-	return json_pack("{s:s, s:f, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",
-			 s->mixes[m].capacity_hz, "best_baseline",
-			 best >= 0 ? s->policies[best]->name : NULL, "policies", list);
+	x = json_pack("{s:s, s:f, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",
+		      s->mixes[m].capacity_hz, "best_baseline",
+		      best >= 0 ? s->policies[best]->name : NULL, "policies", list);
+	if (s->mixes[m].trace.n)
+		json_object_set_new(x, "arrivals", arrivals_json(&s->mixes[m]));
+	return x;
 }
 
 int sim_report_json(const struct sim_setup *s, const struct sim_results *r)
@@ -229,7 +283,9 @@ int sim_report_json(const struct sim_setup *s, const struct sim_results *r)
 	root = json_pack("{s:s, s:i, s:b, s:f, s:I, s:I, s:I, s:o}", "machine", s->machine.name,
 			 "cores", (int)s->machine.cores, "search", (int)o->search, "qos_share",
 			 o->share, "seed", (json_int_t)o->seed, "seeds", (json_int_t)o->seeds,
-			 "requests", (json_int_t)o->requests, "mixes", mixes);
+			 "requests", (json_int_t)sim_requests(o, &s->mixes[0]), "mixes", mixes);
+	if (o->arrivals)
+		json_object_set_new(root, "arrivals", file_json(s));
 	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
 	putchar('\n');
 	json_decref(root);

@@ -169,11 +169,15 @@ static int load_tables(const char *dir, struct vt_profile *ret, struct vt_err *e
 
 /* ---- mixes ------------------------------------------------------------------------------- */
 
-static int load_mix(const char *name, struct vt_mix *ret, struct vt_err *e)
+/** @name NULL: the models of the recording */
+static int load_mix(const struct sim_setup *s, const char *name, struct vt_mix *ret,
+		    struct vt_err *e)
 {
 	char *text, path[PATH_MAX];
 	int rc;
 
+	if (!name)
+		return sim_recorded_mix(&s->recorded, ret, e);
 	if (!names_file(name)) {
 		if (!vt_mix_builtin(name, ret, NULL))
 			return 0;
@@ -235,6 +239,33 @@ static int no_model(const struct vt_profile *p, const char *name, struct vt_err 
 		name, names, strlen(names) > 240 ? "..." : "");
 	free(names);
 	return -ENOENT;
+}
+
+/** All models of a recording that nothing is known of, where no_model() would tell of the first. */
+static int check_known(const struct sim_setup *s, const struct vt_mix *mix, struct vt_err *e)
+{
+	char *names = NULL;
+	size_t len;
+	FILE *f = open_memstream(&names, &len);
+	const char *first = NULL;
+
+	if (!f)
+		return vt_fail(e, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < mix->n; i++) {
+		if (model_called(&s->profile, mix->at[i].model))
+			continue;
+		fprintf(f, "%s%s", first ? ", " : "", mix->at[i].model);
+		first = first ? first : mix->at[i].model;
+	}
+	fclose(f);
+	if (first)
+		vt_fail(e, -ENOENT,
+			"%.120s: of its models no times are known: %.160s; give them with "
+			"--profiles DB, or say whose times they have by lines 'MODEL=%s,-,1' of a "
+			"mix file",
+			s->opts->arrivals, names, first);
+	free(names);
+	return first ? -ENOENT : 0;
 }
 
 /** A model by name: from the profile if it is there, else from its shapes. Its index. */
@@ -299,9 +330,38 @@ static int most_rate(const struct sim_opts *o, struct sim_mix *m, struct vt_err 
 	return isnan(m->most_hz) ? vt_fail(e, -ENOMEM, "out of memory") : 0;
 }
 
+/** Requests of a recording have targets of their own: what the longest allows is a bound for all. */
+static void longest_targets(const struct sim_mix *m, uint64_t *longest_ns)
+{
+	for (uint32_t i = 0; i < m->mix.n; i++)
+		longest_ns[i] = m->tenants[i].qos_ns;
+	for (size_t i = 0; i < m->trace.n; i++)
+		if (m->trace.at[i].qos_ns > longest_ns[m->trace.at[i].tenant])
+			longest_ns[m->trace.at[i].tenant] = m->trace.at[i].qos_ns;
+}
+
+static int add_bounds(const struct sim_opts *o, struct sim_mix *m, struct vt_err *e)
+{
+	uint64_t *longest_ns = calloc(m->mix.n, sizeof(*longest_ns));
+	double work = 0;
+
+	if (!longest_ns)
+		return vt_fail(e, -ENOMEM, "out of memory");
+	longest_targets(m, longest_ns);
+	for (uint32_t i = 0; i < m->mix.n; i++) {
+		const uint32_t at = m->tenants[i].model;
+
+		m->ideal_ns[i] = vt_bound_work_ns(&m->bank, at);
+		m->real_ns[i] = vt_bound_real_work_ns(&m->bank, at, longest_ns[i]);
+		work += m->mix.at[i].weight * m->ideal_ns[i];
+	}
+	free(longest_ns);
+	m->capacity_hz = 1e9 / (work / m->upto[m->mix.n - 1]);
+	return most_rate(o, m, e);
+}
+
 static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 {
-	double work = 0;
 
 	m->tenants = calloc(m->mix.n, sizeof(*m->tenants));
 	m->upto = calloc(m->mix.n, sizeof(*m->upto));
@@ -327,12 +387,8 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 		if (check_target(m, i, e))
 			return -EINVAL;
 		m->upto[i] = (i ? m->upto[i - 1] : 0) + x->weight;
-		m->ideal_ns[i] = vt_bound_work_ns(&m->bank, (uint32_t)at);
-		m->real_ns[i] = vt_bound_real_work_ns(&m->bank, (uint32_t)at, m->tenants[i].qos_ns);
-		work += x->weight * m->ideal_ns[i];
 	}
-	m->capacity_hz = 1e9 / (work / m->upto[m->mix.n - 1]);
-	return most_rate(s->opts, m, e);
+	return add_bounds(s->opts, m, e);
 }
 
 static int load_arrivals(const char *path, struct sim_mix *m, struct vt_err *e)
@@ -344,7 +400,7 @@ static int load_arrivals(const char *path, struct sim_mix *m, struct vt_err *e)
 	if (rc)
 		return rc;
 	for (uint32_t i = 0; i < m->mix.n; i++)
-		names[i] = m->mix.at[i].model;
+		names[i] = m->mix.at[i].name;
 	rc = vt_arrivals_parse(text, path, names, m->mix.n, &m->trace, e);
 	free(text);
 	return rc;
@@ -356,12 +412,16 @@ static int init_mix(struct sim_setup *s, const char *name, uint32_t needs, struc
 	int rc = vt_bank_init(&m->bank, &s->machine);
 
 	if (!rc)
-		rc = load_mix(name, &m->mix, e);
+		rc = load_mix(s, name, &m->mix, e);
+	if (!rc && !name)
+		rc = check_known(s, &m->mix, e);
+	if (!rc && s->recorded.path)
+		rc = sim_recorded_arrivals(&s->recorded, &m->mix, &m->trace, e);
 	if (!rc)
 		rc = add_tenants(s, m, e);
 	if (!rc)
 		rc = vt_bank_plan(&m->bank, needs, e);
-	if (!rc && s->opts->arrivals)
+	if (!rc && s->opts->arrivals && !s->recorded.path)
 		rc = load_arrivals(s->opts->arrivals, m, e);
 	return rc;
 }
@@ -425,12 +485,16 @@ int sim_setup_init(struct sim_setup *s, const struct sim_opts *o, struct vt_err 
 	s->opts = o;
 	if (!rc && o->profiles)
 		rc = load_profile(o->profiles, &s->profile, e);
+	if (!rc && o->arrivals && sim_is_recording(o->arrivals))
+		rc = sim_recorded_read(o->arrivals, &s->recorded, e);
 	if (!rc && o->tables)
 		rc = load_tables(o->tables, &s->profile, e);
 	if (!rc)
 		rc = each(o->policies, add_policy, s, e);
-	if (!rc)
-		rc = each(o->mixes, add_mix, s, e);
+	if (!rc && !o->mixes && s->recorded.path)
+		rc = add_mix(s, NULL, e);
+	else if (!rc)
+		rc = each(o->mixes ? o->mixes : "light", add_mix, s, e);
 	if (!rc && o->bound && s->n_policies + 1 < VT_SIM_LIST_MAX) {
 		s->policies[s->n_policies++] = &sim_bound_real;
 		s->policies[s->n_policies++] = &sim_bound_ideal;
@@ -449,5 +513,6 @@ void sim_setup_fini(struct sim_setup *s)
 		free(s->mixes[i].trace.at);
 		vt_bank_fini(&s->mixes[i].bank);
 	}
+	sim_recorded_fini(&s->recorded);
 	vt_profile_fini(&s->profile);
 }

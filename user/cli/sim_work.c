@@ -44,7 +44,8 @@ static bool next_arrival(void *self, struct vt_sim_arrival *ret)
 	}
 	if (s->n++ >= s->warmup)
 		s->tally->offered[a.tenant]++;
-	*ret = (struct vt_sim_arrival){.at_ns = a.at_ns, .tenant = a.tenant};
+	*ret = (struct vt_sim_arrival){
+		.at_ns = a.at_ns, .tenant = a.tenant, .priority = a.priority, .qos_ns = a.qos_ns};
 	return true;
 }
 
@@ -119,7 +120,7 @@ static void fill_run(const struct sim_mix *m, const struct vt_sim_result *r, str
 
 static uint64_t warmup_of(const struct sim_mix *m, const struct sim_opts *o)
 {
-	return (m->trace.n ? m->trace.n : o->requests) / 10;
+	return sim_requests(o, m) / 10;
 }
 
 static int run_policy(const struct sim_opts *o, const struct sim_mix *m,
@@ -178,7 +179,7 @@ int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
 static int run_bound(const struct sim_opts *o, const struct sim_mix *m, const double *work_ns,
 		     uint64_t seed, struct sim_run *ret, struct vt_err *e)
 {
-	size_t n = m->trace.n ? m->trace.n : o->requests, i = 0;
+	size_t n = sim_requests(o, m), i = 0;
 	struct vt_bound_job *jobs = calloc(n, sizeof(*jobs));
 	double *latency_ns = calloc(n, sizeof(*latency_ns));
 	uint32_t *tenant = calloc(n, sizeof(*tenant));
@@ -194,7 +195,8 @@ static int run_bound(const struct sim_opts *o, const struct sim_mix *m, const do
 	for (; !rc && i < n && next_arrival(&src, &a); i++) {
 		jobs[i] = (struct vt_bound_job){
 			.at_ns = (double)a.at_ns,
-			.deadline_ns = (double)(a.at_ns + m->tenants[a.tenant].qos_ns),
+			.deadline_ns = (double)(a.at_ns + (a.qos_ns ? a.qos_ns
+								    : m->tenants[a.tenant].qos_ns)),
 			.work_ns = work_ns[a.tenant],
 		};
 		tenant[i] = a.tenant;
