@@ -286,6 +286,9 @@ echo 'model,layer,cores,ns
 mine,0,8,5
 mine,2,8,5' >"$dir/hole.csv"
 refuses "layer 1" --profiles "$dir/hole.csv" --mix "$dir/m.mix" --rate 10
+printf 'model,layer,cores,ns\nmine,0,8,5\nmine,0,16,5\nmine,1,8,5\n' >"$dir/hole.csv"
+refuses "sim: model 'mine': time is missing or zero (layer 1, version 0, level 0, 16 cores)" --profiles "$dir/hole.csv" --mix "$dir/m.mix" --rate 10
+refuses "model 'mine': measured on 8 cores at least, and vm-2 has 2" --profiles "$dir/p.csv" --mix "$dir/m.mix" --rate 10 --machine vm-2
 echo 'model,layer,cores,ns
 mine,0,8,-5' >"$dir/bad.csv"
 refuses "bad.csv:2: ns '-5'" --profiles "$dir/bad.csv" --mix "$dir/m.mix" --rate 10
@@ -352,6 +355,8 @@ sed 's/^overlap =.*/overlap = 100/' share/machines/vm-2.machine >"$dir/overlap.m
 sim --machine "$dir/overlap.machine" --rate 10 --requests 100 --policy edf --json && json '0 < d["mixes"][0]["policies"][0]["mean_ms"]["mean"] < 1000'
 ok "a machine whose parts overlap entirely"
 refuses "is not a number in 1..4096" --nodes 0 --policy edf --rate 10
+refuses "--router is of a fleet: say --nodes" --router weighted --policy edf --rate 10
+refuses "--machine 3990x,vm-2: several are of a fleet: say --nodes" --machine 3990x,vm-2 --policy edf --rate 10
 refuses "none of round-robin" --nodes 2 --router best --policy edf --rate 10
 refuses "one mix and one policy" --nodes 2 --rate 10
 refuses "not with --search" --nodes 2 --search --policy edf

@@ -238,6 +238,8 @@ static const char *check_opts(const struct sim_opts *o)
 	if (o->search && (o->arrivals || o->record || o->trace))
 		return "--search makes its own arrivals, and many runs: not with --arrivals, "
 		       "--record or --trace";
+	if (o->routers && !o->nodes)
+		return "--router is of a fleet: say --nodes";
 	if (o->trace && o->nodes)
 		return "--trace is of a run: not with --nodes";
 	if (o->arrivals && o->rate_hz > 0)
@@ -301,7 +303,6 @@ int vt_cmd_sim(int argc, char **argv)
 		.machine = "3990x",
 		.policies = "all",
 		.tables = getenv("VELTAIR_ASPLOS22_DATA"),
-		.routers = "round-robin,least-conn,weighted",
 		.share = 0.95,
 		.seed = 1,
 		.jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN),
@@ -317,6 +318,7 @@ int vt_cmd_sim(int argc, char **argv)
 	if (wrong)
 		rc = vt_fail(&e, -EINVAL, "%s", wrong);
 	o.requests = requests_of(&o);
+	o.routers = o.routers ? o.routers : "round-robin,least-conn,weighted";
 	o.seeds = o.seeds ? o.seeds : o.search ? 10 : 1;
 	if (!rc)
 		rc = o.replay  ? sim_replay(o.replay, o.json, &e)

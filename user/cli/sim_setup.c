@@ -117,6 +117,9 @@ static int load_machine(const char *name, struct vt_machine *ret, struct vt_err 
 
 	if (names_file(name))
 		return vt_machine_load(name, ret, e);
+	if (strchr(name, ','))
+		return vt_fail(e, -EINVAL, "--machine %.60s: several are of a fleet: say --nodes",
+			       name);
 	if (find_shared(&machines, name, path))
 		return no_shared(&machines, name, e);
 	return vt_machine_load(path, ret, e);

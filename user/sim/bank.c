@@ -195,8 +195,9 @@ static int check_model(const struct vt_model *m, struct vt_err *e)
 	struct vt_model_fault fault;
 	int rc = vt_model_check(m, &fault);
 
-	return rc ? vt_fail(e, rc, "model '%s': %s (layer %u, version %u, level %u)", m->name,
-			    fault.what, fault.layer, fault.version, fault.level)
+	return rc ? vt_fail(e, rc, "model '%s': %s (layer %u, version %u, level %u, %u cores)",
+			    m->name, fault.what, fault.layer, fault.version, fault.level,
+			    fault.point < m->n_points ? m->points[fault.point] : 0)
 		  : 0;
 }
 
@@ -231,6 +232,10 @@ int vt_bank_plan(struct vt_bank *b, uint32_t needs, struct vt_err *e)
 				 e); /* a target in times of its fastest run came after the rest */
 		if (rc)
 			return rc;
+		if (m->points[0] > b->machine.cores)
+			return vt_fail(e, -EINVAL,
+				       "model '%s': measured on %u cores at least, and %s has %u",
+				       m->name, m->points[0], b->machine.name, b->machine.cores);
 		rc = vt_plan_init(m, b->machine.cores, needs, mem, len);
 		if (rc)
 			return vt_fail(e, rc, "model '%s': no plan for %u cores", m->name,

@@ -179,7 +179,7 @@ static int fill(struct vt_bank *b, uint32_t model, const struct span *sp,
 		snprintf(bm->names[l], sizeof(bm->names[l]), "layer%u", l);
 		fill_cells(b, bm, m, l);
 	}
-	return vt_bank_finish(b, model, e);
+	return 0;
 }
 
 int vt_bank_add_samples(struct vt_bank *b, const char *name, uint64_t qos_ns,
@@ -195,9 +195,11 @@ int vt_bank_add_samples(struct vt_bank *b, const char *name, uint64_t qos_ns,
 	if (at < 0)
 		return at;
 	rc = fill(b, (uint32_t)at, &sp, s, n, e);
-	if (rc) {
+	if (rc)
+		vt_fail_at(e, "model '%s'", name);
+	else
+		rc = vt_bank_finish(b, (uint32_t)at, e); /* names the model by itself */
+	if (rc)
 		vt_bank_drop_last(b);
-		return vt_fail_at(e, "model '%s'", name);
-	}
-	return at;
+	return rc ? rc : at;
 }
