@@ -32,6 +32,12 @@ server=$!
 port=$(listening $server "$dir/log")
 timeout 60 node tests/e2e/serve.js load "$port" tiny 0.5 2 >"$dir/load" 2>&1
 ok "a server that has decided" "$dir/log"
+# A reload that changes nothing: the loop goes on with what it has learnt, and the recording stays one (see --arrivals below).
+kill -HUP $server
+for _ in $(seq 100); do grep -q reloaded "$dir/log" && break; sleep 0.05; done
+timeout 60 node tests/e2e/serve.js load "$port" tiny 0.2 1 >"$dir/load2" 2>&1
+grep -q reloaded "$dir/log"
+ok "and is told to reload" "$dir/log"
 
 why=$(monitor_lacks)
 if [ -z "$why" ]; then
@@ -83,14 +89,18 @@ else
 	skip "the recording explains what the live map explained" "$why"
 fi
 
+# Each loop begins with a head.
+[ "$(grep -a -o 'VTTRACE' "$dir/rec" | wc -l)" = 1 ]
+ok "the reload began no loop anew"
+
 # What came is what is simulated: all requests that were sent, but those that admission refused.
 printf 'model,layer,cores,ns\ntiny,0,1,900000\ntiny,0,2,500000\n' >"$dir/times.csv"
 timeout 60 "$veltair" sim --machine vm-2 --arrivals "$dir/rec" --profiles "$dir/times.csv" --policy all --json >"$dir/sim.json" 2>"$dir/err" &&
-	python3 - "$dir/load" "$dir/sim.json" <<'END' 2>>"$dir/err"
+	python3 - "$dir/load" "$dir/load2" "$dir/sim.json" <<'END' 2>>"$dir/err"
 import json, sys
-load, sim = (json.load(open(f)) for f in sys.argv[1:3])
-mix, sent = sim["mixes"][0], load["sent"]
-assert sent > 20 and sent - load["refused"] <= mix["arrivals"]["tiny"] <= sent, (load, mix["arrivals"])
+*load, sim = (json.load(open(f)) for f in sys.argv[1:])
+mix, sent, refused = sim["mixes"][0], *(sum(l[k] for l in load) for k in ("sent", "refused"))
+assert sent > 20 and sent - refused <= mix["arrivals"]["tiny"] <= sent, (load, mix["arrivals"])
 assert sim["arrivals"]["complete"] and sim["arrivals"]["recorded_policy"] == "veltair-full" and len(mix["policies"]) >= 11, sim
 assert all(p["share"]["mean"] == 1 and 0.4 < p["mean_ms"]["mean"] < 10 for p in mix["policies"]), mix  # each within its 200 ms
 END
