@@ -16,6 +16,7 @@ struct norm {
 	struct vt_plan plan;
 	size_t n, c; /* rows or elements that are normalised together; channels */
 	float eps;
+	bool rms;		 /* the mean counts as 0 */
 	float alpha, beta, bias; /* LRN */
 	size_t before, window;
 };
@@ -44,7 +45,7 @@ static void layer_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 
 	for (size_t r = j; r < j + nj; r++) {
 		const float *x = (const float *)c->in[0] + r * p->n;
-		float mean = v->reduce[VT_FOLD_SUM](x, p->n) / (float)p->n;
+		float mean = p->rms ? 0 : v->reduce[VT_FOLD_SUM](x, p->n) / (float)p->n;
 		float inv = 1 / sqrtf(v->dev_sq(x, p->n, mean) / (float)p->n + p->eps);
 
 		v->normalize((float *)c->out[0] + r * p->n, x, p->n, mean, inv, c->in[1],
@@ -72,6 +73,7 @@ static int layer_create(struct vt_layer *l, const struct vt_graph *g, const stru
 	p->c = bias != NULL;
 	p->before = (size_t)n->n_out; /* mean and deviation are given to who asks */
 	p->eps = n->p.norm.eps;
+	p->rms = n->p.norm.rms;
 	p->plan.task = layer_task;
 	if (len)
 		vt_plan_rows(&p->plan, 1, vt_dims_count(&x->shape, 0, n->p.norm.axis),

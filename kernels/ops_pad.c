@@ -28,6 +28,8 @@ static int64_t source(int64_t i, int64_t size, enum vt_pad_mode mode)
 		return -1;
 	if (mode == VT_PAD_EDGE || size == 1)
 		return i < 0 ? 0 : size - 1;
+	if (mode == VT_PAD_WRAP)
+		return i % size + (i % size < 0 ? size : 0);
 	i %= 2 * (size - 1); /* mirrored without repeating the edge */
 	i += i < 0 ? 2 * (size - 1) : 0;
 	return i < size ? i : 2 * (size - 1) - i;

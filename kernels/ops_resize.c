@@ -53,6 +53,9 @@ static double source(const struct vt_node *n, int d, int64_t x, int64_t in, int6
 			return 0.5 * (start + end) * (double)(in - 1);
 		return start * (double)(in - 1) +
 		       (double)x * (end - start) * (double)(in - 1) / (double)(out - 1);
+	case VT_COORD_HALF_PIXEL_SYMMETRIC: /* what rounding the size took off is missing at both ends */
+		return (double)in / 2 * (1 - (double)out / ((double)in * scale)) +
+		       ((double)x + 0.5) / scale - 0.5;
 	default:
 		return (double)x / scale;
 	}

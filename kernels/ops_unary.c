@@ -143,6 +143,7 @@ TYPED(f64_IS_INF, double, uint8_t, (a != 0 && x == -INFINITY) || (b != 0 && x ==
 TYPED(f16_IS_NAN, uint16_t, uint8_t, (x & 0x7fff) > 0x7c00)
 TYPED(bf16_IS_NAN, uint16_t, uint8_t, (x & 0x7fff) > 0x7f80)
 TYPED(f16_IS_INF, uint16_t, uint8_t, (a != 0 && x == 0xfc00) || (b != 0 && x == 0x7c00))
+TYPED(bf16_IS_INF, uint16_t, uint8_t, (a != 0 && x == 0xff80) || (b != 0 && x == 0x7f80))
 
 static const struct {
 	enum vt_op op;
@@ -162,6 +163,7 @@ static const struct {
 	{VT_OP_IS_NAN, VT_F16, f16_IS_NAN},
 	{VT_OP_IS_NAN, VT_BF16, bf16_IS_NAN},
 	{VT_OP_IS_INF, VT_F16, f16_IS_INF},
+	{VT_OP_IS_INF, VT_BF16, bf16_IS_INF},
 };
 
 /* ---- the kernel ------------------------------------------------------------------------------ */

@@ -441,7 +441,7 @@ static double e_layer_norm(const struct run *r, const struct vt_node *n, const i
 		row *= x->dim[d];
 	first = i / row * row;
 	at_row = i % row;
-	for (int64_t k = 0; k < row; k++)
+	for (int64_t k = 0; k < row && !n->p.norm.rms; k++)
 		mean += get(r, n->in[0], first + k) / (double)row;
 	for (int64_t k = 0; k < row; k++)
 		var += pow(get(r, n->in[0], first + k) - mean, 2) / (double)row;

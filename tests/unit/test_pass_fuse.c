@@ -51,6 +51,33 @@ static int n_pow_half(struct vt_graph *g, int x)
 	return b_binary(g, VT_OP_MUL, b_binary(g, VT_OP_MUL, d, v), b_const(g, SHAPE(1, 1, 6), 8));
 }
 
+/* x * (1 / sqrt(mean(x ^ 2) + eps)) times a weight: RMSNormalization */
+static int rms(struct vt_graph *g, int x, int of, bool reciprocal)
+{
+	int v = b_reduce(g, VT_OP_REDUCE_MEAN, b_binary_scalar(g, VT_OP_POW, of, 2), 4, true), y;
+
+	v = b_unary(g, VT_OP_SQRT, b_binary_scalar(g, VT_OP_ADD, v, 1e-3f));
+	y = reciprocal ? b_binary(g, VT_OP_MUL, x, b_unary(g, VT_OP_RECIPROCAL, v))
+		       : b_binary(g, VT_OP_DIV, x, v);
+	return b_binary(g, VT_OP_MUL, y, b_const(g, SHAPE(6), 8));
+}
+
+static int n_rms(struct vt_graph *g, int x)
+{
+	return rms(g, x, x, true);
+}
+
+static int n_rms_div(struct vt_graph *g, int x)
+{
+	return rms(g, x, x, false);
+}
+
+/* by the mean square of something else */
+static int n_rms_wrong(struct vt_graph *g, int x)
+{
+	return rms(g, x, b_unary(g, VT_OP_ABS, x), true);
+}
+
 /* the variance of something else: no LayerNormalization */
 static int n_wrong(struct vt_graph *g, int x)
 {
@@ -98,7 +125,8 @@ static void test_layernorm(void **state)
 		int norms, nodes;
 	} t[] = {{n_torch, 1, 1},     {n_two_dims, 1, 1}, {n_batch_form, 1, 1},
 		 {n_pow_half, 1, 1},  {n_wrong, 0, 7},	  {n_deep_scale, 1, 2},
-		 {n_deep_bias, 1, 2}, {n_deep_eps, 0, 7}, {n_deep_batch_form, 0, 12}};
+		 {n_deep_bias, 1, 2}, {n_deep_eps, 0, 7}, {n_deep_batch_form, 0, 12},
+		 {n_rms, 1, 1},	      {n_rms_div, 1, 1},  {n_rms_wrong, 0, 8}};
 
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		struct vt_graph g;

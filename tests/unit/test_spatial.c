@@ -82,6 +82,13 @@ static const struct t_case cases[] = {
 	 {{F, "1x4x1", {0, 10 / 1.2, 20 / 1.2, 30 / 1.2}}},
 	 {.resize = {VT_RESIZE_LINEAR, VT_COORD_ASYMMETRIC, .scale = {1, 1.2f, 1}}},
 	 1e-6},
+	/* floor(4 * 0.6) is 2: the fifth of a pixel that is lost is missing at both ends */
+	{"resize linear, symmetric",
+	 VT_OP_RESIZE,
+	 {{F, "4", {0, 10, 20, 30}}},
+	 {{F, "2", {20.0 / 3, 70.0 / 3}}},
+	 {.resize = {VT_RESIZE_LINEAR, VT_COORD_HALF_PIXEL_SYMMETRIC, .scale = {0.6f}}},
+	 1e-6},
 	{"crop and resize, outside",
 	 VT_OP_RESIZE,
 	 {{F, "3", {1, 2, 3}}},

@@ -108,7 +108,7 @@ static const struct param pad[] = {P("before", pad.before, I64S, 0), P("after", 
 				   P("mode", pad.mode, INT, 0), P("value", pad.value, DOUBLE, 0),
 				   END};
 static const struct param norm[] = {P("axis", norm.axis, INT, -1), P("eps", norm.eps, FLOAT, 0),
-				    END};
+				    P("rms", norm.rms, BOOL, 0), END};
 static const struct param lrn[] = {P("alpha", lrn.alpha, FLOAT, 0), P("beta", lrn.beta, FLOAT, 0),
 				   P("bias", lrn.bias, FLOAT, 0), P("size", lrn.size, INT, 0), END};
 static const struct param block[] = {P("size", block.size, INT, 0), P("crd", block.crd, BOOL, 0),

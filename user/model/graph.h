@@ -117,7 +117,7 @@ enum vt_op_class {
 };
 
 /*
- * X(enumerator, name, class). What each computes is the ONNX operator of that name (opset 17
+ * X(enumerator, name, class). What each computes is the ONNX operator of that name (opset 23
  * semantics) unless the comment of its parameters says otherwise. Operands that ONNX passes as
  * inputs but that must be known before running (shapes, axes, pads, starts ...) live in the
  * parameters or in the output's shape.
@@ -269,7 +269,7 @@ struct vt_epilogue {
 	float a, b;   /* as in p.scalar; for CLIP: min, max */
 };
 
-enum vt_pad_mode { VT_PAD_CONSTANT, VT_PAD_REFLECT, VT_PAD_EDGE };
+enum vt_pad_mode { VT_PAD_CONSTANT, VT_PAD_REFLECT, VT_PAD_EDGE, VT_PAD_WRAP };
 enum vt_resize_mode { VT_RESIZE_NEAREST, VT_RESIZE_LINEAR, VT_RESIZE_CUBIC };
 enum vt_resize_coord {
 	VT_COORD_HALF_PIXEL,
@@ -278,6 +278,7 @@ enum vt_resize_coord {
 	VT_COORD_ASYMMETRIC,
 	VT_COORD_TF_HALF_PIXEL_FOR_NN,
 	VT_COORD_TF_CROP_AND_RESIZE,
+	VT_COORD_HALF_PIXEL_SYMMETRIC,
 };
 enum vt_resize_near {
 	VT_NEAR_ROUND_PREFER_FLOOR,
@@ -354,6 +355,7 @@ union vt_params {
 	struct {
 		int axis;
 		float eps;
+		bool rms; /* LAYER_NORM: about 0 instead of the mean */
 	} norm;
 	struct {
 		float alpha, beta, bias;

@@ -77,7 +77,8 @@ static void put_perm(const struct vt_node *n, int rank, FILE *f)
 
 static void put_norm(const struct vt_node *n, FILE *f)
 {
-	fprintf(f, " axis %d eps %g", n->p.norm.axis, (double)n->p.norm.eps);
+	fprintf(f, " axis %d eps %g%s", n->p.norm.axis, (double)n->p.norm.eps,
+		n->p.norm.rms ? " rms" : "");
 }
 
 static void put_scalar(const struct vt_node *n, FILE *f)

@@ -5,6 +5,7 @@
  * Matched from the normalised tensor upward; the scale and bias are looked for below it. Forms:
  * d / sqrt(v), d * reciprocal(sqrt(v)), d * v ^ -0.5; squares as d ^ 2 or d * d; means as
  * ReduceMean; and the batch-norm form x * (rsqrt(v) * scale) + (bias - mean * (rsqrt(v) * scale)).
+ * What is not centred before its mean square is taken is an RMSNormalization, in the first of these forms.
  */
 #include "model/pass.h"
 
@@ -14,6 +15,7 @@ struct norm {
 	int x;	  /* what is normalised */
 	int axis; /* over axis .. last */
 	double eps;
+	bool rms; /* about 0 instead of the mean */
 };
 
 /* The node that writes @t if it is @op on two inputs of which @known is one; sets *@other. */
@@ -83,7 +85,20 @@ static bool is_variance(const struct vt_rw *w, int t, int d, struct norm *m)
 	if (p < 0 || !vt_const_scalar(w->g, w->g->nodes[p].in[1], &m->eps))
 		return false;
 	square = mean_of(w, w->g->nodes[p].in[0], &axis);
-	return square >= 0 && axis == m->axis && is_square_of(w, square, d);
+	if (square < 0 || !is_square_of(w, square, d))
+		return false;
+	if (m->rms)
+		m->axis = axis;
+	return axis == m->axis;
+}
+
+/* Is @v the variance of @d, or its mean square if that is not centred? */
+static bool is_scale_of(const struct vt_rw *w, int v, int d, struct norm *m)
+{
+	m->rms = !is_centred(w, d, m);
+	if (m->rms)
+		m->x = d;
+	return is_variance(w, v, d, m);
 }
 
 /* @t = 1 / sqrt(v), in one of its spellings; returns v */
@@ -120,13 +135,12 @@ static bool is_normalised(const struct vt_rw *w, int i, struct norm *m)
 
 	if (n->op == VT_OP_DIV) {
 		s = vt_made_by(w, n->in[1], VT_OP_SQRT);
-		return s >= 0 && is_centred(w, n->in[0], m) &&
-		       is_variance(w, w->g->nodes[s].in[0], n->in[0], m);
+		return s >= 0 && is_scale_of(w, w->g->nodes[s].in[0], n->in[0], m);
 	}
 	for (int k = 0; n->op == VT_OP_MUL && k < 2; k++) {
 		int v = rsqrt_of(w, n->in[!k]);
 
-		if (v >= 0 && is_centred(w, n->in[k], m) && is_variance(w, v, n->in[k], m))
+		if (v >= 0 && is_scale_of(w, v, n->in[k], m))
 			return true;
 	}
 	return false;
@@ -201,7 +215,7 @@ static int normalisation(struct vt_rw *w, int i)
 	if (rc)
 		return rc;
 	n->op = VT_OP_LAYER_NORM;
-	n->p = (union vt_params){.norm = {m.axis, (float)m.eps}};
+	n->p = (union vt_params){.norm = {m.axis, (float)m.eps, m.rms}};
 	return 1;
 }
 
@@ -269,7 +283,7 @@ static bool is_factor(const struct vt_rw *w, int t, struct norm *m, int *scale)
 static int batch_form(struct vt_rw *w, int i)
 {
 	struct vt_graph *g = w->g;
-	struct norm m;
+	struct norm m = {0};
 	struct vt_shape tail;
 	int in[3], rc;
 
@@ -296,7 +310,7 @@ static int batch_form(struct vt_rw *w, int i)
 			if (rc)
 				return rc;
 			g->nodes[i].op = VT_OP_LAYER_NORM;
-			g->nodes[i].p = (union vt_params){.norm = {m.axis, (float)m.eps}};
+			g->nodes[i].p = (union vt_params){.norm = {m.axis, (float)m.eps, false}};
 			return 1;
 		}
 	}
