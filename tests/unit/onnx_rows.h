@@ -19,7 +19,7 @@ struct row {
 	const char *want;
 };
 
-static void describe(const struct vt_graph *g, char *buf, size_t len)
+static inline void describe(const struct vt_graph *g, char *buf, size_t len)
 {
 	const struct vt_tensor *out = &g->tensors[g->outputs[0]];
 	char shape[128];
@@ -32,17 +32,13 @@ static void describe(const struct vt_graph *g, char *buf, size_t len)
 		 vt_dtype_name(out->dtype), vt_shape_text(&out->shape, shape, sizeof(shape)));
 }
 
-static void import_row(const struct row *r, const struct vt_import_opts *o, char *got, size_t len)
+static inline void import_bytes(const char *what, const uint8_t *buf, size_t bytes,
+				const struct vt_import_opts *o, char *got, size_t len)
 {
 	struct vt_graph g;
 	struct vt_err e = {0};
-	size_t bytes = 0;
-	uint8_t *buf = vt_onnx_text(r->text, r->opset, &bytes);
-	int err;
+	int err = vt_import_onnx_buf(&g, buf, bytes, NULL, o, &e);
 
-	assert_non_null(buf);
-	err = vt_import_onnx_buf(&g, buf, bytes, NULL, o, &e);
-	free(buf);
 	if (err) {
 		assert_int_equal(err, e.code);
 		snprintf(got, len, "%d %s", -err, e.msg);
@@ -51,12 +47,23 @@ static void import_row(const struct row *r, const struct vt_import_opts *o, char
 	}
 	assert_int_equal(e.code, 0);
 	if (vt_graph_check(&g, &e))
-		fail_msg("%s: %s", r->what, e.msg);
+		fail_msg("%s: %s", what, e.msg);
 	describe(&g, got, len);
 	vt_graph_fini(&g);
 }
 
-static void run_rows(const struct row *rows, size_t n, const struct vt_import_opts *o)
+static inline void import_row(const struct row *r, const struct vt_import_opts *o, char *got,
+			      size_t len)
+{
+	size_t bytes = 0;
+	uint8_t *buf = vt_onnx_text(r->text, r->opset, &bytes);
+
+	assert_non_null(buf);
+	import_bytes(r->what, buf, bytes, o, got, len);
+	free(buf);
+}
+
+static inline void run_rows(const struct row *rows, size_t n, const struct vt_import_opts *o)
 {
 	char got[1024];
 

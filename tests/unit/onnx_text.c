@@ -67,8 +67,8 @@ static int type_of(const char *w)
 	static const struct {
 		const char *name;
 		int type;
-	} types[] = {{"f32", 1}, {"u8", 2},  {"i8", 3}, {"i32", 6},
-		     {"i64", 7}, {"str", 8}, {"b", 9},	{"f64", 11}};
+	} types[] = {{"f32", 1}, {"u8", 2}, {"i8", 3},	 {"i32", 6}, {"i64", 7},
+		     {"str", 8}, {"b", 9},  {"f64", 11}, {"f8", 17}, {"i4", 22}};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (!strcmp(types[i].name, w))

@@ -10,7 +10,7 @@
  * keeps its values in int32_data instead of bytes. Attributes are
  * integers, floats (with a '.'), [lists] of either, or words; ~ and ~. are the integer and the
  * float 0 as proto3 writes them: a type and no value. An operand '-' is absent. Types: f32 i64 i32
- * u8 i8 b (bool) f64 str.
+ * u8 i8 b (bool) f64 str, and to be refused f8 (float8e4m3fn) i4, a byte each.
  */
 #ifndef VT_TESTS_ONNX_TEXT_H
 #define VT_TESTS_ONNX_TEXT_H

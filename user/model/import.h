@@ -19,6 +19,7 @@
 #include "model/onnx_file.h"
 
 #define VT_IMP_MAX_OPERANDS 4096 /* of one node */
+#define VT_IMP_MAX_OPSET    23
 
 /** A name of the model: an initialiser, a graph input, or an output of a node. */
 struct vt_sym {
@@ -90,7 +91,7 @@ int vt_imp_set(struct vt_imp *m, const struct vt_imp_node *n, int i, int tensor)
 struct vt_imp_ref *vt_imp_ref(struct vt_imp *m, int tensor);
 /** vt_imp_wanted - does anything read output @i? */
 bool vt_imp_wanted(const struct vt_imp *m, const struct vt_imp_node *n, int i);
-/** vt_imp_bad - record what is wrong with the node; returns @code */
+/** vt_imp_bad - record what is wrong with the node; -ENOEXEC also names its opset; returns @code */
 int vt_imp_bad(struct vt_imp *m, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -126,6 +127,11 @@ int vt_imp_ints(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
 bool vt_imp_is(const struct vt_imp_node *n, int i);
 /** vt_imp_one_type - have operands 1 .. @count - 1, where present, the first one's type? 0, -EINVAL */
 int vt_imp_one_type(struct vt_imp *m, const struct vt_imp_node *n, int count);
+bool vt_imp_is_float(enum vt_dtype t);
+bool vt_imp_is_half(
+	enum vt_dtype t); /* float16, bfloat16: computed as float32 where no kernel has them */
+/** vt_imp_type - the type that an attribute names, VT_DT_NONE if absent or 0; -ENOEXEC for one we lack */
+int vt_imp_type(struct vt_imp *m, const struct vt_imp_node *n, const char *name);
 /**
  * vt_imp_axes - the axes of @rank that a list names, each once, into @ret[@rank]; all of them if there is none
  * @count: of @v, -ENODATA: none. Returns their number, or what @count says is wrong
@@ -203,6 +209,7 @@ int vt_imp_flat_last(struct vt_imp *m, int x);
 	X(clip)                                                                                    \
 	X(binary)                                                                                  \
 	X(pow)                                                                                     \
+	X(gelu)                                                                                    \
 	X(mish)                                                                                    \
 	X(mod)                                                                                     \
 	X(shift)                                                                                   \
@@ -251,6 +258,8 @@ int vt_imp_flat_last(struct vt_imp *m, int x);
 	X(batch_norm)                                                                              \
 	X(instance_norm)                                                                           \
 	X(layer_norm)                                                                              \
+	X(rms_norm)                                                                                \
+	X(group_norm)                                                                              \
 	X(lrn)                                                                                     \
 	X(mvn)                                                                                     \
 	X(lp_norm)                                                                                 \
@@ -259,6 +268,8 @@ int vt_imp_flat_last(struct vt_imp *m, int x);
 	X(upsample)                                                                                \
 	X(gemm)                                                                                    \
 	X(matmul)                                                                                  \
+	X(attention)                                                                               \
+	X(rotary)                                                                                  \
 	X(quantize)                                                                                \
 	X(dequantize)
 

@@ -108,14 +108,14 @@ int vt_lower_constant_of_shape(struct vt_imp *m, const struct vt_imp_node *n)
 int vt_lower_eye_like(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	struct vt_shape s = *vt_imp_shape(m, n->in[0]);
-	int64_t to = vt_imp_int(n, "dtype", 0), k = vt_imp_int(n, "k", 0);
-	enum vt_dtype dt =
-		to > 0 && to < 64 ? vt_dtype_from_onnx((int)to) : vt_imp_dtype(m, n->in[0]);
-	int t;
+	int64_t k = vt_imp_int(n, "k", 0);
+	int to = vt_imp_type(m, n, "dtype"), t;
 
-	if (s.rank != 2 || dt == VT_DT_NONE)
-		return vt_imp_bad(m, -EINVAL, "needs a matrix and a type");
-	t = vt_imp_const(m, dt, &s);
+	if (to < 0)
+		return to;
+	if (s.rank != 2)
+		return vt_imp_bad(m, -EINVAL, "needs a matrix");
+	t = vt_imp_const(m, to ? (enum vt_dtype)to : vt_imp_dtype(m, n->in[0]), &s);
 	if (t < 0)
 		return t;
 	for (int64_t i = 0; i < s.dim[0]; i++) {

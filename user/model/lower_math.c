@@ -43,6 +43,17 @@ int vt_lower_unary(struct vt_imp *m, const struct vt_imp_node *n)
 	return vt_imp_set(m, n, 0, vt_imp_unary(m, op, n->in[0], a, b));
 }
 
+int vt_lower_gelu(struct vt_imp *m, const struct vt_imp_node *n)
+{
+	static const char *const words[] = {"none", "tanh", NULL};
+	int tanh = vt_imp_word(m, n, "approximate", words, 0);
+
+	if (tanh < 0)
+		return tanh;
+	return vt_imp_set(m, n, 0,
+			  vt_imp_unary(m, tanh ? VT_OP_GELU_TANH : VT_OP_GELU, n->in[0], 0, 0));
+}
+
 static float limit(struct vt_imp *m, const struct vt_imp_node *n, int i, const char *name,
 		   float none, int *err)
 {
@@ -124,11 +135,6 @@ int vt_lower_binary(struct vt_imp *m, const struct vt_imp_node *n)
 	return vt_imp_set(m, n, 0, vt_imp_binary(m, (enum vt_op)n->op->op, n->in[0], b));
 }
 
-static bool is_float(enum vt_dtype t)
-{
-	return t == VT_F32 || t == VT_F64 || t == VT_F16 || t == VT_BF16;
-}
-
 /* The result has the base's type; a fractional exponent of an integer is computed in double. */
 int vt_lower_pow(struct vt_imp *m, const struct vt_imp_node *n)
 {
@@ -137,7 +143,7 @@ int vt_lower_pow(struct vt_imp *m, const struct vt_imp_node *n)
 
 	if (y < 0)
 		return y;
-	if (!is_float(type) && is_float(vt_imp_dtype(m, y))) {
+	if (!vt_imp_is_float(type) && vt_imp_is_float(vt_imp_dtype(m, y))) {
 		x = vt_imp_cast(m, x, VT_F64);
 		y = vt_imp_cast(m, y, VT_F64);
 	} else {
@@ -182,7 +188,7 @@ int vt_lower_mod(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	bool fmod = vt_imp_int(n, "fmod", 0) != 0;
 
-	if (!fmod && is_float(vt_imp_dtype(m, n->in[0])))
+	if (!fmod && vt_imp_is_float(vt_imp_dtype(m, n->in[0])))
 		return vt_imp_bad(m, -EINVAL, "floats need fmod=1");
 	return binary_with(m, n, fmod);
 }
@@ -249,7 +255,10 @@ int vt_lower_where(struct vt_imp *m, const struct vt_imp_node *n)
 int vt_lower_reduce(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	int64_t v[VT_MAX_RANK];
-	int rank = vt_imp_shape(m, n->in[0])->rank;
+	enum vt_op op = (enum vt_op)n->op->op;
+	enum vt_dtype type = vt_imp_dtype(m, n->in[0]);
+	bool keep = vt_imp_int(n, "keepdims", 1) != 0;
+	int rank = vt_imp_shape(m, n->in[0])->rank, x = n->in[0];
 	int count = vt_imp_either(m, n, 1, "axes", v, VT_MAX_RANK);
 	uint32_t axes = 0;
 
@@ -264,9 +273,9 @@ int vt_lower_reduce(struct vt_imp *m, const struct vt_imp_node *n)
 	}
 	if (count <= 0 && !vt_imp_int(n, "noop_with_empty_axes", 0))
 		axes = (1u << rank) - 1;
-	return vt_imp_set(m, n, 0,
-			  vt_imp_reduce(m, (enum vt_op)n->op->op, n->in[0], axes,
-					vt_imp_int(n, "keepdims", 1) != 0));
+	if (type == VT_BOOL && (op == VT_OP_REDUCE_MAX || op == VT_OP_REDUCE_MIN))
+		x = vt_imp_cast(m, x, VT_U8); /* any and all; the numbers are 0 and 1 */
+	return vt_imp_set(m, n, 0, vt_imp_cast(m, vt_imp_reduce(m, op, x, axes, keep), type));
 }
 
 /* The axis attribute of a node whose operand 0 has the axis. */
@@ -401,62 +410,17 @@ int vt_lower_topk(struct vt_imp *m, const struct vt_imp_node *n)
 
 /* ---- types -------------------------------------------------------------------------------- */
 
+/* saturate concerns float8 alone, which vt_imp_type() refuses. */
 int vt_lower_cast(struct vt_imp *m, const struct vt_imp_node *n)
 {
-	int64_t to = vt_imp_int(n, "to", 0);
-	enum vt_dtype dtype = to > 0 && to < 64 ? vt_dtype_from_onnx((int)to) : VT_DT_NONE;
+	int to = vt_imp_type(m, n, "to");
 
-	if (dtype == VT_DT_NONE)
-		return vt_imp_bad(m, -ENOEXEC, "to type %lld, which is not supported",
-				  (long long)to);
-	return vt_imp_set(m, n, 0, vt_imp_cast(m, n->in[0], dtype));
+	if (to == VT_DT_NONE)
+		return vt_imp_bad(m, -EINVAL, "names no type");
+	return to < 0 ? to : vt_imp_set(m, n, 0, vt_imp_cast(m, n->in[0], (enum vt_dtype)to));
 }
 
 int vt_lower_cast_like(struct vt_imp *m, const struct vt_imp_node *n)
 {
 	return vt_imp_set(m, n, 0, vt_imp_cast(m, n->in[0], vt_imp_dtype(m, n->in[1])));
-}
-
-/* Scale or zero point of a quantised tensor: for all of it, or one for each index of an axis. */
-static int along_axis(struct vt_imp *m, const struct vt_imp_node *n, int t)
-{
-	const struct vt_shape *x = vt_imp_shape(m, n->in[0]);
-	struct vt_shape s = {.rank = x->rank};
-	int axis;
-
-	if (vt_imp_shape(m, t)->rank != 1 || vt_imp_shape(m, t)->dim[0] == 1 || x->rank < 2)
-		return t;
-	axis = node_axis(m, n, 1);
-	if (axis < 0)
-		return axis;
-	for (int d = 0; d < s.rank; d++)
-		s.dim[d] = d == axis ? vt_imp_shape(m, t)->dim[0] : 1;
-	return vt_imp_reshape(m, t, &s);
-}
-
-/* round(x / scale) + zero point, saturated */
-int vt_lower_quantize(struct vt_imp *m, const struct vt_imp_node *n)
-{
-	enum vt_dtype to = vt_imp_is(n, 2) ? vt_imp_dtype(m, n->in[2]) : VT_U8;
-	int x = vt_imp_cast(m, n->in[0], VT_F32);
-
-	if (to != VT_U8 && to != VT_I8)
-		return vt_imp_bad(m, -ENOEXEC, "to %s, which is not supported", vt_dtype_name(to));
-	x = vt_imp_binary(m, VT_OP_DIV, x, along_axis(m, n, n->in[1]));
-	x = vt_imp_unary(m, VT_OP_ROUND, x, 0, 0);
-	if (vt_imp_is(n, 2))
-		x = vt_imp_binary(m, VT_OP_ADD, x,
-				  along_axis(m, n, vt_imp_cast(m, n->in[2], VT_F32)));
-	x = vt_imp_unary(m, VT_OP_CLIP, x, to == VT_U8 ? 0 : -128, to == VT_U8 ? 255 : 127);
-	return vt_imp_set(m, n, 0, vt_imp_cast(m, x, to));
-}
-
-int vt_lower_dequantize(struct vt_imp *m, const struct vt_imp_node *n)
-{
-	int x = vt_imp_cast(m, n->in[0], VT_F32);
-
-	if (vt_imp_is(n, 2))
-		x = vt_imp_binary(m, VT_OP_SUB, x,
-				  along_axis(m, n, vt_imp_cast(m, n->in[2], VT_F32)));
-	return vt_imp_set(m, n, 0, vt_imp_binary(m, VT_OP_MUL, x, along_axis(m, n, n->in[1])));
 }

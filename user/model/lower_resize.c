@@ -87,16 +87,44 @@ static int from_scales(struct vt_imp *m, const struct vt_imp_node *n, const stru
 	return 0;
 }
 
+enum { STRETCH, NOT_LARGER, NOT_SMALLER };
+
+/* One scale for all of the axes: the sizes given bound what comes out of it. */
+static int keep_ratio(struct vt_imp *m, const struct vt_imp_node *n, const struct axes *a,
+		      bool larger, union vt_params *p, struct vt_shape *out)
+{
+	const struct vt_shape *in = vt_imp_shape(m, n->in[0]);
+	double scale = 0;
+
+	for (int i = 0; i < a->n; i++) {
+		double own = (double)out->dim[a->at[i]] / (double)in->dim[a->at[i]];
+
+		scale = !i || (larger ? own > scale : own < scale) ? own : scale;
+	}
+	for (int i = 0; i < a->n; i++) {
+		double size = floor(scale * (double)in->dim[a->at[i]] + 0.5);
+
+		if (!(size >= 1 && size < 0x1p40))
+			return vt_imp_bad(m, -EINVAL, "scale %g of %lld makes no sense", scale,
+					  (long long)in->dim[a->at[i]]);
+		out->dim[a->at[i]] = (int64_t)size;
+		p->resize.scale[a->at[i]] = (float)scale;
+	}
+	return 0;
+}
+
 static int from_sizes(struct vt_imp *m, const struct vt_imp_node *n, const struct axes *a,
 		      int operand, union vt_params *p, struct vt_shape *out)
 {
+	static const char *const policies[] = {"stretch", "not_larger", "not_smaller", NULL};
 	const struct vt_shape *in;
 	int64_t given[VT_MAX_RANK];
 	bool crop = p->resize.coord == VT_COORD_TF_CROP_AND_RESIZE;
 	int count = vt_imp_values(m, n, operand, given, VT_MAX_RANK);
+	int policy = vt_imp_word(m, n, "keep_aspect_ratio_policy", policies, STRETCH);
 
-	if (count < 0)
-		return count;
+	if (count < 0 || policy < 0)
+		return count < 0 ? count : policy;
 	in = vt_imp_shape(m, n->in[0]);
 	if (count != a->n)
 		return vt_imp_bad(m, -EINVAL, "has %d sizes for %d dimensions", count, a->n);
@@ -111,29 +139,26 @@ static int from_sizes(struct vt_imp *m, const struct vt_imp_node *n, const struc
 					  (long long)out->dim[d]);
 		p->resize.scale[d] = (float)((double)out->dim[d] / ((double)in->dim[d] * part));
 	}
-	return 0;
+	return policy == STRETCH ? 0 : keep_ratio(m, n, a, policy == NOT_SMALLER, p, out);
 }
 
 static int resize_modes(struct vt_imp *m, const struct vt_imp_node *n, union vt_params *p)
 {
 	static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
 	static const char *const coords[] = {
-		"half_pixel", "pytorch_half_pixel",   "align_corners",
-		"asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize",
-		NULL};
+		"half_pixel",		"pytorch_half_pixel", "align_corners",	      "asymmetric",
+		"tf_half_pixel_for_nn", "tf_crop_and_resize", "half_pixel_symmetric", NULL};
 	static const char *const nears[] = {"round_prefer_floor", "round_prefer_ceil", "floor",
 					    "ceil", NULL};
-	static const char *const policies[] = {"stretch", NULL};
 	bool old = m->opset < 11; /* one way only */
 	int mode = vt_imp_word(m, n, "mode", modes, VT_RESIZE_NEAREST);
 	int coord = vt_imp_word(m, n, "coordinate_transformation_mode", coords,
 				old ? VT_COORD_ASYMMETRIC : VT_COORD_HALF_PIXEL);
 	int near = vt_imp_word(m, n, "nearest_mode", nears,
 			       old ? VT_NEAR_FLOOR : VT_NEAR_ROUND_PREFER_FLOOR);
-	int policy = vt_imp_word(m, n, "keep_aspect_ratio_policy", policies, 0);
 
-	if (mode < 0 || coord < 0 || near < 0 || policy < 0)
-		return mode < 0 ? mode : coord < 0 ? coord : near < 0 ? near : policy;
+	if (mode < 0 || coord < 0 || near < 0)
+		return mode < 0 ? mode : coord < 0 ? coord : near;
 	if (vt_imp_int(n, "antialias", 0))
 		return vt_imp_bad(m, -ENOEXEC, "antialias is not supported");
 	p->resize.mode = (enum vt_resize_mode)mode;

@@ -341,7 +341,7 @@ static int64_t beyond(int64_t v, double rounded)
 
 int vt_lower_pad(struct vt_imp *m, const struct vt_imp_node *n)
 {
-	static const char *const words[] = {"constant", "reflect", "edge", NULL};
+	static const char *const words[] = {"constant", "reflect", "edge", "wrap", NULL};
 	struct vt_shape s = *vt_imp_shape(m, n->in[0]);
 	int64_t v[2 * VT_MAX_RANK];
 	union vt_params p = {0};

@@ -26,6 +26,22 @@ int64_t vt_imp_int(const struct vt_imp_node *n, const char *name, int64_t otherw
 											: otherwise;
 }
 
+int vt_imp_type(struct vt_imp *m, const struct vt_imp_node *n, const char *name)
+{
+	const int64_t number = vt_imp_int(n, name, 0);
+	enum vt_dtype t = VT_DT_NONE;
+	char text[32];
+
+	if (number > 0 && number <= INT32_MAX)
+		t = vt_dtype_from_onnx((int)number);
+	if (!number || t != VT_DT_NONE)
+		return (int)t;
+	if (number < INT32_MIN || number > INT32_MAX)
+		return vt_imp_bad(m, -EINVAL, "%s is %lld", name, (long long)number);
+	return vt_imp_bad(m, -ENOEXEC, "%s %s is not supported", name,
+			  vt_onnx_type_text((int)number, text, sizeof(text)));
+}
+
 float vt_imp_float(const struct vt_imp_node *n, const char *name, float otherwise)
 {
 	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
@@ -222,6 +238,16 @@ void vt_imp_put(struct vt_tensor *t, int64_t i, double value)
 bool vt_imp_is(const struct vt_imp_node *n, int i)
 {
 	return i < n->n_in && n->in[i] >= 0;
+}
+
+bool vt_imp_is_half(enum vt_dtype t)
+{
+	return t == VT_F16 || t == VT_BF16;
+}
+
+bool vt_imp_is_float(enum vt_dtype t)
+{
+	return t == VT_F32 || t == VT_F64 || vt_imp_is_half(t);
 }
 
 int vt_imp_one_type(struct vt_imp *m, const struct vt_imp_node *n, int count)

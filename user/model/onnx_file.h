@@ -48,6 +48,9 @@ struct vt_onnx_beside {
 int vt_onnx_take_tensor(Onnx__TensorProto *t, const struct vt_onnx_beside *beside,
 			struct vt_value *ret, struct vt_err *e);
 
+/** vt_onnx_type_text - the name of a TensorProto.DataType, also of those we lack; returns @buf */
+const char *vt_onnx_type_text(int type, char *buf, size_t len);
+
 /** vt_value_read_pb - read a TensorProto from a file (input_0.pb of ONNX's test data) */
 int vt_value_read_pb(struct vt_value *v, const char *path, struct vt_err *e);
 

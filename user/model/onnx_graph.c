@@ -19,6 +19,9 @@ int vt_imp_bad(struct vt_imp *m, int code, const char *fmt, ...)
 	va_end(ap);
 	if (!m->node)
 		return vt_fail(m->e, code, "%s", text);
+	if (code == -ENOEXEC)
+		return vt_fail(m->e, code, "node \"%.100s\" (%.40s of opset %d): %s", m->node->name,
+			       m->node->p->op_type, m->opset, text);
 	return vt_fail(m->e, code, "node \"%.100s\" (%.40s): %s", m->node->name,
 		       m->node->p->op_type, text);
 }
@@ -336,6 +339,62 @@ static int check_operands(struct vt_imp *m, const struct vt_imp_node *n)
 	return 0;
 }
 
+static bool same_domain(const char *a, const char *b)
+{
+	a = a && strcmp(a, "ai.onnx") ? a : "";
+	b = b && strcmp(b, "ai.onnx") ? b : "";
+	return !strcmp(a, b);
+}
+
+/* What only has a meaning together with functions of the model, which may also replace operators. */
+static int check_functions(struct vt_imp *m, const Onnx__NodeProto *p)
+{
+	for (size_t i = 0; i < m->model->n_functions; i++) {
+		const Onnx__FunctionProto *f = m->model->functions[i];
+
+		if (f->name && !strcmp(f->name, p->op_type) && same_domain(f->domain, p->domain))
+			return vt_imp_bad(
+				m, -ENOEXEC,
+				"is a function of the model, which is not supported; inline "
+				"it (onnx.inliner.inline_local_functions)");
+	}
+	for (size_t i = 0; i < p->n_attribute; i++)
+		if (p->attribute[i]->ref_attr_name && *p->attribute[i]->ref_attr_name)
+			return vt_imp_bad(m, -EINVAL, "%.100s is an attribute of a function",
+					  p->attribute[i]->name ? p->attribute[i]->name : "?");
+	return 0;
+}
+
+static int lower(struct vt_imp *m, struct vt_imp_node *n, int *in)
+{
+	Onnx__NodeProto *p = n->p;
+	int err = check_functions(m, p);
+
+	if (err)
+		return err;
+	if (vt_imp_find(p->domain, p->op_type, m->opset, &n->op, m->e))
+		return vt_fail_at(m->e, "node \"%.100s\" (%.40s)", n->name, p->op_type);
+	if (p->n_input > VT_IMP_MAX_OPERANDS || p->n_output > VT_IMP_MAX_OPERANDS || !p->n_output)
+		return vt_imp_bad(m, -EINVAL, "has %zu operands and %zu results", p->n_input,
+				  p->n_output);
+	n->n_in = (int)p->n_input;
+	n->n_out = (int)p->n_output;
+	err = operands(m, p, in);
+	if (err)
+		return err;
+	while (n->n_in && in[n->n_in - 1] == VT_NONE)
+		n->n_in--;
+	n->first_tensor = m->g->n_tensors;
+	err = check_operands(m, n);
+	if (!err)
+		err = n->op->lower(m, n);
+	if (err)
+		return err < 0 ? err : -EINVAL;
+	drop_scratch(m, n->first_tensor);
+	let_go(m, in, n->n_in);
+	return 0;
+}
+
 static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 {
 	int in[VT_IMP_MAX_OPERANDS], err;
@@ -344,28 +403,9 @@ static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 	if (!p->op_type)
 		return vt_fail(m->e, -EBADMSG, "node \"%.100s\" has no operator", n.name);
 	m->node = &n;
-	if (vt_imp_find(p->domain, p->op_type, m->opset, &n.op, m->e))
-		return vt_fail_at(m->e, "node \"%.100s\" (%.40s)", n.name, p->op_type);
-	if (p->n_input > VT_IMP_MAX_OPERANDS || p->n_output > VT_IMP_MAX_OPERANDS || !p->n_output)
-		return vt_imp_bad(m, -EINVAL, "has %zu operands and %zu results", p->n_input,
-				  p->n_output);
-	n.n_in = (int)p->n_input;
-	n.n_out = (int)p->n_output;
-	err = operands(m, p, in);
-	if (err)
-		return err;
-	while (n.n_in && in[n.n_in - 1] == VT_NONE)
-		n.n_in--;
-	n.first_tensor = m->g->n_tensors;
-	err = check_operands(m, &n);
-	if (!err)
-		err = n.op->lower(m, &n);
-	if (err)
-		return err < 0 ? err : -EINVAL;
-	drop_scratch(m, n.first_tensor);
-	let_go(m, in, n.n_in);
+	err = lower(m, &n, in);
 	m->node = NULL;
-	return 0;
+	return err;
 }
 
 /* ---- outputs ------------------------------------------------------------------------------ */
@@ -377,15 +417,16 @@ static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 static int check_type(struct vt_imp *m, const Onnx__ValueInfoProto *p, int tensor)
 {
 	const enum vt_dtype is = m->g->tensors[tensor].dtype;
-	enum vt_dtype declared = VT_DT_NONE;
+	int declared = 0; /* undefined */
+	char text[32];
 
 	if (p->type && p->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-		declared = vt_dtype_from_onnx(p->type->tensor_type->elem_type);
-	if (declared == VT_DT_NONE || declared == is)
+		declared = p->type->tensor_type->elem_type;
+	if (!declared || vt_dtype_from_onnx(declared) == is)
 		return 0;
 	return vt_fail(m->e, -EINVAL,
 		       "graph output \"%.200s\" is declared as %s and computed as %s", p->name,
-		       vt_dtype_name(declared), vt_dtype_name(is));
+		       vt_onnx_type_text(declared, text, sizeof(text)), vt_dtype_name(is));
 }
 
 /* A graph output needs a tensor of its own with the model's name for it. */
@@ -445,7 +486,6 @@ int vt_imp_run(struct vt_imp *m)
 		err = sort_nodes(m);
 	for (int i = 0; !err && i < m->n_order; i++)
 		err = lower_node(m, m->pg->node[m->order[i]]);
-	m->node = NULL;
 	if (!err)
 		err = inputs(m);
 	for (size_t i = 0; !err && i < m->pg->n_output; i++)

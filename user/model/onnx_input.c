@@ -210,6 +210,7 @@ int vt_imp_input(struct vt_imp *m, struct vt_sym *s)
 	const struct vt_value *v = value_of(m, s->name);
 	enum vt_dtype dtype;
 	struct vt_shape shape = {0};
+	char text[32];
 	int err;
 
 	if (!t)
@@ -220,8 +221,8 @@ int vt_imp_input(struct vt_imp *m, struct vt_sym *s)
 			       "input \"%.200s\" holds strings, which are not supported", s->name);
 	if (dtype == VT_DT_NONE)
 		return vt_fail(m->e, -ENOEXEC,
-			       "input \"%.200s\" has type %d, which is not supported", s->name,
-			       t->elem_type);
+			       "input \"%.200s\" has type %s, which is not supported", s->name,
+			       vt_onnx_type_text(t->elem_type, text, sizeof(text)));
 	err = shape_of(m, p, t, v, &shape);
 	if (err)
 		return err;

@@ -2,12 +2,34 @@
 /* The value of a TensorProto, wherever its bytes are: raw, in a typed list, in another file. */
 #include "model/onnx_file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/onnx_block.h"
 
 #define SLACK 64 /* XNNPACK reads whole vectors */
+
+const char *vt_onnx_type_text(int type, char *buf, size_t len)
+{
+	static const char *const lacking[] = {
+		[8] = "string",		 [14] = "complex64",	  [15] = "complex128",
+		[17] = "float8e4m3fn",	 [18] = "float8e4m3fnuz", [19] = "float8e5m2",
+		[20] = "float8e5m2fnuz", [21] = "uint4",	  [22] = "int4",
+		[23] = "float4e2m1",	 [24] = "float8e8m0",	  [25] = "uint2",
+		[26] = "int2",
+	};
+	const enum vt_dtype ours = vt_dtype_from_onnx(type);
+	const size_t n = sizeof(lacking) / sizeof(lacking[0]);
+
+	if (ours != VT_DT_NONE)
+		snprintf(buf, len, "%s", vt_dtype_name(ours));
+	else if (type > 0 && (size_t)type < n && lacking[type])
+		snprintf(buf, len, "%s", lacking[type]);
+	else
+		snprintf(buf, len, "number %d", type);
+	return buf;
+}
 
 static void free_heap(void *data, size_t bytes)
 {
@@ -150,12 +172,14 @@ static int take_shape(const Onnx__TensorProto *t, struct vt_value *v, size_t *el
 		      struct vt_err *e)
 {
 	int64_t n;
+	char text[32];
 
 	if (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING)
 		return vt_fail(e, -ENOEXEC, "holds strings, which are not supported");
 	v->dtype = vt_dtype_from_onnx(t->data_type);
 	if (v->dtype == VT_DT_NONE)
-		return vt_fail(e, -ENOEXEC, "has type %d, which is not supported", t->data_type);
+		return vt_fail(e, -ENOEXEC, "has type %s, which is not supported",
+			       vt_onnx_type_text(t->data_type, text, sizeof(text)));
 	if (t->n_dims > VT_MAX_RANK)
 		return vt_fail(e, -ENOEXEC, "has %zu dimensions, at most %d are supported",
 			       t->n_dims, VT_MAX_RANK);
