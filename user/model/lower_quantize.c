@@ -27,24 +27,24 @@ static int spread(struct vt_imp *m, const struct vt_imp_node *n, int t, int axis
 /* Scale or zero point @i as float32, to be broadcast. */
 static int factor(struct vt_imp *m, const struct vt_imp_node *n, int i)
 {
-	const struct vt_shape *x = vt_imp_shape(m, n->in[0]);
-	int64_t block = vt_imp_int(n, "block_size", 0);
-	int t = vt_imp_cast(m, n->in[i], VT_F32), axis;
-	struct vt_shape s = {.rank = x->rank};
+	const int rank = vt_imp_shape(m, n->in[0])->rank;
+	const struct vt_shape own = *vt_imp_shape(m, n->in[i]);
+	const int64_t block = vt_imp_int(n, "block_size", 0);
+	const int t = vt_imp_cast(m, n->in[i], VT_F32);
+	struct vt_shape s = {.rank = rank};
+	int axis;
 
-	if (t < 0 || (!block && (vt_imp_shape(m, t)->rank != 1 || vt_imp_shape(m, t)->dim[0] == 1 ||
-				 x->rank < 2)))
+	if (t < 0 || (!block && (own.rank != 1 || own.dim[0] == 1 || rank < 2)))
 		return t;
-	x = vt_imp_shape(m, n->in[0]); /* the cast may have moved it */
-	axis = vt_imp_axis(m, vt_imp_int(n, "axis", 1), x->rank);
+	axis = vt_imp_axis(m, vt_imp_int(n, "axis", 1), rank);
 	if (axis < 0)
 		return axis;
 	if (block < 0)
 		return vt_imp_bad(m, -EINVAL, "block_size is %lld", (long long)block);
 	if (block)
 		return spread(m, n, t, axis, block);
-	for (int d = 0; d < s.rank; d++)
-		s.dim[d] = d == axis ? vt_imp_shape(m, t)->dim[0] : 1;
+	for (int d = 0; d < rank; d++)
+		s.dim[d] = d == axis ? own.dim[0] : 1;
 	return vt_imp_reshape(m, t, &s);
 }
 
