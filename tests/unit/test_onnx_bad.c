@@ -325,7 +325,21 @@ static void attribute_of_function(Onnx__ModelProto *m)
 	m->graph->node[0]->n_attribute = 1;
 }
 
-/* Fields of newer schemas: metadata_props of the graph, the node and the initialiser. */
+static void mistyped(Onnx__ModelProto *m)
+{
+	static Onnx__AttributeProto a, *all[] = {&a};
+	static char leaky[] = "LeakyRelu";
+
+	onnx__attribute_proto__init(&a);
+	a.name = alpha;
+	a.has_type = a.has_i = 1;
+	a.type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+	m->graph->node[0]->op_type = leaky;
+	m->graph->node[0]->attribute = all;
+	m->graph->node[0]->n_attribute = 1;
+}
+
+/* A field of newer schemas: metadata_props of the graph. */
 static void with_notes(Onnx__ModelProto *m)
 {
 	static uint8_t entry[] = {0x0a, 1, 'k', 0x12, 1, 'v'};
@@ -359,6 +373,8 @@ static void test_forms(void **state)
 		{"a function that nobody calls", function_nobody_calls, "Neg -> float32 3"},
 		{"an attribute of a function", attribute_of_function,
 		 "22 node \"y\" (Neg): alpha is an attribute of a function"},
+		{"an integer where a float should be", mistyped,
+		 "22 node \"y\" (LeakyRelu): alpha has another type than it should"},
 		{"notes", with_notes, "Neg -> float32 3"},
 	};
 

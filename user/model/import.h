@@ -77,8 +77,9 @@ struct vt_imp_node {
 	const struct vt_imp_op *op;
 	const char *name;
 	int n_in, n_out;
-	const int *in;	  /* tensors; VT_NONE where absent */
-	int first_tensor; /* tensors from here on were made by this lowering */
+	const int *in;	       /* tensors; VT_NONE where absent */
+	int first_tensor;      /* tensors from here on were made by this lowering */
+	const char **mistyped; /* an attribute that was asked for and has another type */
 };
 
 /* ---- onnx_graph.c: names ------------------------------------------------------------------ */

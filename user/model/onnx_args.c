@@ -17,13 +17,25 @@ const Onnx__AttributeProto *vt_imp_attr(const struct vt_imp_node *n, const char 
 	return NULL;
 }
 
-/* A writer of proto3 leaves out what is 0: of an attribute with a type the value then is that. */
-int64_t vt_imp_int(const struct vt_imp_node *n, const char *name, int64_t otherwise)
+/* An attribute of another type must not pass for one that is absent: lower_node() looks. */
+static const Onnx__AttributeProto *attr_of_type(const struct vt_imp_node *n, const char *name,
+						Onnx__AttributeProto__AttributeType type)
 {
 	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
 
-	return a && (a->has_i || a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT) ? a->i
-											: otherwise;
+	if (a && a->has_type && a->type && a->type != type)
+		*n->mistyped = name;
+	return a;
+}
+
+#define TYPE(t) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##t
+
+/* A writer of proto3 leaves out what is 0: of an attribute with a type the value then is that. */
+int64_t vt_imp_int(const struct vt_imp_node *n, const char *name, int64_t otherwise)
+{
+	const Onnx__AttributeProto *a = attr_of_type(n, name, TYPE(INT));
+
+	return a && (a->has_i || a->type == TYPE(INT)) ? a->i : otherwise;
 }
 
 int vt_imp_type(struct vt_imp *m, const struct vt_imp_node *n, const char *name)
@@ -44,17 +56,15 @@ int vt_imp_type(struct vt_imp *m, const struct vt_imp_node *n, const char *name)
 
 float vt_imp_float(const struct vt_imp_node *n, const char *name, float otherwise)
 {
-	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
+	const Onnx__AttributeProto *a = attr_of_type(n, name, TYPE(FLOAT));
 
-	return a && (a->has_f || a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)
-		       ? a->f
-		       : otherwise;
+	return a && (a->has_f || a->type == TYPE(FLOAT)) ? a->f : otherwise;
 }
 
 int vt_imp_word(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
 		const char *const *words, int otherwise)
 {
-	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
+	const Onnx__AttributeProto *a = attr_of_type(n, name, TYPE(STRING));
 
 	if (!a || !a->has_s || !a->s.len)
 		return otherwise;
@@ -68,7 +78,7 @@ int vt_imp_word(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
 int vt_imp_ints(struct vt_imp *m, const struct vt_imp_node *n, const char *name, int64_t *v,
 		int max)
 {
-	const Onnx__AttributeProto *a = vt_imp_attr(n, name);
+	const Onnx__AttributeProto *a = attr_of_type(n, name, TYPE(INTS));
 
 	if (!a)
 		return -ENODATA;

@@ -388,6 +388,8 @@ static int lower(struct vt_imp *m, struct vt_imp_node *n, int *in)
 	err = check_operands(m, n);
 	if (!err)
 		err = n->op->lower(m, n);
+	if (*n->mistyped)
+		return vt_imp_bad(m, -EINVAL, "%s has another type than it should", *n->mistyped);
 	if (err)
 		return err < 0 ? err : -EINVAL;
 	drop_scratch(m, n->first_tensor);
@@ -398,7 +400,8 @@ static int lower(struct vt_imp *m, struct vt_imp_node *n, int *in)
 static int lower_node(struct vt_imp *m, Onnx__NodeProto *p)
 {
 	int in[VT_IMP_MAX_OPERANDS], err;
-	struct vt_imp_node n = {.p = p, .name = node_name(p), .in = in};
+	const char *mistyped = NULL;
+	struct vt_imp_node n = {.p = p, .name = node_name(p), .in = in, .mistyped = &mistyped};
 
 	if (!p->op_type)
 		return vt_fail(m->e, -EBADMSG, "node \"%.100s\" has no operator", n.name);
