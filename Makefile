@@ -95,10 +95,27 @@ ifneq ($(filter $(CONFIG),clang fuzz),)
 CC := $(CLANG)
 endif
 
-CPPFLAGS = -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' -I. -Iuser -I$(O)/gen
-CFLAGS   = -std=gnu11 -g $(opt-$(CONFIG)) -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes \
-	   -Wmissing-prototypes -Wshadow -fno-common -ffp-contract=off $(san-$(CONFIG))
-LDFLAGS  = $(san-$(CONFIG))
+# CFLAGS, CPPFLAGS and LDFLAGS are the user's, and come after what is only our taste. What the code relies on comes last:
+# C11, and sums that are rounded alike everywhere.
+vt-cppflags  = -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' -I. -Iuser -I$(O)/gen $(CPPFLAGS)
+vt-taste     = -g $(opt-$(CONFIG)) -Wall -Wextra $(vt-werror) -Wno-unused-parameter -Wstrict-prototypes \
+	       -Wmissing-prototypes -Wshadow $(pie-$(CONFIG)) $(san-$(CONFIG))
+vt-needed   := -std=gnu11 -fno-common -fno-fast-math -ffp-contract=off
+vt-cflags    = $(vt-taste) $(CFLAGS) $(vt-needed)
+vt-ldflags   = $(pie-$(CONFIG):-fPIE=-pie) $(hard-link-$(CONFIG)) $(san-$(CONFIG)) $(LDFLAGS)
+# For what we build and check ourselves; not for a user whose compiler is newer than ours and warns of more.
+vt-werror    = $(if $(filter 1,$(WERROR)),-Werror)
+
+# Hardening, but in kernels/, where every instruction of a loop counts. The user may have other ideas of it, or of what it needs.
+pie-release  := -fPIE
+pie-clang    := -fPIE
+hard-link-release := -Wl,-z,relro,-z,now
+hard-link-clang   := $(hard-link-release)
+fortify       = $(if $(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS))$(filter -O0 -fsanitize=%,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+hard-release  = $(if $(findstring -fno-stack-protector,$(CFLAGS)),,-fstack-protector-strong) $(fortify)
+hard-clang    = $(hard-release)
+# harden OBJECT
+harden        = $(if $(filter kernels/%,$1),,$(hard-$(CONFIG)))
 LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lmicrohttpd -lsystemd -lpthread -lm $(lib-y)
 
 # ---- objects -----------------------------------------------------------------------------
@@ -109,14 +126,14 @@ cli-objs  := $(addprefix $(O)/,$(cli-y))
 tests     := $(addprefix $(O)/,$(test-y))
 gen       := $(addprefix $(O)/gen/,$(gen-y))
 
-.PHONY: all deps demo check check-quick check-vm conformance bench fuzz install uninstall clean help
+.PHONY: all deps deps-demo deps-check demo check check-quick check-vm conformance bench fuzz install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(O)/veltair
 
 $(O)/veltair: $(cli-objs) $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 
 $(O)/libvt.a: $(objs) $(O)/.link
 	@rm -f $@
@@ -129,7 +146,7 @@ $(O)/libvtpure.a: $(pure-objs) $(O)/.link
 
 $(O)/%.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(cflags-$*) -MMD -MP -c -o $@ $<
+	$(CC) $(vt-cppflags) $(vt-cflags) $(call harden,$*) $(cflags-$*) -MMD -MP -c -o $@ $<
 
 # Instrumented and unrolled at once: 80 s of compiling instead of 8, for a test that takes as long.
 cflags-kernels/dw_rows = $(if $(filter asan,$(CONFIG)),-O0)
@@ -140,7 +157,7 @@ tier-flags = -DVT_TIER=$(1:v%=%) $(loops-$(CONFIG)) \
 define tier-rule
 $(O)/%.$1.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $$(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(call tier-flags,$1) $$(cflags-$$*) -MMD -MP -c -o $$@ $$<
+	$(CC) $(vt-cppflags) $(vt-cflags) $(call tier-flags,$1) $$(cflags-$$*) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach t,v1 v3 v4,$(eval $(call tier-rule,$t)))
 
@@ -155,7 +172,7 @@ $(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: $(PROTO_INC)/%.proto
 # No vmlinux.h: bpf/compat.bpf.h names the few types, CO-RE finds their true layout at load time.
 BPF_CLANG  ?= clang
 BPFTOOL    ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
-BPF_CFLAGS  = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter \
+BPF_CFLAGS  = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra $(vt-werror) -Wno-unused-parameter \
 	      -Wno-missing-field-initializers -Ibpf -idirafter /usr/include/$(shell gcc -print-multiarch)
 bpf-objs   := $(addprefix $(O)/bpf/,$(bpf-y:=.bpf.o))
 
@@ -177,12 +194,12 @@ $(O)/gen/kernels_id.c: $(id-objs) scripts/kernels-id.sh $(O)/.link
 	scripts/kernels-id.sh $(id-objs) > $@
 
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/.compile
-	$(CC) $(CPPFLAGS) $(CFLAGS) -w -MMD -MP -c -o $@ $<
+	$(CC) $(vt-cppflags) $(vt-cflags) $(call harden,gen/$*) -w -MMD -MP -c -o $@ $<
 
 # A test's further objects, by its name in tests/unit/Kbuild: test_x-y := tests/unit/helper.o
 .SECONDEXPANSION:
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ -lcmocka $(LDLIBS)
 
 # AVX-512's kernels in plain C (tests/emulate) in place of the true ones, for CPUs without it. All else is as in $(O).
 E        := $(O)/emulated
@@ -192,39 +209,39 @@ as-avx2   = $(opt-$(CONFIG)) -march=x86-64-v3 -include tests/emulate/avx512.h -W
 $(E)/kernels/isa.o: as-avx2 = -include tests/emulate/cpu.h
 $(E)/%.v4.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DVT_TIER=4 $(cflags-$*) $(as-avx2) -MMD -MP -c -o $@ $<
+	$(CC) $(vt-cppflags) $(vt-cflags) -DVT_TIER=4 $(cflags-$*) $(as-avx2) -MMD -MP -c -o $@ $<
 $(E)/%.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(as-avx2) -MMD -MP -c -o $@ $<
+	$(CC) $(vt-cppflags) $(vt-cflags) $(as-avx2) -MMD -MP -c -o $@ $<
 $(E)/libvt.a: $(O)/libvt.a $(emulated)
 	cp $< $@
 	ar rs $@ $(emulated)
 $(E)/veltair: $(cli-objs) $(E)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 $(E)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(%-y)) $(E)/libvt.a $(O)/libvtpure.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ -lcmocka $(LDLIBS)
 
 e2e-bin := $(addprefix $(O)/,$(e2e-bin-y))
 $(e2e-bin): $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(O)/tests/unit/onnx_text.o $(O)/libvt.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 
 fuzzers := $(addprefix $(O)/tests/fuzz/,$(fuzz-y))
 $(fuzzers): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 $(O)/tests/bpf/%: $(O)/tests/bpf/%.o $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ -lcmocka $(LDLIBS)
 
 # Static: it is all there is in the guests of check-vm.
 vm-objs := $(addprefix $(O)/,$(vm-y))
 vm-test := $(O)/tests/vm/veltair-vm
 $(vm-test): $(vm-objs) $(O)/libvt.a
-	$(CC) $(LDFLAGS) -static -o $@ $^ -lbpf -lelf -lz -lpfm -lcap -lpthread -lm
+	$(CC) $(filter-out -pie,$(vt-ldflags)) -static -o $@ $^ -lbpf -lelf -lz -lpfm -lcap -lpthread -lm
 
 # Programs that only measure; `make bench-NAME` runs one.
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $$(addprefix $(O)/,$$(%-y)) $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 # All of them, so that none is left behind by the code they measure.
 .PHONY: benches
 benches: $(addprefix $(O)/,$(bench-y))
@@ -316,18 +333,18 @@ pictures: all
 	gnuplot docs/pictures/bound.gp
 
 $(O)/user/metrics/metrics_page: $(O)/user/metrics/metrics_page.o $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 
 $(O)/user/model/operators_page: $(O)/user/model/operators_page.o $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 
 # ---- when to build again --------------------------------------------------------------------
 
 # What objects are compiled with, and what is put together of which: two files as old as the last change of that. So
 # another VERSION or flag compiles all anew, a list that lost a file links anew, and no other change to rules or lists does.
-kept-compile = $(CC) $(CPPFLAGS) $(CFLAGS) $(foreach t,v1 v3 v4,$(call tier-flags,$t)) $(as-avx2) \
+kept-compile = $(CC) $(vt-cppflags) $(vt-cflags) $(foreach t,v1 v3 v4,$(call tier-flags,$t)) $(as-avx2) $(harden) \
 	       $(foreach v,$(sort $(filter cflags-%,$(.VARIABLES))),$v = $($v)) $(BPF_CLANG) $(BPF_CFLAGS)
-kept-link    = $(LDFLAGS) $(LDLIBS) $(vt-y) $(pure-y) $(cli-y)
+kept-link    = $(vt-ldflags) $(LDLIBS) $(vt-y) $(pure-y) $(cli-y)
 define kept
 ifneq ($$(strip $$(file <$(O)/.$1)),$$(strip $$(kept-$1)))
 .PHONY: $(O)/.$1
@@ -412,7 +429,7 @@ $(BUILD)/node/.installed: scripts/package.json scripts/package-lock.json scripts
 
 TESTDATA ?= $(patsubst %/node,%,$(firstword $(shell dpkg -L libonnx-testdata 2>/dev/null | grep '/node$$')))
 $(O)/tests/conformance/conformance: $(addprefix $(O)/,$(testdata-y)) $(O)/libvt.a $(O)/libvtpure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(vt-ldflags) -o $@ $^ $(LDLIBS)
 
 # ONNX's own cases; TESTDATA_FLAGS= lists the passing and skipped ones too.
 TESTDATA_FLAGS ?= -q

@@ -7,6 +7,7 @@ j=$(nproc)
 
 results=$PWD/build/check
 mkdir -p "$results"
+export WERROR=1                  # of every build below
 export VT_TAP_LOG="$results/tap" # every result of every test, by scripts/tap.sh
 : >"$VT_TAP_LOG"
 began=$(date +%s) step_began=
