@@ -410,6 +410,7 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' share/systemd/veltair.service.in \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
+	@scripts/give-back.sh $(BUILD)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/veltair $(DESTDIR)$(PREFIX)/share/man/man1/veltair.1 \

@@ -39,6 +39,7 @@ finish() {
 				failed = 1 # a build, a rule of the tree
 			printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 		}' "$VT_TAP_LOG" | tee "$results/totals"
+	scripts/give-back.sh build
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
