@@ -26,7 +26,8 @@
 #   make bench-scrape   what /metrics of 200 models costs
 #   make bench-monitor  what a switch, a read-out and a cut cost; needs root
 #   make machine-probe  constants of this machine for a machine file of `veltair sim`
-#   make deps           only install what is needed (Debian packages; needs root if some are missing)
+#   make deps           install what building needs (Debian packages; needs root if some are missing); deps-demo,
+#                       deps-check: what these need too
 #   make ort            ONNX Runtime from npm into build/node
 #   make install        the program, its man pages and docs/, PREFIX=/usr/local, DESTDIR for packages; uninstall
 #   make man            the man pages only
@@ -361,7 +362,11 @@ $(O)/.compile $(O)/.link:
 # ---- checks ------------------------------------------------------------------------------
 
 deps:
-	scripts/deps.sh
+	scripts/deps.sh build
+deps-demo:
+	scripts/deps.sh build demo
+deps-check:
+	scripts/deps.sh build demo check
 
 # What needs no new package and no root, for the inner loop of work.
 check-quick: all $(tests) $(e2e-bin)
@@ -375,12 +380,10 @@ LINT_SINCE ?= HEAD~1
 lint: all
 	scripts/lint.sh $$(git diff --name-only --diff-filter=d $(LINT_SINCE) -- '*.c')
 
-check: deps
+check: deps-check
 	scripts/check.sh
 
-demo: deps
-	@echo "building: two or three minutes on two cores"
-	@$(MAKE) -s -j$(shell nproc) all $(O)/tests/bench/bench_peak
+demo: deps-demo
 	scripts/demo.sh
 
 .PHONY: man
@@ -461,7 +464,7 @@ fuzz:
 	scripts/fuzz.sh $(BUILD)/fuzz/tests/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 # The BPF tests under other kernels, with a PMU whose counts are known. Needs no root.
-check-vm: deps
+check-vm: deps-check
 	$(MAKE) $(vm-test)
 	scripts/check-vm.sh $(vm-test) $(TESTS)
 

@@ -28,7 +28,7 @@ skip_all() {
 }
 
 for tool in qemu-system-x86_64 cpio gzip busybox; do
-	command -v $tool >/dev/null || skip_all "needs $tool: make deps"
+	command -v $tool >/dev/null || skip_all "needs $tool: make deps-check"
 done
 mkdir -p "$cache" 2>/dev/null || skip_all "cannot write to $cache (set VT_VM_CACHE)"
 

@@ -9,6 +9,6 @@ skip() {
 	exit 0
 }
 
-command -v node >/dev/null || skip "no Node.js: run 'make deps'"
+command -v node >/dev/null || skip "no Node.js: run 'make deps-demo'"
 [ -d "${VT_NODE_DIR:-build/node}/node_modules/onnxruntime-node" ] || skip "no ONNX Runtime: run 'make ort'"
 exec node tests/conformance/zoo_vs_ort.js
