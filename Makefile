@@ -397,7 +397,9 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(O)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/share/doc/veltair/pictures
-	install -m 644 $(pages-y) $(DESTDIR)$(PREFIX)/share/doc/veltair
+	install -m 644 $(pages-y) $(about-y) $(DESTDIR)$(PREFIX)/share/doc/veltair
+	install -d $(DESTDIR)$(PREFIX)/share/doc/veltair/LICENSES
+	install -m 644 $(licenses-y) $(DESTDIR)$(PREFIX)/share/doc/veltair/LICENSES
 	install -m 644 $(pictures-y) $(DESTDIR)$(PREFIX)/share/doc/veltair/pictures
 	sed 's|docs/serving.md|$(PREFIX)/share/doc/veltair/serving.md|' share/examples/serve.yaml \
 		> $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml

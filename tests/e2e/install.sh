@@ -24,13 +24,27 @@ missing=
 for page in docs/*.md; do
 	cmp -s "$page" "$doc/${page#docs/}" || missing="$missing $page"
 done
-# What a page links to beside it, pictures included.
-# shellcheck disable=SC2013 # links hold no spaces
-for link in $(sed -n 's/](\([a-z][a-z/.-]*\.\(md\|svg\|png\)\)/\n&\n/gp' "$doc"/*.md | sed -n 's/^](//p' | sort -u); do
-	[ -s "$doc/$link" ] || missing="$missing $link"
+# Whatever a page links to on this machine, pictures included. Code between backquotes is none.
+for page in "$doc"/*.md; do
+	# shellcheck disable=SC2013,SC2016 # links hold no spaces; Markdown's backquotes
+	for link in $(sed 's/`[^`]*`//g' "$page" | grep -oE '\]\([^)# ]+' | sed -E '/^..[a-z]+:/d; s/^..//' | sort -u); do
+		[ -s "${page%/*}/$link" ] || missing="$missing ${page##*/}:$link"
+	done
 done
 [ -z "$missing" ]
 ok "every page, and what it links to beside it$missing"
+cmp -s LICENSE LICENSES/Apache-2.0.txt
+ok "LICENSE is the text of Apache-2.0 and nothing else"
+missing=
+for f in LICENSE NOTICE CHANGELOG.md LICENSES/*; do
+	cmp -s "$f" "$doc/$f" || missing="$missing $f"
+done
+# shellcheck disable=SC2013 # names hold no spaces
+for f in $(grep -o 'LICENSES/[A-Za-z0-9.-]*txt' NOTICE); do
+	[ -s "$doc/$f" ] || missing="$missing $f"
+done
+[ -z "$missing" ]
+ok "the licences, to whom what belongs, and what has changed$missing"
 key=$(sed -n 's/.*Every key is in \([^;]*\);.*/\1/p' "$doc/serve.yaml")
 # shellcheck disable=SC2016 # Markdown's backquotes
 [ "$key" = /usr/share/doc/veltair/serving.md ] && grep -q '^| `listen` |' "$dir$key"
