@@ -401,7 +401,7 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/share/doc/veltair/LICENSES
 	install -m 644 $(licenses-y) $(DESTDIR)$(PREFIX)/share/doc/veltair/LICENSES
 	install -m 644 $(pictures-y) $(DESTDIR)$(PREFIX)/share/doc/veltair/pictures
-	sed 's|docs/serving.md|$(PREFIX)/share/doc/veltair/serving.md|' share/examples/serve.yaml \
+	sed 's|docs/serving.md|$(PREFIX)/share/doc/veltair/serving.md|; s|^# user: veltair  |user: veltair    |' share/examples/serve.yaml \
 		> $(DESTDIR)$(PREFIX)/share/doc/veltair/serve.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/veltair/monitoring
 	install -m 644 $(monitoring-y) $(DESTDIR)$(PREFIX)/share/veltair/monitoring
@@ -415,12 +415,13 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' share/systemd/veltair.service.in \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
+	install -D -m 644 share/systemd/veltair.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/veltair.conf
 	@scripts/give-back.sh $(BUILD)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/veltair $(DESTDIR)$(PREFIX)/share/man/man1/veltair.1 \
 		$(DESTDIR)$(PREFIX)/share/man/man1/veltair-*.1 \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/veltair.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/veltair.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/veltair $(DESTDIR)$(PREFIX)/share/veltair
 
 # ONNX Runtime, the reference and the peer: from npm, outside the source tree, no package's scripts run.

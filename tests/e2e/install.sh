@@ -49,6 +49,18 @@ key=$(sed -n 's/.*Every key is in \([^;]*\);.*/\1/p' "$doc/serve.yaml")
 # shellcheck disable=SC2016 # Markdown's backquotes
 [ "$key" = /usr/share/doc/veltair/serving.md ] && grep -q '^| `listen` |' "$dir$key"
 ok "the example says where every key is"
+# The user whom it names is one that what is installed beside it makes.
+user=$(sed -n 's/^user: *\([a-z]*\) .*/\1/p' "$doc/serve.yaml")
+[ "$user" = veltair ] && grep -q "^u $user - \".*\" /var/lib/veltair\$" "$dir/usr/lib/sysusers.d/veltair.conf"
+ok "the example is served as a user of its own"
+if [ "$(id -u)" = 0 ] && command -v systemd-sysusers >/dev/null; then
+	mkdir "$dir/etc"
+	systemd-sysusers --root="$dir" 2>"$dir/err" && grep -q "^$user:.*:/var/lib/veltair:.*nologin" "$dir/etc/passwd"
+	ok "whom systemd-sysusers makes"
+	rm -rf "${dir:?}/etc"
+else
+	skip "whom systemd-sysusers makes" "no root, or no systemd-sysusers here"
+fi
 missing=
 for c in $("$dir/usr/bin/veltair" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
 	[ -s "$dir/usr/share/man/man1/veltair-$c.1" ] || missing="$missing $c"

@@ -204,6 +204,10 @@ static void say_ready(struct serving *s)
 {
 	char all[512] = "";
 
+	if (!s->c.user && geteuid() == 0)
+		vt_log(&s->log, VT_LOG_WARN,
+		       "serving as root: `user:` in the configuration (--user) gives that up after "
+		       "the start");
 	for (size_t i = 0; i < s->n_listeners; i++)
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
 			 s->listener[i].text);
