@@ -38,6 +38,7 @@
 #   make help           this text
 #
 # CONFIG=release (default), clang, debug, asan, tsan, fuzz: each builds into build/$CONFIG.
+#   CFLAGS, CPPFLAGS, LDFLAGS come after the project's own; WERROR=1 makes warnings errors, as make check does
 
 CC       = gcc
 CLANG   ?= clang
@@ -154,7 +155,7 @@ cflags-kernels/dw_rows = $(if $(filter asan,$(CONFIG)),-O0)
 
 # The same source once per instruction set (isa-y); the file learns its tier from VT_TIER.
 tier-flags = -DVT_TIER=$(1:v%=%) $(loops-$(CONFIG)) \
-	     $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),-march=x86-64$(if $(filter-out v1,$1),-$1))
+	     $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),-march=x86-64$(if $(filter-out v1,$1),-$1))
 define tier-rule
 $(O)/%.$1.o: %.c $(O)/.compile | $(gen)
 	@mkdir -p $$(@D)
@@ -174,7 +175,7 @@ $(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: $(PROTO_INC)/%.proto
 BPF_CLANG  ?= clang
 BPFTOOL    ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
 BPF_CFLAGS  = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra $(vt-werror) -Wno-unused-parameter \
-	      -Wno-missing-field-initializers -Ibpf -idirafter /usr/include/$(shell gcc -print-multiarch)
+	      -Wno-missing-field-initializers -Ibpf -idirafter /usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 bpf-objs   := $(addprefix $(O)/bpf/,$(bpf-y:=.bpf.o))
 
 $(bpf-objs): $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/.compile

@@ -4,7 +4,8 @@
 # Does nothing when all of it is there. Needs root only when something is missing.
 set -eu
 
-policy=${VT_POLICY_RC_D:-/usr/sbin/policy-rc.d}
+root=${VT_DEPS_ROOT:-} # a test's
+policy=$root/usr/sbin/policy-rc.d
 ours="of veltair's scripts/deps.sh"
 
 # wanted SECTION: its packages, each with the program that is as good
@@ -62,12 +63,13 @@ units_of() {
 	dpkg -L "$1" 2>/dev/null | sed -nE 's#^(/usr)?/lib/systemd/system/([^/@]*\.(service|socket|timer))$#\2#p'
 }
 
+# A postinst makes the links by itself, where there is no systemctl too.
 disable() {
-	if [ -d /run/systemd/system ]; then
-		systemctl --quiet disable --now "$1"
-	else
-		deb-systemd-helper disable "$1"
+	if command -v systemctl >/dev/null; then
+		systemctl --quiet disable "$1"
+		[ ! -d /run/systemd/system ] || systemctl --quiet stop "$1"
 	fi >/dev/null 2>&1 || true
+	rm -f "$root"/etc/systemd/system/*.wants/"$1"
 }
 
 undo() {

@@ -8,7 +8,9 @@ trap 'rm -rf "$dir"' EXIT
 . tests/e2e/lib.sh
 
 # ---- a machine where nothing is installed ------------------------------------------------------------
-mkdir "$dir/bin" "$dir/none"
+policy=$dir/root/usr/sbin/policy-rc.d
+wants=$dir/root/etc/systemd/system/multi-user.target.wants
+mkdir -p "$dir/bin" "$dir/none" "$wants" "${policy%/*}"
 stand_in() { # stand_in NAME: its text from stdin
 	{
 		echo "#!/bin/sh"
@@ -19,13 +21,13 @@ stand_in() { # stand_in NAME: its text from stdin
 stand_in dpkg-query <<<'exit 1'
 # shellcheck disable=SC2016 # of the stand-in
 stand_in id <<<'echo $UID_HERE'
-for tool in awk sed grep dirname cat chmod mv rm sleep sh; do
+for tool in awk sed grep dirname cat chmod ln mv rm sh; do
 	ln -s "$(command -v $tool)" "$dir/none/$tool"
 done
 # deps SECTION...: as user $as; no program of this machine but the above is there
 as=1000
 deps() {
-	UID_HERE=$as PATH=$dir/bin:$dir/none VT_POLICY_RC_D=$dir/policy sh scripts/deps.sh "$@" >"$dir/out" 2>"$dir/err"
+	UID_HERE=$as PATH=$dir/bin:$dir/none VT_DEPS_ROOT=$dir/root sh scripts/deps.sh "$@" >"$dir/out" 2>"$dir/err"
 }
 has() { # has PACKAGE...: each is a word of what was said
 	local p
@@ -63,15 +65,17 @@ as=0
 stand_in dpkg-query <<<'[ "$3" = haproxy ] || [ "$3" = prometheus ] || echo "install ok installed"; exit 0'
 # shellcheck disable=SC2016 # likewise
 stand_in dpkg <<<'echo /lib/systemd/system/$2.service'
-stand_in deb-systemd-helper <<<"echo \"\$*\" >>$dir/disabled"
 stand_in systemctl <<<"echo \"\$*\" >>$dir/disabled"
-# What a postinst asks is answered as apt runs; $dir/ends says how that ends.
+# What a postinst asks is answered as apt runs, and it makes its links; $dir/ends says how that ends.
 stand_in apt-get <<E2
 [ "\$1" = install ] || exit 0
 for service in haproxy prometheus.service ssh; do
-	"$dir/policy" \$service start
+	"$policy" \$service start
 	echo "\$service \$?"
 done >"$dir/answers"
+for service in haproxy prometheus ssh; do
+	[ -L "$wants/\$service.service" ] || ln -s /lib/systemd/system/\$service.service "$wants/\$service.service"
+done
 ends=\$(cat "$dir/ends")
 case \$ends in [A-Z]*) kill -\$ends \$PPID; exit 1 ;; esac
 exit "\$ends"
@@ -79,10 +83,10 @@ E2
 answers="haproxy 101
 prometheus.service 101
 ssh 0"
-# gone: nothing is left of the policy, and both services are disabled
+# gone: nothing is left of the policy, and both services are disabled, no other is
 gone() {
-	[ ! -e "$dir/policy" ] && [ ! -e "$dir/policy.new" ] && grep -q 'disable.* haproxy.service' "$dir/disabled" &&
-		grep -q 'disable.* prometheus.service' "$dir/disabled"
+	[ ! -e "$policy" ] && [ ! -e "$policy.new" ] && grep -q 'disable.* haproxy.service' "$dir/disabled" &&
+		grep -q 'disable.* prometheus.service' "$dir/disabled" && [ "$(ls "$wants")" = ssh.service ]
 }
 for ends in 0 100 TERM INT HUP; do
 	echo $ends >"$dir/ends"
@@ -94,15 +98,15 @@ for ends in 0 100 TERM INT HUP; do
 done
 echo KILL >"$dir/ends"
 { deps check; } 2>/dev/null # bash tells of a kill
-[ -x "$dir/policy" ] && "$dir/policy" haproxy start
+[ -x "$policy" ] && "$policy" haproxy start
 ok "what kill -9 leaves behind forbids nothing"
 echo 0 >"$dir/ends"
 deps check && gone
 ok "and the next run takes it away"
-printf '#!/bin/sh\nexit 0\n' >"$dir/policy"
-chmod +x "$dir/policy"
-cp "$dir/policy" "$dir/others"
-deps check && cmp -s "$dir/policy" "$dir/others"
+printf '#!/bin/sh\nexit 0\n' >"$policy"
+chmod +x "$policy"
+cp "$policy" "$dir/others"
+deps check && cmp -s "$policy" "$dir/others"
 ok "a policy of somebody else's stays as it is"
 
 # ---- build/ is given back ------------------------------------------------------------------------------
