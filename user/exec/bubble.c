@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/spin.h"
 #include "exec/bubble_int.h"
 #include "kernels/bigmem.h"
 
@@ -47,15 +48,6 @@ struct vt_bubble {
 
 /* ---- the threads --------------------------------------------------------------------------- */
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 static size_t burst(unsigned char *mem, size_t at, size_t used)
 {
 	for (int i = 0; i < BURST_LINES; i++) {
@@ -75,7 +67,7 @@ static void pause_after(uint64_t burst_ns, uint32_t duty_ppm)
 		return;
 	until = vt_now_mono_ns() + burst_ns * (VT_PPM - duty_ppm) / duty_ppm;
 	while (vt_now_mono_ns() < until)
-		relax();
+		vt_relax();
 }
 
 /* Blow at a setting until it changes. */

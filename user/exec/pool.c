@@ -152,7 +152,7 @@ static void try_core(struct worker *w)
 	pool_try_begin(w, now);
 	while (now < until) {
 		for (unsigned int i = 0; i < 64; i++)
-			relax();
+			vt_relax();
 		if (has_something(w))
 			return;
 		now = vt_now_mono_ns();

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/spin.h"
 #include "exec/avail.h"
 #include "exec/pool.h"
 
@@ -98,19 +99,10 @@ static inline void pool_futex_wake(_Atomic uint32_t *at, int n)
 	syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 /** pool_spin_over - one turn of a spin; true when it has lasted VT_POOL_SPIN_NS */
 static inline bool pool_spin_over(unsigned int *turns, uint64_t *until_mono_ns)
 {
-	relax();
+	vt_relax();
 	if (++*turns % 64)
 		return false;
 	if (!*until_mono_ns)

@@ -90,7 +90,7 @@ void pool_lead_job(struct pthreadpool *gang, const struct vt_job *const_job)
 		vt_job_run_chunk(mine, chunk);
 	/* Pairs with the release in help(): what helpers wrote is seen after this. */
 	while (atomic_load_explicit(&w->done, memory_order_acquire) != left) {
-		relax();
+		vt_relax();
 		if (++turns % 4096 == 0)
 			sched_yield(); /* a helper may have lost its CPU to somebody else */
 	}

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* runtime_work.c - a block on its worker, and the answer to a request. */
+#include <sched.h>
+
 #include "base/clock.h"
+#include "base/spin.h"
 #include "exec/runtime_int.h"
 
 struct rt_model *rt_model_of(struct vt_runtime *rt, uint32_t id)
@@ -84,15 +87,27 @@ static void run(struct vt_work *work, struct pthreadpool *gang)
 		q->store(q, b->m->engine, b->inst);
 }
 
+/* Not while cores join or leave: who changes the grant may have lost its CPU to somebody else. */
+static uint32_t even_grant(const struct rt_block *b)
+{
+	uint32_t granted;
+
+	for (unsigned int turns = 1; (granted = atomic_load(&b->granted)) % 2; turns++) {
+		vt_relax();
+		if (turns % 4096 == 0)
+			sched_yield();
+	}
+	return granted;
+}
+
 /* Cores may join or leave until this very moment: both numbers of the same grant, the last one. */
 static uint64_t close_grant(struct rt_block *b, uint64_t ns)
 {
-	uint32_t before = atomic_load(&b->granted);
+	uint32_t before;
 	uint64_t sum;
 
 	do {
-		while (before % 2)
-			before = atomic_load(&b->granted);
+		before = even_grant(b);
 		sum = ns * RT_GET(b->n_cores) + RT_GET(b->core_ns_more);
 	} while (!atomic_compare_exchange_strong(&b->granted, &before, before | RT_CLOSED));
 	return sum;
