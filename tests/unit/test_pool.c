@@ -347,6 +347,97 @@ static void test_who_joins_takes_a_share_that_is_free(void **state)
 	free(p);
 }
 
+/* ---- a call while others work -------------------------------------------------------------- */
+
+/* Work that goes on until its helper has answered a call; in vain, for GIVE_UP_NS. */
+struct call_block {
+	struct vt_work block;
+	unsigned int leader;
+	bool busy; /* opens jobs meanwhile, else leaves its helper to sleep */
+	_Atomic int helped, answered, over;	  /* by the helper; by it; and now it may end */
+	int answered_before_the_end, helped_then; /* and went on helping */
+};
+
+#define GIVE_UP_NS (20 * VT_NS_PER_S)
+
+static void call_task(void *ctx, size_t i)
+{
+	struct call_block *c = ctx;
+
+	if ((unsigned int)sched_getcpu() != c->leader)
+		atomic_store(&c->helped, 1);
+}
+
+/* True when a helper has come. */
+static bool open_jobs_until_helped(struct call_block *c, struct pthreadpool *gang, uint64_t until)
+{
+	atomic_store(&c->helped, 0);
+	while (!atomic_load(&c->helped) && vt_now_mono_ns() < until)
+		pthreadpool_parallelize_1d(gang, call_task, c, 64, 0);
+	return atomic_load(&c->helped);
+}
+
+static void call_run(struct vt_work *b, struct pthreadpool *gang)
+{
+	struct call_block *c = (struct call_block *)b;
+	const uint64_t until = vt_now_mono_ns() + GIVE_UP_NS;
+
+	open_jobs_until_helped(c, gang, until);
+	while (!atomic_load(&c->answered) && vt_now_mono_ns() < until) {
+		if (c->busy)
+			pthreadpool_parallelize_1d(gang, call_task, c, 64, 0);
+		else
+			sched_yield();
+	}
+	c->answered_before_the_end = atomic_load(&c->answered);
+	c->helped_then = open_jobs_until_helped(c, gang, vt_now_mono_ns() + GIVE_UP_NS);
+}
+
+static void call_done(struct vt_work *b)
+{
+	atomic_store(&((struct call_block *)b)->over, 1);
+}
+
+static int answer(void *arg, unsigned int core)
+{
+	struct call_block *c = arg;
+
+	if (core != c->leader)
+		atomic_store(&c->answered, 1);
+	return 0;
+}
+
+/*
+ * A leader that starts the next block from its done callback takes its helpers back before they have seen the end of
+ * the last one: who answers calls only at the end of a block does not answer.
+ */
+static void test_a_helper_answers_amid_a_block(void **state)
+{
+	struct vt_cpuset cores;
+	struct vt_pool *p = open_pool(&cores, 2);
+
+	if (!p)
+		vt_skip("needs two cores");
+	for (int busy = 0; busy < 2; busy++) {
+		struct call_block c = {.block = {.run = call_run, .done = call_done},
+				       .leader = (unsigned int)vt_cpuset_next(&cores, 0),
+				       .busy = busy};
+		int other = vt_cpuset_next(&cores, c.leader + 1);
+
+		assert_int_equal(vt_pool_start(p, &c.block, &cores), 0);
+		while (!atomic_load(&c.helped))
+			sched_yield();
+		while (!busy && atomic_load(&p->worker[other]->sleeps_at) == NOBODY)
+			sched_yield();
+		assert_int_equal(vt_pool_each(p, answer, &c), 0);
+		while (!atomic_load(&c.over))
+			sched_yield();
+		assert_true(c.answered_before_the_end);
+		assert_true(c.helped_then);
+	}
+	vt_pool_close(p);
+}
+
 static void test_bad_grants(void **state)
 {
 	struct vt_cpuset cores, none = {0}, absent = {0};
@@ -379,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_each_worker_sits_on_its_core),
 		cmocka_unit_test(test_a_helper_begins_with_its_own_share),
 		cmocka_unit_test(test_who_joins_takes_a_share_that_is_free),
+		cmocka_unit_test(test_a_helper_answers_amid_a_block),
 		cmocka_unit_test(test_bad_grants),
 	};
 

@@ -361,6 +361,22 @@ int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *gr
 	return 0;
 }
 
+/* It may be asleep, waiting for its leader's next job. Pairs with pool_be_helper(). */
+static void call(struct worker *w)
+{
+	struct worker *leader;
+	int at;
+
+	atomic_store(&w->call, 1);
+	rouse(w, NULL);
+	at = atomic_load(&w->sleeps_at);
+	if (at == NOBODY)
+		return;
+	leader = w->pool->worker[at];
+	atomic_fetch_add(&leader->opened, 1);
+	pool_futex_wake(&leader->opened, INT32_MAX);
+}
+
 int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), void *arg)
 {
 	uint32_t left;
@@ -370,10 +386,8 @@ int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), voi
 	atomic_store(&p->each_err, 0);
 	atomic_store(&p->each_left, vt_cpuset_count(&p->cores));
 	for (int c = vt_cpuset_next(&p->cores, 0); c >= 0;
-	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1)) {
-		atomic_store(&p->worker[c]->call, 1);
-		rouse(p->worker[c], NULL);
-	}
+	     c = vt_cpuset_next(&p->cores, (unsigned int)c + 1))
+		call(p->worker[c]);
 	while ((left = atomic_load(&p->each_left)))
 		pool_futex_wait(&p->each_left, left, 0);
 	return atomic_load(&p->each_err);

@@ -57,8 +57,11 @@ void vt_pool_close(struct vt_pool *p);
 /** vt_pool_cores - the cores that have a worker */
 const struct vt_cpuset *vt_pool_cores(const struct vt_pool *p);
 
-/** vt_pool_each - run @fn on every worker's own thread and wait; the first error is returned.
- * One caller at a time. Workers that are busy come when they have ended what they do. */
+/**
+ * vt_pool_each - run @fn on every worker's own thread and wait; the first error is returned
+ * One caller at a time. A leader comes when the work that it leads is over and before it leads other; a helper comes
+ * between two jobs of its leader, which goes on without it meanwhile.
+ */
 int vt_pool_each(struct vt_pool *p, int (*fn)(void *arg, unsigned int core), void *arg);
 /** vt_pool_reserve - give every worker at least @bytes of scratch (tile.h); 0 or -ENOMEM */
 int vt_pool_reserve(struct vt_pool *p, size_t bytes);

@@ -122,7 +122,7 @@ void pool_rest(struct worker *w, int core)
 
 	pool_off(w);
 	while (w->credit_ns < VT_AVAIL_ON_NS && atomic_load(&w->helps) == core &&
-	       !atomic_load(&w->work) && !atomic_load(&w->stop)) {
+	       !atomic_load(&w->work) && !atomic_load(&w->call) && !atomic_load(&w->stop)) {
 		atomic_store(&w->asleep, 1);
 		if (atomic_load(&w->wake) == seen)
 			pool_futex_wait(&w->wake, seen,

@@ -145,7 +145,7 @@ bool pool_tired(struct worker *w);
 /** pool_on, pool_off - around each sleep */
 void pool_on(struct worker *w);
 void pool_off(struct worker *w);
-/** pool_rest - sleep until there is time again, or @w gets work to lead, or other help is wanted than @core's */
+/** pool_rest - sleep until there is time again, or @w gets work to lead or a call, or other help is wanted than @core's */
 void pool_rest(struct worker *w, int core);
 /** pool_try_begin, pool_try_end - a helper of a taken core that should be tried is not polite for a while */
 void pool_try_begin(struct worker *w, uint64_t mono_ns);
@@ -154,7 +154,7 @@ void pool_try_end(struct worker *w, uint64_t mono_ns);
 /** pool_lead_job - gang.run of every worker: the leader's side of one pthreadpool_parallelize_*() */
 void pool_lead_job(struct pthreadpool *gang, const struct vt_job *job);
 
-/** pool_be_helper - stay with the leader on @core until w->helps says otherwise */
+/** pool_be_helper - stay with the leader on @core until w->helps says otherwise, or w->call is set */
 void pool_be_helper(struct worker *w, int core);
 
 #endif

@@ -123,7 +123,11 @@ static void mind(struct worker *w, int core, uint64_t now)
 		pool_avail_note(w, now, false);
 }
 
-/* Stay with a leader until told otherwise. */
+/*
+ * Stay with a leader until told otherwise, or called. Between two jobs it holds no chunk and nothing in its scratch:
+ * its main loop answers, and sends it back. The end of a block is no such moment, as the leader may begin the next one
+ * on the same cores before a helper that sleeps has seen that it was let go.
+ */
 void pool_be_helper(struct worker *w, int core)
 {
 	struct worker *leader = w->pool->worker[core];
@@ -131,7 +135,8 @@ void pool_be_helper(struct worker *w, int core)
 	uint64_t until = 0, t0, t1;
 	unsigned int turns = 0;
 
-	while (atomic_load_explicit(&w->helps, memory_order_acquire) == core) {
+	while (atomic_load_explicit(&w->helps, memory_order_acquire) == core &&
+	       !atomic_load_explicit(&w->call, memory_order_acquire)) {
 		opened = atomic_load(&leader->opened);
 		if (opened != seen) {
 			seen = opened;
@@ -156,7 +161,7 @@ void pool_be_helper(struct worker *w, int core)
 		atomic_fetch_add(&leader->sleepers, 1);
 		atomic_store(&w->sleeps_at, core);
 		pool_off(w);
-		if (atomic_load(&w->helps) == core)
+		if (atomic_load(&w->helps) == core && !atomic_load(&w->call))
 			pool_futex_wait(&leader->opened, seen, 0);
 		pool_on(w);
 		atomic_store(&w->sleeps_at, NOBODY);
