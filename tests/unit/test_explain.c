@@ -163,7 +163,7 @@ static void explain_all(struct vt_reason *ret)
 		actions[i] = rows[i].a;
 	view_of(&s, &m);
 	memset(ret, 0xff, N * sizeof(*ret));
-	assert_int_equal(vt_explain(&s, &d, ret, N), N);
+	assert_int_equal(vt_explain(&s, &d, 0, ret, N), N);
 }
 
 static void test_every_kind_of_action(void **state)
@@ -201,12 +201,42 @@ static void test_only_as_many_as_there_is_room_for(void **state)
 		actions[i] = rows[i].a;
 	view_of(&s, &m);
 	memset(some, 0, sizeof(some));
-	assert_int_equal(vt_explain(&s, &d, some, 2), 2);
+	assert_int_equal(vt_explain(&s, &d, 0, some, 2), 2);
 	assert_int_equal(some[1].id, all[1].id);
 	assert_int_equal(some[2].id, 0);
 	/* Versions that the decision does not hold are not read. */
 	assert_int_equal(some[0].other_versions, 0);
-	assert_int_equal(vt_explain(&s, &d, NULL, 0), 0);
+	assert_int_equal(vt_explain(&s, &d, 0, NULL, 0), 0);
+}
+
+/* In pieces, of any size: the same as at once, free cores of what came before included. */
+static void test_piece_by_piece(void **state)
+{
+	struct vt_reason all[N], got[N];
+	struct vt_action actions[N];
+	struct vt_model m = model();
+	struct vt_sample s;
+	struct vt_decision d = {
+		.n_actions = N,
+		.actions = actions,
+		.n_versions = VT_COUNT(versions),
+		.versions = (uint8_t *)versions,
+	};
+
+	explain_all(all);
+	for (size_t i = 0; i < N; i++)
+		actions[i] = rows[i].a;
+	view_of(&s, &m);
+	for (size_t piece = 1; piece <= N; piece++) {
+		size_t from = 0, n;
+
+		memset(got, 0xff, sizeof(got));
+		while ((n = vt_explain(&s, &d, from, got + from, piece)))
+			from += n;
+		assert_int_equal(from, N);
+		assert_memory_equal(got, all, sizeof(all));
+	}
+	assert_int_equal(vt_explain(&s, &d, N + 1, got, N), 0);
 }
 
 /* With a plan the rest is looked up: the same as adding the layers up. */
@@ -222,10 +252,10 @@ static void test_the_plan_says_the_same(void **state)
 	for (size_t i = 0; i < N; i++)
 		actions[i] = rows[i].a;
 	view_of(&s, &m);
-	vt_explain(&s, &d, bare, N);
+	vt_explain(&s, &d, 0, bare, N);
 	assert_int_equal(
 		vt_plan_init(&m, 2, VT_PLAN(VT_PLAN_SOLO, VT_GRAIN_FINE), mem, sizeof(mem)), 0);
-	vt_explain(&s, &d, planned, N);
+	vt_explain(&s, &d, 0, planned, N);
 	for (size_t i = 0; i < N; i++) {
 		if (rows[i].a.kind ==
 		    VT_SHED) /* layers 1 and 2 on two cores, not the whole model */
@@ -274,7 +304,7 @@ static void test_taken_cores_do_not_count(void **state)
 		view_of(&s, &m);
 		s.view.taken.w[0] = cases[i].taken;
 		s.view.taken_ppm = cases[i].taken_ppm;
-		assert_int_equal(vt_explain(&s, &d, &r, 1), 1);
+		assert_int_equal(vt_explain(&s, &d, 0, &r, 1), 1);
 		if (r.rest_ns != cases[i].rest_ns || r.taken != cases[i].n_taken ||
 		    r.usable != cases[i].usable || r.level != 3)
 			fail_msg("%s: needs %llu, taken %u, usable %u, level %u", cases[i].what,
@@ -287,6 +317,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_kind_of_action),
 		cmocka_unit_test(test_only_as_many_as_there_is_room_for),
+		cmocka_unit_test(test_piece_by_piece),
 		cmocka_unit_test(test_the_plan_says_the_same),
 		cmocka_unit_test(test_taken_cores_do_not_count),
 	};

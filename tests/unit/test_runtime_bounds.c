@@ -5,12 +5,16 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include "sched/turn.h"
+
 /* ---- bounds ---------------------------------------------------------------------------------- */
+
+#define CROWD 80u /* more than a decision on two cores can turn away */
 
 /* Inside a borrow nothing runs: what is submitted stays where it is. */
 struct borrowed {
 	struct three *t;
-	struct fx_request r[16];
+	struct fx_request r[CROWD];
 	struct fx_load l;
 	uint32_t n;
 	int then;
@@ -437,6 +441,58 @@ static void test_counts_outlive_a_replacement(void **state)
 	close_three(&t);
 }
 
+/* Turns everybody away, as many at once as fit in a decision. */
+static void closed_decide(void *state, const struct vt_view *v, struct vt_decision *ret)
+{
+	struct vt_turn t;
+
+	vt_turn_begin(&t, v, ret, 0);
+	for (uint32_t i = 0; i < v->n_requests && vt_turn_shed(&t, i, 0); i++)
+		;
+}
+
+static size_t no_state_size(const struct vt_policy_cfg *cfg)
+{
+	return 64;
+}
+
+static int no_state(const struct vt_policy *p, void *state, const struct vt_policy_cfg *cfg)
+{
+	return 0;
+}
+
+static void test_each_of_many_refusals_keeps_its_reasons(void **state)
+{
+	static const struct vt_policy closed = {.name = "closed",
+						.state_size = no_state_size,
+						.init = no_state,
+						.decide = closed_decide};
+	struct vt_runtime_opts o = {.policy = &closed, .record_fd = -1};
+	static struct vt_reason why[2 * CROWD];
+	static struct borrowed b;
+	uint64_t last, at_once = 0;
+	struct three t;
+	size_t n;
+
+	open_three(&t, &o, 50000, 10000000000ull, 1);
+	b = (struct borrowed){.t = &t, .n = CROWD};
+	assert_int_equal(vt_runtime_borrow(t.rt, submit_all, &b), 5);
+	fx_wait(&b.l, CROWD);
+	settle(t.rt);
+	assert_int_equal(atomic_load(&b.l.how[VT_REFUSED]), CROWD);
+	n = vt_runtime_reasons(t.rt, 0, why, VT_COUNT(why), &last);
+	assert_int_equal(n, CROWD);
+	assert_int_equal(last, CROWD);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(why[i].kind, VT_SHED);
+		assert_int_equal(why[i].id, i + 1);
+		assert_int_equal(why[i].model, t.f[i % 3].id);
+		at_once += why[i].now_ns == why[0].now_ns;
+	}
+	assert_true(at_once > 64); /* else it is no test */
+	close_three(&t);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -452,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_bad_models),
 		cmocka_unit_test(test_turns_have_buckets_without_gaps),
 		cmocka_unit_test(test_counts_outlive_a_replacement),
+		cmocka_unit_test(test_each_of_many_refusals_keeps_its_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, fx_setup, fx_teardown);

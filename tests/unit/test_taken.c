@@ -153,7 +153,8 @@ static void test_a_refusal_explains_itself(void **state)
 		x->domains[0].pressure_ppm = level * (VT_PPM / (VT_LEVELS - 1));
 		p.p->decide(p.state, &x->v, &p.d);
 		assert_int_equal(p.d.n_actions, 1);
-		assert_int_equal(vt_explain(&(struct vt_sample){.view = x->v}, &p.d, &why, 1), 1);
+		assert_int_equal(vt_explain(&(struct vt_sample){.view = x->v}, &p.d, 0, &why, 1),
+				 1);
 		assert_int_equal(why.kind, VT_SHED);
 		assert_int_equal(why.level, level);
 		assert_int_equal(why.taken, 1);

@@ -11,7 +11,7 @@
 #include "metrics/expo.h"
 #include "pressure/pressure.h"
 
-#define A_STEP 256 /* actions explained of one step; a decision on 256 cores has no more starts */
+#define AT_ONCE 64 /* actions explained */
 
 /** The last ones of something long. */
 struct ring {
@@ -33,17 +33,22 @@ static bool counts(const struct vt_sample *s)
 static void on_step(void *arg, const struct vt_sample *s, const struct vt_decision *d,
 		    const struct vt_model *models, bool learned)
 {
-	struct vt_reason why[A_STEP];
+	struct vt_reason why[AT_ONCE];
 	struct ring *r = arg;
-	size_t n = vt_explain(s, d, why, A_STEP);
+	size_t from = 0, n;
 
 	r->counted |= counts(s);
-	for (size_t i = 0; i < n; i++) {
-		why[i].sources = (uint8_t)((learned ? VT_PRESSURE_SLOWDOWN : 0) |
-					   (r->counted ? VT_PRESSURE_COUNTERS : 0));
-		vt_decided_of(&r->at[r->n % r->room], r->n + 1, &why[i], models[why[i].model].name);
-		r->n++;
-	}
+	do {
+		n = vt_explain(s, d, from, why, AT_ONCE);
+		for (size_t i = 0; i < n; i++) {
+			why[i].sources = (uint8_t)((learned ? VT_PRESSURE_SLOWDOWN : 0) |
+						   (r->counted ? VT_PRESSURE_COUNTERS : 0));
+			vt_decided_of(&r->at[r->n % r->room], r->n + 1, &why[i],
+				      models[why[i].model].name);
+			r->n++;
+		}
+		from += n;
+	} while (n == AT_ONCE);
 }
 
 /* The oldest first, as they are printed. */

@@ -16,6 +16,8 @@
 #define BUCKET_0 500000ull
 #define TURN_0	 250ull
 
+#define REASONS_AT_ONCE 64u /* on the stack */
+
 uint64_t vt_runtime_bucket_ns(unsigned int i)
 {
 	static const uint64_t bounds[VT_RUNTIME_BUCKETS - 1] = {
@@ -125,16 +127,10 @@ static uint8_t sources_of(const struct vt_runtime *rt)
 	return (uint8_t)all;
 }
 
-void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
+static void publish_reasons(struct vt_runtime *rt, struct vt_reason *r, size_t n)
 {
-	struct vt_reason r[64];
-	uint8_t sources;
-	size_t n;
+	const uint8_t sources = sources_of(rt);
 
-	publish_loop(rt);
-	publish_domains(rt, s);
-	sources = sources_of(rt);
-	n = vt_explain(s, vt_loop_decision(rt->loop), r, sizeof(r) / sizeof(r[0]));
 	for (size_t i = 0; i < n; i++) {
 		const struct rt_model *m = rt->model_of[r[i].model];
 
@@ -142,6 +138,20 @@ void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
 		r[i].sources = sources;
 		publish_reason(rt, &r[i], m->name);
 	}
+}
+
+void rt_publish(struct vt_runtime *rt, const struct vt_sample *s)
+{
+	struct vt_reason r[REASONS_AT_ONCE];
+	size_t from = 0, n;
+
+	publish_loop(rt);
+	publish_domains(rt, s);
+	do {
+		n = vt_explain(s, vt_loop_decision(rt->loop), from, r, REASONS_AT_ONCE);
+		publish_reasons(rt, r, n);
+		from += n;
+	} while (n == REASONS_AT_ONCE);
 }
 
 /* ---- read by anybody ---------------------------------------------------------------------- */

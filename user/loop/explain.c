@@ -202,18 +202,29 @@ const char *vt_reason_source(uint8_t sources)
 	return names[sources & (VT_PRESSURE_COUNTERS | VT_PRESSURE_SLOWDOWN)];
 }
 
-size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct vt_reason *ret,
-		  size_t len)
+/* What is left of @cores after @a. */
+static unsigned int left_by(const struct vt_action *a, unsigned int cores)
 {
-	size_t n = d->n_actions < len ? d->n_actions : len;
+	const unsigned int gets =
+		a->kind == VT_START || a->kind == VT_GROW ? vt_coreset_count(&a->cores) : 0;
+
+	return gets < cores ? cores - gets : 0;
+}
+
+size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, size_t from,
+		  struct vt_reason *ret, size_t len)
+{
+	const size_t more = from < d->n_actions ? d->n_actions - from : 0;
+	const size_t n = more < len ? more : len;
 	unsigned int free = vt_coreset_count(&s->view.free);
 	const struct vt_coreset out = taken_of(&s->view);
 	const unsigned int n_taken = vt_coreset_count(&out);
 
+	for (size_t i = 0; i < from && n; i++)
+		free = left_by(&d->actions[i], free);
 	for (size_t i = 0; i < n; i++) {
-		const struct vt_action *a = &d->actions[i];
+		const struct vt_action *a = &d->actions[from + i];
 		struct vt_reason *r = &ret[i];
-		unsigned int gets = vt_coreset_count(&a->cores);
 
 		memset(r, 0, sizeof(*r));
 		r->now_ns = s->view.now_ns;
@@ -228,8 +239,7 @@ size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct
 			explain_request(r, s, d, a);
 		else
 			explain_block(r, s, d, a);
-		if (a->kind == VT_START || a->kind == VT_GROW)
-			free -= gets < free ? gets : free;
+		free = left_by(a, free);
 	}
 	return n;
 }

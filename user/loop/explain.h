@@ -42,12 +42,12 @@ struct vt_reason {
 _Static_assert(sizeof(struct vt_reason) == 80, "copied as words of 64 bits");
 
 /**
- * vt_explain - reasons of the first @len actions of @d; returns their number
+ * vt_explain - reasons of at most @len actions of @d, the first is that at @from; returns their number
  * @s: the sample that @d was made from, its pressure filled in
  * Fields of a target that @s does not hold are 0.
  */
-size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, struct vt_reason *ret,
-		  size_t len);
+size_t vt_explain(const struct vt_sample *s, const struct vt_decision *d, size_t from,
+		  struct vt_reason *ret, size_t len);
 
 /** vt_reason_action - "start"; static text, "?" for what is no kind of action */
 const char *vt_reason_action(uint8_t kind);
