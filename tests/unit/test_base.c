@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "harness.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,43 @@ static void test_cpuset_parse(void **state)
 			continue;
 		vt_cpuset_format(&s, buf, sizeof(buf));
 		assert_string_equal(buf, t[i].out);
+	}
+}
+
+/* A kernel for @kernel_cpus CPUs of which this thread may use all; it refuses a smaller set, as sched_setaffinity(2) says. */
+static unsigned int kernel_cpus;
+static int affinity_errno;
+
+int sched_getaffinity(pid_t pid, size_t len, cpu_set_t *set)
+{
+	if (affinity_errno || len * 8 < kernel_cpus) {
+		errno = affinity_errno ? affinity_errno : EINVAL;
+		return -1;
+	}
+	memset(set, 0, len);
+	for (unsigned int c = 0; c < kernel_cpus; c++)
+		CPU_SET_S(c, len, set);
+	return 0;
+}
+
+static void test_cores_of_any_kernel(void **state)
+{
+	static const struct {
+		unsigned int cpus;
+		int error, want;
+		unsigned int count;
+	} t[] = {
+		{1, 0, 0, 1},	    {64, 0, 0, 64},	{1024, 0, 0, 1024},
+		{1025, 0, 0, 1024}, {8192, 0, 0, 1024}, {8192, EPERM, -EPERM, 0},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_cpuset s = {0};
+
+		kernel_cpus = t[i].cpus;
+		affinity_errno = t[i].error;
+		assert_int_equal(vt_cpuset_allowed(&s), t[i].want);
+		assert_int_equal(vt_cpuset_count(&s), t[i].count);
 	}
 }
 
@@ -222,6 +261,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpuset_parse),
+		cmocka_unit_test(test_cores_of_any_kernel),
 		cmocka_unit_test(test_milliseconds),
 		cmocka_unit_test(test_error_first_wins_and_stays_one_line),
 		cmocka_unit_test(test_exit_codes),

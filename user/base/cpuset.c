@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_CPUS 65536u
+
 unsigned int vt_cpuset_count(const struct vt_cpuset *s)
 {
 	unsigned int n = 0;
@@ -89,18 +91,35 @@ int vt_cpuset_format(const struct vt_cpuset *s, char *buf, size_t len)
 	return n;
 }
 
+/* Of the first @cpus; those past VT_MAX_CORES are left out. */
+static int allowed_of(unsigned int cpus, struct vt_cpuset *ret)
+{
+	const size_t len = CPU_ALLOC_SIZE(cpus);
+	cpu_set_t *set = CPU_ALLOC(cpus);
+	int err = 0;
+
+	if (!set)
+		return -ENOMEM;
+	CPU_ZERO_S(len, set);
+	if (sched_getaffinity(0, len, set))
+		err = -errno;
+	else
+		memset(ret, 0, sizeof(*ret));
+	for (unsigned int cpu = 0; cpu < VT_MAX_CORES && !err; cpu++)
+		if (CPU_ISSET_S(cpu, len, set))
+			vt_cpuset_add(ret, cpu);
+	CPU_FREE(set);
+	return err;
+}
+
 int vt_cpuset_allowed(struct vt_cpuset *ret)
 {
-	cpu_set_t set;
+	int err = -EINVAL;
 
-	CPU_ZERO(&set);
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return -errno;
-	memset(ret, 0, sizeof(*ret));
-	for (unsigned int cpu = 0; cpu < CPU_SETSIZE && cpu < VT_MAX_CORES; cpu++)
-		if (CPU_ISSET(cpu, &set))
-			vt_cpuset_add(ret, cpu);
-	return 0;
+	/* The kernel refuses a set that is smaller than its own. */
+	for (unsigned int cpus = VT_MAX_CORES; err == -EINVAL && cpus <= MOST_CPUS; cpus *= 2)
+		err = allowed_of(cpus, ret);
+	return err;
 }
 
 int vt_cpuset_pin_self(unsigned int cpu)

@@ -46,7 +46,7 @@ int vt_cpuset_parse(const char *text, struct vt_cpuset *ret);
 /** vt_cpuset_format - write the list format; returns the length as snprintf does */
 int vt_cpuset_format(const struct vt_cpuset *s, char *buf, size_t len);
 
-/** vt_cpuset_allowed - the cores that this thread may run on; 0 or -errno */
+/** vt_cpuset_allowed - the cores below VT_MAX_CORES that this thread may run on; 0 or -errno */
 int vt_cpuset_allowed(struct vt_cpuset *ret);
 
 /** vt_cpuset_pin_self - pin the calling thread to one core; 0 or -errno */
