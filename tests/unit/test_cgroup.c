@@ -2,6 +2,7 @@
 /* What control groups leave this process, read from trees that stand for machines; and which cores a CPU quota affords. */
 #include "harness.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/cgroup.h"
@@ -189,6 +190,51 @@ static void test_cores_without_caches(void **state)
 	fake_close(&tree);
 }
 
+/*
+ * More than can be scheduled: eight caches of 48 threads, numbered as where the second thread of each core comes
+ * after the first of all. Five whole caches and a third of the sixth stay; who names them all is refused.
+ */
+static void test_more_cores_than_can_be_scheduled(void **state)
+{
+	struct vt_cpuset cores, all;
+	static struct vt_topology topo;
+	struct fake_tree tree;
+	char path[96], text[64];
+
+	fake_open(&tree, NULL, 0);
+	for (int c = 0; c < 384; c++) {
+		const int first = c % 192 / 24 * 24;
+
+		snprintf(path, sizeof(path), "devices/system/cpu/cpu%d/cache/index0/level", c);
+		fake_write(&tree, path, "3\n");
+		snprintf(path, sizeof(path),
+			 "devices/system/cpu/cpu%d/cache/index0/shared_cpu_list", c);
+		snprintf(text, sizeof(text), "%d-%d,%d-%d\n", first, first + 23, first + 192,
+			 first + 215);
+		fake_write(&tree, path, text);
+	}
+	vt_cpuset_parse("0-383", &all);
+	assert_int_equal(vt_topology_read(&topo, tree.root, &all), -EINVAL);
+	cores = all;
+	assert_true(vt_topology_afford(&cores, tree.root, NONE));
+	vt_cpuset_format(&cores, text, sizeof(text));
+	assert_string_equal(text, "0-135,192-311");
+	assert_int_equal(vt_topology_read(&topo, tree.root, &cores), 0);
+	assert_int_equal(topo.n_cores, VT_SCHED_MAX_CORES);
+	assert_int_equal(topo.n_domains, 6);
+	assert_int_equal(topo.domain[4].n_cores, 48);
+	assert_int_equal(topo.domain[5].n_cores, 16);
+	/* A quota below that is what counts. */
+	cores = all;
+	assert_true(vt_topology_afford(&cores, tree.root, 48000000));
+	vt_cpuset_format(&cores, text, sizeof(text));
+	assert_string_equal(text, "0-23,192-215");
+	cores = all;
+	assert_true(vt_topology_afford(&cores, tree.root, 300000000));
+	assert_int_equal(vt_cpuset_count(&cores), VT_SCHED_MAX_CORES);
+	fake_close(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_memory_available),
 		cmocka_unit_test(test_cores_that_a_quota_affords),
 		cmocka_unit_test(test_cores_without_caches),
+		cmocka_unit_test(test_more_cores_than_can_be_scheduled),
 	};
 
 	return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);

@@ -41,7 +41,7 @@ static const struct argp_option options[] = {
 	 "[127.0.0.1:8000]",
 	 0},
 	{"cores", OPT_CORES, "LIST", 0,
-	 "cores to compute on, such as 0-3,8 [all, or what a CPU quota affords]", 0},
+	 "cores to compute on, such as 0-3,8 [all, at most 256, or what a CPU quota affords]", 0},
 	{"policy", OPT_POLICY, "NAME", 0,
 	 "who runs when; `veltair sim --help` names them [veltair-full]", 0},
 	{"admission", OPT_ADMISSION, "HOW", 0,

@@ -61,12 +61,19 @@ uint64_t vt_serve_connections(const struct vt_config *c, const struct vt_log *lo
 }
 
 /* Two servers with a quota each, and nothing else to tell them apart, take the same cores. */
-static void say_quota(const struct vt_log *log, const struct vt_cpuset *cores, unsigned int of,
+static void say_fewer(const struct vt_log *log, const struct vt_cpuset *cores, unsigned int of,
 		      uint64_t quota_ppm)
 {
 	char list[256];
 
 	vt_cpuset_format(cores, list, sizeof(list));
+	if (quota_ppm > (uint64_t)VT_SCHED_MAX_CORES * VT_PPM) {
+		vt_log(log, VT_LOG_INFO,
+		       "computing on %u of %u cores, %s: a server has no more than %u; others by "
+		       "`cores`, for example those of a second server",
+		       vt_cpuset_count(cores), of, list, VT_SCHED_MAX_CORES);
+		return;
+	}
 	vt_log(log, VT_LOG_INFO,
 	       "computing on %u of %u cores, %s: the CPU quota of the cgroup is %.2f cores; "
 	       "another "
@@ -100,6 +107,6 @@ int vt_serve_cores(const struct vt_config *c, const struct vt_log *log, struct v
 	if (err)
 		return vt_fail(e, err, "cannot read the cores this process may use");
 	if (vt_cpuset_count(ret) < vt_cpuset_count(&allowed))
-		say_quota(log, ret, vt_cpuset_count(&allowed), quota_ppm);
+		say_fewer(log, ret, vt_cpuset_count(&allowed), quota_ppm);
 	return 0;
 }

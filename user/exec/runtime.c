@@ -323,9 +323,18 @@ static void defaults(struct vt_runtime *rt, const struct vt_runtime_opts *o)
 		rt->model[i].id = i;
 }
 
+static int all_cores(struct vt_cpuset *ret)
+{
+	int err = vt_cpuset_allowed(ret);
+
+	if (!err)
+		vt_topology_afford(ret, "/sys", UINT64_MAX);
+	return err;
+}
+
 static int open_all(struct vt_runtime *rt, struct vt_err *e)
 {
-	int err = vt_cpuset_count(&rt->o.cores) ? 0 : vt_cpuset_allowed(&rt->o.cores);
+	int err = vt_cpuset_count(&rt->o.cores) ? 0 : all_cores(&rt->o.cores);
 
 	if (err)
 		return vt_fail(e, err, "cannot read the cores this process may use: %s",

@@ -132,7 +132,7 @@ struct vt_layer_span {
 };
 
 struct vt_runtime_opts {
-	struct vt_cpuset cores;		/* empty: all this process may use */
+	struct vt_cpuset cores;		/* empty: all this process may use that can be scheduled */
 	const struct vt_policy *policy; /* NULL: veltair-full */
 	bool no_shed;			/* serve late rather than refuse */
 	uint32_t max_requests;		/* waiting and running, all models; 0: 1024 */
@@ -146,7 +146,10 @@ struct vt_runtime_opts {
 	void *arg;
 };
 
-/** vt_runtime_open - start the workers; errors as vt_pool_open() */
+/**
+ * vt_runtime_open - start the workers; errors as vt_pool_open()
+ * -EINVAL also for more than VT_SCHED_MAX_CORES named, -ENOSPC if the monitor has no slots left for the workers.
+ */
 int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, struct vt_err *e);
 /** vt_runtime_cpu - the kernel's number of a scheduled core */
 unsigned int vt_runtime_cpu(const struct vt_runtime *rt, unsigned int core);

@@ -108,10 +108,12 @@ int vt_topology_read(struct vt_topology *ret, const char *sysfs, const struct vt
 
 bool vt_topology_afford(struct vt_cpuset *cores, const char *sysfs, uint64_t cpu_ppm)
 {
-	const uint64_t paid = cpu_ppm / VT_PPM + (cpu_ppm % VT_PPM != 0);
+	uint64_t paid = cpu_ppm / VT_PPM + (cpu_ppm % VT_PPM != 0);
 	struct vt_cpuset left = *cores, ret = {{0}};
 	unsigned int n = 0;
 
+	if (paid > VT_SCHED_MAX_CORES)
+		paid = VT_SCHED_MAX_CORES;
 	if (!paid || paid >= vt_cpuset_count(cores))
 		return false;
 	while (n < paid) {

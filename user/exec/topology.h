@@ -26,13 +26,17 @@ struct vt_topology {
 int vt_topology_read(struct vt_topology *ret, const char *sysfs, const struct vt_cpuset *cores);
 
 /**
- * vt_topology_afford - leave of @cores what @cpu_ppm of CPU time can keep busy (vt_cgroup_cpu_ppm()), rounded up
+ * vt_topology_afford - leave of @cores what @cpu_ppm of CPU time can keep busy (vt_cgroup_cpu_ppm()), rounded up, and
+ * no more than can be scheduled
  * The first in the order above stay. More workers than that use a period's time up early, and the kernel stops all of
  * them until the next. True: some are gone.
  */
 bool vt_topology_afford(struct vt_cpuset *cores, const char *sysfs, uint64_t cpu_ppm);
 
-/** vt_topology_default - where nobody names cores: those allowed, as far as the CPU quota affords them; 0 or -errno */
+/**
+ * vt_topology_default - where nobody names cores: those allowed, as far as the CPU quota affords them and they can be
+ * scheduled; 0 or -errno
+ */
 int vt_topology_default(struct vt_cpuset *ret);
 
 #endif
