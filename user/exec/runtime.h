@@ -257,8 +257,8 @@ struct vt_runtime_stats {
 	uint64_t now_ns, start_ns;
 	struct vt_loop_stats loop;
 	uint64_t late_actions;
-	/* From an event to what is decided, and until that is done too (a system call for each worker that
-	 * sleeps). Bucket i: below vt_turn_bucket_ns(i). */
+	/* From an event to what is decided, and until that is done too, but for the system calls that then wake workers
+	 * that sleep: they come after the lock. Bucket i: below vt_turn_bucket_ns(i). */
 	uint64_t decide_ns, decide_max_ns, decide[VT_TURN_BUCKETS];
 	uint64_t turn_ns, turn[VT_TURN_BUCKETS];
 	/* Of blocks that ran to their end on the cores they began with: what they took, and what the
