@@ -254,7 +254,9 @@ static int note_tid(void *arg, unsigned int core)
 	return 0;
 }
 
-/* Workers that publish which tenant they work for. More of them than slots: the rest do not. */
+_Static_assert(VT_WORKERS >= VT_SCHED_MAX_CORES, "a slot for each worker of a runtime");
+
+/* Workers that publish which tenant they work for. One that has no slot, as others of the monitor's have them all, is an error. */
 static int meet_monitor(struct vt_runtime *rt, struct vt_err *e)
 {
 	struct tids *t = calloc(1, sizeof(*t));

@@ -166,6 +166,8 @@ int vt_runtime_recording(const struct vt_runtime *rt);
 void vt_runtime_write_recording(struct vt_runtime *rt);
 /**
  * vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine
+ * Every call of vt_runtime_submit(), and of whatever else takes @rt, has returned before: a request may be answered
+ * while the thread that submitted it still is in there.
  * Returns what vt_runtime_recording() would, the last of the recording included.
  */
 int vt_runtime_close(struct vt_runtime *rt);
