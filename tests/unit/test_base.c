@@ -19,16 +19,16 @@ static void test_cpuset_parse(void **state)
 	static const struct {
 		const char *in;
 		int err;
-		const char *out; /* as formatted again */
 		unsigned int count;
+		const char *out; /* as formatted again */
 	} t[] = {
-		{"0", 0, "0", 1},	    {"0-3,8,10-11", 0, "0-3,8,10-11", 7},
-		{"3,1,2", 0, "1-3", 3},	    {"0-1\n", 0, "0-1", 2},
-		{"1023", 0, "1023", 1},	    {"", -EINVAL, NULL, 0},
-		{"a", -EINVAL, NULL, 0},    {"3-1", -EINVAL, NULL, 0},
-		{"1,", -EINVAL, NULL, 0},   {"1-", -EINVAL, NULL, 0},
-		{"-1", -EINVAL, NULL, 0},   {"1 2", -EINVAL, NULL, 0},
-		{"1024", -ERANGE, NULL, 0}, {"99999999999999999999", -ERANGE, NULL, 0},
+		{"0", 0, 1, "0"},	    {"0-3,8,10-11", 0, 7, "0-3,8,10-11"},
+		{"3,1,2", 0, 3, "1-3"},	    {"0-1\n", 0, 2, "0-1"},
+		{"1023", 0, 1, "1023"},	    {"", -EINVAL, 0, NULL},
+		{"a", -EINVAL, 0, NULL},    {"3-1", -EINVAL, 0, NULL},
+		{"1,", -EINVAL, 0, NULL},   {"1-", -EINVAL, 0, NULL},
+		{"-1", -EINVAL, 0, NULL},   {"1 2", -EINVAL, 0, NULL},
+		{"1024", -ERANGE, 0, NULL}, {"99999999999999999999", -ERANGE, 0, NULL},
 	};
 
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
