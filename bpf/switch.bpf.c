@@ -136,11 +136,21 @@ static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, str
 	recent->key = w->key;
 }
 
+/*
+ * A thread that is not its process's first takes that one's pid by exec, while it runs. Half of the
+ * address will do, and tells no reader where the kernel is.
+ */
+static __always_inline bool runs(const struct vt_cpu *c, const struct task_struct *t)
+{
+	return c->task == (__u32)(__u64)t;
+}
+
 static __always_inline void now_runs(struct vt_cpu *c, struct task_struct *t, const struct who *w)
 {
 	/* A sample must not see half of it: it would label one tenant's row with another's key. */
 	c->busy = 1;
 	barrier();
+	c->task = (__u32)(__u64)t;
 	c->pid = t->pid;
 	c->key = w->key;
 	c->row = w->row;
@@ -188,7 +198,7 @@ static __always_inline void divide_faults(struct vt_cpu *c, __u32 cpu, struct vt
 }
 
 /*
- * The open slice began with the task that c->pid names and ends with another. Time and page faults
+ * The open slice began with the task that c->task names and ends with another. Time and page faults
  * of the first are known to the kernel and become its own; no such sum tells of other events.
  */
 static __noinline int divide(struct vt_cpu *c)
@@ -197,18 +207,21 @@ static __noinline int divide(struct vt_cpu *c)
 	struct vt_entry *e = bpf_map_lookup_elem(&vt_entered, &zero);
 	struct task_struct *t;
 	struct vt_row *row;
-	__u64 ran, open;
+	__u64 ran, open, exec_ns;
 
 	if (!c || !e || !e->task || e->flush_ns != c->last_ns || c->worker || c->busy)
 		return 0;
 	t = (struct task_struct *)e->task; /* perhaps not a task any more: read with care */
-	if ((__u32)BPF_CORE_READ(t, pid) != c->pid)
+	if (!runs(c, t))
 		return 0;
 	index = c->row_base + c->row;
 	row = bpf_map_lookup_elem(&vt_rows, &index);
 	if (!row)
 		return 0;
-	ran = BPF_CORE_READ(t, se.sum_exec_runtime) - e->exec_ns;
+	exec_ns = BPF_CORE_READ(t, se.sum_exec_runtime);
+	if (exec_ns < e->exec_ns) /* another task where the first one lay */
+		return 0;
+	ran = exec_ns - e->exec_ns;
 	open = bpf_ktime_get_ns() - c->last_ns;
 	if (ran > open)
 		ran = open;
@@ -260,11 +273,12 @@ int BPF_PROG(vt_switch, bool preempt, struct task_struct *prev, struct task_stru
 	c->switches++;
 	if (unlikely(c->merge_pause))
 		c->merge_pause--;
-	if (unlikely(c->pid != (__u32)prev->pid))
+	if (unlikely(!runs(c, prev)))
 		chain_broke(c, prev);
 	look_up(c, next, &w);
 	if (goes_on(c, &w)) {
 		c->merged++;
+		c->task = (__u32)(__u64)next;
 		c->pid = next->pid;
 		return 0;
 	}
@@ -290,7 +304,7 @@ int vt_cut(struct bpf_raw_tracepoint_args *ctx)
 	c->cuts++;
 	t = bpf_get_current_task_btf();
 	/* The first cut on a CPU, or a switch that was not reported. */
-	if (c->pid != (__u32)t->pid)
+	if (!runs(c, t))
 		chain_broke(c, t);
 	flush(c, cpu);
 	if (ctx->args[0] != VT_CUT_ONLY) {
@@ -334,6 +348,8 @@ int BPF_PROG(vt_attach, struct cgroup *to, const char *path, struct task_struct 
 	if (!c)
 		return 0;
 	c->cuts++;
+	if (!runs(c, me))
+		chain_broke(c, me);
 	flush(c, cpu);
 	look_up(c, me, &w);
 	now_runs(c, me, &w);

@@ -116,7 +116,7 @@ struct vt_cpu {
 	__u64 key;	    /* tenant key that belongs to row */
 	__u32 row;	    /* who runs now; ignored while worker is set */
 	__u32 worker;	    /* index of the runtime worker that runs now, plus 1; else 0 */
-	__u32 pid;	    /* who must be switched out next */
+	__u32 pid;	    /* who runs now, for people */
 	__u32 runtime_tgid; /* user space writes: whose threads are workers; 0: none */
 	__u32 row_base;	    /* user space writes: element of vt_rows that is row 0 here */
 	__u8 busy;	    /* a flush is at work: one that interrupts it leaves it the rest */
@@ -125,7 +125,8 @@ struct vt_cpu {
 	__u8 slots;  /* user space writes: slots in use */
 	__u16 merge_pause; /* so many switches close every slice: the chain broke here */
 	__u8 key_by;	   /* user space writes: enum vt_key_by */
-	__u8 pad0[5];
+	__u8 pad0;
+	__u32 task; /* who must be switched out next: low half of its address, which exec keeps */
 	__u64 switches;	      /* sched_switch seen */
 	__u64 merged;	      /* of them: same tenant before and after, nothing to close */
 	__u64 prev[VT_SLOTS]; /* last reading; ~0: none, the next delta is dropped */

@@ -6,11 +6,14 @@
  * of a CPU is kept while one process runs there and put back while the next one does. The slice that
  * ends then holds what both did, and their page faults must be told apart by the kernel's own sums.
  *
+ * An exec by which a thread takes another's pid while it runs is no such switch.
+ *
  * And events that are opened anew under switches: what cannot be read meanwhile asks for no opening.
  */
 #include "tests/bpf/open.h"
 
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -26,6 +29,7 @@
 #define ENOUGH	  10  /* rounds nobody else disturbed */
 #define MAX_PAGES 100 /* of an order */
 #define REOPENED  100
+#define EXECS	  100
 
 static struct vt_cpuset allowed; /* before a test bound us to one */
 
@@ -151,6 +155,7 @@ static void put_back(struct vt_monitor *m, int cpu, const struct known *k)
 	c->last_ns = k->cpu.last_ns;
 	c->key = k->cpu.key;
 	c->row = k->cpu.row;
+	c->task = k->cpu.task;
 	c->pid = k->cpu.pid;
 	c->prev[0] = k->cpu.prev[0];
 }
@@ -210,6 +215,59 @@ static void test_unreported_switch(void **state)
 	runner_stop(&a);
 	runner_stop(&b);
 	vt_monitor_close(m);
+}
+
+static void *exec_true(void *arg)
+{
+	execlp("true", "true", (char *)NULL);
+	_exit(1);
+}
+
+static void run_true(bool by_another_thread)
+{
+	pid_t pid = fork();
+	pthread_t thread;
+	int status;
+
+	if (!pid && !by_another_thread)
+		exec_true(NULL);
+	if (!pid && pthread_create(&thread, NULL, exec_true, NULL))
+		_exit(1);
+	while (!pid)
+		pause();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static uint64_t misses(const struct vt_monitor *m)
+{
+	uint64_t n = 0;
+
+	for (unsigned int c = 0; c < m->meta.cpus; c++)
+		n += m->cpus[c].chain_miss;
+	return n;
+}
+
+/* By turns, so that what others on this machine add is added to both. */
+static void test_exec_by_another_thread_is_no_miss(void **state)
+{
+	static const enum vt_group groups[] = {VT_BY_PROCESS, VT_BY_CGROUP, VT_BY_TENANT};
+
+	for (size_t g = 0; g < VT_COUNT(groups); g++) {
+		struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = groups[g]});
+		uint64_t n[2] = {0};
+
+		for (int i = 0; i < 2 * EXECS; i++) {
+			uint64_t before = misses(m);
+
+			run_true(i & 1);
+			n[i & 1] += misses(m) - before;
+		}
+		fprintf(stderr, "# %d execs by the first thread: %lu misses; by another: %lu\n",
+			EXECS, (unsigned long)n[0], (unsigned long)n[1]);
+		assert_in_range(n[1], 0, n[0] + EXECS / 4);
+		vt_monitor_close(m);
+	}
 }
 
 /* Two processes that wake each other on @cpu, a switch every few microseconds; the first's pid, whose group it is. */
@@ -365,6 +423,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unreported_switch),
+		cmocka_unit_test(test_exec_by_another_thread_is_no_miss),
 		cmocka_unit_test(test_reopening_is_no_error),
 		cmocka_unit_test(test_one_cpu_does_not_hold_up_the_others),
 		cmocka_unit_test(test_a_long_list_of_cpus),
