@@ -63,6 +63,13 @@ static __always_inline void name_of(const struct vt_cpu *c, struct task_struct *
 	bpf_probe_read_kernel_str(v->name, sizeof(v->name), g->kn->name);
 }
 
+static __always_inline __u32 no_row(struct vt_cpu *c)
+{
+	c->rows_full++;
+	rare_once(c, VT_EVENT_ROWS_FULL, 0);
+	return VT_ROW_OTHER;
+}
+
 /* First sight of a tenant: take a free row. Two CPUs may meet here; the hash decides. */
 static __noinline __u32 take_row(struct vt_cpu *c, struct task_struct *t, __u64 key)
 {
@@ -70,11 +77,8 @@ static __noinline __u32 take_row(struct vt_cpu *c, struct task_struct *t, __u64 
 
 	if (!c || !t)
 		return VT_ROW_OTHER;
-	if (bpf_map_pop_elem(&vt_free_rows, &v.row)) {
-		c->rows_full++;
-		rare_once(c, VT_EVENT_ROWS_FULL, 0);
-		return VT_ROW_OTHER;
-	}
+	if (bpf_map_pop_elem(&vt_free_rows, &v.row))
+		return no_row(c);
 	if (v.row >= c->row_high)
 		c->row_high = v.row + 1;
 	v.first_mono_ns = bpf_ktime_get_ns();
@@ -83,9 +87,10 @@ static __noinline __u32 take_row(struct vt_cpu *c, struct task_struct *t, __u64 
 		rare(c, VT_EVENT_APPEARED, key, v.row);
 		return v.row;
 	}
-	bpf_map_push_elem(&vt_free_rows, &v.row, 0);
+	if (bpf_map_push_elem(&vt_free_rows, &v.row, 0))
+		no_row(c); /* a tenant that comes later will find none */
 	won = bpf_map_lookup_elem(&vt_tenants, &key);
-	return won ? won->row : VT_ROW_OTHER;
+	return won ? won->row : no_row(c);
 }
 
 static __always_inline __u32 find_row(struct vt_cpu *c, struct task_struct *t, __u64 key)

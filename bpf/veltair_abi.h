@@ -140,9 +140,9 @@ struct vt_cpu {
 	__u64 first_dropped;	   /* deltas dropped for want of a baseline, or of an open event */
 	__u64 backwards;	   /* an event ran backwards: delta dropped */
 	__u64 nested;		   /* flushes left to the one they interrupted */
-	__u64 rows_full;	   /* a new tenant was charged to VT_ROW_OTHER */
-	__u64 ring_full;	   /* rare events that found no room */
-	__u64 multiplexed;	   /* deltas of which a part was not counted */
+	__u64 rows_full;   /* a new tenant was charged to VT_ROW_OTHER, or a free row was lost */
+	__u64 ring_full;   /* rare events that found no room */
+	__u64 multiplexed; /* deltas of which a part was not counted */
 	__u64 row_high; /* this CPU handed out rows below it; the largest of all bounds a reader */
 	__u64 row_high_user; /* the same for user space, in element 0 */
 	__u32 unlucky;	     /* bit per rare event already reported; user space clears it */

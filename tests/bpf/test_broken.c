@@ -6,7 +6,8 @@
  * of a CPU is kept while one process runs there and put back while the next one does. The slice that
  * ends then holds what both did, and their page faults must be told apart by the kernel's own sums.
  *
- * An exec by which a thread takes another's pid while it runs is no such switch.
+ * An exec by which a thread takes another's pid while it runs is no such switch. A tenant that finds a free row and
+ * gets none is counted.
  *
  * And events that are opened anew under switches: what cannot be read meanwhile asks for no opening.
  */
@@ -19,6 +20,8 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <bpf/bpf.h>
+
 #include "base/cpuset.h"
 #include "monitor/impl.h"
 #include "monitor/load.h"
@@ -30,6 +33,7 @@
 #define MAX_PAGES 100 /* of an order */
 #define REOPENED  100
 #define EXECS	  100
+#define ROWS	  32
 
 static struct vt_cpuset allowed; /* before a test bound us to one */
 
@@ -270,6 +274,32 @@ static void test_exec_by_another_thread_is_no_miss(void **state)
 	}
 }
 
+/* Their table is full of others while rows are free, which only a test can bring about. */
+static void test_a_tenant_that_cannot_be_added_is_counted(void **state)
+{
+	struct vt_monitor *m =
+		open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS, .max_rows = ROWS});
+	struct vt_tenant none = {.row = VT_ROW_OTHER};
+	struct vt_snapshot s = {0};
+	uint64_t full, key;
+	uint32_t row;
+
+	for (key = 1; !bpf_map_update_elem(m->fd_tenants, &key, &none, BPF_NOEXIST); key++)
+		assert_true(key <= ROWS);
+	assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+	full = s.loss.rows_full;
+	run_true(false);
+	assert_int_equal(vt_monitor_read(m, 0, &s), 0);
+	assert_true(s.loss.rows_full > full);
+	assert_true(s.total[VT_ROW_OTHER].run_ns > 0);
+	/* And each gave its row back. */
+	assert_int_equal(
+		bpf_map_lookup_and_delete_elem(bpf_map__fd(m->skel->maps.vt_free_rows), NULL, &row),
+		0);
+	vt_snapshot_fini(&s);
+	vt_monitor_close(m);
+}
+
 /* Two processes that wake each other on @cpu, a switch every few microseconds; the first's pid, whose group it is. */
 static pid_t start_pair(unsigned int cpu)
 {
@@ -424,6 +454,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unreported_switch),
 		cmocka_unit_test(test_exec_by_another_thread_is_no_miss),
+		cmocka_unit_test(test_a_tenant_that_cannot_be_added_is_counted),
 		cmocka_unit_test(test_reopening_is_no_error),
 		cmocka_unit_test(test_one_cpu_does_not_hold_up_the_others),
 		cmocka_unit_test(test_a_long_list_of_cpus),
