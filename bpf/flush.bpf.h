@@ -43,8 +43,7 @@ static __always_inline void rare(struct vt_cpu *c, __u32 kind, __u64 tenant, __u
 	r->kind = kind;
 	r->cpu = bpf_get_smp_processor_id();
 	r->arg = arg;
-	/* Nobody sleeps on it: the reader looks once a window. A wake-up under the run queue's lock
-	 * costs. */
+	/* Nobody sleeps on it: the reader looks once a window. A wake-up under the run queue's lock costs. */
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 

@@ -3,8 +3,7 @@
  * maps.bpf.h - every map: who writes it, who reads it, why it is pinned.
  *
  * All are weak, so that each program file can be compiled alone and `bpftool gen object` joins
- * them. Sizes marked "set at load" depend on the machine; user space sets them between open and
- * load.
+ * them. Sizes marked "set at load" depend on the machine; user space sets them between open and load.
  */
 #ifndef VT_BPF_MAPS_BPF_H
 #define VT_BPF_MAPS_BPF_H
@@ -47,8 +46,7 @@ struct {
 	__type(value, __u32);
 } vt_free_rows __weak SEC(".maps");
 
-/* What each worker of the runtime works for: workers store to it through mmap. Pinned for people.
- */
+/* What each worker of the runtime works for: workers store to it through mmap. Pinned for people. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -107,8 +105,7 @@ struct {
 	__type(value, __u32);
 } vt_perf __weak SEC(".maps");
 
-/* What each slot counts. User space writes once, everybody reads. Pinned: gives counts their names.
- */
+/* What each slot counts. User space writes once, everybody reads. Pinned: gives counts their names. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, VT_SLOTS);
@@ -116,8 +113,7 @@ struct {
 	__type(value, struct vt_slot);
 } vt_slots __weak SEC(".maps");
 
-/* What this instance is. User space writes once. Pinned: readers check the ABI and the owner here.
- */
+/* What this instance is. User space writes once. Pinned: readers check the ABI and the owner here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* sample.bpf.c - close long slices by a perf sample, so that a reader needs no interrupt to see
- * them. */
+/* sample.bpf.c - close long slices by a perf sample, so that a reader needs no interrupt to see them. */
 #include "flush.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -3,10 +3,11 @@
  * switch.bpf.c - who runs on this CPU, and the exact cut.
  *
  *   sched_switch        A -> B: close A's slice, look up B's tenant. Same tenant: nothing to close.
- *   cut                 a program run on one CPU: a worker changes its tenant, or somebody wants to
- * read cgroup_attach_task  a task that moves itself: what it did before belongs to the old cgroup
+ *   cut                 a program run on one CPU: a worker changes its tenant, or somebody reads
+ *   cgroup_attach_task  a task that moves itself: what it did before belongs to the old cgroup
  *   process_exec        by process: the row gets the new program's name
- *   process_exit, cgroup_rmdir   tell user space that a row can be given away
+ *   process_exit        by process: tell user space that the row can be given away
+ *   cgroup_rmdir        by cgroup: likewise
  *
  * The tenant is looked up when a task is switched in and charged when it is switched out. A task
  * that is switched out without having been switched in (chain_miss) is looked up then, and gets the
@@ -245,8 +246,7 @@ static __noinline int divide(struct vt_cpu *c)
 
 /*
  * The kernel did not tell of a switch to @now. The open slice holds what two tenants did; what cannot be
- * divided goes to the later one. Short slices keep that error small, so this CPU merges none for a
- * while.
+ * divided goes to the later one. Short slices keep that error small, so this CPU merges none for a while.
  */
 static __noinline int chain_broke(struct vt_cpu *c, struct task_struct *now)
 {

@@ -84,13 +84,11 @@ struct vt_row {
 	__u64 slices; /* pieces of running time that were added up */
 	__u64 pad0;
 	__u64 count[VT_SLOTS];
-	__u64 lost_ns[VT_SLOTS]; /* of run_ns: the slot's event was not on a counter (multiplexed)
-				  */
+	__u64 lost_ns[VT_SLOTS]; /* of run_ns: its event was not on a counter (multiplexed) */
 	__u64 pad1[4];
 };
 
-/** A tenant that ran on this CPU not long ago. User space zeroes the key when it gives the row
- * away. */
+/** A tenant that ran on this CPU not long ago. User space zeroes the key when it gives the row away. */
 struct vt_recent {
 	__u64 key;
 	__u32 row;
@@ -254,9 +252,11 @@ struct vt_event_record {
 	__u64 arg;
 };
 
-/** What the cut program is told (its context: args[0], args[1]). */
-#define VT_CUT_ONLY                                                                                \
-	0ull /* args[0]: close the slice; else worker index + 1, and args[1] its new row */
+/*
+ * What the cut program is told (its context): args[0] is VT_CUT_ONLY, close the slice, or a worker's
+ * index + 1, and args[1] its new row.
+ */
+#define VT_CUT_ONLY 0ull
 
 #define VT_ASSERT_SIZE(t, n) _Static_assert(sizeof(t) == (n), #t " is part of the ABI")
 VT_ASSERT_SIZE(struct vt_tenant, 64);

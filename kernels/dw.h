@@ -14,9 +14,8 @@
 struct vt_epilogue;
 
 #define VT_DW_WIDTH 7 /* divides 112, 56, 28, 14 and 7 */
-#define VT_DW_BLOCK                                                                                \
-	16 /* channels of a block of packed weights: [C / 16][bias, then kh x kw][16]              \
-	    */
+/* channels of a block of packed weights: [C / 16][bias, then kh x kw][16] */
+#define VT_DW_BLOCK 16
 
 struct vt_dw {
 	const float *x; /* NHWC */
@@ -32,8 +31,7 @@ struct vt_dw {
 /** vt_dw_row_fn - output row @oy of image @n, channels [c0, c1); c0 a multiple of VT_DW_BLOCK */
 typedef void vt_dw_row_fn(const struct vt_dw *d, size_t n, size_t oy, size_t c0, size_t c1);
 
-/** vt_dw_row - for a kernel of 3 or 5 and a stride of 1 or 2, on this CPU; NULL: none better than
- * XNNPACK's */
+/** vt_dw_row - for a kernel of 3 or 5 and a stride of 1 or 2, on this CPU; NULL: none better than XNNPACK's */
 vt_dw_row_fn *vt_dw_row(int kernel, int stride);
 
 /** The rows of each instruction set: [kernel of 5][stride 2] */

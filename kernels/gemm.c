@@ -113,8 +113,7 @@ static void pack_block(float *to, const struct vt_gemm_weights *w, size_t j, siz
 	}
 }
 
-/* The same where a column's products are contiguous: read along them, for columns may lie pages
- * apart. */
+/* The same where a column's products are contiguous: read along them, for columns may lie pages apart. */
 static void pack_block_transposed(float *to, const struct vt_gemm_weights *w, size_t j, size_t n,
 				  size_t nr, size_t k0, size_t kc)
 {

@@ -23,8 +23,8 @@
 
 #include "kernels/isa.h"
 
-#define VT_GEMM_MR                                                                                 \
-	14 /* the most rows of a tile: 28 accumulators + 2 weights + 1 broadcast of 32 registers */
+/* the most rows of a tile: 28 accumulators + 2 weights + 1 broadcast of 32 registers */
+#define VT_GEMM_MR 14
 #define VT_GEMM_NR 32
 
 /**
@@ -73,16 +73,14 @@ struct vt_gemm_out {
 
 /**
  * vt_gemm_tile_fn - rows x cols (cols <= NR) of c += a * panel over @kc products
- * @a: rows @lda apart; @b: panel at this k; @first: start from the bias instead of c; @last:
- * finish
+ * @a: rows @lda apart; @b: panel at this k; @first: start from the bias instead of c; @last: finish
  */
 typedef void (*vt_gemm_tile_fn)(size_t rows, size_t cols, size_t kc, const float *a, size_t lda,
 				const float *b, const struct vt_gemm_out *o, bool first, bool last);
 
 /* ---- convolution and fully connected as one task ------------------------------------------- */
 
-/** Geometry of the left operand. A fully connected layer is a 1x1 convolution of one row of pixels.
- */
+/** Geometry of the left operand. A fully connected layer is a 1x1 convolution of one row of pixels. */
 struct vt_gemm_src {
 	const float *x;		/* NHWC */
 	size_t ih, iw, ic, ldx; /* ldx: elements between pixels */
@@ -138,8 +136,7 @@ struct vt_gemm_op {
 
 /** vt_gemm_packed_floats - size of the panels of a k x n operand */
 size_t vt_gemm_packed_floats(size_t k, size_t n);
-/** vt_gemm_panel - where the panel of column @j (a multiple of NR) starts at @k0 (a multiple
- * of vt_gemm_kc(k)) */
+/** vt_gemm_panel - where the panel of column @j (a multiple of NR) starts at @k0 (a multiple of vt_gemm_kc(k)) */
 static inline size_t vt_gemm_panel(size_t k, size_t n, size_t k0, size_t j)
 {
 	const size_t block = vt_gemm_kc(k), kc = k - k0 < block ? k - k0 : block;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* gemm_avx512.c - the 14x32 microkernel. Compiled with AVX-512F; called only where the CPU has it.
- */
+/* gemm_avx512.c - the 14x32 microkernel. Compiled with AVX-512F; called only where the CPU has it. */
 #include "kernels/gemm.h"
 
 #include <immintrin.h>
@@ -13,8 +12,7 @@
 /*
  * Rows of the left operand lie lda apart. Seven odd multiples of lda in registers reach 14 rows
  * through the scaled index of an x86 address: row 6 is a + 2 * (3 * lda), row 12 is a + 4 * (3 *
- * lda). The empty asm in the loop keeps the compiler from computing (and spilling) the 14 distances
- * beforehand.
+ * lda). The empty asm in the loop keeps the compiler from computing (and spilling) the 14 distances beforehand.
  */
 #define ROW(r)                                                                                     \
 	((r) == 0    ? 0                                                                           \
@@ -163,8 +161,7 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 		const __m512 lo = _mm512_set1_ps(o->lo), hi = _mm512_set1_ps(o->hi);
 #pragma GCC unroll 14
 		for (size_t r = 0; r < mr; r++) {
-			/* The bound first: max and min hand on their second operand when one is
-			 * NaN. */
+			/* The bound first: max and min hand on their second operand when one is NaN. */
 			x0[r] = _mm512_min_ps(hi, _mm512_max_ps(lo, x0[r]));
 			if (wide)
 				x1[r] = _mm512_min_ps(hi, _mm512_max_ps(lo, x1[r]));

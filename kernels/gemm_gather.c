@@ -20,8 +20,7 @@ static bool is_roomy(size_t lda, size_t k0, size_t k1)
 	return lda >= k1 - k0 + VT_LANES;
 }
 
-/* Runs are short (three taps of three channels, say): a call to memcpy would cost more than the
- * copy. */
+/* Runs are short (three taps of three channels, say): a call to memcpy would cost more than the copy. */
 static inline void copy(float *to, const float *from, size_t n, bool roomy)
 {
 	for (; n > VT_LANES; n -= VT_LANES, to += VT_LANES, from += VT_LANES)
@@ -41,8 +40,7 @@ static inline size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Elements [k0, k1) of the kernel row at @line (input line of one ky): taps kx, channels of the
- * group. */
+/* Elements [k0, k1) of the kernel row at @line (input line of one ky): taps kx, channels of the group. */
 static void gather_taps(float *to, const struct vt_gemm_src *s, const float *line, long ix0,
 			size_t k0, size_t k1, bool roomy)
 {

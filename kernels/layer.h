@@ -18,10 +18,10 @@ struct vt_layer;
 
 /** Memory of one instance of a layer. Pointers stay valid until the next bind or destroy. */
 struct vt_binding {
-	const void *const *in; /* as node.in; NULL for absent inputs and for constants whose data
-				  was dropped */
-	void *const *out;      /* as node.out */
-	const void *residual;  /* of the epilogue, or NULL */
+	/* as node.in; NULL for absent inputs and for constants whose data was dropped */
+	const void *const *in;
+	void *const *out;     /* as node.out */
+	const void *residual; /* of the epilogue, or NULL */
 };
 
 /** How one kind of node is computed. Descriptors are static and const. */
@@ -50,8 +50,7 @@ struct vt_layer {
 
 	/*
 	 * A matrix layer: a nest of rows x cols, of which @depth products at a time stay in cache
-	 * (all of K for XNNPACK, a K block for our own kernels). Traversals matter. 0: other
-	 * layers.
+	 * (all of K for XNNPACK, a K block for our own kernels). Traversals matter. 0: other layers.
 	 */
 	size_t rows, cols, depth;
 };

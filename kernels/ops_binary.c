@@ -24,8 +24,7 @@ struct binary {
 	enum vt_dtype type;
 };
 
-/* ---- typed loops ------------------------------------------------------------------------------
- */
+/* ---- typed loops -------------------------------------------------------------------------- */
 
 #define TYPED(name, A, B, R, f)                                                                    \
 	static void name(void *py, const void *pa, const void *pb, const struct vt_rows *s,        \
@@ -231,8 +230,7 @@ static typed_fn *typed_for(const struct vt_node *n, int op, enum vt_dtype a, enu
 	return NULL;
 }
 
-/* ---- the kernel -------------------------------------------------------------------------------
- */
+/* ---- the kernel --------------------------------------------------------------------------- */
 
 static bool is_half(enum vt_dtype t)
 {

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- Where
- * --------------------------------------------------------------------------------------- */
+/* ---- Where -------------------------------------------------------------------------------- */
 
 struct where {
 	struct vt_plan plan;
@@ -81,8 +80,7 @@ static int where_create(struct vt_layer *l, const struct vt_graph *g, const stru
 
 VT_OWN_KERNEL(where, where_create);
 
-/* ---- Trilu
- * --------------------------------------------------------------------------------------- */
+/* ---- Trilu -------------------------------------------------------------------------------- */
 
 struct trilu {
 	struct vt_plan plan;
@@ -138,8 +136,7 @@ static int trilu_create(struct vt_layer *l, const struct vt_graph *g, const stru
 
 VT_OWN_KERNEL(trilu, trilu_create);
 
-/* ---- Range
- * --------------------------------------------------------------------------------------- */
+/* ---- Range -------------------------------------------------------------------------------- */
 
 typedef void range_fn(void *y, const void *start, const void *delta, size_t from, size_t n);
 

@@ -8,8 +8,7 @@
 #include "kernels/isa.h"
 #include "kernels/kernels.h"
 
-/* Input rows of one window, this many bytes, stay in the first-level cache while the window moves
- * down. */
+/* Input rows of one window, this many bytes, stay in the first-level cache while the window moves down. */
 #define WINDOW_BYTES (24 << 10)
 /* Larger inputs stream from beyond L2, whole pixels at a time. */
 #define SLICED_BYTES ((size_t)1 << 20)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Reading through indices: Gather, GatherElements, GatherND; and OneHot, whose indices choose where
- * a value lands. An index outside its dim is clamped: a run cannot fail, and must not leave its
- * tensors.
+ * a value lands. An index outside its dim is clamped: a run cannot fail, and must not leave its tensors.
  */
 #include "kernels/ops.h"
 
@@ -15,8 +14,7 @@ static int empty(const struct vt_node *n, struct vt_err *e)
 		       vt_op_name(n->op));
 }
 
-/* ---- Gather: rows of [outer][size][inner], chosen by the indices --------------------------------
- */
+/* ---- Gather: rows of [outer][size][inner], chosen by the indices -------------------------- */
 
 struct gather {
 	struct vt_plan plan;
@@ -71,8 +69,7 @@ static int gather_create(struct vt_layer *l, const struct vt_graph *g, const str
 
 VT_OWN_KERNEL(gather, gather_create);
 
-/* ---- GatherElements: out[i][j] = x[i][index[i][j]], for the axis
- * --------------------------------- */
+/* ---- GatherElements: out[i][j] = x[i][index[i][j]], for the axis -------------------------- */
 
 struct elements {
 	struct vt_plan plan;
@@ -134,8 +131,7 @@ static int elements_create(struct vt_layer *l, const struct vt_graph *g, const s
 
 VT_OWN_KERNEL(gather_elements, elements_create);
 
-/* ---- GatherND
- * ------------------------------------------------------------------------------------ */
+/* ---- GatherND ----------------------------------------------------------------------------- */
 
 struct gather_nd {
 	struct vt_plan plan;
@@ -195,8 +191,7 @@ static int gather_nd_create(struct vt_layer *l, const struct vt_graph *g, const 
 
 VT_OWN_KERNEL(gather_nd, gather_nd_create);
 
-/* ---- OneHot
- * -------------------------------------------------------------------------------------- */
+/* ---- OneHot ------------------------------------------------------------------------------- */
 
 struct one_hot {
 	struct vt_plan plan;

@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-/* ---- MatMul
- * ---------------------------------------------------------------------------------------- */
+/* ---- MatMul ------------------------------------------------------------------------------- */
 
 struct matmul;
 typedef void dot_fn(const struct matmul *p, void *y, const void *a, const void *b, size_t n);
@@ -135,8 +134,7 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 
 VT_OWN_KERNEL(matmul, matmul_create);
 
-/* ---- FullyConnected
- * -------------------------------------------------------------------------------- */
+/* ---- FullyConnected ----------------------------------------------------------------------- */
 
 struct fc {
 	struct vt_plan plan;

@@ -126,8 +126,7 @@ static int matmul_bind(struct vt_layer *l, int inst, const struct vt_binding *b)
 	return 0;
 }
 
-/* For each batch element of @y the matrix of @x it uses; broadcasting over all but the last two
- * dims. */
+/* For each batch element of @y the matrix of @x it uses; broadcasting over all but the last two dims. */
 static size_t *batch_map(const struct vt_shape *x, const struct vt_shape *y, size_t batch)
 {
 	size_t *at = calloc(batch + 1, sizeof(*at));

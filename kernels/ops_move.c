@@ -190,8 +190,7 @@ static int move_tile(struct vt_layer *l, const struct vt_graph *g, const struct 
 	return 0;
 }
 
-/* ---- blocks of pixels -------------------------------------------------------------------------
- */
+/* ---- blocks of pixels --------------------------------------------------------------------- */
 
 /*
  * Both directions are one permutation between [N, H, W, c split in (b, b, C)] and [N, H, b, W, b,

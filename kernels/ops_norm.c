@@ -34,8 +34,7 @@ static size_t elems(const struct vt_tensor *t)
 	return vt_dims_count(&t->shape, 0, t->shape.rank);
 }
 
-/* ---- LayerNormalization
- * --------------------------------------------------------------------------- */
+/* ---- LayerNormalization ------------------------------------------------------------------- */
 
 static void layer_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 {
@@ -83,8 +82,7 @@ static int layer_create(struct vt_layer *l, const struct vt_graph *g, const stru
 
 VT_OWN_KERNEL(layer_norm, layer_create);
 
-/* ---- InstanceNormalization
- * ------------------------------------------------------------------------ */
+/* ---- InstanceNormalization ---------------------------------------------------------------- */
 
 /* total[k] = sum over rows of x (shift == NULL) or of (x - shift)^2 */
 static void column_sums(double *total, const float *x, const float *shift, const struct norm *p,
@@ -157,8 +155,7 @@ static int instance_create(struct vt_layer *l, const struct vt_graph *g, const s
 
 VT_OWN_KERNEL(instance_norm, instance_create);
 
-/* ---- BatchNormalization
- * ---------------------------------------------------------------------------- */
+/* ---- BatchNormalization ------------------------------------------------------------------- */
 
 static void batch_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 {
@@ -212,8 +209,7 @@ const struct vt_kernel vt_kernel_batch_norm = {
 	.destroy = vt_own_destroy,
 };
 
-/* ---- LRN
- * ------------------------------------------------------------------------------------------- */
+/* ---- LRN ---------------------------------------------------------------------------------- */
 
 /* Squares of a row between zeros; each sum over the window is `window` shifted additions in L1. */
 static void lrn_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)

@@ -40,8 +40,7 @@ struct reduce {
 	generic_fn *fn;	   /* or this */
 };
 
-/* ---- f32
- * ------------------------------------------------------------------------------------------ */
+/* ---- f32 ---------------------------------------------------------------------------------- */
 
 static float finish(const struct reduce *p, double v)
 {
@@ -192,8 +191,7 @@ static void join_parts(const struct vt_call *c)
 	}
 }
 
-/* ---- every type, every operator
- * ------------------------------------------------------------------- */
+/* ---- every type, every operator ----------------------------------------------------------- */
 
 #define AS_IS(v) (v)
 
@@ -303,8 +301,7 @@ static void generic_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 		p->fn(p, c->out[0], c->in[0], (size_t)it.off[0], it.off[1]);
 }
 
-/* ---- planning
- * ------------------------------------------------------------------------------------- */
+/* ---- planning ----------------------------------------------------------------------------- */
 
 /* The dims of @x that are (not) in @axes, with their strides in x; operand 0 is dense. */
 static void pick(struct vt_nd *nd, const struct vt_shape *x, uint32_t axes, bool reduced)

@@ -28,8 +28,7 @@ struct resize {
 	struct tap taps[];
 };
 
-/* ---- where output index x of a dim lies in the input
- * ---------------------------------------------- */
+/* ---- where output index x of a dim lies in the input -------------------------------------- */
 
 static double source(const struct vt_node *n, int d, int64_t x, int64_t in, int64_t out)
 {
@@ -142,8 +141,7 @@ static void dim_taps(struct resize *p, const struct vt_node *n, int d, int64_t i
 	}
 }
 
-/* ---- running
- * --------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------ */
 
 /* One row of @n elements from @j: all combinations of the taps of the dims before it. */
 static void row(const struct resize *p, char *y, const char *x, size_t index, size_t j, size_t n)

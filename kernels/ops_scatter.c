@@ -97,8 +97,7 @@ static void copy_in(const struct scatter *p, const struct vt_call *c, pthreadpoo
 		vt_copy_run(&p->copy, c->out[0], c->in[0], gang);
 }
 
-/* ---- ScatterND
- * ----------------------------------------------------------------------------------- */
+/* ---- ScatterND ---------------------------------------------------------------------------- */
 
 static void nd_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 {
@@ -144,8 +143,7 @@ static int nd_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 	return 0;
 }
 
-/* ---- ScatterElements
- * ----------------------------------------------------------------------------- */
+/* ---- ScatterElements ---------------------------------------------------------------------- */
 
 static void elements_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 {

@@ -62,8 +62,7 @@ static struct axis *alloc(struct vt_layer *l, const struct vt_graph *g, const st
 	return p;
 }
 
-/* ---- ArgMax, ArgMin
- * -------------------------------------------------------------------------------- */
+/* ---- ArgMax, ArgMin ----------------------------------------------------------------------- */
 
 /* A NaN beats every number, and is beaten by none. */
 #define ARG(D, T)                                                                                  \
@@ -137,8 +136,7 @@ static int arg_create(struct vt_layer *l, const struct vt_graph *g, const struct
 
 VT_OWN_KERNEL(arg, arg_create);
 
-/* ---- TopK
- * ------------------------------------------------------------------------------------------ */
+/* ---- TopK --------------------------------------------------------------------------------- */
 
 /*
  * A heap of the k best indices so far, the worst of them on top; then sorted in place by taking the
@@ -222,8 +220,7 @@ static int topk_create(struct vt_layer *l, const struct vt_graph *g, const struc
 
 VT_OWN_KERNEL(topk, topk_create);
 
-/* ---- CumSum
- * ---------------------------------------------------------------------------------------- */
+/* ---- CumSum ------------------------------------------------------------------------------- */
 
 #define CUMSUM(D, T)                                                                               \
 	static void cumsum_##D(const struct axis *p, const struct vt_call *c, size_t outer,        \

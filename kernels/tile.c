@@ -8,8 +8,7 @@
  *
  * XNNPACK asks pthreadpool_get_threads_count() when an operator is set up: with 1 it hands over the
  * whole width N as the second tile of a matrix nest, which leaves nc to us; with more it cuts
- * element-wise work into tiles of its own choice, which is what we want there. So each layer sets
- * report_threads.
+ * element-wise work into tiles of its own choice, which is what we want there. So each layer sets report_threads.
  */
 #include "kernels/tile.h"
 
@@ -20,12 +19,10 @@
 #include "kernels/bigmem.h"
 #include "kernels/variant.h"
 
-/* Enough chunks that the last core to finish is late by little; few enough that claiming costs
- * nothing. */
+/* Enough chunks that the last core to finish is late by little; few enough that claiming costs nothing. */
 #define CHUNKS_ALONE 4 /* so that a core can join */
 
-/* A matrix chunk is no smaller than this: below it, what it loads is no longer paid for by what it
- * computes. */
+/* A matrix chunk is no smaller than this: below it, what it loads is no longer paid for by what it computes. */
 #define MIN_ROWS 28
 #define MIN_COLS 32
 /* A part of the rows that a core has for itself: two tiles of our own kernel, the second half full at least. */
@@ -143,8 +140,7 @@ void vt_tile_cut(const struct vt_variant *v, size_t rows, size_t cols, size_t ot
 		cut_chunks(rows, cols, others, want, v, mc, nc);
 }
 
-/* A matrix nest: the last two dims are rows and columns, and the layer's variant says how to walk
- * them. */
+/* A matrix nest: the last two dims are rows and columns, and the layer's variant says how to walk them. */
 static void apply_variant(struct vt_job *job, const struct vt_variant *v, unsigned int cores,
 			  bool whole_cells)
 {

@@ -122,8 +122,7 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	if (rows <= FEW_ROWS)
 		return vt_variant_find(weight_bytes < WORTH_SHARING ? "f32_gemm_mouter"
 								    : "f32_gemm_mouter_fit");
-	/* All weights stay in cache: cut rows, so that a core reads what it wrote in the layer
-	 * before. */
+	/* All weights stay in cache: cut rows, so that a core reads what it wrote in the layer before. */
 	if (weight_bytes <= l2_bytes / 2 && rows >= MANY_ROWS)
 		return vt_variant_find("f32_gemm_mouter_fit");
 	/*

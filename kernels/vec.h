@@ -168,8 +168,7 @@ static inline vt_vf v_fnma(vt_vf a, vt_vf b, vt_vf c)
 #endif
 }
 
-/* b if either is NaN: what x86's instruction does, so put the operand whose NaN must survive second
- */
+/* b if either is NaN: what x86's instruction does, so put the operand whose NaN must survive second */
 static inline vt_vf v_max_fast(vt_vf a, vt_vf b)
 {
 #if VT_TIER == 4

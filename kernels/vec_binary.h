@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vec_binary.h - functions of two floats on blocks of rows, of the tier being compiled; part of
- * vec.c. */
+/* vec_binary.h - functions of two floats on blocks of rows, of the tier being compiled; part of vec.c. */
 #ifndef VT_KERNELS_VEC_BINARY_H
 #define VT_KERNELS_VEC_BINARY_H
 

@@ -36,8 +36,7 @@
 	X(ROUND, v_round(x))                                                                       \
 	X(SIGN, v_sel(x > 0.0f, v_set(1), v_sel(x < 0.0f, v_set(-1), x)))
 
-/* x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as x sigmoid(2 ...): the left tail keeps its
- * digits */
+/* x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as x sigmoid(2 ...): the left tail keeps its digits */
 static inline vt_vf v_gelu_tanh(vt_vf x)
 {
 	vt_vf c = v_max_fast(v_set(-15.0f), v_min_fast(v_set(15.0f), x));

@@ -22,8 +22,7 @@ struct block {
 	struct block *pages_of; /* the block whose pages these are; itself if nobody else's */
 	int users;		/* blocks whose pages_of is this one; kept until the last goes */
 	bool fresh;		/* not yet looked at by vt_xnn_mem_share() */
-	bool freed; /* XNNPACK gave it back, others still map its pages: the mapping is gone, the
-		       record stays */
+	bool freed; /* XNNPACK gave it back, others still map its pages: the mapping is gone, the record stays */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -104,8 +103,7 @@ static bool large_free(void *p)
 	return b != NULL;
 }
 
-/* Put the pages of @o in the place of those of @b. A mapping of length 0 is how mremap copies one.
- */
+/* Put the pages of @o in the place of those of @b. A mapping of length 0 is how mremap copies one. */
 static bool map_onto(struct block *b, struct block *o)
 {
 	if (mremap(o->at, 0, b->bytes, MREMAP_MAYMOVE | MREMAP_FIXED, b->at) == MAP_FAILED)

@@ -36,8 +36,7 @@ struct vt_outfile {
 int vt_outfile_open(struct vt_outfile *f, const char *path, uint64_t expect_bytes,
 		    struct vt_err *e);
 int vt_outfile_put(struct vt_outfile *f, const void *data, size_t len, struct vt_err *e);
-/** vt_outfile_commit - flush and rename; on failure the temporary file is gone and so is nothing
- * else */
+/** vt_outfile_commit - flush and rename; on failure the temporary file is gone and so is nothing else */
 int vt_outfile_commit(struct vt_outfile *f, struct vt_err *e);
 /** vt_outfile_abort - drop what was written; harmless after a commit or a failed open */
 void vt_outfile_abort(struct vt_outfile *f);

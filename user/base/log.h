@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* log.h - lines on stderr for cli/ and server/. Libraries never log. Thread-safe: one write per
- * line. */
+/* log.h - lines on stderr for cli/ and server/. Libraries never log. Thread-safe: one write per line. */
 #ifndef VT_BASE_LOG_H
 #define VT_BASE_LOG_H
 

@@ -5,8 +5,7 @@
 
 #include <stdint.h>
 
-/** State of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
- */
+/** State of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014). */
 struct vt_rng {
 	uint64_t s;
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_svg.h - the charts of `veltair bench --html`, as inline SVG whose colours the page's style
- * decides. */
+/* bench_svg.h - the charts of `veltair bench --html`, as inline SVG whose colours the page's style decides. */
 #ifndef VT_CLI_BENCH_SVG_H
 #define VT_CLI_BENCH_SVG_H
 

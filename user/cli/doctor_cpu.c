@@ -339,8 +339,7 @@ static void look_memory(const struct vt_doctor *d, int arg, struct vt_finding *f
 		return;
 	}
 	gib = strtod(avail, NULL) / 1048576;
-	/* BERT-large, the largest of the zoo: 1.3 GB, loaded with a peak of at most 2.3 times it.
-	 */
+	/* BERT-large, the largest of the zoo: 1.3 GB, loaded with a peak of at most 2.3 times it. */
 	vt_found(f, gib < 3 ? VT_HEALTH_LIMITED : VT_HEALTH_OK,
 		 gib < 3 ? "enough for CNNs; BERT-large takes 3 GiB to load" : "",
 		 "%.1f GiB, %.1f GiB available", strtod(total, NULL) / 1048576, gib);

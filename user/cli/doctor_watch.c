@@ -22,8 +22,7 @@ static bool has_cap(const struct vt_doctor *d, cap_value_t cap)
 
 static void look_caps(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
-	/* The kernel takes SYS_ADMIN for the first two. SYS_RESOURCE and SYS_NICE are not needed.
-	 */
+	/* The kernel takes SYS_ADMIN for the first two. SYS_RESOURCE and SYS_NICE are not needed. */
 	static const cap_value_t wanted[] = {CAP_BPF, CAP_PERFMON};
 	bool admin = has_cap(d, CAP_SYS_ADMIN);
 	char have[128] = "", lack[128] = "";

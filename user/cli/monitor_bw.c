@@ -16,8 +16,7 @@
 #define TASKS_EVERY  VT_NS_PER_S
 #define FORGET_AFTER (5 * VT_NS_PER_S)
 
-/* A tenant with a mon_group of its own; also one that got none, so that it is not asked again at
- * once. */
+/* A tenant with a mon_group of its own; also one that got none, so that it is not asked again at once. */
 struct followed {
 	uint64_t key; /* 0: free */
 	struct vt_resctrl_group *group;

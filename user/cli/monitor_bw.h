@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* monitor_bw.h - measured memory bandwidth for `veltair monitor`: resctrl per tenant, uncore per
- * machine. */
+/* monitor_bw.h - measured memory bandwidth for `veltair monitor`: resctrl per tenant, uncore per machine. */
 #ifndef VT_CLI_MONITOR_BW_H
 #define VT_CLI_MONITOR_BW_H
 

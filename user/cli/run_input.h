@@ -18,8 +18,7 @@ struct vt_given_inputs {
 	int n;
 };
 
-/** vt_given_read - parse "NAME=FILE" (.npy or .pb; kept by the caller) and read the file; 0 or
- * -errno */
+/** vt_given_read - parse "NAME=FILE" (.npy or .pb; kept by the caller) and read the file; 0 or -errno */
 int vt_given_read(struct vt_given_inputs *in, const char *flag, struct vt_err *e);
 void vt_given_fini(struct vt_given_inputs *in);
 
@@ -34,8 +33,7 @@ const struct vt_value *vt_given_value(void *arg, const char *name);
 int vt_make_inputs(const struct vt_engine *m, struct vt_given_inputs *in, uint64_t seed,
 		   struct vt_err *e);
 
-/** vt_fill_inputs - copy all values into an instance, after vt_make_inputs(); needed before each
- * run */
+/** vt_fill_inputs - copy all values into an instance, after vt_make_inputs(); needed before each run */
 void vt_fill_inputs(struct vt_engine *m, int inst, struct vt_given_inputs *in);
 
 /**

@@ -28,8 +28,7 @@ enum vt_role {
 	VT_ROLE_LLC_REFS,
 	VT_ROLE_LLC_MISSES,
 	VT_ROLE_L2_MISSES,
-	VT_ROLE_DRAM_FILLS, /* cache lines that came from memory, prefetches included where the CPU
-			       can */
+	VT_ROLE_DRAM_FILLS, /* cache lines that came from memory, prefetches included where the CPU can */
 	VT_ROLE_COUNT,
 };
 
@@ -99,8 +98,7 @@ struct vt_event_env {
 	int (*open)(void *ctx, struct perf_event_attr *attr, int pid, int cpu, unsigned long flags);
 	int (*ran)(void *ctx, int fd); /* 1 ran, 0 never ran, -errno */
 	void *ctx;
-	/* Replaces read(2) of an event: value, time enabled, time running. Returns 24, 0 or -errno.
-	 */
+	/* Replaces read(2) of an event: value, time enabled, time running. Returns 24, 0 or -errno. */
 	int (*read)(void *ctx, int fd, uint64_t ret[3]);
 };
 

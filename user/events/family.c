@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* family.c - which row of codes.c this machine is, from /proc/cpuinfo; and the names of the enums.
- */
+/* family.c - which row of codes.c this machine is, from /proc/cpuinfo; and the names of the enums. */
 #include "events/events.h"
 #include "events/sysfs_pmu.h"
 
@@ -86,8 +85,7 @@ struct cpu_id {
 	long implementer, part;
 };
 
-/* Ranges as the kernel draws them (arch/x86/kernel/cpu/amd.c, arch/x86/include/asm/intel-family.h).
- */
+/* Ranges as the kernel draws them (arch/x86/kernel/cpu/amd.c, arch/x86/include/asm/intel-family.h). */
 static const struct x86_range {
 	const char *vendor;
 	long family, model_lo, model_hi, step_lo, step_hi;

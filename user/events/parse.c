@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* parse.c - an event's text to its encoding: sysfs, raw, perf's own names, libpfm4. Opens nothing.
- */
+/* parse.c - an event's text to its encoding: sysfs, raw, perf's own names, libpfm4. Opens nothing. */
 #include "events/events.h"
 #include "events/sysfs_pmu.h"
 

@@ -87,8 +87,7 @@ int vt_costs_choose(const struct vt_engine *eng, struct vt_profile *db, unsigned
 /**
  * vt_layer_signature - what a layer is, for the profile store: operator, kernel, shapes, types,
  * attributes, epilogue; equal signatures run the same code on data of the same shapes
- * Returns its length, as snprintf(), always below VT_PROFILE_TEXT; -EINVAL if the step does not
- * exist.
+ * Returns its length, as snprintf(), always below VT_PROFILE_TEXT; -EINVAL if the step does not exist.
  */
 int vt_layer_signature(const struct vt_engine *eng, int step, char *buf, size_t len);
 

@@ -94,8 +94,7 @@ static int *count_uses(const struct vt_graph *g)
 	return uses;
 }
 
-/* Free what this step has packed and nobody else needs: a large model never lies in memory twice.
- */
+/* Free what this step has packed and nobody else needs: a large model never lies in memory twice. */
 static void drop_packed(struct vt_graph *g, const struct vt_step *s, int *uses)
 {
 	const struct vt_node *n = &g->nodes[s->node];

@@ -62,8 +62,7 @@ void vt_engine_free(struct vt_engine *m); /* accepts NULL */
 /** vt_engine_unwritten_bytes - of all arenas: what no run has written yet, so it takes no memory so far */
 size_t vt_engine_unwritten_bytes(const struct vt_engine *m);
 
-/** vt_engine_tensor - memory of a tensor in an instance; inputs are written and outputs read here
- */
+/** vt_engine_tensor - memory of a tensor in an instance; inputs are written and outputs read here */
 void *vt_engine_tensor(const struct vt_engine *m, int inst, int tensor);
 
 /** How to run a range of steps. */

@@ -31,8 +31,7 @@
 
 struct vt_pool;
 
-/** A piece of work. Caller's memory, untouched by the caller from vt_pool_start() until @done is
- * called. */
+/** A piece of work. Caller's memory, untouched by the caller from vt_pool_start() until @done is called. */
 struct vt_work {
 	/** run - on the leader; calls pthreadpool_* (kernels) with @gang */
 	void (*run)(struct vt_work *b, struct pthreadpool *gang);
@@ -77,8 +76,7 @@ int vt_pool_start(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *
  * they take.
  */
 int vt_pool_join(struct vt_pool *p, unsigned int leader, unsigned int core);
-/** vt_pool_leave - let @core stop helping; it finishes the chunk it is in. A leader cannot leave.
- */
+/** vt_pool_leave - let @core stop helping; it finishes the chunk it is in. A leader cannot leave. */
 int vt_pool_leave(struct vt_pool *p, unsigned int core);
 
 /*
@@ -126,12 +124,10 @@ void vt_pool_be_polite(struct vt_pool *p, bool polite);
 /** vt_pool_tend - to be called now and then by work that runs long, on its leader */
 void vt_pool_tend(struct pthreadpool *gang, uint64_t mono_ns);
 
-/** vt_pool_run - start @b, wait for it from a thread that is no worker; @b->done is set by this
- * call */
+/** vt_pool_run - start @b, wait for it from a thread that is no worker; @b->done is set by this call */
 int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant);
 
-/** vt_pool_busy_ns - time that the worker of @core has spent in chunks and work since it started
- */
+/** vt_pool_busy_ns - time that the worker of @core has spent in chunks and work since it started */
 uint64_t vt_pool_busy_ns(const struct vt_pool *p, unsigned int core);
 
 #endif

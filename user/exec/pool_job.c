@@ -156,8 +156,7 @@ void pool_be_helper(struct worker *w, int core)
 			pool_rest(w, core);
 		if (!pool_spin_over(&turns, &until))
 			continue;
-		/* Sleep. The leader looks at sleepers after it counted opened, the kernel at opened
-		 * after that. */
+		/* Sleep. The leader looks at sleepers after it counted opened, the kernel at opened after that. */
 		atomic_fetch_add(&leader->sleepers, 1);
 		atomic_store(&w->sleeps_at, core);
 		pool_off(w);

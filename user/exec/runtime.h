@@ -67,8 +67,7 @@ struct vt_infer {
 	uint32_t tenant;      /* 0: the model's own */
 	uint16_t priority;    /* 0: the model's */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: arrival + the model's QoS */
-	/* Zeros in these three are replaced by what they stand for: clear them before the struct is
-	 * submitted again. */
+	/* Zeros in these three are replaced by what they stand for: clear them before submitting again. */
 
 	/* All on a worker, all short. load and store may be NULL. */
 	void (*load)(struct vt_infer *q, const struct vt_engine *eng, int inst);

@@ -129,8 +129,8 @@ struct rt_block {
 	uint8_t version[VT_MAX_LAYERS];
 };
 
-#define RT_CLOSED                                                                                  \
-	0x80000000u /* in rt_block.granted: the leader has added up, its grant stays as it is */
+/* in rt_block.granted: the leader has added up, its grant stays as it is */
+#define RT_CLOSED 0x80000000u
 
 /** What runs on a core, for stats. */
 struct rt_core {

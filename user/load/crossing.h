@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crossing.h - the highest rate that meets a target, from short slices at many rates. Pure but for
- * malloc.
+ * crossing.h - the highest rate that meets a target, from short slices at many rates. Pure but for malloc.
  *
  * A live search cannot repeat one course of events, and each slice is a noisy coin, so no slice is
  * believed alone. Near the target the odds of missing it grow as a power of the rate (of one server

@@ -102,8 +102,7 @@ struct vt_trace_step {
  */
 int vt_trace_open(struct vt_trace *t, const void *buf, size_t len);
 
-/** vt_trace_models_size - bytes that vt_trace_models() needs for the plans of @needs; align to 64
- */
+/** vt_trace_models_size - bytes that vt_trace_models() needs for the plans of @needs; align to 64 */
 size_t vt_trace_models_size(const struct vt_trace *t, uint32_t needs);
 
 /** vt_trace_models - make the models and their plans in @mem; 0, -EINVAL, -ENOSPC */

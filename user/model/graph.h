@@ -9,8 +9,7 @@
  * NHWC (rank 4) or NLC (rank 3, H = 1); the importer writes explicit Transpose nodes around them
  * and the layout pass moves and cancels those.
  *
- * Ownership: the graph owns all names, constant data and arrays. Not thread-safe while it is being
- * changed.
+ * Ownership: the graph owns all names, constant data and arrays. Not thread-safe while it is being changed.
  */
 #ifndef VT_MODEL_GRAPH_H
 #define VT_MODEL_GRAPH_H
@@ -255,14 +254,12 @@ enum vt_op {
 
 const char *vt_op_name(enum vt_op op);
 enum vt_op_class vt_op_class(enum vt_op op);
-/** vt_op_writes_rows - may out[0] be a view with a row_stride (a slice of the last dim of a Concat
- * result)? */
+/** vt_op_writes_rows - may out[0] be a view with a row_stride (a slice of the last dim of a Concat result)? */
 bool vt_op_writes_rows(enum vt_op op); /* CONV2D, CONV2D_DW, FC, MAXPOOL2D, AVGPOOL2D */
 /** vt_op_reads_rows - may in[0] be such a view? */
 bool vt_op_reads_rows(enum vt_op op); /* CONV2D, CONV2D_DW, MAXPOOL2D, AVGPOOL2D */
 
-/** What a kernel of ours or XNNPACK's may be asked to do at its output: act(y + bias + residual).
- */
+/** What a kernel of ours or XNNPACK's may be asked to do at its output: act(y + bias + residual). */
 struct vt_epilogue {
 	int residual; /* tensor of the output's shape (dense), or VT_NONE */
 	int act;      /* an UNARY enum vt_op with its scalars below, or VT_NONE */
@@ -308,8 +305,7 @@ union vt_params {
 	struct {
 		int kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
 		int xb, xr; /* further end padding that ceil_mode causes: never counted */
-		bool count_include_pad; /* AVGPOOL2D: divide by kh * kw also where the window leaves
-					   the input */
+		bool count_include_pad; /* AVGPOOL2D: divide by kh * kw also where the window leaves the input */
 	} pool;
 	struct {
 		bool w_kn; /* weight is stored [K,N]; otherwise [N,K] */
@@ -437,11 +433,9 @@ int vt_graph_producer(const struct vt_graph *g, int tensor); /* node or VT_NONE;
 int vt_graph_consumers(const struct vt_graph *g, int tensor, int *only);
 /** vt_graph_sort - topological order, stable; drops dead nodes; -ELOOP with a node on the cycle */
 int vt_graph_sort(struct vt_graph *g, struct vt_err *e);
-/** vt_graph_compact - drop dead nodes and those whose outputs nobody reads; free unused constants'
- * data */
+/** vt_graph_compact - drop dead nodes and those whose outputs nobody reads; free unused constants' data */
 void vt_graph_compact(struct vt_graph *g);
-/** vt_graph_check - every invariant written in this header; for tests and after each pass in debug
- * builds */
+/** vt_graph_check - every invariant written in this header; for tests and after each pass in debug builds */
 int vt_graph_check(const struct vt_graph *g, struct vt_err *e);
 /** vt_graph_dump - one line per node, for people; writes to a stdio stream given by the caller */
 struct _IO_FILE;
@@ -449,8 +443,7 @@ void vt_graph_dump(const struct vt_graph *g, struct _IO_FILE *out);
 
 /** vt_conv_places - height and width of what a convolution makes of @h x @w; 0 where its window never fits */
 void vt_conv_places(const struct vt_conv_params *p, int64_t h, int64_t w, int64_t *oh, int64_t *ow);
-/** vt_node_flops - floating-point operations of one run of the node (multiply-add = 2); 0 for
- * movement */
+/** vt_node_flops - floating-point operations of one run of the node (multiply-add = 2); 0 for movement */
 uint64_t vt_node_flops(const struct vt_graph *g, const struct vt_node *n);
 
 static inline const struct vt_tensor *vt_in(const struct vt_graph *g, const struct vt_node *n,
@@ -533,8 +526,7 @@ int vt_import_onnx_buf(struct vt_graph *g, const void *buf, size_t len, const ch
 /** vt_optimize - all graph passes in order: fusion, layout, epilogues, concat elision (passes.h) */
 int vt_optimize(struct vt_graph *g, const struct vt_eval *eval, struct vt_err *e);
 
-/** vt_plan_memory - views and arena offsets by liveness; sets arena_bytes. After it the graph is
- * frozen. */
+/** vt_plan_memory - views and arena offsets by liveness; sets arena_bytes. After it the graph is frozen. */
 int vt_plan_memory(struct vt_graph *g, struct vt_err *e);
 /** vt_plan_check - the proof that no node overwrites what is still needed; 0 or -EFAULT */
 int vt_plan_check(const struct vt_graph *g, struct vt_err *e);

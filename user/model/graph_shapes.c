@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Do a node's parameters and shapes fit together? One short rule per operator, for vt_graph_check.
- */
+/* Do a node's parameters and shapes fit together? One short rule per operator, for vt_graph_check. */
 #include "model/graph_shapes.h"
 
 #include <string.h>

@@ -117,8 +117,7 @@ int vt_imp_input_const(struct vt_imp *m, int tensor);
 const Onnx__AttributeProto *vt_imp_attr(const struct vt_imp_node *n, const char *name);
 int64_t vt_imp_int(const struct vt_imp_node *n, const char *name, int64_t otherwise);
 float vt_imp_float(const struct vt_imp_node *n, const char *name, float otherwise);
-/** vt_imp_word - index of a string attribute's value in @words (NULL at the end), -ENOEXEC if none
- */
+/** vt_imp_word - index of a string attribute's value in @words (NULL at the end), -ENOEXEC if none */
 int vt_imp_word(struct vt_imp *m, const struct vt_imp_node *n, const char *name,
 		const char *const *words, int otherwise);
 /** vt_imp_ints - values of a list attribute; their number, or -ENODATA (not recorded) if absent */
@@ -169,8 +168,7 @@ bool vt_imp_is_const(const struct vt_imp *m, int tensor);
 /** vt_imp_emit_n - append a node, or compute it if it can be; fills @ret; 0 or -errno */
 int vt_imp_emit_n(struct vt_imp *m, enum vt_op op, const int *in, int n_in,
 		  const struct vt_imp_out *outs, int n_out, const union vt_params *p, int *ret);
-/** vt_imp_fold - compute a node that is already in the graph; -ENODATA (not recorded) if it cannot
- * be
+/** vt_imp_fold - compute a node that is already in the graph; -ENODATA (not recorded) if it cannot be
  */
 int vt_imp_fold(struct vt_imp *m, int node);
 int vt_imp_emit(struct vt_imp *m, enum vt_op op, const int *in, int n_in, enum vt_dtype dtype,

@@ -147,8 +147,7 @@ int vt_lower_matmul(struct vt_imp *m, const struct vt_imp_node *n)
 	else
 		y = vt_imp_emit(m, VT_OP_MATMUL, (int[]){a, b}, 2, vt_imp_dtype(m, a), &s, &p);
 	if (row || col) {
-		if (row) { /* the row's dimension goes first: with col too, the last one goes next
-			    */
+		if (row) { /* the row's dimension goes first: with col too, the last one goes next */
 			s.dim[s.rank - 2] = s.dim[s.rank - 1];
 			s.rank--;
 		}

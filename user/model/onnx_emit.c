@@ -248,8 +248,7 @@ int vt_imp_cast(struct vt_imp *m, int x, enum vt_dtype dtype)
 	return vt_imp_emit(m, VT_OP_CAST, &x, 1, dtype, vt_imp_shape(m, x), NULL);
 }
 
-/* A constant's bytes move to the result if nothing else will read them; otherwise they are copied.
- */
+/* A constant's bytes move to the result if nothing else will read them; otherwise they are copied. */
 static int reshape_const(struct vt_imp *m, int x, const struct vt_shape *shape)
 {
 	struct vt_imp_out o = {vt_imp_dtype(m, x), *shape};

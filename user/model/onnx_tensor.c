@@ -36,8 +36,7 @@ static void free_heap(void *data, size_t bytes)
 	free(data);
 }
 
-/* A field of the TensorProto that holds values of some types, @bytes each, as protobuf-c keeps it.
- */
+/* A field of the TensorProto that holds values of some types, @bytes each, as protobuf-c keeps it. */
 struct list {
 	void **data;
 	size_t *n;

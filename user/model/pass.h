@@ -45,8 +45,7 @@ void vt_index_free(struct vt_rw *w);
 
 /** vt_made_by - the node that writes @tensor if it is an @op, else VT_NONE */
 int vt_made_by(const struct vt_rw *w, int tensor, enum vt_op op);
-/** vt_sole - is @tensor read by exactly one node and not by the user? Then its producer may change
- * what it writes. */
+/** vt_sole - is @tensor read by exactly one node and not by the user? Then its producer may change what it writes. */
 bool vt_sole(const struct vt_rw *w, int tensor);
 bool vt_is_const(const struct vt_graph *g, int tensor); /* with its data there */
 /** vt_const_scalar - value of a floating-point constant whose elements are all that one value */

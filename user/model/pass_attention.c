@@ -5,8 +5,7 @@
  * Matched: the two products, the softmax, scalar factors on q, k or the scores, one mask. q, k and
  * v come as Transposes of [B,S,heads,d] (or [S,heads,d], where every head of every batch counts as
  * a head of its own) or as plain [B,S,d] with one head. The result is given back under the shape
- * that the second product had, through a Transpose; the layout pass then cancels it against the
- * exporter's.
+ * that the second product had, through a Transpose; the layout pass then cancels it against the exporter's.
  */
 #include "model/pass.h"
 

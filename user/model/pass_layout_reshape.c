@@ -2,8 +2,7 @@
 /*
  * pass_layout_reshape.c - Transposes and Reshapes. A Reshape splits into groups of dims with equal
  * products: [N,C,H,W] -> [N,C,HW] is {N}{C}{H,W}. Where each group's dims also lie next to each
- * other before the Transpose, the groups move as wholes and the Transpose can sink below the
- * Reshape.
+ * other before the Transpose, the groups move as wholes and the Transpose can sink below the Reshape.
  */
 #include "model/pass.h"
 
@@ -81,8 +80,7 @@ static void sort_groups(struct group *gr, int n)
 	}
 }
 
-/* Dims of y in the order of the sorted groups: the permutation that makes y from the sunk reshape.
- */
+/* Dims of y in the order of the sorted groups: the permutation that makes y from the sunk reshape. */
 static void outer_perm(const struct group *gr, int n, int *perm)
 {
 	int at = 0;

@@ -8,8 +8,7 @@
 
 /* ---- constants ---------------------------------------------------------------------------- */
 
-/* A folded constant stays in memory for good: beyond this much, computing it each time is better.
- */
+/* A folded constant stays in memory for good: beyond this much, computing it each time is better. */
 #define FOLD_MAX_BYTES ((int64_t)64 << 20)
 /*
  * Over a whole load, besides what follows from the weights themselves, which may be transposed, cast, scaled: a

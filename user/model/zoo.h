@@ -32,8 +32,7 @@ struct vt_zoo_opts {
 	bool external; /* weights of 1 KiB and more go to NAME.onnx.data beside the model */
 	bool inputs;   /* also write NAME.INPUT.npy: one sensible value of every input */
 	/*
-	 * Called at least once a MiB; anything but 0 stops the work with -ECANCELED and leaves no
-	 * file.
+	 * Called at least once a MiB; anything but 0 stops the work with -ECANCELED and leaves no file.
 	 */
 	int (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *arg;

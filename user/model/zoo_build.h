@@ -66,8 +66,7 @@ struct vt_zb_node {
 
 /** An initialiser: how to make its numbers, not the numbers (BERT-large has 1.3 GB of them). */
 enum vt_zb_fill {
-	VT_ZF_NORMAL, /* mean @a, deviation @b; bounded at 3.46 deviations, so N(1, 0.1) is positive
-		       */
+	VT_ZF_NORMAL, /* mean @a, deviation @b; bounded at 3.46 deviations, so N(1, 0.1) is positive */
 	VT_ZF_FLOATS, /* given */
 	VT_ZF_INTS,   /* given */
 };
@@ -198,8 +197,7 @@ vt_zv vt_zb_gemm(struct vt_zb *b, const char *name, vt_zv x, int64_t out, double
 vt_zv vt_zb_linear(struct vt_zb *b, const char *name, vt_zv x, int64_t out, double sd);
 vt_zv vt_zb_transpose(struct vt_zb *b, const char *name, vt_zv x, int p0, int p1, int p2, int p3);
 vt_zv vt_zb_unsqueeze(struct vt_zb *b, const char *name, vt_zv x, int axis);
-/** vt_zb_dim_of - Shape, Gather, Unsqueeze: the size of one axis as a vector of one, as exporters
- * do */
+/** vt_zb_dim_of - Shape, Gather, Unsqueeze: the size of one axis as a vector of one, as exporters do */
 vt_zv vt_zb_dim_of(struct vt_zb *b, const char *name, vt_zv x, int axis);
 
 /* ---- models (zoo_*.c) ----------------------------------------------------------------------- */

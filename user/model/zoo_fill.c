@@ -73,8 +73,7 @@ void vt_zoo_fill_normal(uint64_t *state, float *out, size_t n, double mean, doub
 
 #define WAVES 4
 
-/* A sum of a few plane waves per channel, and noise: has edges, areas and texture as photos have.
- */
+/* A sum of a few plane waves per channel, and noise: has edges, areas and texture as photos have. */
 static void fill_image(const struct vt_zb_value *v, struct vt_rng *r, float *out)
 {
 	int64_t h = v->dim[2].n, w = v->dim[3].n;

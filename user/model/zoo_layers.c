@@ -3,8 +3,7 @@
  * zoo_layers.c - layers that know their shapes and the moments of what they give out.
  *
  * The moments are those of independent normal inputs. That is crude and enough: each layer scales
- * its own weights by the moments of what it reads, so errors do not multiply where a model
- * normalises.
+ * its own weights by the moments of what it reads, so errors do not multiply where a model normalises.
  */
 #include "model/zoo_build.h"
 
@@ -16,8 +15,7 @@
 #define F32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 #define I64 ONNX__TENSOR_PROTO__DATA_TYPE__INT64
 
-/* Spread of learned biases, shifts and scales around their mean: as small as trained models have.
- */
+/* Spread of learned biases, shifts and scales around their mean: as small as trained models have. */
 #define BIAS_SD 0.1
 
 /* ---- moments -------------------------------------------------------------------------------- */

@@ -142,8 +142,8 @@ int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e);
 /**
  * vt_monitor_reopen - open the events of CPUs whose reads failed (m->unread) anew
  * A pinned event is lost for good when somebody takes its counter, or when its CPU goes and returns
- * between two looks. Only where the counter is still taken are all shared from now on. Errors as
- * vt_monitor_hotplug().
+ * between two looks. Only where the counter is still taken are all shared from now on.
+ * Errors as vt_monitor_hotplug().
  */
 int vt_monitor_reopen(struct vt_monitor *m, struct vt_err *e);
 

@@ -6,8 +6,7 @@
  * rows to tenants. Any other may attach to the pinned maps and read. A snapshot is taken by mmap;
  * the only system calls are the cuts that make it exact.
  *
- * Threads: publish and cut are for the worker itself and lock-free; everything else is for one
- * thread.
+ * Threads: publish and cut are for the worker itself and lock-free; everything else is for one thread.
  */
 #ifndef VT_MONITOR_MONITOR_H
 #define VT_MONITOR_MONITOR_H
@@ -91,8 +90,7 @@ void vt_monitor_tell_absent(struct vt_monitor *reader, const struct vt_monitor *
 int vt_monitor_tenant_add(struct vt_monitor *m, uint64_t id, const char *name, uint32_t *ret_row,
 			  struct vt_err *e);
 
-/** vt_monitor_tenant_del - its row is given away after a second; no worker may publish it any more
- */
+/** vt_monitor_tenant_del - its row is given away after a second; no worker may publish it any more */
 int vt_monitor_tenant_del(struct vt_monitor *m, uint32_t row, struct vt_err *e);
 
 /**
@@ -102,20 +100,18 @@ int vt_monitor_tenant_del(struct vt_monitor *m, uint32_t row, struct vt_err *e);
 pid_t vt_monitor_tid(const struct vt_monitor *m);
 
 /**
- * vt_monitor_worker_add - thread @tid (vt_monitor_tid()) of this process publishes what it works for in the returned
- * slot Until it publishes, it counts for VT_ROW_OTHER. Returns 0; -ENOSPC after VT_WORKERS.
+ * vt_monitor_worker_add - thread @tid (vt_monitor_tid()) of this process publishes what it works for in the returned slot
+ * Until it publishes, it counts for VT_ROW_OTHER. Returns 0; -ENOSPC after VT_WORKERS.
  */
 int vt_monitor_worker_add(struct vt_monitor *m, pid_t tid, struct vt_worker **ret,
 			  struct vt_err *e);
 
 void vt_monitor_worker_del(struct vt_monitor *m, struct vt_worker *w);
 
-/** vt_monitor_publish - from now on; the running slice moves with it (exact to one slice, no call)
- */
+/** vt_monitor_publish - from now on; the running slice moves with it (exact to one slice, no call) */
 static inline void vt_monitor_publish(struct vt_worker *w, uint32_t row)
 {
-	/* Pairs with the volatile load in row_of_worker(), on the same CPU: order needs no fence.
-	 */
+	/* Pairs with the volatile load in row_of_worker(), on the same CPU: order needs no fence. */
 	__atomic_store_n(&w->row, row, __ATOMIC_RELAXED);
 }
 

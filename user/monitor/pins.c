@@ -26,8 +26,7 @@
 
 #define BPFFS "/sys/fs/bpf"
 
-/* bpftool mounts it when it is missing, so does systemd; containers and small images have neither.
- */
+/* bpftool mounts it when it is missing, so does systemd; containers and small images have neither. */
 static int need_bpffs(const char *top, struct vt_err *e)
 {
 	char parent[480];

@@ -102,8 +102,7 @@ static void add_losses(struct vt_losses *l, const struct vt_cpu *c)
 	l->ring_full += c->ring_full;
 }
 
-/* One CPU's part, row by row in memory order. Each word is written by that CPU alone, atomically.
- */
+/* One CPU's part, row by row in memory order. Each word is written by that CPU alone, atomically. */
 static void add_cpu(const struct vt_monitor *m, unsigned int cpu, struct vt_snapshot *s)
 {
 	const struct vt_row *r = m->rows + (size_t)cpu * m->meta.max_rows;

@@ -61,8 +61,7 @@ struct vt_resctrl_group {
 
 /* ---- owners ------------------------------------------------------------------------------ */
 
-/* When a process started, in clock ticks since boot: pid and this name it for good. 0: no process.
- */
+/* When a process started, in clock ticks since boot: pid and this name it for good. 0: no process. */
 static unsigned long long start_of(const char *procfs, long pid)
 {
 	unsigned long long start = 0;

@@ -31,8 +31,7 @@ static int sys_open(const struct vt_event_env *env, struct perf_event_attr *attr
 	return fd < 0 ? -errno : fd;
 }
 
-/* Nothing here counts the role: no slot, and a reason for people. Anything else is the caller's
- * error. */
+/* Nothing here counts the role: no slot, and a reason for people. Anything else is the caller's error. */
 static int choose_one(struct vt_slot_set *s, const struct vt_monitor_opts *o,
 		      enum vt_cpu_family family, enum vt_role role, int cpu, struct vt_err *e)
 {

@@ -30,8 +30,7 @@ struct vt_window_row {
 	uint32_t row;
 	uint64_t run_ns, slices;
 	double count[VT_SLOTS]; /* scaled to the whole of run_ns if multiplexed; NAN: not known */
-	double coverage;	/* smallest share of run_ns that a slot was on its counter: 1 unless
-				   multiplexed */
+	double coverage; /* smallest share of run_ns that a slot was on its counter: 1 unless multiplexed */
 };
 
 struct vt_window {

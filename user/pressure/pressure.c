@@ -8,8 +8,7 @@
 #define N     VT_PRESSURE_FEATURES
 #define LANES VT_PRESSURE_LANES
 
-/* Windows are smoothed over about this long: shorter than a block, longer than a counter's noise.
- */
+/* Windows are smoothed over about this long: shorter than a block, longer than a counter's noise. */
 #define SMOOTH_NS 200000.0
 /* Forgetting per correction: about the last 1000 blocks count. */
 #define FORGET 0.999

@@ -8,8 +8,7 @@
  * Rates are per nanosecond, scaled by the highest seen, so the weights are unit-free. Without
  * hardware counters only the busy cores remain. What finished blocks really felt,
  * their time inverted through their profile, corrects the weights by recursive least squares with
- * forgetting. One writer, one thread; floating point without libm, so every compiler gives the
- * same.
+ * forgetting. One writer, one thread; floating point without libm, so every compiler gives the same.
  *
  * What cannot be counted cannot be predicted either: somebody outside the runtime starts and stops.
  * So a domain without counters also has a *drift*, what blocks have felt of late beyond the proxy. It

@@ -4,8 +4,7 @@
  *
  * One SQLite file (WAL). A time belongs to (machine, library, layer signature, variant, cores,
  * level); layers of equal signature are measured once, whichever model they are part of. A time of
- * another machine or of another build of the kernels is never handed out, only counted
- * (vt_profile_foreign).
+ * another machine or of another build of the kernels is never handed out, only counted (vt_profile_foreign).
  *
  * Each put is durable when the call returns, or lost as a whole: a process may be killed at any
  * moment. One handle belongs to one thread; many processes may share a file.

@@ -51,8 +51,7 @@ struct vt_decision {
 	uint32_t n_versions, cap_versions;
 	struct vt_action *actions;
 	uint8_t *versions;
-	uint64_t wake_ns; /* call again at this time at the latest, even without an event; 0: no
-			     need */
+	uint64_t wake_ns; /* call again then at the latest, even without an event; 0: no need */
 };
 
 #endif

@@ -11,8 +11,7 @@
  * values of lambda, and meeting a deadline is: take the first whose remaining time fits the slack.
  *
  * Consecutive layers that share a count are one block. Starting a block costs kappa per core, so
- * the cut points and the counts come out of one shortest path over (layer, count): see
- * plan_blocks.c.
+ * the cut points and the counts come out of one shortest path over (layer, count): see plan_blocks.c.
  */
 #ifndef VT_SCHED_PLAN_H
 #define VT_SCHED_PLAN_H
@@ -94,8 +93,7 @@ size_t vt_plan_size(const struct vt_model *m, uint32_t needs);
  * vt_plan_init - work out the plan of @m in @mem
  * @n_cores: of the machine; larger core counts of the profile are not used
  * Sets m->plan on success. @mem must outlive the model. Takes milliseconds: never in a decision.
- * Returns 0; -EINVAL if vt_model_check() fails or no point is <= @n_cores; -ENOSPC if @len is
- * small.
+ * Returns 0; -EINVAL if vt_model_check() fails or no point is <= @n_cores; -ENOSPC if @len is small.
  */
 int vt_plan_init(struct vt_model *m, unsigned int n_cores, uint32_t needs, void *mem, size_t len);
 

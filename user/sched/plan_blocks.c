@@ -15,8 +15,7 @@
  */
 #include "sched/plan_blocks.h"
 
-/* Cost of a core that changes hands, ns: a futex wake is a few microseconds; a conflict far more.
- */
+/* Cost of a core that changes hands, ns: a futex wake is a few microseconds; a conflict far more. */
 #define KAPPA_FINE_NS	25000u
 #define KAPPA_COARSE_NS 30000u
 
@@ -125,8 +124,7 @@ static void cut_model(const struct vt_cut *c)
 
 /*
  * The paper's rule: a layer whose demand exceeds the model's mean by a threshold opens a block.
- * Mean over the whole model, weighted by time, so that many tiny layers do not outvote the long
- * ones.
+ * Mean over the whole model, weighted by time, so that many tiny layers do not outvote the long ones.
  */
 static void cut_pivots(const struct vt_cut *c, unsigned int threshold_percent)
 {

@@ -133,8 +133,7 @@ bool vt_turn_preempt(struct vt_turn *t, uint32_t block);
 /** vt_turn_shed - @level: that it was planned for and found hopeless */
 bool vt_turn_shed(struct vt_turn *t, uint32_t request, unsigned int level);
 
-/** vt_turn_level - pressure level of the free cores, weighted by domain: where a start would land
- */
+/** vt_turn_level - pressure level of the free cores, weighted by domain: where a start would land */
 uint8_t vt_turn_level(const struct vt_turn *t);
 
 /** vt_turn_slack - nanoseconds until @deadline_ns, 0 if past */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bound.h - what a clairvoyant could serve: every arrival known, ideal scaling. Pure but for
- * malloc.
+/* bound.h - what a clairvoyant could serve: every arrival known, ideal scaling. Pure but for malloc.
  *
  * The whole machine is one server. A request takes max(least core-time / cores, least DRAM bytes /
  * bandwidth) of it: the cheapest version and core count of every layer, and no loss from dividing

@@ -32,8 +32,7 @@ struct vt_backend {
  * vt_backend_parse - nodes from text like `0-9 12 20-29`, or `90%-100% 0%-20%` of them, whatever their
  * number; `*` or an empty text: all
  * @n_nodes: of the fleet
- * Returns 0; -EINVAL with what is wrong: no number, a node twice or past the last, none at all;
- * -ENOMEM.
+ * Returns 0; -EINVAL with what is wrong: no number, a node twice or past the last, none at all; -ENOMEM.
  */
 int vt_backend_parse(const char *text, uint32_t n_nodes, const char *model, struct vt_backend *ret,
 		     struct vt_err *e);

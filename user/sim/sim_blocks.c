@@ -144,8 +144,7 @@ static void evaluate(struct vt_sim *s, struct vt_block *b, struct run *r)
 	r->dirty = true;
 }
 
-/** Fold the progress of a caught-up block into (layer_now, first, overhead) for a new evaluation.
- */
+/** Fold the progress of a caught-up block into (layer_now, first, overhead) for a new evaluation. */
 static void fold(const struct vt_sim *s, struct vt_block *b, struct run *r)
 {
 	double part = layer_part(s, b, r), left = (r->layer_end - r->done) / part;
