@@ -398,6 +398,7 @@ int BPF_PROG(vt_exec, struct task_struct *task)
 	return 0;
 }
 
+/* Hierarchies of v1 have numbers of their own, each from 1. */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(vt_rmdir, struct cgroup *cgrp)
 {
@@ -405,6 +406,8 @@ int BPF_PROG(vt_rmdir, struct cgroup *cgrp)
 	struct vt_cpu *c;
 	__u32 cpu;
 
+	if (cgrp->root->hierarchy_id)
+		return 0;
 	c = this_cpu(&cpu);
 	if (c && bpf_map_lookup_elem(&vt_tenants, &key))
 		rare(c, VT_EVENT_GONE, key, 0);

@@ -2,7 +2,9 @@
 /* test_charge.c - to whom what is counted goes: cuts inside a thread, moves between cgroups, rows and their names. */
 #include "tests/bpf/open.h"
 
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -148,6 +150,88 @@ static void test_cgroup_move_cuts(void **state)
 	vt_monitor_close(m);
 }
 
+/* A hierarchy of v1 that only this process sees; -1 where the kernel has none. */
+static int mount_v1(char *dir)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "none,name=vt-%d", (int)getpid());
+	if (!mkdtemp(dir))
+		return -1;
+	if (!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	    !mount("none", dir, "cgroup", 0, name))
+		return 0;
+	rmdir(dir);
+	return -1;
+}
+
+/* Make and remove cgroups of @v1 until one has had @id: the numbers grow by a few each. */
+static bool remove_one_called(const char *v1, uint64_t id)
+{
+	char dir[64];
+	struct stat st = {0};
+
+	snprintf(dir, sizeof(dir), "%s/x", v1);
+	while (st.st_ino < id) {
+		assert_int_equal(mkdir(dir, 0755), 0);
+		assert_int_equal(stat(dir, &st), 0);
+		assert_int_equal(rmdir(dir), 0);
+	}
+	return st.st_ino == id;
+}
+
+static void count_gone(void *arg, const struct vt_event_record *r)
+{
+	uint64_t *of = arg; /* key, times */
+
+	of[1] += r->kind == VT_EVENT_GONE && r->tenant == of[0];
+}
+
+/* In a cgroup that is one of v2, whose number one of v1 has had meanwhile. */
+static void run_and_remove(struct vt_monitor *m, const char *dir, const char *v1, bool *done)
+{
+	char procs[288];
+	uint64_t gone[2] = {0}, faults;
+	struct stat st;
+
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", dir);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(moved_to, sizeof(moved_to), "%s", dir);
+	assert_int_equal(stat(dir, &st), 0);
+	gone[0] = VT_KEY(VT_KIND_CGROUP, st.st_ino);
+	assert_true(toucher_start(&mover, 1, procs));
+	assert_true(toucher_order(&mover, 1) && toucher_wait(&mover, &faults));
+	*done = remove_one_called(v1, st.st_ino);
+	vt_monitor_events(m, count_gone, gone);
+	assert_int_equal(gone[1], 0);
+	toucher_stop(&mover);
+	assert_int_equal(rmdir(dir), 0);
+	moved_to[0] = '\0';
+	vt_monitor_events(m, count_gone, gone);
+	assert_int_equal(gone[1], 1);
+}
+
+static void test_a_cgroup_of_v1_is_another(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_CGROUP});
+	char root[200], dir[256], v1[] = "/tmp/vt-v1-XXXXXX";
+	struct vt_err e = {0};
+	bool done = false;
+
+	if (vt_cgroup_mount(NULL, root, sizeof(root), &e) || mount_v1(v1)) {
+		vt_monitor_close(m);
+		vt_skip("%s", e.code ? e.msg : "no cgroup v1 here");
+	}
+	for (int i = 0; i < 64 && !done; i++) {
+		snprintf(dir, sizeof(dir), "%s/vt-v1-%d-%d", root, (int)getpid(), i);
+		run_and_remove(m, dir, v1, &done);
+	}
+	assert_int_equal(umount(v1), 0);
+	assert_int_equal(rmdir(v1), 0);
+	assert_true(done);
+	vt_monitor_close(m);
+}
+
 /* ---- rows -------------------------------------------------------------------------------- */
 
 static uint64_t sum_counts(const struct vt_snapshot *s)
@@ -271,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_cuts_are_exact_inside_one_thread),
 		cmocka_unit_test(test_publish_without_a_call),
 		cmocka_unit_test(test_cgroup_move_cuts),
+		cmocka_unit_test(test_a_cgroup_of_v1_is_another),
 		cmocka_unit_test(test_more_tenants_than_rows),
 		cmocka_unit_test(test_exec_renames),
 	};
