@@ -22,6 +22,7 @@
 
 #include <bpf/bpf.h>
 
+#include "base/clock.h"
 #include "base/cpuset.h"
 #include "monitor/impl.h"
 #include "monitor/load.h"
@@ -34,6 +35,7 @@
 #define REOPENED  100
 #define EXECS	  100
 #define ROWS	  32
+#define READS	  2000000
 
 static struct vt_cpuset allowed; /* before a test bound us to one */
 
@@ -357,6 +359,31 @@ static void test_reopening_is_no_error(void **state)
 	vt_monitor_close(m);
 }
 
+/* A slice that began after the reader took the time is no old one. */
+static void test_no_cut_where_tasks_switch(void **state)
+{
+	struct vt_monitor *m;
+	unsigned int cpu;
+	uint64_t cuts;
+	pid_t pair;
+
+	cpu = (unsigned int)vt_cpuset_next(&allowed, (unsigned int)vt_cpuset_next(&allowed, 0) + 1);
+	if (vt_cpuset_count(&allowed) < 2)
+		vt_skip("two CPUs are needed, one for the processes and one to read from");
+	m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
+	assert_int_equal(vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&allowed, 0)), 0);
+	pair = start_pair(cpu);
+	usleep(20000);
+	cuts = m->cpus[cpu].cuts;
+	for (int i = 0; i < READS; i++)
+		vt_monitor_cut_old(m, VT_NS_PER_S);
+	cuts = m->cpus[cpu].cuts - cuts;
+	kill(pair, SIGKILL);
+	waitpid(pair, NULL, 0);
+	vt_monitor_close(m);
+	assert_int_equal(cuts, 0);
+}
+
 /* Forwards to the kernel, but for one CPU. */
 static int no_event_on = -1;
 
@@ -456,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_exec_by_another_thread_is_no_miss),
 		cmocka_unit_test(test_a_tenant_that_cannot_be_added_is_counted),
 		cmocka_unit_test(test_reopening_is_no_error),
+		cmocka_unit_test(test_no_cut_where_tasks_switch),
 		cmocka_unit_test(test_one_cpu_does_not_hold_up_the_others),
 		cmocka_unit_test(test_a_long_list_of_cpus),
 	};

@@ -65,8 +65,9 @@ void vt_monitor_cut_old(struct vt_monitor *m, uint64_t max_age_ns)
 		return;
 	for (unsigned int i = 0; i < m->meta.cpus; i++) {
 		const struct vt_cpu *c = &m->cpus[i];
+		const uint64_t last = __atomic_load_n(&c->last_ns, __ATOMIC_RELAXED);
 
-		if (!c->last_ns || idle(c) || (now > c->last_ns && now - c->last_ns < max_age_ns))
+		if (!last || idle(c) || (max_age_ns && now < last + max_age_ns))
 			continue;
 		vt_monitor_cut_cpu(m, i);
 	}
