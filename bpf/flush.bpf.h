@@ -69,6 +69,15 @@ static __always_inline struct vt_cpu *this_cpu(__u32 *ret)
 	return bpf_map_lookup_elem(&vt_cpus, ret);
 }
 
+/*
+ * A thread that is not its process's first takes that one's pid by exec, while it runs. Half of the
+ * address will do, and tells no reader where the kernel is.
+ */
+static __always_inline bool runs(const struct vt_cpu *c, const struct task_struct *t)
+{
+	return c->task == (__u32)(__u64)t;
+}
+
 /* All slots, when some take turns on a counter: those with both times. */
 __weak __noinline int read_shared(struct vt_cpu *c, __u32 cpu, struct reading *r)
 {

@@ -12,6 +12,9 @@ int vt_sample(void *ctx)
 
 	if (!c || !c->last_ns)
 		return 0;
+	/* A switch was not reported: the next that is, or a cut, finds out and divides the slice. */
+	if (!runs(c, bpf_get_current_task_btf()))
+		return 0;
 	c->samples++;
 	flush(c, cpu);
 	return 0;

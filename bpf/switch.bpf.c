@@ -142,15 +142,6 @@ static __always_inline void look_up(struct vt_cpu *c, struct task_struct *t, str
 	recent->key = w->key;
 }
 
-/*
- * A thread that is not its process's first takes that one's pid by exec, while it runs. Half of the
- * address will do, and tells no reader where the kernel is.
- */
-static __always_inline bool runs(const struct vt_cpu *c, const struct task_struct *t)
-{
-	return c->task == (__u32)(__u64)t;
-}
-
 static __always_inline void now_runs(struct vt_cpu *c, struct task_struct *t, const struct who *w)
 {
 	/* A sample must not see half of it: it would label one tenant's row with another's key. */

@@ -15,6 +15,7 @@
 
 #include <linux/perf_event.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -302,6 +303,45 @@ static void test_a_tenant_that_cannot_be_added_is_counted(void **state)
 	vt_monitor_close(m);
 }
 
+/* A sample that finds another task than was switched in leaves the slice to who can divide it. */
+static void test_no_sample_of_an_unreported_switch(void **state)
+{
+	const struct sched_param first = {.sched_priority = 1};
+	uint64_t switches, samples[3];
+	struct vt_monitor *m;
+	struct vt_cpu *c;
+	struct runner r;
+	int cpu, i;
+
+	cpu = vt_cpuset_next(&allowed, (unsigned int)vt_cpuset_next(&allowed, 0) + 1);
+	if (cpu < 0)
+		vt_skip("two CPUs are needed, one for the process and one to watch from");
+	m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS, .sample_hz = 500});
+	assert_int_equal(vt_cpuset_pin_self((unsigned int)vt_cpuset_next(&allowed, 0)), 0);
+	runner_start(&r, (unsigned int)cpu);
+	sched_setscheduler(r.pid, SCHED_FIFO, &first);
+	order(&r, 1);
+	assert_true(has_touched(&r, 1));
+	c = &m->cpus[cpu];
+	for (i = 0; i < 50; i++) { /* until nobody else has run there */
+		switches = c->switches;
+		samples[0] = c->samples;
+		usleep(20000);
+		samples[1] = c->samples;
+		c->task ^= 1;
+		usleep(20000);
+		samples[2] = c->samples;
+		c->task ^= 1;
+		if (c->switches == switches && samples[1] > samples[0])
+			break;
+	}
+	runner_stop(&r);
+	vt_monitor_close(m);
+	if (i == 50)
+		vt_skip("the CPU is too busy");
+	assert_in_range(samples[2] - samples[1], 0, 1); /* one may have been at work */
+}
+
 /* Two processes that wake each other on @cpu, a switch every few microseconds; the first's pid, whose group it is. */
 static pid_t start_pair(unsigned int cpu)
 {
@@ -482,6 +522,7 @@ int main(void)
 		cmocka_unit_test(test_unreported_switch),
 		cmocka_unit_test(test_exec_by_another_thread_is_no_miss),
 		cmocka_unit_test(test_a_tenant_that_cannot_be_added_is_counted),
+		cmocka_unit_test(test_no_sample_of_an_unreported_switch),
 		cmocka_unit_test(test_reopening_is_no_error),
 		cmocka_unit_test(test_no_cut_where_tasks_switch),
 		cmocka_unit_test(test_one_cpu_does_not_hold_up_the_others),
