@@ -49,14 +49,6 @@ struct css_set {
 	struct cgroup *dfl_cgrp; /* cgroup v2 */
 };
 
-typedef struct {
-	int counter;
-} atomic_t;
-
-struct signal_struct {
-	atomic_t live; /* threads that have not exited */
-};
-
 struct sched_entity {
 	__u64 sum_exec_runtime; /* ns it ran, up to its last switch or tick */
 };
@@ -68,7 +60,6 @@ struct task_struct {
 	int tgid;
 	__u64 start_boottime;
 	struct task_struct *group_leader;
-	struct signal_struct *signal;
 	struct css_set *cgroups;
 	char comm[TASK_COMM_LEN];
 };

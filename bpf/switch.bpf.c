@@ -6,7 +6,7 @@
  *   cut                 a program run on one CPU: a worker changes its tenant, or somebody reads
  *   cgroup_attach_task  a task that moves itself: what it did before belongs to the old cgroup
  *   process_exec        by process: the row gets the new program's name
- *   process_exit        by process: tell user space that the row can be given away
+ *   process_free        by process: tell user space that the row can be given away
  *   cgroup_rmdir        by cgroup: likewise
  *
  * The tenant is looked up when a task is switched in and charged when it is switched out. A task
@@ -352,14 +352,15 @@ int BPF_PROG(vt_attach, struct cgroup *to, const char *path, struct task_struct 
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(vt_exit, struct task_struct *task)
+/* Not at sched_process_exit: after it a task runs on, to free its memory say, and would take a row anew. */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(vt_free, struct task_struct *task)
 {
 	struct vt_cpu *c;
 	__u32 cpu;
 	__u64 key;
 
-	if (task->signal->live.counter != 0)
+	if (task->pid != task->tgid) /* its threads go before it */
 		return 0;
 	c = this_cpu(&cpu);
 	if (!c || c->key_by != VT_KEY_BY_PROCESS)

@@ -235,8 +235,8 @@ enum vt_group {
 /* ---- rare events ------------------------------------------------------------------------- */
 
 enum vt_event_kind {
-	VT_EVENT_APPEARED = 1,	  /* a tenant got a row */
-	VT_EVENT_GONE = 2,	  /* its last thread exited, or its cgroup was removed */
+	VT_EVENT_APPEARED = 1, /* a tenant got a row */
+	VT_EVENT_GONE = 2,     /* its parent has taken note of its end, or its cgroup was removed */
 	VT_EVENT_MULTIPLEXED = 3, /* @arg: the slot that lost its counter for a while */
 	VT_EVENT_ROWS_FULL = 4,
 	VT_EVENT_READ_ERROR = 5, /* @arg: the slot */

@@ -180,35 +180,47 @@ static bool remove_one_called(const char *v1, uint64_t id)
 	return st.st_ino == id;
 }
 
-static void count_gone(void *arg, const struct vt_event_record *r)
-{
-	uint64_t *of = arg; /* key, times */
+/** What became of one tenant. */
+struct life {
+	uint64_t key;	    /* or, of a process that has none yet, its pid */
+	unsigned int taken; /* rows */
+	unsigned int gone;
+};
 
-	of[1] += r->kind == VT_EVENT_GONE && r->tenant == of[0];
+static void count_life(void *arg, const struct vt_event_record *r)
+{
+	struct life *l = arg;
+
+	if (r->tenant != l->key &&
+	    (vt_key_kind(r->tenant) != VT_KIND_PROCESS || vt_key_id(r->tenant) != l->key))
+		return;
+	l->taken += r->kind == VT_EVENT_APPEARED;
+	l->gone += r->kind == VT_EVENT_GONE;
 }
 
 /* In a cgroup that is one of v2, whose number one of v1 has had meanwhile. */
 static void run_and_remove(struct vt_monitor *m, const char *dir, const char *v1, bool *done)
 {
 	char procs[288];
-	uint64_t gone[2] = {0}, faults;
+	struct life l = {0};
+	uint64_t faults;
 	struct stat st;
 
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", dir);
 	assert_int_equal(mkdir(dir, 0755), 0);
 	snprintf(moved_to, sizeof(moved_to), "%s", dir);
 	assert_int_equal(stat(dir, &st), 0);
-	gone[0] = VT_KEY(VT_KIND_CGROUP, st.st_ino);
+	l.key = VT_KEY(VT_KIND_CGROUP, st.st_ino);
 	assert_true(toucher_start(&mover, 1, procs));
 	assert_true(toucher_order(&mover, 1) && toucher_wait(&mover, &faults));
 	*done = remove_one_called(v1, st.st_ino);
-	vt_monitor_events(m, count_gone, gone);
-	assert_int_equal(gone[1], 0);
+	vt_monitor_events(m, count_life, &l);
+	assert_int_equal(l.gone, 0);
 	toucher_stop(&mover);
 	assert_int_equal(rmdir(dir), 0);
 	moved_to[0] = '\0';
-	vt_monitor_events(m, count_gone, gone);
-	assert_int_equal(gone[1], 1);
+	vt_monitor_events(m, count_life, &l);
+	assert_int_equal(l.gone, 1);
 }
 
 static void test_a_cgroup_of_v1_is_another(void **state)
@@ -292,6 +304,46 @@ static void test_more_tenants_than_rows(void **state)
 	vt_monitor_close(m);
 }
 
+static void touch_and_exit(size_t bytes)
+{
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		_exit(1);
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	touch(p, bytes / (size_t)page, page);
+	_exit(0);
+}
+
+/* A process frees its memory when it has ended already: it must not take a row again, for nobody would take it away. */
+static void test_a_large_process_has_one_row(void **state)
+{
+	struct vt_monitor *m = open_or_skip((struct vt_monitor_opts){.group = VT_BY_PROCESS});
+	struct vt_snapshot s = {0};
+	struct vt_err e = {0};
+
+	for (int n = 0; n < 4; n++) {
+		struct life l = {0};
+		int left = 100; /* looks after its end */
+		pid_t pid = fork();
+
+		if (!pid)
+			touch_and_exit((size_t)256 << 20);
+		l.key = (uint64_t)pid;
+		for (int i = 0; i < 5000 && (left > 0 || !l.gone); i++) {
+			assert_int_equal(vt_monitor_read(m, UINT64_MAX, &s), 0);
+			vt_monitor_events(m, count_life, &l);
+			assert_int_equal(vt_monitor_tend(m, &s, &e), 0);
+			usleep(2000);
+			left -= left < 100 || waitpid(pid, NULL, WNOHANG) == pid;
+		}
+		assert_int_equal(l.taken, 1);
+		assert_int_equal(l.gone, 1);
+	}
+	vt_snapshot_fini(&s);
+	vt_monitor_close(m);
+}
+
 /* ---- names ------------------------------------------------------------------------------- */
 
 /* A program met between fork and exec is named for what it became; a cut in between makes sure. */
@@ -357,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_cgroup_move_cuts),
 		cmocka_unit_test(test_a_cgroup_of_v1_is_another),
 		cmocka_unit_test(test_more_tenants_than_rows),
+		cmocka_unit_test(test_a_large_process_has_one_row),
 		cmocka_unit_test(test_exec_renames),
 	};
 

@@ -271,7 +271,7 @@ int vt_monitor_hotplug(struct vt_monitor *m, struct vt_err *e)
 static int attach_all(struct vt_monitor *m, struct vt_err *e)
 {
 	struct bpf_program *all[] = {m->skel->progs.vt_switch, m->skel->progs.vt_attach,
-				     m->skel->progs.vt_exit, m->skel->progs.vt_exec,
+				     m->skel->progs.vt_free, m->skel->progs.vt_exec,
 				     m->skel->progs.vt_rmdir};
 	int err = 0;
 

@@ -34,7 +34,7 @@ static void configure(struct vt_bpf *b, const struct vt_load *l)
 	bpf_map__set_max_entries(b->maps.vt_tenants, l->max_rows);
 	bpf_map__set_max_entries(b->maps.vt_free_rows, l->max_rows);
 	bpf_map__set_max_entries(b->maps.vt_perf, l->cpus * VT_SLOTS);
-	bpf_program__set_autoload(b->progs.vt_exit, l->group == VT_BY_PROCESS);
+	bpf_program__set_autoload(b->progs.vt_free, l->group == VT_BY_PROCESS);
 	bpf_program__set_autoload(b->progs.vt_exec, l->group == VT_BY_PROCESS);
 	bpf_program__set_autoload(b->progs.vt_attach, l->group != VT_BY_PROCESS);
 	bpf_program__set_autoload(b->progs.vt_rmdir, l->group != VT_BY_PROCESS);
