@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile_fixture.h"
 
+#include "profile/int.h"
+#include "profile/table.h"
+
 /* The profile store: what goes in comes out, in order, of this machine only; old schemas too. */
 
 /* ---- in and out ----------------------------------------------------------------------------- */
@@ -36,6 +39,50 @@ static void test_in_and_out(void **state)
 	       "Conv b mouter 1/0 1001+9 x11 kept 0\n" AOUTER
 	       "Conv b nouter 1/0 900+9 x11\nConv b nouter 1/4 1800+90 x11\n"
 	       "Conv b nouter 2/0 500+5 x11\n");
+	vt_profile_close(p);
+}
+
+/* A server has no ten seconds for a store that another process writes to. */
+static void test_another_writer(void **state)
+{
+	struct vt_profile *p, *late = NULL;
+	sqlite3 *other = NULL;
+	struct vt_err e = {0};
+
+	fill(&here);
+	p = must_open(VT_PROFILE_WRITE_SOON, &here);
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(vt_profile_put(p, samples, 1, &e), -EBUSY);
+	assert_int_equal(vt_profile_open(&late, path, VT_PROFILE_WRITE_SOON, &here, NULL), -EBUSY);
+	assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	assert_int_equal(vt_profile_put(p, samples, 1, NULL), 0);
+	vt_profile_close(p);
+}
+
+/* What passes is told from a store that is damaged. */
+static void test_no_memory(void **state)
+{
+	struct vt_profile *p;
+	struct list l = {0};
+	uint64_t n = 0;
+	uint16_t points[VT_PROFILE_POINTS];
+	size_t n_points = 0;
+
+	fill(&here);
+	p = must_open(VT_PROFILE_WRITE, &here);
+	sqlite3_db_release_memory(p->db);
+	sqlite3_hard_heap_limit64(1);
+	assert_int_equal(vt_profile_each(p, NULL, append, &l, NULL), -ENOMEM);
+	assert_int_equal(vt_profile_foreign(p, &n, NULL), -ENOMEM);
+	assert_int_equal(vt_profile_models(p, NULL, NULL, NULL), -ENOMEM);
+	assert_int_equal(vt_profile_keys(p, NULL, NULL, NULL), -ENOMEM);
+	assert_int_equal(vt_profile_model_same(p, path, "0", NULL), -ENOMEM);
+	assert_int_equal(vt_profile_points(p, points, &n_points, NULL), -ENOMEM);
+	assert_int_equal(vt_profile_put(p, samples, 1, NULL), -ENOMEM);
+	sqlite3_hard_heap_limit64(0);
+	assert_int_equal(vt_profile_put(p, samples, 1, NULL), 0);
 	vt_profile_close(p);
 }
 
@@ -236,6 +283,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_in_and_out, new_path),
+		cmocka_unit_test_setup(test_another_writer, new_path),
+		cmocka_unit_test_setup(test_no_memory, new_path),
 		cmocka_unit_test_setup(test_each_stops, new_path),
 		cmocka_unit_test_setup(test_refuses_times, new_path),
 		cmocka_unit_test_setup(test_other_machines, new_path),

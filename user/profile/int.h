@@ -13,7 +13,7 @@
 struct vt_profile {
 	sqlite3 *db;
 	char *path;
-	bool writable;
+	bool writable, soon;
 	bool may_be_new; /* a database without tables is one whose maker was killed at once */
 	struct vt_profile_key key;
 	int64_t key_id;	    /* row of the key; 0: the file has nothing of this machine */
@@ -23,8 +23,8 @@ struct vt_profile {
 /** vt_store_fail - the text and code of a failed SQLite call; "PATH: cannot DOING: ..." */
 int vt_store_fail(sqlite3 *db, const char *path, int rc, const char *doing, struct vt_err *e);
 
-/** vt_store_prepare - a statement, or NULL with @e set */
-sqlite3_stmt *vt_store_prepare(struct vt_profile *p, const char *sql, struct vt_err *e);
+/** vt_store_prepare - a statement; NULL after an error */
+int vt_store_prepare(struct vt_profile *p, const char *sql, sqlite3_stmt **ret, struct vt_err *e);
 /** vt_store_exec - statements without results */
 int vt_store_exec(struct vt_profile *p, const char *sql, const char *doing, struct vt_err *e);
 

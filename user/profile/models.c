@@ -25,11 +25,11 @@ static int step_done(struct vt_profile *p, sqlite3_stmt *st, struct vt_err *e)
 static int run_for_model(struct vt_profile *p, const char *sql, const char *path,
 			 const char *digest, struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(p, sql, e);
-	int err;
+	sqlite3_stmt *st = NULL;
+	int err = vt_store_prepare(p, sql, &st, e);
 
-	if (!st)
-		return -EINVAL;
+	if (err)
+		return err;
 	sqlite3_bind_int64(st, 1, p->key_id);
 	sqlite3_bind_text(st, 2, path, -1, SQLITE_STATIC);
 	if (digest)
@@ -42,8 +42,8 @@ static int run_for_model(struct vt_profile *p, const char *sql, const char *path
 static int put_layers(struct vt_profile *p, int64_t model, const char *const *layers, size_t n,
 		      struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(p, "INSERT INTO model_layer VALUES(?,?,?)", e);
-	int err = st ? 0 : -EINVAL;
+	sqlite3_stmt *st = NULL;
+	int err = vt_store_prepare(p, "INSERT INTO model_layer VALUES(?,?,?)", &st, e);
 
 	for (size_t i = 0; i < n && !err; i++) {
 		int64_t layer;
@@ -100,14 +100,14 @@ int vt_profile_model(struct vt_profile *p, const char *path, const char *digest,
 int vt_profile_model_same(struct vt_profile *p, const char *path, const char *digest,
 			  struct vt_err *e)
 {
-	sqlite3_stmt *st =
-		vt_store_prepare(p, "SELECT digest FROM model WHERE key = ? AND path = ?", e);
+	sqlite3_stmt *st = NULL;
 	char buf[PATH_MAX];
 	const char *known;
-	int rc, err = 0;
+	int rc, err = vt_store_prepare(p, "SELECT digest FROM model WHERE key = ? AND path = ?",
+				       &st, e);
 
-	if (!st)
-		return -EINVAL;
+	if (err)
+		return err;
 	sqlite3_bind_int64(st, 1, p->key_id);
 	sqlite3_bind_text(st, 2, full_name(path, buf), -1, SQLITE_STATIC);
 	rc = sqlite3_step(st);
@@ -196,17 +196,17 @@ static int take_row(struct vt_profile *p, sqlite3_stmt *st, struct model *m, vt_
 
 int vt_profile_models(struct vt_profile *p, vt_profile_model_fn fn, void *arg, struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(p,
-					    "SELECT path, digest, signature FROM model"
-					    " JOIN model_layer ON model_layer.model = model.id"
-					    " JOIN layer ON layer.id = model_layer.layer"
-					    " WHERE key = ? ORDER BY path, position",
-					    e);
+	sqlite3_stmt *st = NULL;
 	struct model m = {0};
-	int rc, ret = 0;
+	int rc, ret = vt_store_prepare(p,
+				       "SELECT path, digest, signature FROM model"
+				       " JOIN model_layer ON model_layer.model = model.id"
+				       " JOIN layer ON layer.id = model_layer.layer"
+				       " WHERE key = ? ORDER BY path, position",
+				       &st, e);
 
-	if (!st)
-		return -EINVAL;
+	if (ret)
+		return ret;
 	sqlite3_bind_int64(st, 1, p->key_id);
 	while (!ret && (rc = sqlite3_step(st)) != SQLITE_DONE)
 		ret = rc == SQLITE_ROW ? take_row(p, st, &m, fn, arg, e)

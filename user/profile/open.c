@@ -21,6 +21,7 @@
 #define HEADER_BYTES   100u
 #define FORMAT_WRITE   18 /* header: 1 rollback journal, 2 write-ahead log; 19 likewise */
 #define BUSY_MS	       10000
+#define BUSY_SOON_MS   100 /* VT_PROFILE_WRITE_SOON */
 #define OPS_PER_CALL   10000
 #define CALLS_MAX      200000 /* 2e9 operations of SQLite's machine: minutes, never a hang */
 #define SNAPSHOT_TRIES 5
@@ -202,12 +203,12 @@ static int new_handle(struct vt_profile **ret, const char *path, const struct vt
 
 static int find_key(struct vt_profile *p, struct vt_err *e)
 {
-	sqlite3_stmt *st =
-		vt_store_prepare(p, "SELECT id FROM key WHERE machine = ? AND library = ?", e);
-	int rc;
+	sqlite3_stmt *st = NULL;
+	int rc, err = vt_store_prepare(p, "SELECT id FROM key WHERE machine = ? AND library = ?",
+				       &st, e);
 
-	if (!st)
-		return e ? e->code : -EINVAL;
+	if (err)
+		return err;
 	sqlite3_bind_text(st, 1, p->key.machine, -1, SQLITE_STATIC);
 	sqlite3_bind_text(st, 2, p->key.library, -1, SQLITE_STATIC);
 	rc = sqlite3_step(st);
@@ -334,10 +335,11 @@ static int check_writable(const char *path, bool *there, struct vt_err *e)
 
 static int use_log(struct vt_profile *p, struct vt_err *e)
 {
+	const int tries = p->soon ? BUSY_SOON_MS / 20 : 100;
 	int rc = SQLITE_BUSY;
 
 	/* SQLite does not wait by itself here while another process creates the same store. */
-	for (int i = 0; i < 100 && (rc & 0xff) == SQLITE_BUSY; i++) {
+	for (int i = 0; i < tries && (rc & 0xff) == SQLITE_BUSY; i++) {
 		rc = sqlite3_exec(p->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
 				  NULL, NULL, NULL);
 		if ((rc & 0xff) == SQLITE_BUSY)
@@ -383,7 +385,7 @@ static void drop_empty(const char *path)
 }
 
 static int open_write(struct vt_profile **ret, const char *path, const struct vt_profile_key *key,
-		      struct vt_err *e)
+		      bool soon, struct vt_err *e)
 {
 	struct vt_profile *p = NULL;
 	bool there = false;
@@ -397,6 +399,9 @@ static int open_write(struct vt_profile **ret, const char *path, const struct vt
 		err = connect_to(&p->db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e);
 	if (!err) {
 		p->writable = true;
+		p->soon = soon;
+		if (soon)
+			sqlite3_busy_timeout(p->db, BUSY_SOON_MS);
 		err = use_log(p, e);
 	}
 	if (!err)
@@ -417,8 +422,9 @@ int vt_profile_open(struct vt_profile **ret, const char *path, enum vt_profile_m
 		    const struct vt_profile_key *key, struct vt_err *e)
 {
 	struct vt_err own = {0};
-	int err = mode == VT_PROFILE_WRITE ? open_write(ret, path, key, &own)
-					   : open_read(ret, path, key, false, &own);
+	int err = mode == VT_PROFILE_READ
+			  ? open_read(ret, path, key, false, &own)
+			  : open_write(ret, path, key, mode == VT_PROFILE_WRITE_SOON, &own);
 
 	return err ? vt_fail(e, err, "%s", own.msg) : 0;
 }

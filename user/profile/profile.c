@@ -70,14 +70,11 @@ int vt_store_bad_row(const struct vt_profile *p, const char *what, struct vt_err
 
 /* ---- statements and transactions ------------------------------------------------------------ */
 
-sqlite3_stmt *vt_store_prepare(struct vt_profile *p, const char *sql, struct vt_err *e)
+int vt_store_prepare(struct vt_profile *p, const char *sql, sqlite3_stmt **ret, struct vt_err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(p->db, sql, -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(p->db, sql, -1, ret, NULL);
 
-	if (rc != SQLITE_OK)
-		vt_store_fail(p->db, p->path, rc, "use it", e);
-	return st;
+	return rc == SQLITE_OK ? 0 : vt_store_fail(p->db, p->path, rc, "use it", e);
 }
 
 int vt_store_exec(struct vt_profile *p, const char *sql, const char *doing, struct vt_err *e)
@@ -121,11 +118,11 @@ static int make_id(struct vt_profile *p, const char *const sql[2], const char *a
 		   int64_t *ret, struct vt_err *e)
 {
 	for (int i = 0; i < 2; i++) {
-		sqlite3_stmt *st = vt_store_prepare(p, sql[i], e);
-		int rc;
+		sqlite3_stmt *st = NULL;
+		int rc, err = vt_store_prepare(p, sql[i], &st, e);
 
-		if (!st)
-			return -EINVAL;
+		if (err)
+			return err;
 		sqlite3_bind_text(st, 1, a, -1, SQLITE_STATIC);
 		if (b)
 			sqlite3_bind_text(st, 2, b, -1, SQLITE_STATIC);
@@ -216,11 +213,9 @@ int vt_profile_put(struct vt_profile *p, const struct vt_profile_time *t, size_t
 	if (err)
 		return err;
 	err = vt_store_key(p, e);
-	if (!err) {
-		st = vt_store_prepare(p, "INSERT OR REPLACE INTO time VALUES(?,?,?,?,?,?,?,?,?)",
-				      e);
-		err = st ? 0 : -EINVAL;
-	}
+	if (!err)
+		err = vt_store_prepare(p, "INSERT OR REPLACE INTO time VALUES(?,?,?,?,?,?,?,?,?)",
+				       &st, e);
 	for (size_t i = 0; i < n && !err; i++)
 		err = put_one(p, st, &t[i], e);
 	sqlite3_finalize(st);
@@ -236,11 +231,10 @@ static int keep_rows(struct vt_profile *p, const char *layer, const char *const 
 
 	if (!err)
 		err = vt_store_layer(p, layer, &id, e);
-	if (!err) {
-		del = vt_store_prepare(p, "DELETE FROM keep WHERE key = ? AND layer = ?", e);
-		add = vt_store_prepare(p, "INSERT INTO keep VALUES(?,?,?,?)", e);
-		err = del && add ? 0 : -EINVAL;
-	}
+	if (!err)
+		err = vt_store_prepare(p, "DELETE FROM keep WHERE key = ? AND layer = ?", &del, e);
+	if (!err)
+		err = vt_store_prepare(p, "INSERT INTO keep VALUES(?,?,?,?)", &add, e);
 	if (!err) {
 		sqlite3_bind_int64(del, 1, p->key_id);
 		sqlite3_bind_int64(del, 2, id);
@@ -325,13 +319,14 @@ static bool read_row(sqlite3_stmt *st, struct vt_profile_time *t)
 int vt_profile_each(struct vt_profile *p, const char *layer, vt_profile_fn fn, void *arg,
 		    struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(
-		p, layer ? TIMES " AND layer.signature = ?2" IN_ORDER : TIMES IN_ORDER, e);
+	sqlite3_stmt *st = NULL;
 	struct vt_profile_time t;
-	int rc, ret = 0;
+	int rc, ret = vt_store_prepare(
+			p, layer ? TIMES " AND layer.signature = ?2" IN_ORDER : TIMES IN_ORDER, &st,
+			e);
 
-	if (!st)
-		return -EINVAL;
+	if (ret)
+		return ret;
 	/* A writer that began without times of this machine has made its key since. */
 	if (!p->key_id)
 		goto out;
@@ -353,11 +348,11 @@ out:
 
 int vt_profile_foreign(struct vt_profile *p, uint64_t *ret, struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(p, "SELECT count(*) FROM time WHERE key <> ?", e);
-	int rc;
+	sqlite3_stmt *st = NULL;
+	int rc, err = vt_store_prepare(p, "SELECT count(*) FROM time WHERE key <> ?", &st, e);
 
-	if (!st)
-		return -EINVAL;
+	if (err)
+		return err;
 	sqlite3_bind_int64(st, 1, p->key_id);
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
@@ -368,15 +363,15 @@ int vt_profile_foreign(struct vt_profile *p, uint64_t *ret, struct vt_err *e)
 
 int vt_profile_keys(struct vt_profile *p, vt_profile_key_fn fn, void *arg, struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(
-		p,
-		"SELECT machine, library, (SELECT count(*) FROM time WHERE time.key = key.id)"
-		" FROM key ORDER BY machine, library",
-		e);
-	int rc, ret = 0;
+	sqlite3_stmt *st = NULL;
+	int rc, ret = vt_store_prepare(p,
+				       "SELECT machine, library, (SELECT count(*) FROM time WHERE "
+				       "time.key = key.id)"
+				       " FROM key ORDER BY machine, library",
+				       &st, e);
 
-	if (!st)
-		return -EINVAL;
+	if (ret)
+		return ret;
 	while (!ret && (rc = sqlite3_step(st)) != SQLITE_DONE) {
 		struct vt_profile_key key = {0};
 		const char *machine, *library;

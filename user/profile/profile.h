@@ -62,7 +62,8 @@ enum vt_profile_mode {
 	 * what the store held at that moment.
 	 */
 	VT_PROFILE_READ,
-	VT_PROFILE_WRITE, /* created if missing, migrated if old */
+	VT_PROFILE_WRITE,      /* created if missing, migrated if old */
+	VT_PROFILE_WRITE_SOON, /* the same; waits 0.1 s for other writers, not 10 */
 };
 
 /**

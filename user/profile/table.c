@@ -123,13 +123,14 @@ int vt_profile_layer(struct vt_profile *db, const char *signature, const uint16_
 int vt_profile_points(struct vt_profile *db, uint16_t points[static VT_PROFILE_POINTS], size_t *n,
 		      struct vt_err *e)
 {
-	sqlite3_stmt *st = vt_store_prepare(
-		db, "SELECT DISTINCT cores FROM time WHERE key = ? ORDER BY cores", e);
-	int rc = SQLITE_DONE, err = 0;
+	sqlite3_stmt *st = NULL;
+	int rc = SQLITE_DONE,
+	    err = vt_store_prepare(
+		    db, "SELECT DISTINCT cores FROM time WHERE key = ? ORDER BY cores", &st, e);
 
 	*n = 0;
-	if (!st)
-		return -EINVAL;
+	if (err)
+		return err;
 	sqlite3_bind_int64(st, 1, db->key_id);
 	while (!err && *n < VT_PROFILE_POINTS && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		int64_t cores = sqlite3_column_int64(st, 0);
