@@ -122,6 +122,11 @@ struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t ce
 				     .samples = (uint32_t)n};
 }
 
+uint32_t vt_tune_count(const struct vt_tune *t, size_t cand, size_t cell)
+{
+	return at(t, cand, cell)->n;
+}
+
 uint32_t vt_tune_least(const struct vt_tune *t, size_t cell)
 {
 	uint32_t least = UINT32_MAX;

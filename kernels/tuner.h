@@ -63,6 +63,8 @@ void vt_tune_add(struct vt_tune *t, size_t cand, size_t cell, uint64_t ns);
 void vt_tune_prior(struct vt_tune *t, size_t cand, size_t cell, uint64_t median_ns, uint32_t n);
 
 struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t cell);
+/** vt_tune_count - how many samples it has been given, old ones too */
+uint32_t vt_tune_count(const struct vt_tune *t, size_t cand, size_t cell);
 /** vt_tune_least - the smallest number of samples that a candidate still in the race has in a cell */
 uint32_t vt_tune_least(const struct vt_tune *t, size_t cell);
 

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "faketree.h"
 #include "harness.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "exec/costs.h"
 #include "exec/tune.h"
 #include "model/zoo.h"
 
 /*
  * The tuner on a real engine and a real store: stopped at any layer it goes on where it was, what it
- * knows it does not measure again, and what it keeps is what it promised. And the bubble: it blows
- * when told, and is silent when told. No time is asserted.
+ * knows it does not measure again, and what it keeps is what it promised. When it is stopped it runs
+ * no layer any more. And the bubble: it blows when told, and is silent when told. No time is asserted.
  */
 
 static char dir[] = "/tmp/veltair-test-tune-XXXXXX";
@@ -199,6 +202,219 @@ static void test_more_levels_later(void **state)
 	vt_engine_free(m);
 }
 
+/* ---- stopped at any moment ------------------------------------------------------------------- */
+
+/* Counts what is run, and what between two questions; says stop at a given one. */
+static struct watch {
+	const struct vt_kernel *real[512];
+	struct vt_kernel counting[512];
+	unsigned int runs, runs_asked, runs_stopped, most_between;
+	unsigned int asks, stop_at, asks_after;
+} watched;
+
+static void counting_run(struct vt_layer *l, int inst, pthreadpool_t gang)
+{
+	watched.runs++;
+	watched.real[l->kernel - watched.counting]->run(l, inst, gang);
+}
+
+static void watch(struct vt_engine *m)
+{
+	assert_true((size_t)m->n_steps <= VT_COUNT(watched.real));
+	for (int i = 0; i < m->n_steps; i++) {
+		watched.real[i] = m->steps[i].layer.kernel;
+		watched.counting[i] = *watched.real[i];
+		watched.counting[i].run = counting_run;
+		m->steps[i].layer.kernel = &watched.counting[i];
+	}
+}
+
+static bool ask(void *arg)
+{
+	struct watch *w = arg;
+	const unsigned int between = w->runs - w->runs_asked;
+
+	w->most_between = between > w->most_between ? between : w->most_between;
+	w->runs_asked = w->runs;
+	if (++w->asks < w->stop_at)
+		return false;
+	if (w->asks == w->stop_at)
+		w->runs_stopped = w->runs;
+	else
+		w->asks_after++;
+	return true;
+}
+
+static struct vt_tune_opts watched_options(uint32_t levels)
+{
+	struct vt_tune_opts o = options(NULL, levels);
+
+	o.progress = NULL;
+	o.stop = ask;
+	o.arg = &watched;
+	return o;
+}
+
+/* One go that is told to stop at its @nth question. */
+static int go_until(struct vt_tune_walk *w, unsigned int nth, struct vt_err *e)
+{
+	int err;
+
+	watched.asks = watched.asks_after = watched.most_between = 0;
+	watched.runs_asked = watched.runs;
+	watched.stop_at = nth;
+	err = vt_tune_walk_go(w, e);
+	if (err == -ECANCELED && watched.runs != watched.runs_stopped)
+		fail_msg("%u layers run after it was told to stop",
+			 watched.runs - watched.runs_stopped);
+	if (watched.most_between > 1)
+		fail_msg("%u layers run between two questions", watched.most_between);
+	assert_true(watched.asks_after <= 4);
+	assert_int_equal(err == -ECANCELED, watched.asks >= nth);
+	return err;
+}
+
+/*
+ * So a request that comes waits for one layer at most. And however often it is stopped, it gets done,
+ * the search for the levels too.
+ */
+static void test_stopped_it_runs_nothing(void **state)
+{
+	struct vt_engine *m = load("mobilenet-v2-tiny");
+	struct vt_profile *db = store();
+	struct vt_tune_opts o = watched_options(1u | 1u << 4);
+	struct vt_tune_walk *w = NULL;
+	struct vt_tuner *t = NULL;
+	unsigned int stopped = 0, stops_alone = 0;
+	struct vt_rng r = {1};
+	struct vt_err e = {0};
+	int err = 1;
+
+	watch(m);
+	watched.stop_at = UINT32_MAX;
+	assert_int_equal(vt_tuner_open(&t, &o, db, &e), 0);
+	assert_int_equal(vt_tune_walk_new(&w, t, m, &e), 0);
+	for (unsigned int n = 1; n <= 30; n++) /* too short for anything */
+		stops_alone += go_until(w, n, &e) == -ECANCELED;
+	assert_int_equal(stops_alone, 30);
+	while (err) {
+		err = go_until(w, 60 + (unsigned int)vt_rng_below(&r, 60), &e);
+		assert_true(err == 0 || err == 1 || err == -ECANCELED);
+		stopped += err == -ECANCELED;
+		assert_int_equal(vt_tune_walk_put(w, false, &e), 0);
+		assert_true(stopped < 20000);
+	}
+	assert_true(stopped > vt_tune_walk_report(w)->layers);
+	assert_int_equal(vt_tune_walk_report(w)->measured, vt_tune_walk_report(w)->layers);
+	assert_int_equal(e.code, 0);
+	vt_tune_walk_free(w);
+	vt_tuner_close(t);
+	vt_profile_close(db);
+	remove_store();
+	vt_engine_free(m);
+}
+
+/* Another process has the store: measuring does not care, and what could not be put is kept. */
+static void test_store_of_another(void **state)
+{
+	struct vt_engine *m = load("bert-large-tiny");
+	struct vt_profile *db = NULL;
+	struct vt_tune_opts o = watched_options(1);
+	struct vt_tune_walk *w = NULL;
+	struct vt_tuner *t = NULL;
+	struct vt_profile_key key;
+	char sig[VT_PROFILE_TEXT];
+	sqlite3 *other = NULL;
+	struct vt_err e = {0};
+
+	vt_profile_close(store());
+	vt_profile_here(&key);
+	assert_int_equal(vt_profile_open(&db, db_path(), VT_PROFILE_WRITE_SOON, &key, &e), 0);
+	assert_int_equal(vt_tuner_open(&t, &o, db, &e), 0);
+	assert_int_equal(vt_tune_walk_new(&w, t, m, &e), 0);
+	assert_int_equal(sqlite3_open(db_path(), &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (int i = 0; i < 3; i++) {
+		struct vt_err busy = {0};
+
+		while (go_until(w, UINT32_MAX, &e) != 1)
+			;
+		while (!vt_tune_walk_put(w, true, &busy)) /* until there is something to put */
+			assert_int_equal(go_until(w, UINT32_MAX, &e), 1);
+		assert_int_equal(busy.code, -EBUSY);
+	}
+	assert_int_equal(vt_tune_walk_report(w)->measured, 0);
+	assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	while (go_until(w, UINT32_MAX, &e) == 1)
+		assert_int_equal(vt_tune_walk_put(w, false, &e), 0);
+	assert_int_equal(vt_tune_walk_report(w)->measured, vt_tune_walk_report(w)->layers);
+	vt_layer_signature(m, 0, sig, sizeof(sig));
+	assert_int_equal(vt_tune_known(&o, db, sig, &e), 1);
+	vt_tune_walk_free(w);
+	vt_tuner_close(t);
+	vt_profile_close(db);
+	remove_store();
+	vt_engine_free(m);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static int note_level(void *arg, const struct vt_profile_time *t)
+{
+	*(unsigned int *)arg |= 1u << t->level;
+	return 0;
+}
+
+/* A container's limit counts: the bubble and its probe are left out before they would meet it. */
+static void test_short_of_memory(void **state)
+{
+	static const struct {
+		const char *max; /* of the cgroup, bytes */
+		unsigned int levels;
+		int err;
+	} row[] = {
+		{"400000000\n", 1u | 1u << 4, 0}, /* 384 MiB: 180 of them, and as much again */
+		{"212000000\n", 1u, 0},
+		{"4096\n", 0, -ENOMEM},
+	};
+	struct vt_engine *m = load("bert-large-tiny");
+
+	for (size_t i = 0; i < VT_COUNT(row); i++) {
+		static const struct fake_file files[] = {
+			{"proc/meminfo", "MemAvailable: 8000000 kB\n"},
+			{"proc/self/cgroup", "0::/\n"},
+			{"sys/fs/cgroup/memory.current", "0\n"},
+		};
+		struct patience p = {.most = 1000};
+		struct vt_tune_opts o = options(&p, 1u | 1u << 4);
+		struct vt_profile *db = store();
+		struct vt_tune_report r;
+		struct vt_tuner *t = NULL;
+		unsigned int levels = 0;
+		struct vt_err e = {0};
+		struct fake_tree tree;
+
+		if (o.n_points < 2)
+			vt_skip("needs two cores");
+		fake_open(&tree, files, VT_COUNT(files));
+		fake_write(&tree, "sys/fs/cgroup/memory.max", row[i].max);
+		o.root = tree.root;
+		assert_int_equal(vt_tuner_open(&t, &o, db, &e), 0);
+		assert_int_equal(vt_tuner_lacks(t) == NULL, row[i].levels >> 4);
+		assert_int_equal(vt_tune_engine(t, m, &r, &e), row[i].err);
+		assert_int_equal(vt_profile_each(db, NULL, note_level, &levels, &e), 0);
+		assert_int_equal(levels, row[i].levels);
+		vt_tuner_close(t);
+		vt_profile_close(db);
+		remove_store();
+		fake_close(&tree);
+	}
+	vt_engine_free(m);
+}
+
+/* ---- the bubble ------------------------------------------------------------------------------ */
+
 static void test_bubble(void **state)
 {
 	const struct vt_bubble_setting loud = {4 << 20, VT_PPM}, silence = {0};
@@ -230,6 +446,41 @@ static void test_bubble(void **state)
 		assert_true(s.level[l].duty_ppm > s.level[l - 1].duty_ppm);
 	vt_bubble_close(b);
 	vt_bubble_close(NULL);
+}
+
+/* Stopped anywhere in the search it is silent, and gives no scale. */
+static void test_search_stopped(void **state)
+{
+	struct vt_bubble_search *s = NULL;
+	struct vt_bubble_scale scale = {.probed = false};
+	struct vt_cpuset all, last = {0};
+	struct vt_bubble *b = NULL;
+	struct vt_err e = {0};
+	int core = -1;
+
+	vt_cpuset_allowed(&all);
+	if (vt_cpuset_count(&all) < 2)
+		vt_skip("needs two cores");
+	for (int c = vt_cpuset_next(&all, 0); c >= 0; c = vt_cpuset_next(&all, (unsigned int)c + 1))
+		core = c;
+	vt_cpuset_add(&last, (unsigned int)core);
+	assert_int_equal(vt_bubble_open(&b, &last, &e), 0);
+	assert_int_equal(vt_bubble_search_new(&s, b, vt_cpuset_next(&all, 0), &e), 0);
+	for (unsigned int n = 1; n < 150; n += 13) {
+		uint64_t bytes;
+
+		watched = (struct watch){.stop_at = n};
+		assert_int_equal(vt_bubble_search_go(s, ask, &watched, &scale, &e), -ECANCELED);
+		assert_int_equal(watched.asks, n);
+		bytes = vt_bubble_bytes(b);
+		vt_sleep_until_mono_ns(vt_now_mono_ns() + VT_NS_PER_MS);
+		assert_int_equal(vt_bubble_bytes(b), bytes);
+	}
+	assert_false(scale.probed);
+	assert_int_equal(vt_bubble_search_go(s, NULL, NULL, &scale, &e), 0);
+	assert_true(scale.probed && scale.level[VT_LEVELS - 1].footprint_bytes);
+	vt_bubble_search_free(s);
+	vt_bubble_close(b);
 }
 
 /* Threads may still be starting when the first setting comes, or the end. */
@@ -273,7 +524,11 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_more_levels_later),
+		cmocka_unit_test(test_stopped_it_runs_nothing),
+		cmocka_unit_test(test_store_of_another),
+		cmocka_unit_test(test_short_of_memory),
 		cmocka_unit_test(test_bubble),
+		cmocka_unit_test(test_search_stopped),
 		cmocka_unit_test(test_bubble_set_and_closed_at_once),
 	};
 

@@ -183,8 +183,12 @@ static int open_tuner(struct session *s, struct vt_err *e)
 	const struct vt_bubble_scale *scale;
 	int err = s->tuner ? 0 : vt_tuner_open(&s->tuner, &s->o, s->db, e);
 
+	if (!err)
+		err = vt_tuner_calibrate(s->tuner, e);
 	if (err || s->bar_open)
 		return err;
+	if (vt_tuner_lacks(s->tuner))
+		fprintf(stderr, "veltair profile: %s\n", vt_tuner_lacks(s->tuner));
 	s->bar_open = true;
 	scale = vt_tuner_scale(s->tuner);
 	if (s->a->json || !scale->level[VT_LEVELS - 1].footprint_bytes)

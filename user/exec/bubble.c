@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/spin.h"
 #include "exec/bubble_int.h"
 #include "kernels/bigmem.h"
@@ -59,14 +59,16 @@ static size_t burst(unsigned char *mem, size_t at, size_t used)
 	return at;
 }
 
-static void pause_after(uint64_t burst_ns, uint32_t duty_ppm)
+/* A new setting ends it: whoever sets one waits for it. */
+static void pause_after(uint64_t burst_ns, uint32_t duty_ppm, struct vt_bubble *b, uint32_t seq)
 {
 	uint64_t until;
 
 	if (duty_ppm >= VT_PPM)
 		return;
 	until = vt_now_mono_ns() + burst_ns * (VT_PPM - duty_ppm) / duty_ppm;
-	while (vt_now_mono_ns() < until)
+	while (vt_now_mono_ns() < until &&
+	       atomic_load_explicit(&b->seq, memory_order_relaxed) == seq)
 		vt_relax();
 }
 
@@ -81,7 +83,7 @@ static void blow(struct blower *w, const struct setting *s, uint32_t seq)
 
 		at = burst(w->mem, at, s->part_used);
 		atomic_fetch_add_explicit(&w->lines, BURST_LINES, memory_order_relaxed);
-		pause_after(vt_now_mono_ns() - t0, s->duty_ppm);
+		pause_after(vt_now_mono_ns() - t0, s->duty_ppm, b, seq);
 	}
 }
 
@@ -198,13 +200,17 @@ void vt_bubble_close(struct vt_bubble *b)
 	free(b);
 }
 
-/* Four times a large last-level cache, but never more than an eighth of the memory. */
-static size_t room_bytes(void)
+/* Four times a large last-level cache, but never more than an eighth of the memory that is left. */
+static size_t room_bytes(uint64_t have_bytes)
 {
-	const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-	const size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 8 : SIZE_MAX;
+	return have_bytes / 8 < VT_BUBBLE_ROOM ? (size_t)(have_bytes / 8) : VT_BUBBLE_ROOM;
+}
 
-	return most < VT_BUBBLE_ROOM ? most : VT_BUBBLE_ROOM;
+bool vt_bubble_fits(const char *root, uint64_t *need_bytes, uint64_t *have_bytes)
+{
+	*have_bytes = vt_memory_available(root);
+	*need_bytes = room_bytes(*have_bytes) + VT_BUBBLE_PROBE;
+	return *need_bytes <= *have_bytes / 2;
 }
 
 int vt_bubble_open(struct vt_bubble **ret, const struct vt_cpuset *cores, struct vt_err *e)
@@ -232,7 +238,7 @@ int vt_bubble_open(struct vt_bubble **ret, const struct vt_cpuset *cores, struct
 	memset(b, 0, bytes);
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->changed, NULL);
-	b->part_bytes = room_bytes() / n / LINE * LINE;
+	b->part_bytes = room_bytes(vt_memory_available(NULL)) / n / LINE * LINE;
 	for (int c = vt_cpuset_next(cores, 0); c >= 0 && !err;
 	     c = vt_cpuset_next(cores, (unsigned int)c + 1)) {
 		struct blower *w = &b->blower[b->n];

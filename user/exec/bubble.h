@@ -42,6 +42,13 @@ struct vt_bubble_scale {
 };
 
 /**
+ * vt_bubble_fits - do a bubble and the probe of its levels fit into the memory that is left, and as
+ * much again? Writes what they need, and what there is
+ * @root: NULL, or another tree than / (tests)
+ */
+bool vt_bubble_fits(const char *root, uint64_t *need_bytes, uint64_t *have_bytes);
+
+/**
  * vt_bubble_open - one pinned thread per core, asleep
  * -EINVAL: no core, or one that this process may not use; -ENOMEM, -EAGAIN
  */
@@ -53,6 +60,9 @@ void vt_bubble_set(struct vt_bubble *b, struct vt_bubble_setting s);
 /** vt_bubble_bytes - touched since it was opened, whole lines */
 uint64_t vt_bubble_bytes(const struct vt_bubble *b);
 
+/** vt_bubble_room - the largest footprint it can have, bytes */
+size_t vt_bubble_room(const struct vt_bubble *b);
+
 /**
  * vt_bubble_calibrate - find the levels; about a second, during which the machine should be quiet
  * @probe_core: where the probe runs, none of the bubble's; negative: there is none, and levels are
@@ -60,5 +70,26 @@ uint64_t vt_bubble_bytes(const struct vt_bubble *b);
  */
 int vt_bubble_calibrate(struct vt_bubble *b, int probe_core, struct vt_bubble_scale *ret,
 			struct vt_err *e);
+
+/**
+ * The same in pieces, on a machine that is quiet now and then. A level is found by many turns of
+ * silence beside pressure; one that was interrupted is thrown away, those before it stay.
+ */
+struct vt_bubble_search;
+
+/** vt_bubble_search_new - takes the memory of the probe, and touches it. @b: kept */
+int vt_bubble_search_new(struct vt_bubble_search **ret, struct vt_bubble *b, int probe_core,
+			 struct vt_err *e);
+/**
+ * vt_bubble_search_go - go on until all levels are found
+ * @stop: asked several times a turn; true: be silent, and return -ECANCELED (@e untouched). May be
+ * NULL.
+ */
+int vt_bubble_search_go(struct vt_bubble_search *s, bool (*stop)(void *arg), void *arg,
+			struct vt_bubble_scale *ret, struct vt_err *e);
+void vt_bubble_search_free(struct vt_bubble_search *s); /* accepts NULL */
+
+/** vt_bubble_pause - for @ns, or until @stop (NULL: never) says so; returns whether it did */
+bool vt_bubble_pause(uint64_t ns, bool (*stop)(void *arg), void *arg);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "exec/bubble.h"
 
-#define VT_BUBBLE_ROOM ((size_t)256 << 20)
-
-/** vt_bubble_room - the largest footprint it can have, bytes */
-size_t vt_bubble_room(const struct vt_bubble *b);
+#define VT_BUBBLE_ROOM	((size_t)256 << 20)
+#define VT_BUBBLE_NEAR	((size_t)4 << 20) /* what the probe reads */
+#define VT_BUBBLE_FAR	((size_t)128 << 20)
+#define VT_BUBBLE_PROBE (VT_BUBBLE_NEAR + VT_BUBBLE_FAR)
 
 #endif

@@ -15,9 +15,7 @@
  * (beyond any L2, below any L3), and one that lies in DRAM always. Its slowdown is the mean of the
  * two: what a layer feels that lives half from cache, half from memory.
  */
-#define NEAR_BYTES  ((size_t)4 << 20)
 #define NEAR_PASSES 8
-#define FAR_BYTES   ((size_t)128 << 20)
 #define FAR_PIECE   ((size_t)8 << 20)
 #define READ_FLOATS 16384
 
@@ -28,6 +26,12 @@
 /* Less than this at level 4 is noise: then a level is a bandwidth. */
 #define LEAST_SLOWDOWN_PPM (VT_PPM + VT_PPM / 12)
 
+/* The heaviest, its afresh, three levels between, and what all four are in the end. */
+#define TURNS_ALL                                                                                  \
+	(FOOTPRINTS * BISECT_TURNS + TURNS + (VT_LEVELS - 2) * BISECT_STEPS * BISECT_TURNS +       \
+	 (VT_LEVELS - 1) * TURNS)
+#define ASK_NS 250000u
+
 struct probe {
 	float *near, *far;
 	size_t far_at;
@@ -35,6 +39,25 @@ struct probe {
 
 struct probed {
 	uint64_t near_ns, far_ns;
+};
+
+struct turn {
+	double ratio, speed;
+};
+
+/*
+ * What comes next depends on turns alone, so a search that goes on goes through those it has again,
+ * and measures from there.
+ */
+struct vt_bubble_search {
+	struct vt_bubble *b;
+	int probe_core;
+	struct probe p;
+	bool (*stop)(void *arg);
+	void *arg;
+	bool stopped;	    /* this go: nothing is measured any more */
+	unsigned int at, n; /* turns that this go has used; that there are */
+	struct turn turn[TURNS_ALL];
 };
 
 /* Time on the CPU, so that a process that takes the core away does not count as pressure. */
@@ -46,6 +69,12 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * VT_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+static bool stopped(struct vt_bubble_search *s)
+{
+	s->stopped = s->stopped || (s->stop && s->stop(s->arg));
+	return s->stopped;
+}
+
 static void read_all(const float *x, size_t bytes)
 {
 	volatile float sum;
@@ -55,26 +84,45 @@ static void read_all(const float *x, size_t bytes)
 	(void)sum;
 }
 
-static struct probed probe(struct probe *p)
+/* False: stopped, and @r is worth nothing. */
+static bool probe(struct vt_bubble_search *s, struct probed *r)
 {
-	struct probed r;
+	struct probe *p = &s->p;
 	uint64_t t0, t1;
 
-	read_all(p->near, NEAR_BYTES);
+	read_all(p->near, VT_BUBBLE_NEAR);
 	t0 = cpu_ns();
-	for (int i = 0; i < NEAR_PASSES; i++)
-		read_all(p->near, NEAR_BYTES);
+	for (int i = 0; i < NEAR_PASSES && !stopped(s); i++)
+		read_all(p->near, VT_BUBBLE_NEAR);
 	t1 = cpu_ns();
+	if (stopped(s))
+		return false;
 	read_all(p->far + p->far_at / sizeof(float), FAR_PIECE);
-	p->far_at = (p->far_at + FAR_PIECE) % FAR_BYTES;
-	r.near_ns = t1 - t0 + 1;
-	r.far_ns = cpu_ns() - t1 + 1;
-	return r;
+	p->far_at = (p->far_at + FAR_PIECE) % VT_BUBBLE_FAR;
+	r->near_ns = t1 - t0 + 1;
+	r->far_ns = cpu_ns() - t1 + 1;
+	return !stopped(s);
 }
 
-static void settle(uint64_t ns)
+bool vt_bubble_pause(uint64_t ns, bool (*stop)(void *arg), void *arg)
 {
-	vt_sleep_until_mono_ns(vt_now_mono_ns() + ns);
+	const uint64_t end = vt_now_mono_ns() + ns;
+
+	for (;;) {
+		const uint64_t now = vt_now_mono_ns();
+
+		if (stop && stop(arg))
+			return true;
+		if (now >= end)
+			return false;
+		vt_sleep_until_mono_ns(end - now > ASK_NS ? now + ASK_NS : end);
+	}
+}
+
+static bool settle(struct vt_bubble_search *s, uint64_t ns)
+{
+	s->stopped = s->stopped || vt_bubble_pause(ns, s->stop, s->arg);
+	return !s->stopped;
 }
 
 static int by_value(const void *a, const void *b)
@@ -90,144 +138,204 @@ static double median(double *v, int n)
 	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-/* Slowdown of the probe beside @s, as a factor; silence and @s in turns. */
-static double slowdown(struct vt_bubble *b, struct probe *p, struct vt_bubble_setting s, int turns,
+/* Silence, then @x. False: stopped. */
+static bool take_turn(struct vt_bubble_search *s, struct vt_bubble_setting x)
+{
+	struct probed off, on;
+	uint64_t t0, bytes;
+
+	vt_bubble_set(s->b, (struct vt_bubble_setting){0});
+	if (!settle(s, VT_BUBBLE_SETTLE_NS / 8) || !probe(s, &off))
+		return false;
+	vt_bubble_set(s->b, x);
+	if (!settle(s, VT_BUBBLE_SETTLE_NS))
+		return false;
+	bytes = vt_bubble_bytes(s->b);
+	t0 = vt_now_mono_ns();
+	if (!probe(s, &on))
+		return false;
+	s->turn[s->n++] = (struct turn){.ratio = ((double)on.near_ns / (double)off.near_ns +
+						  (double)on.far_ns / (double)off.far_ns) /
+						 2,
+					.speed = (double)(vt_bubble_bytes(s->b) - bytes) * 1e9 /
+						 (double)(vt_now_mono_ns() - t0 + 1)};
+	return true;
+}
+
+/* Slowdown of the probe beside @x, as a factor; silence and @x in turns. Any figure if stopped. */
+static double slowdown(struct vt_bubble_search *s, struct vt_bubble_setting x, int turns,
 		       double *bytes_per_s)
 {
 	double ratio[TURNS] = {0}, speed[TURNS] = {0};
 
 	for (int i = 0; i < turns; i++) {
-		struct probed off, on;
-		uint64_t t0, bytes;
-
-		vt_bubble_set(b, (struct vt_bubble_setting){0});
-		settle(VT_BUBBLE_SETTLE_NS / 8);
-		off = probe(p);
-		vt_bubble_set(b, s);
-		settle(VT_BUBBLE_SETTLE_NS);
-		bytes = vt_bubble_bytes(b);
-		t0 = vt_now_mono_ns();
-		on = probe(p);
-		speed[i] = (double)(vt_bubble_bytes(b) - bytes) * 1e9 /
-			   (double)(vt_now_mono_ns() - t0 + 1);
-		ratio[i] = ((double)on.near_ns / (double)off.near_ns +
-			    (double)on.far_ns / (double)off.far_ns) /
-			   2;
+		if (s->at == s->n && (s->stopped || !take_turn(s, x)))
+			return 1;
+		ratio[i] = s->turn[s->at].ratio;
+		speed[i] = s->turn[s->at++].speed;
 	}
 	if (bytes_per_s)
 		*bytes_per_s = median(speed, turns);
 	return median(ratio, turns);
 }
 
-static struct vt_bubble_setting heaviest(struct vt_bubble *b, struct probe *p, double *ret)
+static struct vt_bubble_setting heaviest(struct vt_bubble_search *s, double *ret)
 {
-	struct vt_bubble_setting best = {vt_bubble_room(b), VT_PPM};
+	struct vt_bubble_setting best = {vt_bubble_room(s->b), VT_PPM};
 
 	*ret = 0;
 	for (int i = 0; i < FOOTPRINTS; i++) {
-		const struct vt_bubble_setting s = {vt_bubble_room(b) >> (2 * i), VT_PPM};
-		const double x = slowdown(b, p, s, BISECT_TURNS, NULL);
+		const struct vt_bubble_setting b = {vt_bubble_room(s->b) >> (2 * i), VT_PPM};
+		const double x = slowdown(s, b, BISECT_TURNS, NULL);
 
 		if (x > *ret) {
 			*ret = x;
-			best = s;
+			best = b;
 		}
 	}
 	/* The largest of several noisy figures is too large: measure the winner afresh. */
-	*ret = slowdown(b, p, best, TURNS, NULL);
+	*ret = slowdown(s, best, TURNS, NULL);
 	return best;
 }
 
 /* The share of time in bursts that slows the probe by @want. */
-static uint32_t find_duty(struct vt_bubble *b, struct probe *p, size_t footprint, double want,
+static uint32_t find_duty(struct vt_bubble_search *s, size_t footprint, double want,
 			  uint32_t from_ppm)
 {
 	uint32_t lo = from_ppm, hi = VT_PPM;
 
 	for (int i = 0; i < BISECT_STEPS; i++) {
 		const uint32_t mid = lo + (hi - lo) / 2;
-		const struct vt_bubble_setting s = {footprint, mid};
+		const struct vt_bubble_setting x = {footprint, mid};
 
-		*(slowdown(b, p, s, BISECT_TURNS, NULL) < want ? &lo : &hi) = mid;
+		*(slowdown(s, x, BISECT_TURNS, NULL) < want ? &lo : &hi) = mid;
 	}
 	return lo + (hi - lo) / 2;
 }
 
-static void set_levels(struct vt_bubble *b, struct probe *p, struct vt_bubble_scale *r)
+static void set_levels(struct vt_bubble_search *s, struct vt_bubble_scale *r)
 {
 	double most = 0;
-	struct vt_bubble_setting top = {vt_bubble_room(b), VT_PPM};
+	struct vt_bubble_setting top = {vt_bubble_room(s->b), VT_PPM};
 
-	if (p)
-		top = heaviest(b, p, &most);
+	if (r->probed)
+		top = heaviest(s, &most);
 	r->by_bandwidth = most * VT_PPM < LEAST_SLOWDOWN_PPM;
 	if (r->by_bandwidth)
-		top.footprint_bytes = vt_bubble_room(b);
+		top.footprint_bytes = vt_bubble_room(s->b);
 	r->level[VT_LEVELS - 1] = top;
 	for (uint32_t l = 1; l < VT_LEVELS - 1; l++) {
 		const double want = 1 + (most - 1) * l / (VT_LEVELS - 1);
 
 		r->level[l] = top;
 		r->level[l].duty_ppm = r->by_bandwidth ? vt_level_ppm((uint8_t)l)
-						       : find_duty(b, p, top.footprint_bytes, want,
+						       : find_duty(s, top.footprint_bytes, want,
 								   r->level[l - 1].duty_ppm);
 	}
 }
 
-static void measure_levels(struct vt_bubble *b, struct probe *p, struct vt_bubble_scale *r)
+static double speed_of(struct vt_bubble_search *s, struct vt_bubble_setting x)
 {
-	for (uint32_t l = 1; l < VT_LEVELS; l++) {
-		double speed = 0;
-		uint64_t bytes, t0;
+	uint64_t bytes, t0;
 
-		if (p) {
+	vt_bubble_set(s->b, x);
+	settle(s, VT_BUBBLE_SETTLE_NS);
+	bytes = vt_bubble_bytes(s->b);
+	t0 = vt_now_mono_ns();
+	settle(s, 5 * VT_BUBBLE_SETTLE_NS);
+	return (double)(vt_bubble_bytes(s->b) - bytes) * 1e9 / (double)(vt_now_mono_ns() - t0 + 1);
+}
+
+static void measure_levels(struct vt_bubble_search *s, struct vt_bubble_scale *r)
+{
+	for (uint32_t l = 1; l < VT_LEVELS && !s->stopped; l++) {
+		double speed = 0;
+
+		if (r->probed)
 			r->slowdown_ppm[l] =
-				(uint32_t)(slowdown(b, p, r->level[l], TURNS, &speed) * VT_PPM);
-		} else {
-			vt_bubble_set(b, r->level[l]);
-			settle(VT_BUBBLE_SETTLE_NS);
-			bytes = vt_bubble_bytes(b);
-			t0 = vt_now_mono_ns();
-			settle(5 * VT_BUBBLE_SETTLE_NS);
-			speed = (double)(vt_bubble_bytes(b) - bytes) * 1e9 /
-				(double)(vt_now_mono_ns() - t0 + 1);
-		}
+				(uint32_t)(slowdown(s, r->level[l], TURNS, &speed) * VT_PPM);
+		else
+			speed = speed_of(s, r->level[l]);
 		r->bytes_per_s[l] = (uint64_t)speed;
 	}
-	r->slowdown_ppm[0] = p ? VT_PPM : 0;
-	vt_bubble_set(b, (struct vt_bubble_setting){0});
+	r->slowdown_ppm[0] = r->probed ? VT_PPM : 0;
+}
+
+/* On the core of the probe, if there is one. */
+static int search(struct vt_bubble_search *s, struct vt_bubble_scale *ret)
+{
+	struct vt_bubble_scale r = {.probed = s->probe_core >= 0};
+
+	set_levels(s, &r);
+	measure_levels(s, &r);
+	vt_bubble_set(s->b, (struct vt_bubble_setting){0});
+	if (s->stopped)
+		return -ECANCELED;
+	*ret = r;
+	return 0;
+}
+
+int vt_bubble_search_go(struct vt_bubble_search *s, bool (*stop)(void *arg), void *arg,
+			struct vt_bubble_scale *ret, struct vt_err *e)
+{
+	cpu_set_t before;
+	int err;
+
+	s->stop = stop;
+	s->arg = arg;
+	s->stopped = false;
+	s->at = 0;
+	if (s->probe_core < 0)
+		return search(s, ret);
+	if (sched_getaffinity(0, sizeof(before), &before))
+		return vt_fail(e, -errno, "cannot read this thread's cores: %s", strerror(errno));
+	if (vt_cpuset_pin_self((unsigned int)s->probe_core))
+		return vt_fail(e, -EINVAL, "the probe cannot run on core %d", s->probe_core);
+	err = search(s, ret);
+	sched_setaffinity(0, sizeof(before), &before);
+	return err;
+}
+
+void vt_bubble_search_free(struct vt_bubble_search *s)
+{
+	if (!s)
+		return;
+	vt_big_free(s->p.near, VT_BUBBLE_NEAR);
+	vt_big_free(s->p.far, VT_BUBBLE_FAR);
+	free(s);
+}
+
+int vt_bubble_search_new(struct vt_bubble_search **ret, struct vt_bubble *b, int probe_core,
+			 struct vt_err *e)
+{
+	struct vt_bubble_search *s = calloc(1, sizeof(*s));
+
+	if (s && probe_core >= 0) {
+		s->p.near = vt_big_alloc(VT_BUBBLE_NEAR);
+		s->p.far = vt_big_alloc(VT_BUBBLE_FAR);
+	}
+	if (!s || (probe_core >= 0 && (!s->p.near || !s->p.far))) {
+		vt_bubble_search_free(s);
+		return vt_fail(e, -ENOMEM, "no memory for the probe of the bubble");
+	}
+	if (probe_core >= 0) {
+		memset(s->p.near, 0, VT_BUBBLE_NEAR); /* real pages, not the zero page */
+		memset(s->p.far, 0, VT_BUBBLE_FAR);
+	}
+	s->b = b;
+	s->probe_core = probe_core;
+	*ret = s;
+	return 0;
 }
 
 int vt_bubble_calibrate(struct vt_bubble *b, int probe_core, struct vt_bubble_scale *ret,
 			struct vt_err *e)
 {
-	struct probe p = {0};
-	struct vt_bubble_scale r = {.probed = probe_core >= 0};
-	cpu_set_t before;
-	int err;
+	struct vt_bubble_search *s = NULL;
+	int err = vt_bubble_search_new(&s, b, probe_core, e);
 
-	if (probe_core < 0) {
-		set_levels(b, NULL, &r);
-		measure_levels(b, NULL, &r);
-		*ret = r;
-		return 0;
-	}
-	p.near = vt_big_alloc(NEAR_BYTES);
-	p.far = vt_big_alloc(FAR_BYTES);
-	err = p.near && p.far ? 0 : vt_fail(e, -ENOMEM, "no memory for the probe of the bubble");
-	if (!err && sched_getaffinity(0, sizeof(before), &before))
-		err = vt_fail(e, -errno, "cannot read this thread's cores: %s", strerror(errno));
-	if (!err && vt_cpuset_pin_self((unsigned int)probe_core))
-		err = vt_fail(e, -EINVAL, "the probe cannot run on core %d", probe_core);
-	if (!err) {
-		memset(p.near, 0, NEAR_BYTES); /* real pages, not the zero page */
-		memset(p.far, 0, FAR_BYTES);
-		set_levels(b, &p, &r);
-		measure_levels(b, &p, &r);
-		sched_setaffinity(0, sizeof(before), &before);
-		*ret = r;
-	}
-	vt_big_free(p.near, NEAR_BYTES);
-	vt_big_free(p.far, FAR_BYTES);
+	if (!err)
+		err = vt_bubble_search_go(s, NULL, NULL, ret, e);
+	vt_bubble_search_free(s);
 	return err;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec/tune.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "exec/costs.h"
 #include "exec/tune_int.h"
@@ -64,25 +66,48 @@ void vt_tuner_close(struct vt_tuner *t)
 {
 	if (!t)
 		return;
+	vt_bubble_search_free(t->search);
 	vt_bubble_close(t->bubble);
 	vt_pool_close(t->pool);
 	vt_big_free(t->sweep, VT_TUNE_SWEEP);
 	free(t);
 }
 
+/* Levels that another tuner found mean the same, if there is as much room as they take. */
+static bool take_scale(struct vt_tuner *t)
+{
+	const struct vt_bubble_scale *s = t->o.scale;
+
+	if (!s || !s->probed || s->level[VT_LEVELS - 1].footprint_bytes > vt_bubble_room(t->bubble))
+		return false;
+	t->scale = *s;
+	return true;
+}
+
 static int open_bubble(struct vt_tuner *t, struct vt_err *e)
 {
 	const unsigned int n = vt_cpuset_count(&t->o.cores), low = pressed_cores(&t->o);
 	struct vt_cpuset cores;
+	uint64_t need, have;
 	int err;
 
+	t->calibrated = true;
 	if (!low || !(t->o.levels & ~1u))
 		return 0;
+	if (!vt_bubble_fits(t->o.root, &need, &have)) {
+		t->o.levels = 1;
+		snprintf(t->lacks, sizeof(t->lacks),
+			 "levels 1 to 4 are left out: they need %" PRIu64
+			 " MiB and as much again, and there are %" PRIu64,
+			 need >> 20, have >> 20);
+		return 0;
+	}
 	cores = vt_tune_cores(&t->o.cores, n - low, true);
 	err = vt_bubble_open(&t->bubble, &cores, e);
-	if (!err)
-		err = vt_bubble_calibrate(t->bubble, vt_cpuset_next(&t->o.cores, 0), &t->scale, e);
-	return err;
+	if (err || take_scale(t))
+		return err;
+	t->calibrated = false;
+	return vt_bubble_search_new(&t->search, t->bubble, vt_cpuset_next(&t->o.cores, 0), e);
 }
 
 int vt_tuner_open(struct vt_tuner **ret, const struct vt_tune_opts *o, struct vt_profile *db,
@@ -101,7 +126,6 @@ int vt_tuner_open(struct vt_tuner **ret, const struct vt_tune_opts *o, struct vt
 	t->o = *o;
 	t->db = db;
 	t->rng.s = 1;
-	t->n_cells = vt_tune_cells(o, t->cell);
 	t->n_alone = o->n_points;
 	t->sweep = vt_big_alloc(VT_TUNE_SWEEP);
 	if (!t->sweep)
@@ -112,6 +136,7 @@ int vt_tuner_open(struct vt_tuner **ret, const struct vt_tune_opts *o, struct vt
 		err = vt_pool_open(&t->pool, &o->cores, e);
 	if (!err)
 		err = open_bubble(t, e);
+	t->n_cells = vt_tune_cells(&t->o, t->cell);
 	if (err) {
 		vt_tuner_close(t);
 		return err;
@@ -120,52 +145,116 @@ int vt_tuner_open(struct vt_tuner **ret, const struct vt_tune_opts *o, struct vt
 	return 0;
 }
 
+const char *vt_tuner_lacks(const struct vt_tuner *t)
+{
+	return t->lacks[0] ? t->lacks : NULL;
+}
+
+int vt_tuner_calibrate(struct vt_tuner *t, struct vt_err *e)
+{
+	int err = t->calibrated ? 0
+				: vt_bubble_search_go(t->search, t->o.stop, t->o.arg, &t->scale, e);
+
+	t->calibrated = t->calibrated || !err;
+	return err;
+}
+
 const struct vt_bubble_scale *vt_tuner_scale(const struct vt_tuner *t)
 {
-	return &t->scale;
+	return t->calibrated ? &t->scale : NULL;
 }
 
 /* ---- an engine ----------------------------------------------------------------------------- */
 
-/* Distinct layers of an engine; steps of one layer hang together through next. */
-struct walk {
+#define PIECE_BYTES ((size_t)1 << 20) /* copied between two questions */
+
+/* Distinct layers of an engine; those before @at are known, or measured and in the store. */
+struct vt_tune_walk {
 	struct vt_tuner *t;
 	struct vt_engine *eng;
 	char (*signature)[VT_PROFILE_TEXT]; /* per step */
 	int *first;			    /* per step: the first of its layer */
 	bool *wanted;			    /* per step: a first one that is to be measured */
 	int *steps;			    /* of the layer in hand */
-	void *arena;			    /* as it was before the layer in hand */
+	void *arena;			    /* as instance 0 is before step @at */
+	int at;				    /* -1: the copy was cut short, begin anew */
+	int in_hand;			    /* the first step of the layer that is, or -1 */
+	int next;			    /* where to look for one then; n_steps: it is the end */
+	struct vt_tune_job job;
+	bool measured; /* it is, and not put yet */
 	double work, work_done;
 	struct vt_tune_progress progress;
+	struct vt_tune_report report;
 };
 
-static void walk_fini(struct walk *w)
-{
-	free(w->signature);
-	free(w->first);
-	free(w->wanted);
-	free(w->steps);
-	vt_big_free(w->arena, w->eng->arena_bytes);
-}
-
 /* What a layer will take, in no unit: rounds have a fixed part, and one that grows with the work. */
-static double work_of(const struct walk *w, int step)
+static double work_of(const struct vt_tune_walk *w, int step)
 {
 	return 1e8 + (double)w->eng->steps[step].flops;
 }
 
-static int walk_init(struct walk *w, struct vt_tune_report *r, struct vt_err *e)
+static void show(struct vt_tune_walk *w, const char *layer)
 {
-	const size_t n = (size_t)w->eng->n_steps + 1;
+	w->progress.layer = layer;
+	w->progress.share = w->work > 0 ? w->work_done / w->work : 1;
+	if (w->t->o.progress)
+		w->t->o.progress(w->t->o.arg, &w->progress);
+}
 
-	w->signature = calloc(n, sizeof(*w->signature));
-	w->first = calloc(n, sizeof(*w->first));
-	w->wanted = calloc(n, sizeof(*w->wanted));
-	w->steps = calloc(n, sizeof(*w->steps));
-	w->arena = vt_big_alloc(w->eng->arena_bytes);
-	if (!w->signature || !w->first || !w->wanted || !w->steps || !w->arena)
-		return vt_fail(e, -ENOMEM, "no memory to measure %d layers", w->eng->n_steps);
+/* Values like those of a run: floats in [-1, 1), integers 0, which is a valid index anywhere. */
+static void fill_inputs(struct vt_tune_walk *w)
+{
+	const struct vt_engine *eng = w->eng;
+	struct vt_rng r = {1};
+
+	memset(w->arena, 0, eng->arena_bytes);
+	for (int i = 0; i < eng->graph.n_inputs; i++) {
+		const struct vt_tensor *t = &eng->graph.tensors[eng->graph.inputs[i]];
+		const size_t n = (size_t)vt_shape_elems(&t->shape);
+		char *at = vt_engine_tensor(eng, 0, eng->graph.inputs[i]);
+		float *to = (void *)((char *)w->arena + (at - (char *)eng->inst[0].arena));
+
+		for (size_t k = 0; k < n && t->dtype == VT_F32; k++)
+			to[k] = (float)(vt_rng_unit(&r) * 2 - 1);
+	}
+	w->at = 0;
+}
+
+/* The next layer that is wanted, with what the store has of it; none: it is the end. */
+static int take_in_hand(struct vt_tune_walk *w, struct vt_err *e)
+{
+	struct vt_tune_job *j = &w->job;
+	const struct vt_step *s;
+	int i, err;
+
+	while (w->next < w->eng->n_steps && !w->wanted[w->next])
+		w->next++;
+	i = w->next;
+	if (i == w->eng->n_steps) {
+		show(w, "");
+		return 0;
+	}
+	s = &w->eng->steps[i];
+	*j = (struct vt_tune_job){.t = w->t, .layer = {.eng = w->eng, .steps = w->steps}};
+	for (int k = i; k < w->eng->n_steps; k++)
+		if (w->first[k] == i)
+			w->steps[j->layer.n_steps++] = k;
+	strcpy(j->layer.signature, w->signature[i]);
+	vt_tune_inputs(&j->layer, w->arena);
+	err = vt_tune_init(&j->tune, &s->layer, s->variant, w->t->o.points, w->t->o.n_points,
+			   w->t->n_cells);
+	err = err ? vt_fail(e, err, "no memory to measure a layer") : vt_tune_begin(j, e);
+	if (err) {
+		vt_tune_fini(&j->tune);
+		return err;
+	}
+	show(w, w->eng->graph.nodes[s->node].name);
+	w->in_hand = i;
+	return 0;
+}
+
+static int look_up(struct vt_tune_walk *w, struct vt_err *e)
+{
 	for (int i = 0; i < w->eng->n_steps; i++) {
 		int known;
 
@@ -177,8 +266,8 @@ static int walk_init(struct walk *w, struct vt_tune_report *r, struct vt_err *e)
 		known = vt_tune_known(&w->t->o, w->t->db, w->signature[i], e);
 		if (known < 0)
 			return known;
-		r->layers++;
-		r->known += known > 0;
+		w->report.layers++;
+		w->report.known += known > 0;
 		w->wanted[i] = !known;
 		w->progress.layers += !known;
 		w->work += known ? 0 : work_of(w, i);
@@ -186,68 +275,103 @@ static int walk_init(struct walk *w, struct vt_tune_report *r, struct vt_err *e)
 	return 0;
 }
 
-static void show(struct walk *w, const char *layer)
+static int check_memory(const struct vt_tuner *t, const struct vt_engine *eng, struct vt_err *e)
 {
-	w->progress.layer = layer;
-	w->progress.share = w->work > 0 ? w->work_done / w->work : 1;
-	if (w->t->o.progress)
-		w->t->o.progress(w->t->o.arg, &w->progress);
+	const uint64_t have = vt_memory_available(t->o.root);
+	const uint64_t need =
+		eng->arena_bytes + eng->scratch_bytes * vt_cpuset_count(vt_pool_cores(t->pool));
+
+	if (need <= have / 2)
+		return 0;
+	return vt_fail(e, -ENOMEM,
+		       "to measure layers takes %" PRIu64 " MiB, of %" PRIu64
+		       " MiB of memory that are left",
+		       need >> 20, have >> 20);
 }
 
-static int measure_layer(struct walk *w, int step, struct vt_tune_report *r, struct vt_err *e)
+static int take_memory(struct vt_tune_walk *w, struct vt_err *e)
 {
-	const struct vt_step *s = &w->eng->steps[step];
-	struct vt_tune_job j = {.t = w->t, .layer = {.eng = w->eng, .steps = w->steps}};
+	const size_t n = (size_t)w->eng->n_steps + 1;
+	int err = check_memory(w->t, w->eng, e);
+
+	if (err)
+		return err;
+	w->signature = calloc(n, sizeof(*w->signature));
+	w->first = calloc(n, sizeof(*w->first));
+	w->wanted = calloc(n, sizeof(*w->wanted));
+	w->steps = calloc(n, sizeof(*w->steps));
+	w->arena = vt_big_alloc(w->eng->arena_bytes);
+	if (!w->signature || !w->first || !w->wanted || !w->steps || !w->arena)
+		return vt_fail(e, -ENOMEM, "no memory to measure %d layers", w->eng->n_steps);
+	if (vt_pool_reserve(w->t->pool, w->eng->scratch_bytes))
+		return vt_fail(e, -ENOMEM, "no memory for the scratch of the workers");
+	return 0;
+}
+
+void vt_tune_walk_free(struct vt_tune_walk *w)
+{
+	if (!w)
+		return;
+	if (w->in_hand >= 0)
+		vt_tune_fini(&w->job.tune);
+	free(w->signature);
+	free(w->first);
+	free(w->wanted);
+	free(w->steps);
+	vt_big_free(w->arena, w->eng->arena_bytes);
+	free(w);
+}
+
+int vt_tune_walk_new(struct vt_tune_walk **ret, struct vt_tuner *t, struct vt_engine *eng,
+		     struct vt_err *e)
+{
+	struct vt_tune_walk *w = calloc(1, sizeof(*w));
 	int err;
 
-	for (int i = step; i < w->eng->n_steps; i++)
-		if (w->first[i] == step)
-			w->steps[j.layer.n_steps++] = i;
-	strcpy(j.layer.signature, w->signature[step]);
-	show(w, w->eng->graph.nodes[s->node].name);
-	memcpy(w->arena, w->eng->inst[0].arena, w->eng->arena_bytes);
-	err = vt_tune_init(&j.tune, &s->layer, s->variant, w->t->o.points, w->t->o.n_points,
-			   w->t->n_cells);
-	if (err)
-		err = vt_fail(e, err, "no memory to measure a layer");
+	if (!w)
+		return vt_fail(e, -ENOMEM, "no memory to measure layers");
+	w->t = t;
+	w->eng = eng;
+	w->in_hand = -1;
+	err = take_memory(w, e);
 	if (!err)
-		err = vt_tune_save_inputs(&j.layer, e);
-	if (!err)
-		err = vt_tune_measure(&j, e);
-	memcpy(w->eng->inst[0].arena, w->arena, w->eng->arena_bytes);
-	vt_tune_free_inputs(&j.layer);
-	vt_tune_fini(&j.tune);
-	r->samples += j.samples;
-	r->measured += !err;
-	w->work_done += work_of(w, step);
-	w->progress.layers_done += !err;
-	return err;
-}
-
-/* Values like those of a run: floats in [-1, 1), integers 0, which is a valid index anywhere. */
-static void fill_inputs(struct vt_engine *eng)
-{
-	struct vt_rng r = {1};
-
-	memset(eng->inst[0].arena, 0, eng->arena_bytes);
-	for (int i = 0; i < eng->graph.n_inputs; i++) {
-		const struct vt_tensor *t = &eng->graph.tensors[eng->graph.inputs[i]];
-		const size_t n = (size_t)vt_shape_elems(&t->shape);
-		float *to = vt_engine_tensor(eng, 0, eng->graph.inputs[i]);
-
-		for (size_t k = 0; k < n && t->dtype == VT_F32; k++)
-			to[k] = (float)(vt_rng_unit(&r) * 2 - 1);
+		err = look_up(w, e);
+	if (!err) {
+		fill_inputs(w);
+		err = take_in_hand(w, e);
 	}
+	if (err) {
+		vt_tune_walk_free(w);
+		return err;
+	}
+	*ret = w;
+	return 0;
 }
 
-static int advance(struct walk *w, int step, struct vt_err *e)
+static int copy_arena(struct vt_tune_walk *w, void *to, const void *from)
+{
+	const size_t bytes = w->eng->arena_bytes;
+
+	for (size_t at = 0; at < bytes; at += PIECE_BYTES) {
+		const size_t left = bytes - at;
+
+		if (vt_tune_stopped(w->t))
+			return -ECANCELED;
+		memcpy((char *)to + at, (const char *)from + at,
+		       left < PIECE_BYTES ? left : PIECE_BYTES);
+	}
+	return 0;
+}
+
+static int run_step(struct vt_tune_walk *w, int step, struct vt_err *e)
 {
 	const struct vt_cpuset all =
 		vt_tune_cores(&w->t->o.cores, w->t->o.points[w->t->o.n_points - 1], false);
 	struct vt_run r;
 	int err;
 
-	vt_tune_press(w->t, 0);
+	if (vt_tune_stopped(w->t))
+		return -ECANCELED;
 	vt_run_init(&r, w->eng, 0);
 	r.first = step;
 	r.last = step + 1;
@@ -255,41 +379,98 @@ static int advance(struct walk *w, int step, struct vt_err *e)
 	return err ? vt_fail(e, err, "cannot run a layer: %s", strerror(-err)) : 0;
 }
 
-/* Through the model once; a layer that is wanted is measured where its inputs lie ready. */
-static int walk_steps(struct walk *w, struct vt_tune_report *r, struct vt_err *e)
+/* Instance 0 as the layer in hand would find it, and a copy of that for the next time. */
+static int come_to_it(struct vt_tune_walk *w, struct vt_err *e)
 {
-	int last = -1, err = 0;
+	void *own = w->eng->inst[0].arena;
+	int err;
 
-	for (int i = 0; i < w->eng->n_steps; i++)
-		last = w->wanted[i] ? i : last;
-	if (last >= 0)
-		fill_inputs(w->eng);
-	for (int i = 0; i <= last && !err; i++) {
-		if (vt_tune_stopped(w->t))
-			return -ECANCELED;
-		if (w->wanted[i])
-			err = measure_layer(w, i, r, e);
-		if (!err && i < last)
-			err = advance(w, i, e);
-	}
+	if (w->at < 0)
+		fill_inputs(w);
+	err = copy_arena(w, own, w->arena);
+	if (w->at == w->in_hand)
+		return err;
+	for (int i = w->at; i < w->in_hand && !err; i++)
+		err = run_step(w, i, e);
+	if (err)
+		return err;
+	w->at = -1;
+	err = copy_arena(w, w->arena, own);
+	if (!err)
+		w->at = w->in_hand;
 	return err;
+}
+
+int vt_tune_walk_go(struct vt_tune_walk *w, struct vt_err *e)
+{
+	const uint64_t before = w->job.samples;
+	int err;
+
+	if (w->in_hand < 0)
+		return w->next < w->eng->n_steps;
+	if (w->measured)
+		return 1;
+	err = vt_tuner_calibrate(w->t, e);
+	if (!err)
+		err = come_to_it(w, e);
+	if (!err)
+		err = vt_tune_measure(&w->job, e);
+	vt_tune_hush(w->t);
+	w->report.samples += w->job.samples - before;
+	w->measured = !err;
+	return err ? err : 1;
+}
+
+int vt_tune_walk_put(struct vt_tune_walk *w, bool all, struct vt_err *e)
+{
+	int err;
+
+	if (w->t->calibrated) {
+		vt_bubble_search_free(w->t->search);
+		w->t->search = NULL;
+	}
+	if (w->in_hand < 0)
+		return w->next < w->eng->n_steps ? take_in_hand(w, e) : 0;
+	if (!w->measured && !all && !vt_tune_put_due(&w->job))
+		return 0;
+	err = vt_tune_put(&w->job, e);
+	if (err || !w->measured)
+		return err;
+	err = vt_tune_keep(&w->job, e);
+	if (err)
+		return err;
+	w->measured = false;
+	w->report.measured++;
+	w->work_done += work_of(w, w->in_hand);
+	w->progress.layers_done++;
+	vt_tune_fini(&w->job.tune);
+	w->next = w->in_hand + 1;
+	w->in_hand = -1;
+	return take_in_hand(w, e);
+}
+
+const struct vt_tune_report *vt_tune_walk_report(const struct vt_tune_walk *w)
+{
+	return &w->report;
 }
 
 int vt_tune_engine(struct vt_tuner *t, struct vt_engine *eng, struct vt_tune_report *ret,
 		   struct vt_err *e)
 {
-	struct walk w = {.t = t, .eng = eng};
-	struct vt_tune_report r = {0};
-	int err = walk_init(&w, &r, e);
+	struct vt_tune_walk *w = NULL;
+	int err = vt_tune_walk_new(&w, t, eng, e), put = 0;
 
-	if (!err && vt_pool_reserve(t->pool, eng->scratch_bytes))
-		err = vt_fail(e, -ENOMEM, "no memory for the scratch of the workers");
-	if (!err)
-		err = walk_steps(&w, &r, e);
-	if (!err)
-		show(&w, "");
-	vt_tune_press(t, 0);
-	walk_fini(&w);
-	*ret = r;
+	*ret = (struct vt_tune_report){0};
+	if (err)
+		return err;
+	do {
+		err = vt_tune_walk_go(w, e);
+		if (err >= 0 || err == -ECANCELED)
+			put = vt_tune_walk_put(w, err == -ECANCELED, e);
+	} while (err == 1 && !put);
+	*ret = w->report;
+	vt_tune_walk_free(w);
+	if (put)
+		return put;
 	return err == -ECANCELED ? vt_fail(e, err, "stopped") : err;
 }

@@ -11,7 +11,7 @@
 
 /** Piece of an instance's arena, and what a layer expects there. */
 struct vt_tune_input {
-	void *saved;
+	const void *saved;
 	size_t bytes;
 };
 
@@ -25,9 +25,8 @@ struct vt_tune_layer {
 	size_t n_in;
 };
 
-/** vt_tune_save_inputs - what the first step would read now; to be freed by vt_tune_free_inputs() */
-int vt_tune_save_inputs(struct vt_tune_layer *l, struct vt_err *e);
-void vt_tune_free_inputs(struct vt_tune_layer *l);
+/** vt_tune_inputs - what the first step reads; it lies in @arena, a copy of that of instance 0 */
+void vt_tune_inputs(struct vt_tune_layer *l, const void *arena);
 
 /** A turn: some variants of one layer, one after the other, on one grant. */
 struct vt_tune_turn {
@@ -36,12 +35,14 @@ struct vt_tune_turn {
 	const void *sweep; /* VT_TUNE_SWEEP bytes to read before each sample */
 	const struct vt_variant *variant[VT_TUNE_CANDS];
 	uint64_t ns[VT_TUNE_CANDS]; /* written */
-	size_t n;
+	size_t n, done;		    /* to be taken; that were */
+	bool (*stop)(void *arg);    /* asked on the leader; NULL: never */
+	void *arg;
 };
 
 #define VT_TUNE_SWEEP ((size_t)4 << 20) /* twice the largest L2 of today's servers */
 
-/** vt_tune_turn - run it; errors as vt_pool_run() */
+/** vt_tune_turn - run it, or what can be until it is stopped; errors as vt_pool_run() */
 int vt_tune_turn(struct vt_tune_turn *t, struct vt_pool *pool, const struct vt_cpuset *grant);
 
 struct vt_tune_cell {
@@ -53,9 +54,12 @@ struct vt_tuner {
 	struct vt_tune_opts o;
 	struct vt_profile *db;
 	struct vt_pool *pool;
-	struct vt_bubble *bubble; /* NULL: no core for it */
+	struct vt_bubble *bubble; /* NULL: no core for it, or no memory */
+	struct vt_bubble_search *search;
 	struct vt_bubble_scale scale;
-	uint8_t level; /* that it blows at now */
+	bool calibrated;
+	char lacks[160]; /* "": nothing */
+	uint8_t level;	 /* that it blows at now */
 	float *sweep;
 	struct vt_rng rng;
 	struct vt_tune_cell cell[VT_TUNE_CELLS]; /* level 0 first */
@@ -67,7 +71,8 @@ struct vt_tune_job {
 	struct vt_tuner *t;
 	struct vt_tune_layer layer;
 	struct vt_tune tune;
-	uint64_t samples, put_mono_ns;
+	uint64_t samples, put_samples; /* taken; of those, in the store */
+	uint64_t put_mono_ns, used_ns;
 	uint32_t rounds;
 };
 
@@ -81,7 +86,17 @@ struct vt_cpuset vt_tune_cores(const struct vt_cpuset *all, unsigned int n, bool
 bool vt_tune_stopped(const struct vt_tuner *t);
 /** vt_tune_press - let the bubble blow at @level and settle */
 void vt_tune_press(struct vt_tuner *t, uint8_t level);
-/** vt_tune_measure - all rounds of a layer, into the store; -ECANCELED when stopped */
+/** vt_tune_hush - let the bubble be silent, at once */
+void vt_tune_hush(struct vt_tuner *t);
+
+/** vt_tune_begin - take what the store has of a layer whose candidates are there */
+int vt_tune_begin(struct vt_tune_job *j, struct vt_err *e);
+/** vt_tune_measure - 0: there are samples enough; 1: some should be put; -ECANCELED when stopped */
 int vt_tune_measure(struct vt_tune_job *j, struct vt_err *e);
+/** vt_tune_put_due - has it been long since the last put? */
+bool vt_tune_put_due(const struct vt_tune_job *j);
+/** vt_tune_put - the times into the store; vt_tune_keep - and the versions worth keeping */
+int vt_tune_put(struct vt_tune_job *j, struct vt_err *e);
+int vt_tune_keep(struct vt_tune_job *j, struct vt_err *e);
 
 #endif

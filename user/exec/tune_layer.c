@@ -80,13 +80,15 @@ static int take_prior(void *arg, const struct vt_profile_time *p)
 	return 0;
 }
 
-static int put(struct vt_tune_job *j, struct vt_err *e)
+int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 {
 	struct vt_profile_time *row;
 	const size_t most = j->tune.n_cands * j->tune.n_cells;
 	size_t n = 0;
 	int err;
 
+	if (j->samples == j->put_samples)
+		return 0;
 	row = calloc(most, sizeof(*row));
 	if (!row)
 		return vt_fail(e, -ENOMEM, "no memory for the times of a layer");
@@ -105,11 +107,19 @@ static int put(struct vt_tune_job *j, struct vt_err *e)
 	}
 	err = vt_profile_put(j->t->db, row, n, e);
 	free(row);
+	if (err)
+		return err;
 	j->put_mono_ns = vt_now_mono_ns();
-	return err;
+	j->put_samples = j->samples;
+	return 0;
 }
 
-static int keep(struct vt_tune_job *j, struct vt_err *e)
+bool vt_tune_put_due(const struct vt_tune_job *j)
+{
+	return vt_now_mono_ns() - j->put_mono_ns > PUT_EVERY_NS;
+}
+
+int vt_tune_keep(struct vt_tune_job *j, struct vt_err *e)
 {
 	size_t set[VT_TUNE_KEEP], n = vt_tune_choose(&j->tune, j->t->n_alone, set);
 	const char *name[VT_TUNE_KEEP];
@@ -132,7 +142,27 @@ void vt_tune_press(struct vt_tuner *t, uint8_t level)
 		return;
 	vt_bubble_set(t->bubble, t->scale.level[level]);
 	t->level = level;
-	vt_sleep_until_mono_ns(vt_now_mono_ns() + VT_BUBBLE_SETTLE_NS);
+	vt_bubble_pause(VT_BUBBLE_SETTLE_NS, t->o.stop, t->o.arg);
+}
+
+void vt_tune_hush(struct vt_tuner *t)
+{
+	if (t->bubble && t->level)
+		vt_bubble_set(t->bubble, t->scale.level[0]);
+	t->level = 0;
+}
+
+/* A turn that was cut short goes on with those it left out. */
+static void fewest_first(const struct vt_tune *t, size_t c, size_t *cand, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		for (size_t k = i;
+		     k && vt_tune_count(t, cand[k], c) < vt_tune_count(t, cand[k - 1], c); k--) {
+			const size_t was = cand[k];
+
+			cand[k] = cand[k - 1];
+			cand[k - 1] = was;
+		}
 }
 
 /* The candidates still in the race, in an order that is new every time. */
@@ -156,21 +186,23 @@ static int take_turn(struct vt_tune_job *j, size_t c, struct vt_err *e)
 {
 	struct vt_tuner *t = j->t;
 	const struct vt_cpuset grant = vt_tune_cores(&t->o.cores, t->cell[c].cores, false);
-	struct vt_tune_turn turn = {.layer = &j->layer, .sweep = t->sweep};
+	struct vt_tune_turn turn = {
+		.layer = &j->layer, .sweep = t->sweep, .stop = t->o.stop, .arg = t->o.arg};
 	size_t cand[VT_TUNE_CANDS];
 	int err;
 
 	turn.n = shuffled(j, cand);
+	fewest_first(&j->tune, c, cand, turn.n);
 	for (size_t i = 0; i < turn.n; i++)
 		turn.variant[i] = j->tune.cand[cand[i]];
 	err = vt_tune_turn(&turn, t->pool, &grant);
 	if (err)
 		return vt_fail(e, err, "cannot run on %u cores: %s", t->cell[c].cores,
 			       strerror(-err));
-	for (size_t i = 0; i < turn.n; i++)
+	for (size_t i = 0; i < turn.done; i++)
 		vt_tune_add(&j->tune, cand[i], c, turn.ns[i]);
-	j->samples += turn.n;
-	return 0;
+	j->samples += turn.done;
+	return turn.done == turn.n ? 0 : -ECANCELED;
 }
 
 static int measure_cell(struct vt_tune_job *j, size_t c, struct vt_err *e)
@@ -199,12 +231,8 @@ static int measure_round(struct vt_tune_job *j, uint32_t round, struct vt_err *e
 		err = measure_cell(j, c, e);
 		if (err)
 			return err;
-		if (j->put_mono_ns && vt_now_mono_ns() - j->put_mono_ns > PUT_EVERY_NS)
-			err = put(j, e);
-		if (err)
-			return err;
-		if (vt_tune_stopped(j->t))
-			return -ECANCELED;
+		if (vt_tune_put_due(j))
+			return 1;
 	}
 	j->rounds++;
 	return 0;
@@ -222,29 +250,32 @@ static uint32_t least_samples(const struct vt_tune *t)
 	return least;
 }
 
+int vt_tune_begin(struct vt_tune_job *j, struct vt_err *e)
+{
+	int err = vt_profile_each(j->t->db, j->layer.signature, take_prior, j, e);
+
+	if (!err && least_samples(&j->tune)) /* an earlier call knew this much */
+		vt_tune_drop(&j->tune, DROP_LATER_PPM);
+	j->put_mono_ns = vt_now_mono_ns();
+	return err;
+}
+
 int vt_tune_measure(struct vt_tune_job *j, struct vt_err *e)
 {
 	const struct effort *f = &efforts[j->t->o.quick];
 	const uint64_t t0 = vt_now_mono_ns();
-	int err = vt_profile_each(j->t->db, j->layer.signature, take_prior, j, e);
-	uint32_t round = least_samples(&j->tune);
+	int err = 0;
 
-	if (round) /* an earlier call knew this much */
-		vt_tune_drop(&j->tune, DROP_LATER_PPM);
-	round = least_samples(&j->tune);
-	j->put_mono_ns = t0;
-	for (; round < f->samples && !err; round = least_samples(&j->tune)) {
-		if (round >= f->least && vt_now_mono_ns() - t0 > f->budget_ns)
+	while (!err) {
+		const uint32_t round = least_samples(&j->tune);
+
+		if (round >= f->samples ||
+		    (round >= f->least && j->used_ns + vt_now_mono_ns() - t0 > f->budget_ns))
 			break;
 		err = measure_round(j, round, e);
 		if (!err)
 			vt_tune_drop(&j->tune, round ? DROP_LATER_PPM : DROP_FIRST_PPM);
 	}
-	/* Also when stopped: what is known counts next time. */
-	if (!err || err == -ECANCELED) {
-		const int e2 = put(j, e);
-
-		err = e2 ? e2 : err;
-	}
-	return err ? err : keep(j, e);
+	j->used_ns += vt_now_mono_ns() - t0;
+	return err;
 }

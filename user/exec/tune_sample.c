@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* tune_sample.c - one turn of the tuner: samples of one layer on one grant. */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -45,28 +44,20 @@ static size_t inputs_of(const struct vt_engine *eng, int step, int ret[VT_TUNE_I
 	return count;
 }
 
-int vt_tune_save_inputs(struct vt_tune_layer *l, struct vt_err *e)
+void vt_tune_inputs(struct vt_tune_layer *l, const void *arena)
 {
+	const char *own = l->eng->inst[0].arena;
 	int tensor[VT_TUNE_INPUTS];
 
 	l->n_in = inputs_of(l->eng, l->steps[0], tensor);
 	for (size_t i = 0; i < l->n_in; i++) {
-		struct vt_tune_input *in = &l->in[i];
+		const char *at = vt_engine_tensor(l->eng, 0, tensor[i]);
 
-		in->bytes = span_bytes(&l->eng->graph.tensors[tensor[i]]);
-		in->saved = malloc(in->bytes + 1);
-		if (!in->saved)
-			return vt_fail(e, -ENOMEM, "no memory for the inputs of a layer");
-		memcpy(in->saved, vt_engine_tensor(l->eng, 0, tensor[i]), in->bytes);
+		l->in[i] = (struct vt_tune_input){
+			.saved = (const char *)arena + (at - own),
+			.bytes = span_bytes(&l->eng->graph.tensors[tensor[i]]),
+		};
 	}
-	return 0;
-}
-
-void vt_tune_free_inputs(struct vt_tune_layer *l)
-{
-	for (size_t i = 0; i < l->n_in; i++)
-		free(l->in[i].saved);
-	l->n_in = 0;
 }
 
 /* ---- before a sample ----------------------------------------------------------------------- */
@@ -121,10 +112,16 @@ static long evictions(void)
 	return r.ru_nivcsw;
 }
 
-static uint64_t sample(struct vt_tune_turn *t, const struct vt_variant *v, struct pthreadpool *gang)
+static bool stopped(const struct vt_tune_turn *t)
+{
+	return t->stop && t->stop(t->arg);
+}
+
+/* False: stopped, there is no sample. */
+static bool sample(struct vt_tune_turn *t, const struct vt_variant *v, struct pthreadpool *gang,
+		   uint64_t *ret)
 {
 	struct vt_tune_layer *l = t->layer;
-	uint64_t ns = 0;
 
 	for (int i = 0; i < TRIES; i++) {
 		const int step = l->steps[l->turn++ % l->n_steps];
@@ -132,27 +129,32 @@ static uint64_t sample(struct vt_tune_turn *t, const struct vt_variant *v, struc
 		const long before = evictions();
 		uint64_t t0;
 
+		if (stopped(t))
+			return false;
 		prepare(t, step, gang);
+		if (stopped(t))
+			return false;
 		gang->variant = v;
 		t0 = vt_now_mono_ns();
 		layer->kernel->run(layer, 0, gang);
-		ns = vt_now_mono_ns() - t0;
+		*ret = vt_now_mono_ns() - t0;
 		if (evictions() == before)
 			break;
 	}
-	return ns;
+	return true;
 }
 
 static void run_turn(struct vt_work *w, struct pthreadpool *gang)
 {
 	struct vt_tune_turn *t = (struct vt_tune_turn *)w;
 
-	for (size_t i = 0; i < t->n; i++)
-		t->ns[i] = sample(t, t->variant[i], gang);
+	while (t->done < t->n && sample(t, t->variant[t->done], gang, &t->ns[t->done]))
+		t->done++;
 }
 
 int vt_tune_turn(struct vt_tune_turn *t, struct vt_pool *pool, const struct vt_cpuset *grant)
 {
 	t->work = (struct vt_work){.run = run_turn};
+	t->done = 0;
 	return vt_pool_run(pool, &t->work, grant);
 }
