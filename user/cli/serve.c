@@ -27,8 +27,9 @@
 #include "server/observe.h"
 #include "server/oip.h"
 
-#define IDLE_NS (3 * VT_NS_PER_S) /* without a request, before models are profiled */
 #define LOOK_NS (100 * VT_NS_PER_MS)
+/* Weight of a look: after a time of nothing but requests, half of that is forgotten in three seconds. */
+#define LOOKS 44
 
 /* ---- start -------------------------------------------------------------------------------------- */
 
@@ -244,20 +245,26 @@ static bool something_to_do(void *arg)
 }
 
 /*
- * On the loader's thread while it has no job. Traffic is often a request here and there: only when
- * there was none for a while is there time for a profile.
+ * A request here and there leaves time for a profile, whose maker gives way at once; where requests
+ * take most of the time there is none.
  */
+static bool time_to_improve(struct serving *s)
+{
+	const bool busy = !vt_runtime_idle(s->runtime);
+
+	s->busy_share += ((busy ? 1 : 0) - s->busy_share) / LOOKS;
+	return !busy && s->busy_share < 0.5;
+}
+
+/* On the loader's thread while it has no job. */
 static uint64_t between_jobs(void *arg)
 {
 	struct serving *s = arg;
-	uint64_t now = vt_now_mono_ns();
 	struct vt_err e = {0};
 	int rc = 0;
 
 	tend_monitor(s);
-	if (!vt_runtime_idle(s->runtime))
-		s->busy_ns = now;
-	if (now - s->busy_ns >= IDLE_NS)
+	if (time_to_improve(s))
 		rc = vt_models_improve(s->models, something_to_do, s, &e);
 	if (rc < 0 && rc != -EBUSY)
 		vt_log(&s->log, VT_LOG_WARN, "%s", e.msg);
@@ -279,7 +286,7 @@ static int open_http(struct serving *s, struct vt_err *e)
 	for (size_t i = 0; i < s->n_listeners; i++)
 		if (vt_listener_start(&s->listener[i], e))
 			return vt_serve_no_address(&s->c.listen[i], s->args.file, e);
-	s->busy_ns = vt_now_mono_ns();
+	s->busy_share = 1;
 	s->oip = (struct vt_oip){
 		.models = s->models, .runtime = s->runtime, .log = &s->log, .late = s->c.late};
 	if (s->c.shm != VT_SHM_OFF)

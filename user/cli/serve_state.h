@@ -44,7 +44,8 @@ struct serving {
 	struct vt_http *http;
 	uint64_t watchdog_us, told_ns; /* when systemd was told last that this goes on */
 	/* The loader's. */
-	uint64_t busy_ns, tended_ns; /* when a request was last seen; the monitor tended */
+	uint64_t tended_ns; /* the monitor was */
+	double busy_share;  /* of the loader's looks of late that met requests */
 	struct vt_snapshot look;
 	char said[sizeof(((struct vt_err *)0)->msg)]; /* of the monitor's troubles, the last */
 };

@@ -110,6 +110,7 @@ void retire(struct vt_models *m, struct vt_loaded *l)
 {
 	if (!l)
 		return;
+	leave_off(m, l);
 	while (atomic_load(&l->users))
 		usleep(POLL_US);
 	while (vt_runtime_del(m->o.runtime, l->id) == -ENOMEM && !must_end(m))

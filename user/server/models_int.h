@@ -3,9 +3,11 @@
 #ifndef VT_SERVER_MODELS_INT_H
 #define VT_SERVER_MODELS_INT_H
 
+#include "exec/bubble.h"
 #include "server/models.h"
 
 struct vt_tuner;
+struct vt_tune_walk;
 struct going;
 
 struct vt_models {
@@ -17,7 +19,12 @@ struct vt_models {
 	/* Of models_improve.c, the loader's; NULL while there is nothing to improve. */
 	struct vt_profile *db;
 	struct vt_tuner *tuner;
+	struct vt_tune_walk *walk; /* of the model that is @walks */
+	struct vt_loaded *walks;
 	struct going *going;
+	struct vt_bubble_scale scale; /* as the last tuner found it; not probed: none did */
+	uint64_t later_mono_ns;	      /* until then there was no getting on */
+	bool said_later;
 };
 
 struct vt_model_entry *find_entry(struct vt_models *m, const char *name, const char *version);
@@ -39,6 +46,9 @@ void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs);
 void first_idea(struct vt_loaded *l, const struct vt_model *m);
 /** check_target - say so if no request of @l can meet what was configured, or if that is not so any more: once each */
 void check_target(const struct vt_models *m, const struct vt_config_model *c, struct vt_loaded *l);
+/** close_tuner - what was measured is put first; its memory is free then */
 void close_tuner(struct vt_models *m);
+/** leave_off - @l goes: nobody measures it any more */
+void leave_off(struct vt_models *m, const struct vt_loaded *l);
 
 #endif

@@ -346,8 +346,10 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	struct vt_costs costs = {0};
 	struct vt_loaded *l = NULL;
 	struct room room = {0};
-	int err = load_engine(c, vt_cpuset_count(&m->o.cores), promised(m), &room, &eng, e);
+	int err;
 
+	close_tuner(m); /* what it has is the new model's to take */
+	err = load_engine(c, vt_cpuset_count(&m->o.cores), promised(m), &room, &eng, e);
 	if (!err)
 		err = find_costs(m, c, eng, &costs, e);
 	if (!err) {
