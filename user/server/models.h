@@ -111,7 +111,8 @@ int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_e
 
 /**
  * vt_models_improve - profile one model that runs on a first idea of its times, into the store
- * To be called when nothing runs. @stop: asked often; true: leave off for now.
+ * To be called when nothing runs. @stop: asked often, by other threads too, one at a time; true:
+ * leave off for now.
  * Returns 1: one is done; 0: there is none left; -EBUSY: left off, go on later; or an error, after
  * which that model is left as it is.
  */
