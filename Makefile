@@ -33,7 +33,7 @@
 #   make man            the man pages only
 #   make format         clang-format on all sources
 #   make docs/operators.md   the page from the import table; docs/metrics.md likewise
-#   make pictures       docs/pictures/timelines.png from the simulator, ratio.png and bound.png from the pages' tables
+#   make pictures       docs/pictures/timelines.png from the simulator, goodput.png, ratio.png and bound.png from the pages' tables
 #   make clean          remove build/
 #   make help           this text
 #
@@ -331,6 +331,7 @@ docs/metrics.md: $(O)/user/metrics/metrics_page
 .PHONY: pictures
 pictures: all
 	scripts/plot-timelines.sh $(O)/veltair docs/pictures/timelines.png
+	gnuplot docs/pictures/goodput.gp
 	gnuplot docs/pictures/ratio.gp
 	gnuplot docs/pictures/bound.gp
 
