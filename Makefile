@@ -116,8 +116,8 @@ hard-link-clang   := $(hard-link-release)
 fortify       = $(if $(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS))$(filter -O0 -fsanitize=%,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 hard-release  = $(if $(findstring -fno-stack-protector,$(CFLAGS)),,-fstack-protector-strong) $(fortify)
 hard-clang    = $(hard-release)
-# harden OBJECT
-harden        = $(if $(filter kernels/%,$1),,$(hard-$(CONFIG)))
+# harden OBJECT: not what computes and decides, where it would cost; the pure archive calls nothing, not even to abort
+harden        = $(if $(filter kernels/% $(pure-y:.o=),$1),,$(hard-$(CONFIG)))
 LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lmicrohttpd -lsystemd -lpthread -lm $(lib-y)
 
 # ---- objects -----------------------------------------------------------------------------

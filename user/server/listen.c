@@ -208,9 +208,9 @@ int vt_listener_open(struct vt_listener *ret, const struct vt_config_listen *c, 
 
 int vt_listener_start(struct vt_listener *l, struct vt_err *e)
 {
+	/* Connections inherit it: the next server may bind while they end. */
 	if (!l->unlink)
-		reuse(l->fd,
-		      1); /* connections inherit it: the next server may bind while they end */
+		reuse(l->fd, 1);
 	return listen(l->fd, BACKLOG) ? cannot(l, -errno, e) : 0;
 }
 
