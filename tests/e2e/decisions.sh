@@ -93,8 +93,8 @@ fi
 [ "$(grep -a -o 'VTTRACE' "$dir/rec" | wc -l)" = 1 ]
 ok "the reload began no loop anew"
 
-# What came is what is simulated: all requests that were sent, but those that admission refused.
-printf 'model,layer,cores,ns\ntiny,0,1,900000\ntiny,0,2,500000\n' >"$dir/times.csv"
+# On cores fast enough for whatever clients send on a quiet machine. What came is what is simulated: all requests that were sent, but those that admission refused.
+printf 'model,layer,cores,ns\ntiny,0,1,90000\ntiny,0,2,50000\n' >"$dir/times.csv"
 timeout 60 "$veltair" sim --machine vm-2 --arrivals "$dir/rec" --profiles "$dir/times.csv" --policy all --json >"$dir/sim.json" 2>"$dir/err" &&
 	python3 - "$dir/load" "$dir/load2" "$dir/sim.json" <<'END' 2>>"$dir/err"
 import json, sys
@@ -102,7 +102,8 @@ import json, sys
 mix, sent, refused = sim["mixes"][0], *(sum(l[k] for l in load) for k in ("sent", "refused"))
 assert sent > 20 and sent - refused <= mix["arrivals"]["tiny"] <= sent, (load, mix["arrivals"])
 assert sim["arrivals"]["complete"] and sim["arrivals"]["recorded_policy"] == "veltair-full" and len(mix["policies"]) >= 11, sim
-assert all(p["share"]["mean"] == 1 and 0.4 < p["mean_ms"]["mean"] < 10 for p in mix["policies"]), mix  # each within its 200 ms
+for p in mix["policies"]:  # each within its 200 ms
+    assert p["share"]["mean"] == 1 and 0.04 < p["mean_ms"]["mean"] < 10, (p["policy"], p["share"], p["mean_ms"])
 END
 ok "the recording as arrivals of a simulation, under every policy" "$dir/err"
 
