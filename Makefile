@@ -108,7 +108,8 @@ vt-ldflags   = $(pie-$(CONFIG):-fPIE=-pie) $(hard-link-$(CONFIG)) $(san-$(CONFIG
 # For what we build and check ourselves; not for a user whose compiler is newer than ours and warns of more.
 vt-werror    = $(if $(filter 1,$(WERROR)),-Werror)
 
-# Hardening, but in kernels/, where every instruction of a loop counts. The user may have other ideas of it, or of what it needs.
+# Hardening, but of what computes and decides: there it would cost, and the pure archive calls nothing, not even to abort.
+# The user may have other ideas of it, or of what it needs.
 pie-release  := -fPIE
 pie-clang    := -fPIE
 hard-link-release := -Wl,-z,relro,-z,now
@@ -116,7 +117,7 @@ hard-link-clang   := $(hard-link-release)
 fortify       = $(if $(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS))$(filter -O0 -fsanitize=%,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 hard-release  = $(if $(findstring -fno-stack-protector,$(CFLAGS)),,-fstack-protector-strong) $(fortify)
 hard-clang    = $(hard-release)
-# harden OBJECT: not what computes and decides, where it would cost; the pure archive calls nothing, not even to abort
+# harden OBJECT
 harden        = $(if $(filter kernels/% $(pure-y:.o=),$1),,$(hard-$(CONFIG)))
 LDLIBS   = -lXNNPACK -lcpuinfo -lprotobuf-c -lsqlite3 -ljansson -lyaml -lmicrohttpd -lsystemd -lpthread -lm $(lib-y)
 

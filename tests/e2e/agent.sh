@@ -223,7 +223,9 @@ grep -qx 'veltair_model_ready{model="bad",version="1"} 0' "$dir/metrics" && grep
 ok "and the metrics tell them apart"
 [ "$(code /v2/repository/models/bad/load -X POST)" = 400 ] && told_up
 ok "a load that fails: the node stays up"
-[ "$(code /v2/repository/models/bad/unload -X POST)" = 200 ] && [ "$(code /v2/models/bad/ready)" = 404 ]
+[ "$(code /v2/repository/models/bad/unload -X POST)" = 200 ] && [ "$(code /v2/models/bad/ready)" = 404 ] &&
+	curl -s "http://127.0.0.1:$http/metrics" >"$dir/metrics" && grep -q 'model_ready{model="tiny"' "$dir/metrics" &&
+	! grep -q 'model_ready{model="bad"' "$dir/metrics"
 ok "unloaded, it is not missed"
 sed "s|$tiny|$dir/bad.onnx|" "$dir/more.yaml" >"$dir/c.yaml"
 : >"$dir/err"

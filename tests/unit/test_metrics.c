@@ -209,10 +209,11 @@ static struct vt_runtime_stats *some_stats(void)
 static void test_text_and_json_agree(void **state)
 {
 	struct vt_runtime_stats *s = some_stats();
-	const struct vt_metrics_model models[] = {{"a", "1", true}, {"c", "2", false}};
+	const struct vt_metrics_model models[] = {
+		{"a", "1", true, false}, {"c", "2", false, false}, {"d", "1", false, true}};
 	struct vt_metrics m = {.runtime = s,
 			       .models = models,
-			       .n_models = 2,
+			       .n_models = VT_COUNT(models),
 			       .monitor_absent = "no \"BTF\"",
 			       .line_bytes = 64,
 			       .started_mono_ns = 1500000000};
@@ -232,6 +233,7 @@ static void test_text_and_json_agree(void **state)
 	assert_non_null(strstr(x.buf, "reason=\"no \\\"BTF\\\"\"} 1\n"));
 	assert_non_null(strstr(x.buf, "veltair_model_ready{model=\"a\",version=\"1\"} 1\n"));
 	assert_non_null(strstr(x.buf, "veltair_model_ready{model=\"c\",version=\"2\"} 0\n"));
+	assert_null(strstr(x.buf, "veltair_model_ready{model=\"d\""));
 	/* Nothing was counted for tenants: no such family, and certainly no zero. */
 	assert_null(strstr(x.buf, "veltair_tenant_"));
 

@@ -182,6 +182,7 @@ static bool list_model(void *arg, const struct vt_model_entry *e)
 	memcpy(m->name, e->config.name, sizeof(m->name));
 	memcpy(m->version, e->config.version, sizeof(m->version));
 	m->ready = e->now && e->state != VT_MODEL_UNLOADING;
+	m->unloaded = e->state == VT_MODEL_UNLOADED;
 	return ++l->n < l->max;
 }
 

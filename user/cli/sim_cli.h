@@ -155,4 +155,13 @@ int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e);
 int sim_chrome(const struct sim_setup *s, const char *path, struct vt_err *e);
 int sim_replay(const char *path, bool json, struct vt_err *e);
 
+/** Names for an error, ", " between them; what does not fit is left out. */
+struct sim_list {
+	char text[512];
+	const char *first; /* NULL: none */
+};
+
+/** sim_list_add - @name outlives the list */
+void sim_list_add(struct sim_list *l, const char *name);
+
 #endif

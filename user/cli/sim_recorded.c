@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "cli/replay.h"
+#include "cli/sim_cli.h"
 #include "cli/sim_profiles.h"
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -282,28 +283,18 @@ static uint32_t line_of(const struct vt_mix *mix, const char *name)
 static int lacks(const struct sim_recorded *r, const struct vt_mix *mix, const uint32_t *line,
 		 struct vt_err *e)
 {
-	char *names = NULL;
-	size_t len;
-	FILE *f = open_memstream(&names, &len);
-	const char *first = NULL;
+	struct sim_list l = {.first = NULL};
 
-	if (!f)
-		return vt_fail(e, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < r->n_models; i++) {
-		if (!r->models[i].requests || line[i] < mix->n)
-			continue;
-		fprintf(f, "%s%s", first ? ", " : "", r->models[i].name);
-		first = first ? first : r->models[i].name;
-	}
-	fclose(f);
-	if (first)
-		vt_fail(e, -EINVAL,
-			"%.120s: mix %s lacks models that it has requests of: %.120s; a line "
-			"'%s,-,1' of a mix file adds one, or 'MODEL=%s,-,1' with the times of a "
-			"MODEL",
-			r->path, mix->name, names, first, first);
-	free(names);
-	return first ? -EINVAL : 0;
+	for (uint32_t i = 0; i < r->n_models; i++)
+		if (r->models[i].requests && line[i] == mix->n)
+			sim_list_add(&l, r->models[i].name);
+	if (!l.first)
+		return 0;
+	return vt_fail(e, -EINVAL,
+		       "%.120s: mix %s lacks models that it has requests of: %.120s; a line "
+		       "'%s,-,1' of a mix file adds one, or 'MODEL=%s,-,1' with the times of a "
+		       "MODEL",
+		       r->path, mix->name, l.text, l.first, l.first);
 }
 
 /* Whose request is whose of two lines is not in a recording. */

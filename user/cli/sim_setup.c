@@ -222,53 +222,44 @@ static const char *model_called(const struct vt_profile *p, const char *name)
 	return exact ? exact : first_called(p, name, sim_names_alike);
 }
 
+void sim_list_add(struct sim_list *l, const char *name)
+{
+	const size_t at = strlen(l->text);
+
+	snprintf(l->text + at, sizeof(l->text) - at, "%s%s", at ? ", " : "", name);
+	l->first = l->first ? l->first : name;
+}
+
 static int no_model(const struct vt_profile *p, const char *name, struct vt_err *e)
 {
-	char *names = NULL;
-	size_t len;
-	FILE *f = open_memstream(&names, &len);
+	struct sim_list there = {.first = NULL};
 
-	if (!f)
-		return vt_fail(e, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < p->n_models; i++)
-		fprintf(f, "%s%s", i ? ", " : "", p->models[i].name);
+		sim_list_add(&there, p->models[i].name);
 	for (unsigned int i = 0; vt_net_name(i); i++)
 		if (!vt_profile_find(p, vt_net_name(i)))
-			fprintf(f, "%s%s", i || p->n_models ? ", " : "", vt_net_name(i));
-	fclose(f);
-	vt_fail(e, -ENOENT,
-		"no model is called '%.40s', but: %.240s%s; --profiles DB adds those of DB, each "
-		"called as its file without .onnx",
-		name, names, strlen(names) > 240 ? "..." : "");
-	free(names);
-	return -ENOENT;
+			sim_list_add(&there, vt_net_name(i));
+	return vt_fail(e, -ENOENT,
+		       "no model is called '%.40s', but: %.240s%s; --profiles DB adds those of DB, "
+		       "each called as its file without .onnx",
+		       name, there.text, strlen(there.text) > 240 ? "..." : "");
 }
 
 /** All models of a recording that nothing is known of, where no_model() would tell of the first. */
 static int check_known(const struct sim_setup *s, const struct vt_mix *mix, struct vt_err *e)
 {
-	char *names = NULL;
-	size_t len;
-	FILE *f = open_memstream(&names, &len);
-	const char *first = NULL;
+	struct sim_list unknown = {.first = NULL};
 
-	if (!f)
-		return vt_fail(e, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < mix->n; i++) {
-		if (model_called(&s->profile, mix->at[i].model))
-			continue;
-		fprintf(f, "%s%s", first ? ", " : "", mix->at[i].model);
-		first = first ? first : mix->at[i].model;
-	}
-	fclose(f);
-	if (first)
-		vt_fail(e, -ENOENT,
-			"%.120s: of its models no times are known: %.160s; give them with "
-			"--profiles DB, or say whose times they have by lines 'MODEL=%s,-,1' of a "
-			"mix file",
-			s->opts->arrivals, names, first);
-	free(names);
-	return first ? -ENOENT : 0;
+	for (uint32_t i = 0; i < mix->n; i++)
+		if (!model_called(&s->profile, mix->at[i].model))
+			sim_list_add(&unknown, mix->at[i].model);
+	if (!unknown.first)
+		return 0;
+	return vt_fail(e, -ENOENT,
+		       "%.120s: of its models no times are known: %.160s; give them with "
+		       "--profiles DB, or say whose times they have by lines 'MODEL=%s,-,1' of a "
+		       "mix file",
+		       s->opts->arrivals, unknown.text, unknown.first);
 }
 
 /** A model by name: from the profile if it is there, else from its shapes. Its index. */

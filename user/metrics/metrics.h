@@ -32,7 +32,7 @@ struct vt_metrics_reason {
 /** What is configured, be it loaded or not. */
 struct vt_metrics_model {
 	char name[64], version[16];
-	bool ready;
+	bool ready, unloaded; /* unloaded on purpose: nobody misses it */
 };
 
 /** Everything gathered for one answer. NULL and 0 parts are left out. */

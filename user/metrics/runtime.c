@@ -127,7 +127,8 @@ static void model_ready(struct vt_expo *x, const struct vt_metrics *m, const str
 	for (size_t i = 0; i < m->n_models; i++) {
 		const struct vt_label l[] = MODEL_LABELS(&m->models[i]);
 
-		vt_expo_sample(x, f, "", l, 2, m->models[i].ready);
+		if (!m->models[i].unloaded)
+			vt_expo_sample(x, f, "", l, 2, m->models[i].ready);
 	}
 }
 
@@ -344,7 +345,8 @@ const struct vt_family vt_runtime_families[] = {
 	{"qos_target_seconds", VT_GAUGE, "seconds", "model, version", "The model's latency target.",
 	 model_u64, MODEL(qos_ns), NS},
 	{"model_ready", VT_GAUGE, "", "model, version",
-	 "1: it is served; 0: configured, but loading, failed or unloaded.", model_ready, 0, 0},
+	 "1: it is served; 0: loading or failed; absent: a request unloaded it.", model_ready, 0,
+	 0},
 	{"model_profiled", VT_GAUGE, "", "model, version",
 	 "1: layer times from the profile store; 0: from a few whole runs.", profiled, 0, 0},
 	{"blocks", VT_COUNTER, "", "model, version", "Layer blocks run.", model_u64, MODEL(blocks),

@@ -14,8 +14,8 @@
 #include "profile/profile.h"
 #include "server/models_int.h"
 
-#define LATER_NS                                                                                   \
-	(5 * VT_NS_PER_S) /* before what failed for lack of memory, or a lock, is tried again */
+/* Before what failed for lack of memory, or for a lock, is tried again. */
+#define LATER_NS (5 * VT_NS_PER_S)
 
 /** One go at one model. */
 struct going {
