@@ -10,6 +10,7 @@
 #include "metrics/chrome.h"
 #include "metrics/metrics.h"
 #include "base/utf8.h"
+#include "page_fixture.h"
 
 /* ---- names from outside ------------------------------------------------------------------- */
 
@@ -188,7 +189,7 @@ static struct vt_runtime_stats *some_stats(void)
 
 		m->id = i;
 		snprintf(m->name, sizeof(m->name), i ? "b\"\n<" : "a");
-		snprintf(m->version, sizeof(m->version), "1");
+		snprintf(m->version, sizeof(m->version), i ? "3" : "1");
 		m->qos_ns = 20000000;
 		m->max_queue = 64;
 		m->requests = 10;
@@ -206,24 +207,44 @@ static struct vt_runtime_stats *some_stats(void)
 	return s;
 }
 
+/* Two versions of a name are two models wherever one is named. */
+static void names(const json_t *state, const char *list, size_t i, const char *model,
+		  const char *version)
+{
+	const json_t *v = json_array_get(json_object_get(state, list), i);
+
+	assert_non_null(v);
+	if (model) {
+		assert_string_equal(json_string_value(json_object_get(v, "model")), model);
+		assert_string_equal(json_string_value(json_object_get(v, "version")), version);
+	} else {
+		assert_true(json_is_null(json_object_get(v, "model")));
+		assert_true(json_is_null(json_object_get(v, "version")));
+	}
+}
+
 static void test_text_and_json_agree(void **state)
 {
 	struct vt_runtime_stats *s = some_stats();
 	const struct vt_metrics_model models[] = {
 		{"a", "1", true, false}, {"c", "2", false, false}, {"d", "1", false, true}};
+	const struct vt_metrics_reason reasons[] = {{1, {.model = 1}}, {2, {.model = 7}}};
 	struct vt_metrics m = {.runtime = s,
 			       .models = models,
 			       .n_models = VT_COUNT(models),
 			       .monitor_absent = "no \"BTF\"",
 			       .line_bytes = 64,
-			       .started_mono_ns = 1500000000};
+			       .reasons = reasons,
+			       .n_reasons = VT_COUNT(reasons),
+			       .started_mono_ns = 1500000000,
+			       .now_mono_ns = 5250000000};
 	struct vt_expo x = {0}, j = {0};
 	json_t *back, *model;
 
 	vt_metrics_text(&x, &m);
 	assert_false(x.failed);
 	assert_non_null(
-		strstr(x.buf, "veltair_requests_total{model=\"b\\\"\\n<\",version=\"1\"} 10\n"));
+		strstr(x.buf, "veltair_requests_total{model=\"b\\\"\\n<\",version=\"3\"} 10\n"));
 	assert_non_null(strstr(x.buf, "veltair_requests_refused_total{model=\"a\",version=\"1\","
 				      "reason=\"deadline\"} 2\n"));
 	assert_non_null(strstr(x.buf, "veltair_model_queue_limit{model=\"a\",version=\"1\"} 64\n"));
@@ -241,8 +262,13 @@ static void test_text_and_json_agree(void **state)
 	assert_false(j.failed);
 	back = json_loadb(j.buf, j.len, 0, NULL);
 	assert_non_null(back);
-	/* How the page sees that it is another process, with a runtime or without. */
+	/* How the page sees that it is another process, and how old this look is: with a runtime or without. */
 	assert_float_equal(json_number_value(json_object_get(back, "started_s")), 1.5, 1e-9);
+	assert_float_equal(json_number_value(json_object_get(back, "now_s")), 5.25, 1e-9);
+	names(back, "cores", 0, NULL, NULL);
+	names(back, "cores", 1, "b\"\n<", "3");
+	names(back, "decisions", 0, "b\"\n<", "3");
+	names(back, "decisions", 1, NULL, NULL);
 	model = json_array_get(json_object_get(back, "models"), 1);
 	assert_string_equal(json_string_value(json_object_get(model, "name")), "b\"\n<");
 	assert_int_equal(json_integer_value(json_object_get(model, "requests")), 10);
@@ -253,7 +279,20 @@ static void test_text_and_json_agree(void **state)
 	json_decref(back);
 	free(x.buf);
 	free(j.buf);
+
+	m.runtime = NULL;
+	j = (struct vt_expo){0};
+	vt_metrics_json(&j, &m);
+	back = json_loadb(j.buf, j.len, 0, NULL);
+	assert_float_equal(json_number_value(json_object_get(back, "now_s")), 5.25, 1e-9);
+	json_decref(back);
+	free(j.buf);
 	free(s);
+}
+
+static void test_metrics_page_is_current(void **state)
+{
+	page_is_current("docs/metrics.md", vt_metrics_page);
 }
 
 /* ---- tenants ------------------------------------------------------------------------------ */
@@ -382,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_text_and_json_agree),
+		cmocka_unit_test(test_metrics_page_is_current),
 		cmocka_unit_test(test_sums_never_go_back),
 		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_trace_from_many_threads),

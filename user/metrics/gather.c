@@ -127,7 +127,7 @@ static int look(struct vt_gather *g)
 		g->m.n_models = g->o.models(g->o.arg, g->models, VT_RUNTIME_MODELS);
 	g->m.rss_bytes = rss_bytes();
 	g->m.cpu_ns = cpu_ns();
-	g->looked_mono_ns = now;
+	g->looked_mono_ns = g->m.now_mono_ns = now;
 	return 0;
 }
 

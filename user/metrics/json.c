@@ -80,12 +80,19 @@ static void domain(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 		    d->sources & VT_PRESSURE_SLOWDOWN ? "true" : "false", d->first, d->n_cores);
 }
 
-static const char *model_name(const struct vt_metrics *m, uint32_t id)
+static const struct vt_runtime_model *model_of(const struct vt_metrics *m, uint32_t id)
 {
-	for (uint32_t i = 0; i < m->runtime->n_models; i++)
+	for (uint32_t i = 0; m->runtime && i < m->runtime->n_models; i++)
 		if (m->runtime->model[i].id == id)
-			return m->runtime->model[i].name;
+			return &m->runtime->model[i];
 	return NULL;
+}
+
+static void which(struct vt_expo *x, const struct vt_runtime_model *mo)
+{
+	text(x, "model", mo ? mo->name : NULL);
+	vt_expo_put(x, ",");
+	text(x, "version", mo ? mo->version : NULL);
 }
 
 static void core(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
@@ -96,7 +103,7 @@ static void core(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 	if (!m->runtime->avail_err)
 		vt_expo_put(x, "\"available\":%.3f,\"taken\":%s,", c->available_ppm * 1e-6,
 			    c->taken ? "true" : "false");
-	text(x, "model", c->id ? model_name(m, c->model) : NULL);
+	which(x, c->id ? model_of(m, c->model) : NULL);
 	if (c->id)
 		vt_expo_put(x, ",\"id\":%llu,\"since_ms\":%.3f", (unsigned long long)c->id,
 			    (double)(m->runtime->now_ns - c->since_ns) / 1e6);
@@ -110,7 +117,7 @@ static void decision(struct vt_expo *x, const struct vt_metrics *m, uint32_t i)
 	vt_expo_put(x, "{\"n\":%llu,\"t\":%.9f,\"kind\":\"%s\",\"id\":%llu,",
 		    (unsigned long long)m->reasons[i].n, (double)r->now_ns * 1e-9,
 		    vt_reason_action(r->kind), (unsigned long long)r->id);
-	text(x, "model", m->runtime ? model_name(m, r->model) : NULL);
+	which(x, model_of(m, r->model));
 	vt_expo_put(x, ",\"layers\":[%u,%u],\"wanted\":%u,\"granted\":%u,\"free\":%u",
 		    r->layer_begin, r->layer_end, r->wanted, r->granted, r->free);
 	vt_expo_put(x, ",\"slack_ms\":%.3f,\"rest_ms\":%.3f,\"waited_ms\":%.3f",
@@ -127,8 +134,8 @@ static void runtime(struct vt_expo *x, const struct vt_metrics *m)
 {
 	const struct vt_runtime_stats *s = m->runtime;
 
-	vt_expo_put(x, ",\n\"policy\":\"%s\",\"now_s\":%.9f,\"uptime_s\":%.3f", s->policy,
-		    (double)s->now_ns * 1e-9, (double)(s->now_ns - s->start_ns) * 1e-9);
+	vt_expo_put(x, ",\n\"policy\":\"%s\",\"uptime_s\":%.3f", s->policy,
+		    (double)(s->now_ns - s->start_ns) * 1e-9);
 	vt_expo_put(x, ",\"waiting\":%u,\"running\":%u,\"limit\":%u", s->waiting, s->running,
 		    s->max_requests);
 	vt_expo_put(x, ",\n\"loop\":{\"steps\":%llu,\"starts\":%llu,\"conflicts\":%llu",
@@ -203,8 +210,8 @@ static void losses(struct vt_expo *x, const struct vt_losses *l)
 
 void vt_metrics_json(struct vt_expo *x, const struct vt_metrics *m)
 {
-	vt_expo_put(x, "{\"veltair\":\"" VT_VERSION "\",\"started_s\":%.9f",
-		    (double)m->started_mono_ns * 1e-9);
+	vt_expo_put(x, "{\"veltair\":\"" VT_VERSION "\",\"started_s\":%.9f,\"now_s\":%.9f",
+		    (double)m->started_mono_ns * 1e-9, (double)m->now_mono_ns * 1e-9);
 	if (m->rss_bytes)
 		vt_expo_put(x, ",\"rss_bytes\":%llu,\"cpu_s\":%.6f",
 			    (unsigned long long)m->rss_bytes, (double)m->cpu_ns * 1e-9);

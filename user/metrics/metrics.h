@@ -53,6 +53,7 @@ struct vt_metrics {
 	/* what this process uses */
 	uint64_t rss_bytes, cpu_ns;
 	uint64_t started_mono_ns; /* another value: other sums, JSON only */
+	uint64_t now_mono_ns;	  /* of this look, JSON only */
 };
 
 extern const struct vt_family vt_runtime_families[], vt_monitor_families[];
