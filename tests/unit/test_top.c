@@ -88,6 +88,50 @@ static void test_rates(void **state)
 	free(t);
 }
 
+/* What replaces a model at a reload has another id, and its counts go on; what was unloaded and loaded begins anew. */
+static void test_another_id(void **state)
+{
+	static const struct {
+		int requests; /* before; 20 now */
+		double rate, granted;
+	} cases[] = {{10, 4, 1.5}, {90, 9, 1.25}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *a = json_loads(before, 0, NULL), *b = json_loads(after, 0, NULL);
+		json_t *old = json_array_get(json_object_get(a, "models"), 0);
+		json_t *now = json_array_get(json_object_get(b, "models"), 0);
+		struct vt_top *t = malloc(sizeof(*t));
+
+		json_object_set_new(old, "requests", json_integer(cases[i].requests));
+		json_object_set_new(now, "requests", json_integer(20));
+		json_object_set_new(now, "id", json_integer(258));
+		assert_int_equal(vt_top_rates(a, b, 2.0, t), 0);
+		near(t->model[0].rate, cases[i].rate);
+		near(t->model[0].granted, cases[i].granted);
+		json_decref(a);
+		json_decref(b);
+		free(t);
+	}
+}
+
+/* On the core map it is called as in the table. */
+static void test_version_of_a_core(void **state)
+{
+	json_t *b = json_loads(after, 0, NULL);
+	struct vt_top *t = malloc(sizeof(*t));
+
+	json_object_set_new(json_array_get(json_object_get(b, "cores"), 0), "version",
+			    json_string("2"));
+	json_object_set_new(json_array_get(json_object_get(b, "models"), 0), "version",
+			    json_string("2"));
+	assert_int_equal(vt_top_rates(NULL, b, 2.0, t), 0);
+	assert_string_equal(t->model[0].name, "a:2");
+	assert_string_equal(t->core[0].model, "a:2");
+	assert_string_equal(t->core[1].model, "");
+	json_decref(b);
+	free(t);
+}
+
 /* What a server has counted that was started anew since the last look, it has counted since then. */
 static void test_started_anew(void **state)
 {
@@ -190,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_rates),	     cmocka_unit_test(test_no_memory_is_a_refusal),
 		cmocka_unit_test(test_started_anew), cmocka_unit_test(test_any_json),
 		cmocka_unit_test(test_every_width),  cmocka_unit_test(test_sorting),
+		cmocka_unit_test(test_another_id),   cmocka_unit_test(test_version_of_a_core),
 	};
 
 	setlocale(LC_CTYPE, "C.UTF-8");

@@ -36,10 +36,11 @@ const char *vt_feed_name(const struct vt_feed *f);
 #define VT_TOP_TENANTS 256
 #define VT_TOP_CORES   256
 #define VT_TOP_DOMAINS 64
+#define VT_TOP_NAME    96
 
 /* NAN where nothing is known. */
 struct vt_top_model {
-	char name[96];
+	char name[VT_TOP_NAME];
 	double qos_ms, rate, in_time, p50_ms, p95_ms, p99_ms, conflicts, granted, wanted;
 	double other_versions; /* share of layers not run by the code that is fastest alone */
 	double refused;	       /* a second */
@@ -47,14 +48,14 @@ struct vt_top_model {
 };
 
 struct vt_top_tenant {
-	char name[96], kind[12];
+	char name[VT_TOP_NAME], kind[12];
 	double cpus, ipc, llc_misses, dram_bytes; /* a second */
 	double stand_in; /* what software counted in place of LLC misses, a second */
 };
 
 struct vt_top_core {
 	int cpu;
-	char model[64]; /* "": idle */
+	char model[VT_TOP_NAME]; /* "": idle */
 	double busy;
 	double taken; /* share that is others'; 0 unless it is so much that blocks stay away */
 };

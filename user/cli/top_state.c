@@ -30,7 +30,18 @@ static void text(const json_t *o, const char *key, char *ret, size_t len)
 	snprintf(ret, len, "%s", s ? s : "");
 }
 
-/* Element of @list with the same @key, string or number, as @like. */
+/* As it is shown; @key has the name. A first version goes without saying. */
+static void model_name(const json_t *o, const char *key, char ret[static VT_TOP_NAME])
+{
+	char version[16];
+
+	text(o, key, ret, VT_TOP_NAME - 20);
+	text(o, "version", version, sizeof(version));
+	if (version[0] && strcmp(version, "1") != 0)
+		snprintf(ret + strlen(ret), 20, ":%s", version);
+}
+
+/* Element of @list with the same two keys, strings or numbers, as @like. */
 static const json_t *same(const json_t *list, const json_t *like, const char *key, const char *key2)
 {
 	const json_t *v;
@@ -39,7 +50,7 @@ static const json_t *same(const json_t *list, const json_t *like, const char *ke
 	json_array_foreach(list, i, v)
 	{
 		if (json_equal(json_object_get(v, key), json_object_get(like, key)) &&
-		    (!key2 || json_equal(json_object_get(v, key2), json_object_get(like, key2))))
+		    json_equal(json_object_get(v, key2), json_object_get(like, key2)))
 			return v;
 	}
 	return NULL;
@@ -114,6 +125,17 @@ static double no_memory(const json_t *old, const json_t *now)
 	return json_object_get(now, "no_memory") ? grown(old, now, "no_memory") : 0;
 }
 
+/*
+ * Not by id: what replaces a model has its name and version, and goes on with its counts. What was unloaded and
+ * loaded counts from zero.
+ */
+static const json_t *model_before(const json_t *old, const json_t *now)
+{
+	const json_t *o = same(json_object_get(old, "models"), now, "name", "version");
+
+	return o && num(o, "requests") > num(now, "requests") ? NULL : o;
+}
+
 static void one_model(const json_t *bounds, const json_t *old, const json_t *now, struct vt_top *t,
 		      double *ok, double *done)
 {
@@ -122,13 +144,9 @@ static void one_model(const json_t *bounds, const json_t *old, const json_t *now
 	double refused =
 		grown(old, now, "shed") + grown(old, now, "queue_full") + no_memory(old, now);
 	double blocks = grown(old, now, "blocks");
-	char version[16];
 	struct latencies l;
 
-	text(now, "name", m->name, sizeof(m->name) - 20);
-	text(now, "version", version, sizeof(version));
-	if (version[0] && strcmp(version, "1") != 0)
-		snprintf(m->name + strlen(m->name), 20, ":%s", version);
+	model_name(now, "name", m->name);
 	latencies(bounds, old, now, &l);
 	m->qos_ms = num(now, "qos_ms");
 	m->waiting = whole(now, "waiting");
@@ -227,7 +245,7 @@ static void cores(const json_t *old, const json_t *now, struct vt_top *t)
 			break;
 		t->n_cores++;
 		c->cpu = (int)whole(v, "cpu");
-		text(v, "model", c->model, sizeof(c->model));
+		model_name(v, "model", c->model);
 		c->busy = grown(json_array_get(before, i), v, "busy_s") / t->dt_s;
 		if (json_is_true(json_object_get(v, "taken")))
 			c->taken = 1 - num(v, "available");
@@ -281,9 +299,8 @@ int vt_top_rates(const json_t *old, const json_t *now, double dt_s, struct vt_to
 	json_array_foreach(models, i, v)
 	{
 		if (ret->n_models < VT_TOP_MODELS)
-			one_model(json_object_get(now, "bucket_ms"),
-				  same(json_object_get(old, "models"), v, "id", NULL), v, ret, &ok,
-				  &done);
+			one_model(json_object_get(now, "bucket_ms"), model_before(old, v), v, ret,
+				  &ok, &done);
 	}
 	ret->in_time = done > 0 ? ok / done : NAN;
 	counters(now, ret);
