@@ -89,6 +89,7 @@ async function checks() {
   const why = (d) => js(`return sentence(Object.assign({ model: 'm', id: 7, layers: [0, 9], wanted: 2, granted: 1, free: 1, slack_ms: 5,
     rest_ms: 3, waiting: 1, level: 1, pressure: 0.1, confidence: 1, other_versions: 1 }, arguments[0])).join(' ')`, d);
   for (const [d, want] of [
+    [{ kind: 'grow', granted: 2, version: '3' }, 'grow m:3 #7 to 2 cores; 5.0 ms left'],
     [{ kind: 'start' }, 'start m #7 layers 0–8 on 1 of 2 cores wanted, 1 was free; 5.0 ms left, the rest takes 3.0 ms; '
       + 'pressure level 1 (0.10, trust 100 %); 1 layer in another version'],
     [{ kind: 'start', wanted: 1, free: 2, other_versions: 0 }, 'start m #7 layers 0–8 on 1 of 1 core wanted, 2 were free; 5.0 ms left, '
@@ -120,10 +121,85 @@ async function checks() {
   const rates = await js(`for (const s of states.slice(0, -1)) for (const t of s.tenants || []) { t.cpu_s += 1e6; t.llc_misses += 1e9; }
     draw(); return [...document.querySelectorAll('#tenants td.n')].map((x) => x.textContent)`);
   ok(!rates.some((x) => x.startsWith('-')), 'a sum that falls is no negative rate', rates);
-  ok(await js('colourOf("not there"); draw(); draw(); return !colours.has("not there") && colours.size > 0'), 'what is not shown holds no colour');
+  ok(await js('allot(["not there"]); draw(); draw(); return !colours.has("not there") && colours.size > 0'), 'what is not shown holds no colour');
   await js('for (const s of states) s.started_s -= 1');
   ok(await until('a new series', 'return states.length && states.length < 4', 5000), 'another start begins anew');
   await until('states', 'return states.length > 3');
+
+  // A reload replaces a model: another id, the same sums. A client that leaves is nobody's miss.
+  const [was, replaced, left, next] = await js(`const look = () => {
+      draw();
+      const g = charts.lat.g, rows = [...Array(g.numRows()).keys()];
+      return [$('t-rate').textContent, $('t-qos').textContent, $('t-qos').className, rows.filter((i) => isFinite(g.getValue(i, 1))).length,
+        ...[...document.querySelectorAll('#models tbody td.n')].map((x) => x.textContent)].join(' ');
+    };
+    const a = look();
+    for (const s of states.slice(0, -1)) for (const m of s.models) m.id += 257;
+    const b = look();
+    for (const m of last().models) m.cancelled += 1000;
+    const c = look(), s = structuredClone(last());
+    s.now_s += 1;
+    for (const m of s.models) { m.id += 514; m.requests += 3; m.in_time += 3; }
+    take(s);
+    const d = points[points.length - 1].ended[0] / s.models.length;
+    states.pop(); points.pop();
+    return [a, b, c, d]`);
+  ok(was === replaced, 'a model that replaces another goes on with its rates and its curve', [was, replaced]);
+  ok(Math.abs(next - 3) < 1e-6, 'its next second is a second of it', next);
+  ok(was === left, 'requests whose clients left count as in no table and no tile', [was, left]);
+
+  const version = await js(`const s = structuredClone(last()), m = s.models[0];
+    m.version = '2';
+    Object.assign(s.cores[0], { model: m.name, version: '2', id: 1, taken: false });
+    chartLatency(s); window.cores(s); window.models(s);
+    const li = document.querySelector('#cores li'), key = document.querySelector('#models .key');
+    const said = [li.style.borderLeftColor, key.style.backgroundColor, document.querySelector('#l-lat .key').style.backgroundColor, li.firstChild.textContent, m.name];
+    draw();
+    return said`);
+  ok(version[0] && version[0] === version[1] && version[1] === version[2] && version[3] === `${version[4]}:2`,
+    'another version has its own name and colour, the same on the core map, in the chart and in the table', version);
+
+  // This browser's clock is set back: the charts go on, and no curve runs backwards.
+  await js('window.clock = Date.now; Date.now = () => clock() - 3600e3; window.mark = last().t');
+  ok(await until('a look', 'return last().t > mark + 1'), 'looks go on when the clock is set back');
+  const times = await js(`const g = charts.lat.g, at = [...Array(g.numRows()).keys()].map((i) => g.getValue(i, 0)), w = g.xAxisRange();
+    Date.now = clock; return [at.every((t, i) => !i || t > at[i - 1]), at[at.length - 1] <= w[1], at.length]`);
+  ok(times[0] && times[1] && times[2] > 2, 'and their rows stay in order', times);
+
+  // As many models as there may be, for ten minutes: a few lines, and no more kept than is shown.
+  const many = await js(`const s0 = structuredClone(last()), m0 = s0.models[0], begin = performance.now();
+    const model = (i) => (_, k) => Object.assign({}, m0, { id: k, name: 'm' + k, version: '1', requests: i * (k + 1), in_time: i * (k + 1), late: 0,
+      latency: m0.latency.map((_, j) => (j === (k < 193 ? 4 : 12) ? i * (k + 1) : 0)) });
+    for (let i = 0; i < 700; i++) {
+      take(Object.assign({}, s0, { started_s: -1, now_s: s0.now_s + i, models: Array.from({ length: 200 }, model(i)) }));
+      if (i % 100 === 99) draw();
+    }
+    const legend = [...document.querySelectorAll('#l-lat > span')], keys = [...document.querySelectorAll('#models .key')].map((x) => x.style.backgroundColor);
+    const said = { states: states.length, points: points.length, columns: charts.lat.g.numColumns(), rows: charts.lat.g.numRows(), note: $('n-lat').textContent,
+      names: legend.map((x) => x.textContent.split(' ')[0]).join(' '), colours: new Set(legend.map((x) => x.firstChild.style.backgroundColor)).size,
+      table: keys.length, plain: new Set(keys.slice(0, 193)).size, ms: Math.round(performance.now() - begin) };
+    return said`);
+  ok(many.states < 65 && many.points <= 601 && many.rows <= 601 && many.columns === 9, '200 models for ten minutes: as much is kept and drawn as is shown', many);
+  ok(many.names === 'm193 m194 m195 m196 m197 m198 m199 target' && many.colours === 8 && /^the 7 worst of 200 models/.test(many.note),
+    'the worst of them have a line, each its own colour', many);
+  ok(many.table === 200 && many.plain === 1, 'the table has all of them', many);
+  await until('the server again', 'return last().started_s !== -1 && states.length > 2');
+
+  // A server that hangs, then one that is slow while Pause is pressed.
+  await js(`window.said = []; new MutationObserver(() => said.push($('link').textContent)).observe($('link'), { childList: true });
+    window.ask = fetch;
+    window.fetch = (_, o) => new Promise((_, no) => o.signal.addEventListener('abort', () => no(o.signal.reason)))`);
+  ok(await until('10 s without an answer', 'return $("link").textContent === "no answer for 10 s"', 18000), 'says for how long a server has not answered');
+  const said = await js('return said');
+  ok(said.length === 2, 'and says so seldom', said);
+  await js('window.fetch = async (...a) => { window.asking = true; await new Promise((r) => setTimeout(r, 1500)); return ask(...a); }');
+  await until('a look under way', 'return window.asking');
+  await js('window.mark = last().t; $("pause").click()');
+  await sleep(3000);
+  const paused = await js('return [$("link").textContent, last().t === mark]');
+  ok(paused[0] === 'paused' && paused[1], 'an answer that comes after Pause is not shown', paused);
+  await js('window.fetch = ask; $("pause").click()');
+  ok(await until('live', 'return $("link").textContent === "live"'), 'and it goes on');
 
   // Keyboard: skip link, window, pause, theme, then the tables.
   await js('document.activeElement && document.activeElement.blur(); window.scrollTo(0, 0)');

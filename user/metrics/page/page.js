@@ -2,10 +2,11 @@
 // The dashboard: asks for dashboard/state once a second and turns sums into rates. Nothing else is fetched.
 'use strict';
 
-const KEEP_S = 600, QUANTILE_S = 10, TENANT_LINES = 7;
+const KEEP_S = 600, STATES_S = 60, QUANTILE_S = 10, LINES = 7;
 const $ = (id) => document.getElementById(id);
-const states = []; // oldest first
-let paused = false, sortBy = 'cpu', sortUp = false, failures = 0;
+const states = []; // oldest first, as far back as tiles and tables look
+const points = []; // what each look added to the charts, oldest first: of whole states ten minutes are too much
+let paused = false, sortBy = 'cpu', sortUp = false;
 
 // ---- small things -----------------------------------------------------------------------
 
@@ -31,19 +32,27 @@ function ago(s) {
   return d ? `up ${d} d ${h} h` : h ? `up ${h} h ${m} min` : m ? `up ${m} min` : `up ${Math.floor(s)} s`;
 }
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colours = new Map(), drawn = new Set(); // of what is shown; what was in this drawing
-function colourOf(key) { // kept as long as it is shown
-  drawn.add(key);
-  if (!colours.has(key)) {
-    const taken = new Set(colours.values());
-    let i = 0;
-    while (taken.has(i)) i++;
-    colours.set(key, i);
+const colours = new Map(), drawn = new Set(); // of the lines of charts; which were in this drawing
+function allot(keys) { // colours to the lines of one chart: no two the same, each kept as long as it is shown
+  const here = new Set();
+  for (const key of new Set(keys)) {
+    drawn.add(key);
+    if (here.has(colours.get(key))) colours.delete(key);
+    else if (colours.has(key)) here.add(colours.get(key));
   }
-  return css(`--m${colours.get(key) % 8}`);
+  for (const key of keys) {
+    if (colours.has(key)) continue;
+    const all = new Set(colours.values()), free = [...Array(8).keys()].filter((i) => !here.has(i));
+    const i = free.find((x) => !all.has(x)) ?? free[0];
+    colours.set(key, i);
+    here.add(i);
+  }
 }
+const colourOf = (key) => css(colours.has(key) ? `--m${colours.get(key)}` : '--dim');
 const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 const modelKey = (m) => (m.version && m.version !== '1' ? `${m.name}:${m.version}` : m.name);
+const ranModel = (x) => x.model && modelKey({ name: x.model, version: x.version }); // of a core or a decision
+const tenantKey = (t) => `${t.kind} ${t.name}`;
 
 // ---- from sums to rates -----------------------------------------------------------------
 
@@ -54,7 +63,18 @@ function before(seconds) { // the state about so long before the last one
   while (i > 0 && states[i].t > until) i--;
   return states[i];
 }
-const byId = (s, id) => (s.models || []).find((m) => m.id === id);
+const indexes = new WeakMap(); // of models and tenants of a state, made once
+function inState(s, list, key, like) {
+  if (!indexes.has(s)) indexes.set(s, {});
+  const of = indexes.get(s);
+  of[list] = of[list] || new Map((s[list] || []).map((x) => [key(x), x]));
+  return of[list].get(key(like));
+}
+const tenantIn = (s, t) => inState(s, 'tenants', tenantKey, t);
+function modelIn(s, m) { // not by id: what replaces one goes on with its counts; what was unloaded and loaded counts from zero
+  const o = inState(s, 'models', modelKey, m);
+  return o && o.requests <= m.requests ? o : undefined;
+}
 const since = (a, b, key) => Math.max(0, b[key] - (a ? a[key] : 0));
 
 function quantile(a, b, q, bounds) { // of the latencies that came between two states
@@ -72,16 +92,47 @@ function quantile(a, b, q, bounds) { // of the latencies that came between two s
   return NaN;
 }
 
-const refused = (m) => m.shed + m.queue_full + m.no_memory + m.cancelled;
+const refused = (m) => m.shed + m.queue_full + m.no_memory; // those that leave are no miss
+const refusedSince = (a, b) => Math.max(0, refused(b) - (a ? refused(a) : 0));
+const ENDED = [['in time', (a, b) => since(a, b, 'in_time'), '--good'], ['late', (a, b) => since(a, b, 'late'), '--warn'],
+  ['refused', refusedSince, '--bad']];
+const late95 = (o, m, s) => quantile(o, m, 0.95, s.bucket_ms) / m.qos_ms;
+
+function point(a, b) { // what state b, the last one, adds to the charts after state a
+  const dt = b.t - a.t, old = before(QUANTILE_S), all = b.models || [], q = tenantQuantity(b), used = new Map();
+  for (const t of b.tenants || []) {
+    const o = tenantIn(a, t);
+    if (o) used.set(tenantKey(t), Math.max(0, (q.get(t) - q.get(o)) / dt));
+  }
+  return { t: b.t, used,
+    late: new Map(all.map((m) => [modelKey(m), late95(modelIn(old, m), m, b)])),
+    ended: ENDED.map(([, f]) => all.reduce((n, m) => n + f(modelIn(a, m), m), 0) / dt),
+    pressure: (b.domains || []).map((d) => d.pressure) };
+}
+
+let epoch = 0, shown = 0; // of the server's clock, by this browser's; the last decision listed
+const wall = (t) => epoch + 1000 * t;
+function take(s) { // another look
+  s.t = s.now_s;
+  if (states.length && s.started_s !== last().started_s) states.length = points.length = shown = 0; // restarted: other sums
+  const a = last();
+  if (a && s.t <= a.t) return;
+  const began = Date.now() - 1000 * s.t;
+  if (!a || Math.abs(began - epoch) > 5000) epoch = began; // one of them was set, or slept: all that is shown moves along
+  states.push(s);
+  if (a) points.push(point(a, s));
+  while (states.length > 2 && s.t - states[1].t >= STATES_S) states.shift();
+  while (points.length && s.t - points[0].t > KEEP_S) points.shift();
+}
 
 // ---- charts -----------------------------------------------------------------------------
 
 const charts = {};
 function chart(name, series, rows, opts) {
-  const sig = series.map((s) => s.label).join('\u0001') + document.documentElement.dataset.theme;
+  const sig = series.map((s) => s.label + s.colour).join('\u0001') + document.documentElement.dataset.theme;
   const labels = ['t', ...series.map((s, i) => `${i}\u0002${s.label}`)];
-  const file = rows.length && series.length ? rows : [[new Date(last().wall), ...series.map(() => NaN)]];
-  const end = last().wall, span = Number($('span').value) * 1000;
+  const end = wall(last().t), span = Number($('span').value) * 1000;
+  const file = rows.length && series.length ? rows : [[new Date(end), ...series.map(() => NaN)]];
   const common = { file, dateWindow: [end - span, end] };
   if (!series.length) { $(`l-${name}`).textContent = 'nothing to show yet'; return; }
   if (!charts[name] || charts[name].sig !== sig) {
@@ -105,42 +156,33 @@ function chart(name, series, rows, opts) {
   }));
 }
 
-function each(fn) { // rows of a chart: fn gets two neighbouring states and the one some seconds before
-  const rows = [];
-  let from = 0;
-  for (let i = 1; i < states.length; i++) {
-    while (states[i].t - states[from].t > QUANTILE_S) from++;
-    rows.push([new Date(states[i].wall), ...fn(states[i - 1], states[i], states[Math.min(from, i - 1)])]);
-  }
-  return rows;
-}
+const rowsOf = (values) => points.map((p) => [new Date(wall(p.t)), ...values(p)]);
+const now = (rows, i, n) => (rows.length ? fix(rows[rows.length - 1][i + 1], n) : '–');
 
 function chartLatency(s) {
-  const models = s.models || [];
-  const value = (id) => (a, b, old) => {
-    const m = byId(b, id);
-    return m ? quantile(byId(old, id), m, 0.95, b.bucket_ms) / m.qos_ms : NaN;
-  };
-  const fns = models.map((m) => value(m.id));
-  const rows = each((a, b, old) => [...fns.map((f) => f(a, b, old)), 1]);
-  const series = models.map((m, i) => ({
-    label: modelKey(m), colour: colourOf(modelKey(m)), now: rows.length ? fix(rows[rows.length - 1][i + 1], 2) : '–' }));
+  const models = s.models || [], from = s.t - Number($('span').value), worst = new Map();
+  for (const p of points)
+    if (p.t > from) for (const [key, v] of p.late) worst.set(key, Math.max(worst.get(key) || 0, v || 0));
+  const most = new Set(models.map(modelKey).sort((a, b) => (worst.get(b) || 0) - (worst.get(a) || 0)).slice(0, LINES));
+  const keys = models.map(modelKey).filter((key) => most.has(key));
+  allot(keys);
+  const rows = rowsOf((p) => [...keys.map((key) => p.late.get(key) ?? NaN), 1]);
+  const series = keys.map((key, i) => ({ label: key, colour: colourOf(key), now: now(rows, i, 2) }));
   if (series.length) series.push({ label: 'target', colour: css('--bad'), now: '1' });
   chart('lat', series, rows, { valueRange: [0, null] });
+  $('n-lat').textContent = models.length > LINES
+    ? `the ${LINES} worst of ${models.length} models in this window; the table has them all` : '';
 }
 
 function chartRequests() {
-  const sum = (s, f) => (s.models || []).reduce((n, m) => n + f(m), 0);
-  const kinds = [['in time', (m) => m.in_time, '--good'], ['late', (m) => m.late, '--warn'], ['refused', refused, '--bad']];
-  const rows = each((a, b) => kinds.map(([, f]) => Math.max(0, (sum(b, f) - sum(a, f)) / (b.t - a.t))));
-  chart('req', kinds.map(([label, , c], i) => ({
-    label, colour: css(c), now: rows.length ? fix(rows[rows.length - 1][i + 1]) : '–' })), rows,
-  { stackedGraph: true, fillAlpha: 0.35 });
+  const rows = rowsOf((p) => p.ended);
+  chart('req', ENDED.map(([label, , c], i) => ({ label, colour: css(c), now: now(rows, i) })), rows,
+    { stackedGraph: true, fillAlpha: 0.35 });
 }
 
 function chartPressure(s) {
   const d = s.domains || [];
-  const rows = each((a, b) => d.map((_, i) => (b.domains && b.domains[i] ? b.domains[i].pressure : NaN)));
+  const rows = rowsOf((p) => d.map((_, i) => p.pressure[i] ?? NaN));
   chart('press', d.map((x, i) => ({
     label: d.length > 1 ? `domain ${i}` : 'all cores', colour: css(`--m${i % 8}`), now: fix(x.pressure, 2) })), rows,
   { valueRange: [0, 1.02], fillGraph: d.length === 1, fillAlpha: 0.15 });
@@ -169,17 +211,12 @@ function chartTenants(s) {
     return;
   }
   $('n-bw').textContent = q.note;
-  const past = before(30), total = (t) => { const o = find(past, t); return q.get(t) - (o ? q.get(o) : 0); };
-  const find = (st, t) => (st.index || (st.index = new Map((st.tenants || []).map((x) => [x.kind + x.name, x])))).get(t.kind + t.name);
-  const top = s.tenants.slice().sort((a, b) => total(b) - total(a)).slice(0, TENANT_LINES)
+  const past = before(30), total = (t) => { const o = tenantIn(past, t); return q.get(t) - (o ? q.get(o) : 0); };
+  const top = s.tenants.slice().sort((a, b) => total(b) - total(a)).slice(0, LINES)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const rate = (t) => (a, b) => {
-    const x = find(a, t), y = find(b, t);
-    return x && y ? Math.max(0, (q.get(y) - q.get(x)) / (b.t - a.t)) : NaN;
-  };
-  const fns = top.map(rate), rows = each((a, b) => fns.map((f) => f(a, b)));
-  chart('bw', top.map((t, i) => ({
-    label: t.name, colour: colourOf(t.name), now: rows.length ? fix(rows[rows.length - 1][i + 1], 2) : '–' })), rows, {});
+  allot(top.map((t) => t.name));
+  const rows = rowsOf((p) => top.map((t) => p.used.get(tenantKey(t)) ?? NaN));
+  chart('bw', top.map((t, i) => ({ label: t.name, colour: colourOf(t.name), now: now(rows, i, 2) })), rows, {});
 }
 
 // ---- tables, cores, decisions -----------------------------------------------------------
@@ -188,13 +225,13 @@ function tiles(s) {
   const old = before(60), dt = s.t - old.t;
   let done = 0, ok = 0, bad = 0;
   for (const m of s.models || []) {
-    const o = byId(old, m.id);
+    const o = modelIn(old, m);
     ok += since(o, m, 'in_time');
     done += since(o, m, 'in_time') + since(o, m, 'late');
-    bad += Math.max(0, refused(m) - (o ? refused(o) : 0));
+    bad += refusedSince(o, m);
   }
   const near = before(5), near_dt = s.t - near.t;
-  const doneNear = (s.models || []).reduce((n, m) => n + since(byId(near, m.id), m, 'in_time') + since(byId(near, m.id), m, 'late'), 0);
+  const doneNear = (s.models || []).reduce((n, m) => n + since(modelIn(near, m), m, 'in_time') + since(modelIn(near, m), m, 'late'), 0);
   $('t-rate').textContent = near_dt ? fix(doneNear / near_dt) : '–';
   const share = done + bad ? ok / (done + bad) : NaN, q = $('t-qos');
   q.textContent = pct(share);
@@ -220,14 +257,14 @@ function cores(s) {
   while (list.children.length > all.length) list.lastChild.remove();
   while (list.children.length < all.length) { const li = el('li'); li.append(el('b'), el('span')); list.append(li); }
   all.forEach((c, i) => {
-    const li = list.children[i], old = near.cores && near.cores[i];
+    const li = list.children[i], old = near.cores && near.cores[i], model = ranModel(c);
     const busy = old && s.t > near.t ? since(old, c, 'busy_s') / (s.t - near.t) : NaN;
-    li.style.borderLeftColor = c.model ? colourOf(c.model) : '';
-    li.firstChild.textContent = c.model || (c.taken ? 'taken' : 'idle');
+    li.style.borderLeftColor = model ? colourOf(model) : '';
+    li.firstChild.textContent = model || (c.taken ? 'taken' : 'idle');
     li.classList.toggle('taken', c.taken === true);
     li.lastChild.textContent = `CPU ${c.cpu}` + (isFinite(busy) ? ` · ${Math.round(100 * Math.min(1, busy))} %` : '')
       + (c.taken ? ` · others ${pct(1 - c.available, 0)}` : '');
-    li.title = (c.model ? `CPU ${c.cpu}: request ${c.id} of ${c.model}` : `CPU ${c.cpu}: idle`)
+    li.title = (model ? `CPU ${c.cpu}: request ${c.id} of ${model}` : `CPU ${c.cpu}: idle`)
       + (c.taken ? `; taken: other programs use ${pct(1 - c.available, 0)} of it, so nothing is led from it` : '');
   });
 }
@@ -254,8 +291,8 @@ function models(s) {
   const old = before(QUANTILE_S), dt = s.t - old.t;
   $('h-models-of').textContent = dt ? `rates, shares and percentiles of the last ${Math.round(dt)} s` : '';
   $('models').tBodies[0].replaceChildren(...(s.models || []).map((m) => {
-    const o = byId(old, m.id), tr = el('tr');
-    const done = since(o, m, 'in_time') + since(o, m, 'late'), all = done + Math.max(0, refused(m) - (o ? refused(o) : 0));
+    const o = modelIn(old, m), tr = el('tr');
+    const done = since(o, m, 'in_time') + since(o, m, 'late'), all = done + refusedSince(o, m);
     const blocks = since(o, m, 'blocks'), p = (q) => fix(quantile(o, m, q, s.bucket_ms), 2);
     const name = el('td', undefined, 'name'), key = el('span', '', 'key');
     key.style.background = colourOf(modelKey(m));
@@ -279,9 +316,8 @@ function tenants(s) {
   if (!s.tenants) { note.textContent = `the monitor is off: ${s.monitor_absent || 'not asked for'}`; return; }
   const cls = (role) => ((s.counters || []).find((c) => c.role === role) || {}).class;
   const old = before(QUANTILE_S), dt = s.t - old.t || 1;
-  const index = new Map((old.tenants || []).map((t) => [t.kind + t.name, t]));
   const rows = s.tenants.map((t) => {
-    const o = index.get(t.kind + t.name), r = { name: t.name, kind: t.kind, cpu: since(o || t, t, 'cpu_s') / dt };
+    const o = tenantIn(old, t), r = { name: t.name, kind: t.kind, cpu: since(o || t, t, 'cpu_s') / dt };
     for (const [role] of ROLES) r[role] = t[role] === null || cls(role) !== 'hw' ? null
       : since(o && o[role] !== null ? o : t, t, role) / dt * (role === 'dram_fills' ? s.line_bytes : 1);
     return r;
@@ -318,7 +354,7 @@ function tenants(s) {
 }
 
 function sentence(d) {
-  const who = `${d.model || 'an unloaded model'} #${d.id}`, at = `pressure level ${d.level} (${fix(d.pressure, 2)}, trust ${pct(d.confidence, 0)})`;
+  const who = `${ranModel(d) || 'an unloaded model'} #${d.id}`, at = `pressure level ${d.level} (${fix(d.pressure, 2)}, trust ${pct(d.confidence, 0)})`;
   const slack = d.slack_ms >= 0 ? `${fix(d.slack_ms)} ms left` : `${fix(-d.slack_ms)} ms late`;
   const taken = d.taken ? `; others had taken ${count(d.taken, 'core')}` : '';
   switch (d.kind) {
@@ -332,17 +368,15 @@ function sentence(d) {
   }
 }
 
-let shown = 0;
 function decisions(s) {
   const list = $('decisions');
   const fresh = (s.decisions || []).filter((d) => d.n > shown);
   if ((s.decisions || []).length) shown = s.decisions[s.decisions.length - 1].n;
   for (const d of fresh.slice(-60)) {
     const li = el('li'), [what, why] = sentence(d);
-    li.style.borderLeftColor = d.model ? colourOf(d.model) : '';
-    const time = el('time', `${fix(d.t - s.now_s, 2)} s`);
-    time.textContent = new Date(s.wall + 1000 * (d.t - s.now_s)).toISOString().slice(11, 23);
-    li.append(time, el('b', what, d.kind === 'shed' ? 'shed' : d.kind === 'start' && d.granted < d.wanted ? 'conflict' : ''), ` ${why}`);
+    li.style.borderLeftColor = d.model ? colourOf(ranModel(d)) : '';
+    li.append(el('time', new Date(wall(d.t)).toISOString().slice(11, 23)),
+      el('b', what, d.kind === 'shed' ? 'shed' : d.kind === 'start' && d.granted < d.wanted ? 'conflict' : ''), ` ${why}`);
     list.prepend(li);
   }
   while (list.children.length > 60) list.lastChild.remove();
@@ -366,9 +400,9 @@ function draw() {
   $('policy').textContent = s.policy || (s.models ? '' : 'monitor');
   $('uptime').textContent = s.uptime_s ? ago(s.uptime_s) : '';
   tiles(s);
-  if (s.models) {
-    cores(s); models(s); decisions(s);
+  if (s.models) { // charts first: they give out the colours
     chartLatency(s); chartRequests(); chartPressure(s);
+    cores(s); models(s); decisions(s);
   }
   chartTenants(s); tenants(s); sources(s);
   for (const key of colours.keys()) if (!drawn.has(key)) colours.delete(key);
@@ -379,22 +413,30 @@ function link(up, text) {
   if ($('link').textContent !== text) $('link').textContent = text;
 }
 
+const SILENT_S = [10, 30, 60, 120, 300, 600, 1800, 3600]; // few steps: a screen reader says each
+function silence(seconds) {
+  const n = SILENT_S.filter((x) => x <= seconds).pop();
+  return n ? `no answer for ${n < 60 ? `${n} s` : `${n / 60} min`}` : 'no answer';
+}
+
+let asked; // when, for the first of those looks that were not answered
 async function tick() {
-  if (!paused && !document.hidden) {
+  if (paused || document.hidden) {
+    asked = undefined;
+  } else {
+    asked ??= performance.now();
     try {
       const r = await fetch('/dashboard/state', { cache: 'no-store', signal: AbortSignal.timeout(3000) });
       if (!r.ok) throw new Error(`HTTP ${r.status}`);
       const s = await r.json();
-      s.wall = Date.now();
-      s.t = s.now_s ?? s.wall / 1000;
-      if (states.length && s.started_s !== last().started_s) { states.length = 0; shown = 0; } // restarted: other sums
-      if (!states.length || s.t > last().t) states.push(s);
-      while (states.length > 2 && s.t - states[0].t > KEEP_S) states.shift();
-      failures = 0;
-      link(true, 'live');
-      draw();
+      if (!paused) { // it may have been pressed meanwhile
+        asked = undefined;
+        take(s);
+        link(true, 'live');
+        draw();
+      }
     } catch (e) {
-      link(false, ++failures > 1 ? `no answer for ${failures} s` : 'no answer');
+      if (!paused) link(false, silence((performance.now() - asked) / 1000));
     }
   }
   setTimeout(tick, 1000);
