@@ -9,6 +9,12 @@ const modules = path.resolve(process.argv[2]), files = process.argv.slice(3);
 const load = (name) => require(path.join(modules, name));
 const yaml = load('js-yaml');
 
+// A server listens once its models are loaded: who asks before whether it lives kills it, again and again.
+function hasty(containers) {
+  return (containers || []).filter((c) => c.livenessProbe && !c.startupProbe && !(c.livenessProbe.initialDelaySeconds >= 60))
+    .map((c) => `container ${c.name}: a livenessProbe wants a startupProbe, or initialDelaySeconds, for as long as it loads`);
+}
+
 // KServe publishes its schema as a CRD only; these are the parts of a ServingRuntime that are required, and their types.
 function servingRuntime(o) {
   const s = o.spec, bad = [];
@@ -25,7 +31,7 @@ function servingRuntime(o) {
   // The pod template is checked with the schema of a pod.
   const { Pod } = load('kubernetes-models/v1/Pod');
   new Pod({ metadata: { name: 'x' }, spec: { containers: s.containers } }).validate();
-  return bad;
+  return bad.concat(hasty(s.containers));
 }
 
 function check(o) {
@@ -46,16 +52,39 @@ function check(o) {
         if (c[p] && !ports.has(c[p].httpGet.port)) bad.push(`${p}: no port ${c[p].httpGet.port}`);
     }
     for (const v of vols) bad.push(`volume ${v} is not mounted`);
+    bad.push(...hasty(t.spec.containers));
+  }
+  return bad;
+}
+
+// Where one object counts on another: ports by their names, and what the server is told to listen on.
+function together(o, all) {
+  const bad = [], ports = new Map(); // by name
+  for (const p of all.filter((x) => x.spec && x.spec.template).flatMap((x) => x.spec.template.spec.containers).flatMap((c) => c.ports || []))
+    ports.set(p.name, p.containerPort);
+  const wants = (name, who) => { if (typeof name === 'string' && !ports.has(name)) bad.push(`${who}: no container has a port ${name}`); };
+  if (o.kind === 'Service') for (const p of o.spec.ports) wants(p.targetPort, 'targetPort');
+  if (o.kind === 'NetworkPolicy') {
+    const open = o.spec.ingress.flatMap((r) => r.ports.map((p) => p.port));
+    open.forEach((p) => wants(p, 'ingress'));
+    for (const name of ports.keys()) if (!open.includes(name)) bad.push(`ingress: port ${name} is shut`);
+  }
+  if (o.kind === 'ConfigMap') {
+    const c = yaml.load(o.data['serve.yaml']), at = (a) => Number(a.split(':').pop());
+    for (const [name, a] of [['http', c.listen[0]], ['agent', c.agent]])
+      if (!a || at(a) !== ports.get(name)) bad.push(`serve.yaml: ${name} at ${a}, the container's port is ${ports.get(name)}`);
   }
   return bad;
 }
 
 let failed = 0;
-for (const f of files)
-  for (const o of yaml.loadAll(fs.readFileSync(f, 'utf8'))) {
+for (const f of files) {
+  const all = yaml.loadAll(fs.readFileSync(f, 'utf8'));
+  for (const o of all) {
     let bad;
-    try { bad = check(o); } catch (e) { bad = [e.message]; }
+    try { bad = check(o).concat(together(o, all)); } catch (e) { bad = [e.message]; }
     console.log(bad.length ? `bad ${o.kind} ${o.metadata.name}: ${bad.join('; ')}` : `ok ${o.kind} ${o.metadata.name}`);
     failed += bad.length;
   }
+}
 process.exit(failed ? 1 : 0);

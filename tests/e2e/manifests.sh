@@ -56,6 +56,11 @@ deployment|maxReplicas: 20|maxReplicas: many
 deployment|port: http|port: htp
 monitoring|interval: 10s|interval: often
 kserve|kserve-container|container
+kserve|initialDelaySeconds: 180|initialDelaySeconds: 5
+deployment|port: agent|port: agen
+deployment|containerPort: 8001|containerPort: 8002
+daemonset|agent: 0.0.0.0:8001|agent: 0.0.0.0:8003
+daemonset|name: agent|name: haproxy
 EOF
 # The Prometheus adapter's rules: filled in as it does, they compute what the HPA asks for.
 hpa=share/kubernetes/overlays/deployment/hpa.yaml

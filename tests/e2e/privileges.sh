@@ -204,7 +204,7 @@ mkdir -p "$at/etc" "$at/models" "$at/state" "$dir/config" "$dir/state"
 chmod 755 "$at" "$at"/* "$dir/config"
 chown 10001:10001 "$dir/state"
 cp "$dir/mobilenet-v2-tiny.onnx" "$dir/mobilenet-v2.onnx"
-sed -e "s|/models/|$at/models/|; s|/var/lib/veltair/|$at/state/|; s|0.0.0.0:8000|127.0.0.1:0|; /resnet-50/,+1d" \
+sed -e "s|/models/|$at/models/|; s|/var/lib/veltair/|$at/state/|; s+0.0.0.0:800[01]+127.0.0.1:0+; /resnet-50/,+1d" \
 	share/kubernetes/base/serve.yaml >"$dir/config/serve.yaml"
 chmod 644 "$dir/config/serve.yaml"
 contained() {
