@@ -42,16 +42,23 @@ refuses no-such-command
 refuses help no-such-command
 [ "$("$veltair" version)" = "$("$veltair" --version)" ]
 ok "version is --version"
+with=
 for c in $commands; do
 	helps "$c" --help
 	cp "$dir/out" "$dir/help"
 	helps "$c" -h && cmp -s "$dir/out" "$dir/help" && helps help "$c" && cmp -s "$dir/out" "$dir/help"
 	ok "$c: -h and help tell the same"
-	! sed '1,/^Examples:/d' "$dir/help" | grep -q '^[^ ]'
-	ok "$c: examples are whole lines, to be copied"
+	if grep -q '^Examples:' "$dir/help"; then
+		with="$with$c "
+		sed '1,/^Examples:/d' "$dir/help" >"$dir/examples"
+		grep -q "^  .*veltair $c" "$dir/examples" && ! grep -q '^[^ ]' "$dir/examples"
+		ok "$c: examples are whole lines, to be copied"
+	fi
 	hints "$c" --no-such-option
 	hints "$c" -Z
 done
+[ "$with" = "bench sim " ]
+ok "bench and sim have examples: $with"
 hints run
 hints run --threads
 hints run $'a\nb' c
