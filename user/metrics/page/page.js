@@ -48,7 +48,7 @@ function allot(keys) { // colours to the lines of one chart: no two the same, ea
     here.add(i);
   }
 }
-const colourOf = (key) => css(colours.has(key) ? `--m${colours.get(key)}` : '--dim');
+const colourOf = (key) => css(colours.has(key) ? `--m${colours.get(key)}` : '--line'); // a faint one without a line
 const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 const modelKey = (m) => (m.version && m.version !== '1' ? `${m.name}:${m.version}` : m.name);
 const ranModel = (x) => x.model && modelKey({ name: x.model, version: x.version }); // of a core or a decision
