@@ -133,6 +133,16 @@ void vt_bank_drop_last(struct vt_bank *b)
 	model_fini(&b->models[--b->n_models]);
 }
 
+uint32_t vt_bank_points(const struct vt_bank *b, uint32_t model)
+{
+	const struct vt_model *m = &b->sched[model];
+	uint32_t n = 1;
+
+	while (n < m->n_points && m->points[n] <= b->machine.cores)
+		n++;
+	return n;
+}
+
 /**
  * Least core-time of a layer: over versions and core counts, with memory at its idle latency. The
  * bound may pick another core count for every layer; no schedule can do better.
@@ -140,10 +150,11 @@ void vt_bank_drop_last(struct vt_bank *b)
 static double least_core_ns(const struct vt_bank *b, uint32_t model, uint32_t layer)
 {
 	const struct vt_model *m = &b->sched[model];
+	const uint32_t n_points = vt_bank_points(b, model);
 	double least = INFINITY;
 
 	for (uint32_t v = 0; v < m->n_versions; v++) {
-		for (uint32_t p = 0; p < m->n_points; p++) {
+		for (uint32_t p = 0; p < n_points; p++) {
 			double ns =
 				(double)vt_bank_cell(b, model, layer, v, p, VT_SHARES - 1)->ns[0] *
 				m->points[p];
@@ -158,13 +169,14 @@ static double least_core_ns(const struct vt_bank *b, uint32_t model, uint32_t la
 uint64_t vt_bank_fastest_ns(const struct vt_bank *b, uint32_t model)
 {
 	const struct vt_model *m = &b->sched[model];
+	const uint32_t n_points = vt_bank_points(b, model);
 	uint64_t sum = 0;
 
 	for (uint32_t l = 0; l < m->n_layers; l++) {
 		uint64_t least = UINT64_MAX;
 
-		for (uint32_t i = 0; i < (uint32_t)m->n_versions * m->n_points; i++) {
-			uint64_t ns = vt_model_ns(m, l, i / m->n_points, 0, i % m->n_points);
+		for (uint32_t i = 0; i < m->n_versions * n_points; i++) {
+			uint64_t ns = vt_model_ns(m, l, i / n_points, 0, i % n_points);
 
 			least = ns && ns < least ? ns : least;
 		}
@@ -176,10 +188,11 @@ uint64_t vt_bank_fastest_ns(const struct vt_bank *b, uint32_t model)
 static double least_bytes(const struct vt_bank *b, uint32_t model, uint32_t layer)
 {
 	const struct vt_model *m = &b->sched[model];
+	const uint32_t n_points = vt_bank_points(b, model);
 	double least = INFINITY;
 
 	for (uint32_t v = 0; v < m->n_versions; v++) {
-		for (uint32_t p = 0; p < m->n_points; p++) {
+		for (uint32_t p = 0; p < n_points; p++) {
 			const struct vt_cell *c =
 				vt_bank_cell(b, model, layer, v, p, VT_SHARES - 1);
 

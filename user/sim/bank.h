@@ -89,6 +89,12 @@ int vt_bank_add_samples(struct vt_bank *b, const char *name, uint64_t qos_ns,
  */
 int vt_bank_plan(struct vt_bank *b, uint32_t needs, struct vt_err *e);
 
+/**
+ * vt_bank_points - how many core counts of @model's times the machine has
+ * One at least: a model of none is refused by vt_bank_plan().
+ */
+uint32_t vt_bank_points(const struct vt_bank *b, uint32_t model);
+
 /** vt_bank_fastest_ns - @model alone on the idle machine, every layer as fast as it goes */
 uint64_t vt_bank_fastest_ns(const struct vt_bank *b, uint32_t model);
 

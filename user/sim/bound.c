@@ -20,6 +20,7 @@ static double dual(const struct vt_bank *b, uint32_t model, double lambda, doubl
 		   double *ns)
 {
 	const struct vt_model *m = &b->sched[model];
+	const uint32_t n_points = vt_bank_points(b, model);
 	double sum = -lambda * qos_ns;
 
 	*ns = 0;
@@ -27,7 +28,7 @@ static double dual(const struct vt_bank *b, uint32_t model, double lambda, doubl
 		double least = INFINITY, at = 0;
 
 		for (uint32_t v = 0; v < m->n_versions; v++) {
-			for (uint32_t p = 0; p < m->n_points; p++) {
+			for (uint32_t p = 0; p < n_points; p++) {
 				double t = (double)vt_bank_cell(b, model, l, v, p, VT_SHARES - 1)
 						   ->ns[0];
 
@@ -65,6 +66,16 @@ double vt_bound_real_work_ns(const struct vt_bank *b, uint32_t model, uint64_t q
 	return fmax(best / b->machine.cores, vt_bound_work_ns(b, model));
 }
 
+/** A place from which a busy period can be run again: who waited there. */
+struct mark {
+	double now;
+	size_t next;	 /* the first job that had not arrived */
+	size_t at, n_at; /* of those that waited, in period.kept */
+};
+
+#define MARK_EVERY                                                                                 \
+	64u /* arrivals at least, and as many as wait, so that all marks keep no more than n */
+
 /** One busy period under EDF: jobs [from, to), some dropped. */
 struct period {
 	const struct vt_bound_job *jobs;
@@ -75,6 +86,13 @@ struct period {
 	size_t *heap; /* by deadline */
 	size_t n_heap;
 	double *latency_ns; /* by job; may be NULL */
+	double *most;	    /* by job: the longest work from the start of the period to here */
+	struct mark *marks;
+	struct kept {
+		size_t job;
+		double left;
+	} * kept; /* of all marks; heaps as they were */
+	size_t n_marks, n_kept;
 };
 
 static bool sooner(const struct period *p, size_t a, size_t b)
@@ -110,22 +128,55 @@ static void pop(struct period *p)
 	p->heap[i] = last;
 }
 
-/** Run from the start of the period until it empties. Returns the first late job, or SIZE_MAX. */
+static void put_mark(struct period *p, double now, size_t next)
+{
+	p->marks[p->n_marks++] = (struct mark){now, next, p->n_kept, p->n_heap};
+	for (size_t i = 0; i < p->n_heap; i++)
+		p->kept[p->n_kept++] = (struct kept){p->heap[i], p->left[p->heap[i]]};
+}
+
+/** Go back to the last mark, or to the start of the period. Returns the first job that has not arrived. */
+static size_t take_up(struct period *p, double *now)
+{
+	const struct mark start = {p->jobs[p->from].at_ns, p->from, 0, 0};
+	const struct mark *m = p->n_marks ? &p->marks[p->n_marks - 1] : &start;
+
+	for (size_t i = 0; i < m->n_at; i++) {
+		p->heap[i] = p->kept[m->at + i].job;
+		p->left[p->heap[i]] = p->kept[m->at + i].left;
+	}
+	p->n_heap = m->n_at;
+	p->n_kept = m->at + m->n_at;
+	*now = m->now;
+	return m->next;
+}
+
+static void arrive(struct period *p, size_t job)
+{
+	const double work_ns = p->dropped[job] ? 0 : p->jobs[job].work_ns;
+
+	p->left[job] = p->jobs[job].work_ns;
+	p->most[job] = job > p->from ? fmax(p->most[job - 1], work_ns) : work_ns;
+	if (!p->dropped[job])
+		push(p, job);
+}
+
+/** Run from the last mark until the period ends. Returns the first late job, or SIZE_MAX. */
 static size_t run(struct period *p, size_t n)
 {
-	double now = p->jobs[p->from].at_ns;
-	size_t next = p->from;
+	double now;
+	size_t next = take_up(p, &now), mark = next;
 
-	p->n_heap = 0;
 	for (;;) {
 		size_t job;
 		double until;
 
-		for (; next < n && p->jobs[next].at_ns <= now; next++) {
-			p->left[next] = p->jobs[next].work_ns;
-			if (!p->dropped[next])
-				push(p, next);
+		if (next - mark >= MARK_EVERY && next - mark >= p->n_heap) {
+			put_mark(p, now, next);
+			mark = next;
 		}
+		for (; next < n && p->jobs[next].at_ns <= now; next++)
+			arrive(p, next);
 		p->to = next;
 		if (!p->n_heap)
 			return SIZE_MAX;
@@ -157,8 +208,11 @@ static void drop_best(struct period *p, size_t late)
 	size_t best = late;
 
 	for (size_t j = p->to; j-- > p->from;) {
-		double saved;
+		double saved, limit = fmin(p->most[j], waited);
 
+		/* Nor does any job before. */
+		if (limit < most || (limit <= most && p->most[j] <= p->jobs[best].work_ns))
+			break;
 		if (p->dropped[j] || sooner(p, late, j))
 			continue;
 		saved = fmin(p->jobs[j].work_ns, waited);
@@ -169,6 +223,8 @@ static void drop_best(struct period *p, size_t late)
 		waited = fmin(waited, p->wait[j]);
 	}
 	p->dropped[best] = true;
+	while (p->n_marks && p->marks[p->n_marks - 1].next > best)
+		p->n_marks--;
 }
 
 long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *latency_ns)
@@ -178,11 +234,21 @@ long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *latency_
 			   .dropped = calloc(n + 1, sizeof(*p.dropped)),
 			   .left = calloc(n + 1, sizeof(*p.left)),
 			   .wait = calloc(n + 1, sizeof(*p.wait)),
-			   .heap = calloc(n + 1, sizeof(*p.heap))};
-	long served = p.dropped && p.left && p.wait && p.heap ? 0 : -ENOMEM;
+			   .heap = calloc(n + 1, sizeof(*p.heap)),
+			   .most = calloc(n + 1, sizeof(*p.most)),
+			   .kept = calloc(n + 1, sizeof(*p.kept)),
+			   .marks = calloc(n / MARK_EVERY + 1, sizeof(*p.marks))};
+	long served = p.dropped && p.left && p.wait && p.heap && p.most && p.kept && p.marks
+			      ? 0
+			      : -ENOMEM;
+
+	/* Hopeless by itself, and no reason to drop another. */
+	for (size_t j = 0; j < n && !served; j++)
+		p.dropped[j] = jobs[j].at_ns + jobs[j].work_ns > jobs[j].deadline_ns;
 	while (!served && p.from < n) {
 		size_t late;
 
+		p.n_marks = 0;
 		while ((late = run(&p, n)) != SIZE_MAX)
 			drop_best(&p, late);
 		p.from = p.to;
@@ -196,5 +262,8 @@ long vt_bound_served(const struct vt_bound_job *jobs, size_t n, double *latency_
 	free(p.left);
 	free(p.wait);
 	free(p.heap);
+	free(p.most);
+	free(p.kept);
+	free(p.marks);
 	return served;
 }
