@@ -26,6 +26,11 @@ function uniform() {
 	return state / 2147483647
 }
 
+# Of the ends as they are written: with two digits a part may be empty, as that from 99.996 to 100 %.
+function range(from, to) {
+	return from + 0 < to + 0 ? from "%-" to "%" : ""
+}
+
 BEGIN {
 	state = seed * 7919 + 1
 	for (i = 0; i < 10; i++)
@@ -43,7 +48,8 @@ BEGIN {
 		else if (first + part <= 100)
 			place = sprintf("%.2f%%-%.2f%%", first, first + part)
 		else
-			place = sprintf("%.2f%%-100%% 0%%-%.2f%%", first, first + part - 100)
+			place = range(sprintf("%.2f", first), 100) " " range(0, sprintf("%.2f", first + part - 100))
+		sub(/^ | $/, "", place)
 		printf "%s,-,%.6f,1,%s\n", kind[m % kinds + 1], 100 / m / sum, place
 	}
 }'

@@ -12,7 +12,8 @@
 #define AGENT_NS     250000000ull /* as share/haproxy/generate.sh has HAProxy ask */
 #define NODE_WAITING 512u
 #define WEIGHT_ONE   256.0 /* of the fastest node, idle: HAProxy's scale */
-#define WEIGHT_LEAST 8.0   /* so that a node is asked again soon after it was full */
+#define IDLE_LEAST                                                                                 \
+	0.05 /* of a node, as VT_SPARE_FLOOR: who gets nothing never shows that it is well again */
 
 /* ---- names and placement ------------------------------------------------------------------ */
 
@@ -127,6 +128,29 @@ int vt_backend_parse(const char *text, uint32_t n_nodes, const char *model, stru
 	if (!rc)
 		*ret = b;
 	return rc;
+}
+
+/* ---- targets ------------------------------------------------------------------------------ */
+
+bool vt_fleet_targets(struct vt_bank *const *banks, uint32_t n_kinds, struct vt_sim_tenant *tenants,
+		      uint32_t n_tenants)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; i < banks[0]->n_models; i++) {
+		uint64_t longest_ns = 0;
+
+		for (uint32_t k = 0; k < n_kinds; k++)
+			if (banks[k]->sched[i].qos_ns > longest_ns)
+				longest_ns = banks[k]->sched[i].qos_ns;
+		for (uint32_t k = 0; k < n_kinds; k++) {
+			changed = changed || banks[k]->sched[i].qos_ns != longest_ns;
+			banks[k]->sched[i].qos_ns = longest_ns;
+		}
+	}
+	for (uint32_t t = 0; t < n_tenants; t++)
+		tenants[t].qos_ns = banks[0]->sched[tenants[t].model].qos_ns;
+	return changed;
 }
 
 /* ---- state -------------------------------------------------------------------------------- */
@@ -245,11 +269,11 @@ static void ask_agents(struct fleet *f, uint64_t interval_ns)
 		double all = (double)interval_ns * c->banks[i % c->n_kinds]->machine.cores;
 		double busy = vt_sim_busy_ns(n->sim, f->agent_at_ns);
 		double idle = 1 - (busy - n->seen_busy_ns) / all;
-		double w = WEIGHT_ONE * c->capacity[i % c->n_kinds] * fmax(idle, 0);
+		double w = WEIGHT_ONE * c->capacity[i % c->n_kinds] * fmax(idle, IDLE_LEAST);
 
 		n->seen_busy_ns = busy;
 		/* Half of the old one, so that the fleet does not swing. */
-		n->weight = fmax(WEIGHT_LEAST, (n->weight + w) / 2);
+		n->weight = (n->weight + w) / 2;
 	}
 }
 
@@ -309,7 +333,10 @@ static int run(struct fleet *f)
 			c->progress(c->next_self, f->arrived);
 	}
 	f->agent_at_ns = UINT64_MAX;
-	return rc ? rc : advance(f, UINT64_MAX - 1);
+	rc = rc ? rc : advance(f, UINT64_MAX - 1);
+	for (uint32_t i = 0; i < c->n_nodes && !rc; i++)
+		rc = vt_sim_ended(f->nodes[i].sim);
+	return rc;
 }
 
 /* ---- open, close -------------------------------------------------------------------------- */

@@ -37,6 +37,16 @@ struct vt_backend {
 int vt_backend_parse(const char *text, uint32_t n_nodes, const char *model, struct vt_backend *ret,
 		     struct vt_err *e);
 
+/**
+ * vt_fleet_targets - one target for each model, whichever kind of node answers: the longest of all kinds
+ * A target of so many times the fastest run differs from machine to machine; a client's does not.
+ * @banks: [n_kinds], of the same models in the same order
+ * @tenants: [n_tenants] of one kind; get the targets of their models
+ * Returns true if a bank has another target than before: it is to be planned (again).
+ */
+bool vt_fleet_targets(struct vt_bank *const *banks, uint32_t n_kinds, struct vt_sim_tenant *tenants,
+		      uint32_t n_tenants);
+
 struct vt_fleet_cfg {
 	uint32_t n_nodes, n_kinds;
 	const struct vt_bank *const *banks; /* [n_kinds], planned; node i is of kind i % n_kinds */

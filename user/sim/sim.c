@@ -297,6 +297,14 @@ int vt_sim_push(struct vt_sim *s, const struct vt_sim_arrival *a)
 	return vt_sim_turn(s, a->at_ns);
 }
 
+int vt_sim_ended(const struct vt_sim *s)
+{
+	return s->n_waiting
+		       ? vt_fail(s->err, -EPROTO, "policy %s: leaves %u requests waiting for ever",
+				 s->cfg->policy->name, s->n_waiting)
+		       : 0;
+}
+
 static int simulate(struct vt_sim *s)
 {
 	uint64_t t;
@@ -308,10 +316,7 @@ static int simulate(struct vt_sim *s)
 		if (rc)
 			return rc;
 	}
-	if (s->n_waiting)
-		return vt_fail(s->err, -EPROTO, "policy %s: leaves %u requests waiting for ever",
-			       s->cfg->policy->name, s->n_waiting);
-	return 0;
+	return vt_sim_ended(s);
 }
 
 int vt_sim_open(struct vt_sim **ret, const struct vt_sim_cfg *cfg, struct vt_sim_result *res,

@@ -100,6 +100,9 @@ double vt_sim_busy_ns(const struct vt_sim *s, uint64_t t_ns);
 /** vt_sim_push - a request arrives at @a->at_ns, which is not before the last turn. 0 or -errno */
 int vt_sim_push(struct vt_sim *s, const struct vt_sim_arrival *a);
 
+/** vt_sim_ended - no event is left: 0, or -EPROTO if the policy leaves requests waiting for ever */
+int vt_sim_ended(const struct vt_sim *s);
+
 /** vt_sim_run - simulate until the arrivals end and all work is done; 0 or -errno */
 int vt_sim_run(const struct vt_sim_cfg *cfg, struct vt_sim_result *ret, struct vt_err *e);
 
