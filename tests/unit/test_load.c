@@ -50,7 +50,7 @@ static void poisson_rate_only_scales_time(void **state)
 
 static void traces_are_read_or_refused_with_the_line(void **state)
 {
-	static const char *const names[] = {"a", "bert"};
+	static const char *const names[] = {"a", "bert", "two", "two"};
 	static const struct {
 		const char *text, *error; /* NULL: fine */
 	} cases[] = {
@@ -62,12 +62,15 @@ static void traces_are_read_or_refused_with_the_line(void **state)
 		{"nan,a\n", "t:1: 'nan' is no time in 0..1e9 seconds"},
 		{"1\n", "t:1: expected 'seconds,name'"},
 		{"1,a,b\n", "t:1: expected 'seconds,name'"},
+		{"0,a\n1,two\n",
+		 "t:2: 'two' is in several lines of the mix: which one is asked for? give each a "
+		 "name, 'model=name'"},
 	};
 
 	for (size_t i = 0; i < VT_COUNT(cases); i++) {
 		struct vt_arrivals a = {NULL, 0};
 		struct vt_err e = {0};
-		int rc = vt_arrivals_parse(cases[i].text, "t", names, 2, &a, &e);
+		int rc = vt_arrivals_parse(cases[i].text, "t", names, VT_COUNT(names), &a, &e);
 
 		assert_int_equal(rc, cases[i].error ? -EINVAL : 0);
 		if (cases[i].error) {

@@ -53,6 +53,7 @@ static int parse_line(char *line, const struct vt_text *t, const char *const *na
 		      uint32_t n_names, struct vt_arrival *ret, struct vt_err *e)
 {
 	char *field[2];
+	uint32_t found = 0;
 	double s;
 
 	if (vt_text_split(line, field, 2) != 2)
@@ -64,10 +65,16 @@ static int parse_line(char *line, const struct vt_text *t, const char *const *na
 		if (strcmp(names[i], field[1]) != 0)
 			continue;
 		*ret = (struct vt_arrival){.at_ns = (uint64_t)(s * 1e9), .tenant = i};
-		return 0;
+		found++;
 	}
-	return vt_fail(e, -EINVAL, "%s:%u: no model of the mix is called '%.40s'", t->where,
-		       t->line, field[1]);
+	if (found > 1)
+		return vt_fail(e, -EINVAL,
+			       "%s:%u: '%.40s' is in several lines of the mix: which one is asked "
+			       "for? give each a name, 'model=name'",
+			       t->where, t->line, field[1]);
+	return found ? 0
+		     : vt_fail(e, -EINVAL, "%s:%u: no model of the mix is called '%.40s'", t->where,
+			       t->line, field[1]);
 }
 
 static int append(struct vt_arrivals *a, size_t *cap, const struct vt_arrival *x)

@@ -50,7 +50,7 @@ struct vt_arrivals {
 
 /**
  * vt_arrivals_parse - lines `seconds,name`, seconds ascending; `#` starts a comment
- * @names: known tenants, [n_names]
+ * @names: known tenants, [n_names]; a line whose name several have is refused
  * Returns 0; -EINVAL with the line that is wrong, -ENOMEM.
  */
 int vt_arrivals_parse(const char *text, const char *where, const char *const *names,
