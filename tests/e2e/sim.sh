@@ -68,6 +68,56 @@ sim --search --mix "$dir/short.mix" --seeds 2 --requests 30 --policy fcfs-effici
 	json 'd["mixes"][0]["policies"][1]["mean_ms"]["mean"] is None and d["mixes"][0]["policies"][1]["over_best_baseline"]["seeds"] == 2'
 ok "and null in JSON"
 
+# What nobody was served in time enough to have, and what a bound has not, is no 0, which would be the best of all.
+echo 'resnet50,0.01,1' >"$dir/hopeless.mix"
+sim --mix "$dir/hopeless.mix" --rate 10 --requests 50 --policy veltair-full --json &&
+	json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 0 and all(d["mixes"][0]["policies"][0][k]["mean"] is None for k in ("mean_ms", "p50_ms", "p99_ms", "core_ms", "efficiency"))' &&
+	sim --mix "$dir/hopeless.mix" --rate 10 --requests 50 --policy veltair-full && grep -qE '^veltair-full +10\.0 +- +0\.0 +0\.0 +- +- +- +- +- +0\.0 ' "$dir/out"
+ok "where all are refused there is no latency"
+sim --rate 100 --requests 100 --policy edf --bound --json &&
+	json '[[p[k]["mean"] is None for k in ("mean_ms", "utilisation", "core_ms", "conflict_rate", "decide_us", "late_actions")] for p in d["mixes"][0]["policies"]] == [[False] * 6] + [[False] + [True] * 5] * 2' &&
+	json 'd["mixes"][0]["policies"][1]["efficiency"]["mean"] is None and d["mixes"][0]["policies"][2]["efficiency"]["mean"] == 1'
+ok "and of a bound what was not worked out"
+sim --nodes 2 --router weighted --mix "$dir/hopeless.mix" --rate 10 --requests 50 --policy veltair-full --json && json 'd["runs"][0]["mean_ms"] is None and d["runs"][0]["served"] == 0' &&
+	sim --nodes 2 --router weighted --mix "$dir/hopeless.mix" --rate 10 --requests 50 --policy veltair-full && grep -qE '^ +2 weighted +0\.00 +0\.0 +- +0\.0 ' "$dir/out"
+ok "and of a fleet"
+
+# Figures without what they are of are none.
+said() { # said OPTION...: whatever is not said is said not to be
+	sim --rate 10 --requests 50 --policy edf --json "$@"
+	python3 -c 'import json, sys; d = json.load(sys.stdin); print([d[k] for k in ("no_shed", "no_contention", "no_counters", "profiles", "asplos22", "seed", "rate_hz", "qos_share")])' <"$dir/out"
+}
+printf 'model,layer,cores,ns\nmine,0,8,2000000\n' >"$dir/some.csv"
+[ "$(said)" = "[False, False, False, None, None, 1, 10.0, None]" ] && [ "$(said --no-shed)" = "[True, False, False, None, None, 1, 10.0, None]" ] &&
+	[ "$(said --no-contention --seed 7)" = "[False, True, False, None, None, 7, 10.0, None]" ] &&
+	[ "$(said --no-counters --profiles "$dir/some.csv")" = "[False, False, True, '$dir/some.csv', None, 1, 10.0, None]" ]
+ok "JSON says what was asked for"
+sim --search --seeds 1 --requests 50 --policy edf --qos-share 0.9 --json && json 'd["qos_share"] == 0.9 and d["rate_hz"] is None' &&
+	sim --search --seeds 1 --requests 50 --policy edf --qos-share 0.9 --no-shed --no-counters --seed 3 --profiles "$dir/some.csv" &&
+	grep -qF ', highest rate with 90 % in time' "$dir/out" && grep -qxF "with --no-shed, --no-counters, --profiles $dir/some.csv, --seed 3" "$dir/out"
+ok "and the table"
+sim --nodes 2,3 --router least-conn --machine 3990x,epyc-2x64 --rate 100 --requests 50 --policy edf --no-shed --seed 4 --json &&
+	json 'd["machines"] == ["3990x", "epyc-2x64"] and d["seed"] == 4 and d["requests_per_node"] == 50 and d["no_shed"] and all(r["seconds"] > 0 and r["served"] == r["offered"] for r in d["runs"])' &&
+	sim --nodes 2,3 --router least-conn --machine 3990x,epyc-2x64 --rate 100 --requests 50 --policy edf --no-shed --seed 4 && grep -qxF "with --no-shed, --seed 4" "$dir/out"
+ok "and those of a fleet"
+sim --search --seeds 3 --requests 300 --policy fcfs-efficient,planaria,veltair-full --mix light,heavy --json && cp "$dir/out" "$dir/a" &&
+	sim --search --seeds 3 --requests 300 --policy fcfs-efficient,planaria,veltair-full --mix light,heavy && mv "$dir/out" "$dir/b" &&
+	python3 - "$dir/a" "$dir/b" <<'EOF' 2>"$dir/err"
+import json, re, sys
+text = open(sys.argv[2]).read().split("\nmix ")[1:]
+for m, page in zip(json.load(open(sys.argv[1]))["mixes"], text):
+    base, best = re.search(r"best baseline, (\S+):.* last, (\S+) against", page).groups()
+    assert (m["best_baseline"], m["best_policy"]) == (base, best), (base, best)
+    for p in m["policies"]:
+        rate, share, mean = re.search(r"^%s +(\S+) +\S+ +(\S+) +\S+ +(\S+)" % p["policy"], page, re.M).groups()
+        assert (rate, share, mean) == ("%.1f" % p["rate_hz"]["mean"], "%.1f" % (100 * p["share"]["mean"]), "%.2f" % p["mean_ms"]["mean"]), p
+        line, equal = re.search(r"^  %s .* ms \(.*$" % p["policy"], page, re.M).group(0), p["at_best_baseline_rate"]
+        want = ["%+.1f" % (100 * p[k]["mean"]) for k in ("over_best_baseline", "best_policy_over_it")]
+        assert re.findall(r"  ([+-][0-9.]+) %", line) == want, (line, want)
+        assert "%.2f ms (%+.0f %%)" % (equal["mean_ms"]["mean"], 100 * equal["mean_ms_change"]) in line, line
+EOF
+ok "the table and JSON hold the same figures"
+
 sim --mix light --rate 20 --requests 300 --policy fcfs-efficient --json && json 'd["mixes"][0]["policies"][0]["blocks"]["mean"] == 1'
 ok "whole models: one block for each request, those of the warm-up counted on both sides"
 
@@ -198,6 +248,12 @@ printf '0,mobilenet_v2\n0,mobilenet_v2\n0,tiny_yolo_v2\n' >"$dir/arrivals"
 sim --arrivals "$dir/arrivals" --policy edf --json && json 'd["mixes"][0]["policies"][0]["share"]["mean"] == 1 and d["mixes"][0]["policies"][0]["mean_ms"]["mean"] > 1'
 ok "--arrivals at one time have latencies"
 refuses "the same for every seed: not with --seeds" --arrivals "$dir/arrivals" --seeds 10 --policy edf
+{ echo 0,late && seq 1 19 | sed 's/$/,mobilenet_v2/'; } >"$dir/arrivals"
+printf 'bert_large=late,0.1,1\nmobilenet_v2,-,1\n' >"$dir/late.mix"
+sim --arrivals "$dir/arrivals" --mix "$dir/late.mix" --policy edf --bound --json && json 'all(p["share"]["mean"] == 0.95 and p["worst_share"]["mean"] == 0 for p in d["mixes"][0]["policies"])'
+ok "the first of --arrivals counts as the others do"
+printf 'bert_large=late,1000,1\nmobilenet_v2,-,1\nmobilenet_v2,-,1,9\n' >"$dir/late.mix"
+refuses "arrivals:2: 'mobilenet_v2' is in several lines of the mix" --arrivals "$dir/arrivals" --mix "$dir/late.mix" --policy edf
 printf '1,mobilenet_v2\n0.5,mobilenet_v2\n' >"$dir/arrivals"
 refuses "arrivals:2: earlier than the line before" --arrivals "$dir/arrivals" --policy edf
 
@@ -205,16 +261,19 @@ refuses "--arrivals are as many as they are: not with --requests" --arrivals "$d
 refuses "--arrivals and --rate exclude each other" --arrivals "$dir/t" --rate 10
 refuses "not with --arrivals" --arrivals "$dir/t" --search
 
-# again POLICY ARGUMENT...: recorded under POLICY and taken as arrivals, with ${keep[@]}, it is the same run to the bit, and another policy meets as many
+# again POLICY ARGUMENT...: recorded under POLICY and taken as arrivals, with ${keep[@]}, it is the same run to the bit, and another policy meets as many.
+# Shares and latencies are then of all requests, not without the first tenth.
 again() {
 	local policy=$1
 	shift
 	sim "$@" --policy "$policy" --record "$dir/past" --json && cp "$dir/out" "$dir/a" &&
 		sim --arrivals "$dir/past" --policy "$policy,edf" "${keep[@]}" --json && mv "$dir/out" "$dir/b" &&
+		sim --arrivals "$dir/past" --policy "$policy" "${keep[@]}" --record "$dir/past2" && { [ "$but" ] || cmp "$dir/past" "$dir/past2" 2>"$dir/err"; } &&
 		python3 - "$dir/a" "$dir/b" "$policy" "$but" <<'EOF' 2>"$dir/err"
 import json, sys
 a, b = (json.load(open(f)) for f in sys.argv[1:3])
-but = ("decide_us", "decide_max_us", "blocks_per_s", "rate_hz", sys.argv[4])  # of this machine; what came is not quite what was asked for
+but = ("decide_us", "decide_max_us", "blocks_per_s", "rate_hz", sys.argv[4],  # of this machine; what came is not quite what was asked for
+       "share", "worst_share", "mean_ms", "p50_ms", "p95_ms", "p99_ms")
 p, q = a["mixes"][0]["policies"][0], b["mixes"][0]["policies"][0]
 assert not [k for k in p if k not in but and p[k] != q[k]], (p, q)
 assert b["requests"] == a["requests"] == sum(b["mixes"][0]["arrivals"].values()), b
@@ -339,6 +398,12 @@ fleet() {
 alone=$(fleet --no-contention) blind=$(fleet --no-counters) usual=$(fleet)
 [ -n "$usual" ] && [ "$alone" != "$usual" ] && [ "$blind" != "$usual" ]
 ok "the nodes of a fleet obey --no-contention and --no-counters"
+# A target of so many times the fastest run: the slowest kind's, in whatever order they are given.
+echo 'resnet50,3x,1' >"$dir/times.mix"
+for machines in 3990x,vm-2 vm-2,3990x; do
+	sim --nodes 2 --router round-robin --machine $machines --mix "$dir/times.mix" --policy veltair-full --rate 0.2 --requests 40 --json && json 'd["runs"][0]["in_qos"] == 1'
+	ok "one target for all kinds of nodes: $machines"
+done
 for bad in 0 1025 x "1 2 3"; do
 	# shellcheck disable=SC2086 # words
 	share/mixes/fleet.sh $bad >"$dir/out" 2>"$dir/err"
@@ -360,6 +425,17 @@ refuses "--machine 3990x,vm-2: several are of a fleet: say --nodes" --machine 39
 refuses "none of round-robin" --nodes 2 --router best --policy edf --rate 10
 refuses "one mix and one policy" --nodes 2 --rate 10
 refuses "not with --search" --nodes 2 --search --policy edf
+refuses "--nodes: one run after the other, so not with --jobs" --nodes 2 --jobs 2 --policy edf --rate 10
+for of in "--rate 10" "--arrivals $dir/t" "--nodes 2 --rate 10"; do
+	# shellcheck disable=SC2086 # words
+	refuses "--qos-share is what --search looks for: say --search" $of --qos-share 0.9 --policy edf
+done
+for option in record trace; do
+	refuses "--record and --trace are of one run: not with --seeds" --rate 10 --seeds 2 --policy edf --$option "$dir/x"
+	sim --rate 100 --requests 50 --policy edf --bound --$option "$dir/x" && [ -s "$dir/x" ] && [ "$(grep -cE '^(edf|clairvoyant)' "$dir/out")" = 3 ]
+	ok "--bound beside --$option is no second policy"
+	rm -f "$dir/x"
+done
 refuses "so not with --seeds" --nodes 2 --seeds 3 --policy edf --rate 10
 refuses "say --rate HZ, of one node" --nodes 2 --policy edf
 refuses "--rate must be a number" --rate 0
@@ -377,6 +453,12 @@ if command -v gnuplot >/dev/null; then
 	sim --rate 100 --requests 100 --policy edf,planaria --plot "$dir/plots" &&
 		[ "$(find "$dir/plots" -name '*.png' -size +1k | wc -l)" -ge 5 ]
 	ok "--plot draws"
+
+	sim --search --mix "$dir/short.mix" --seeds 2 --requests 30 --policy fcfs-efficient,fcfs --plot "$dir/none" &&
+		grep -qE '^fcfs-efficient [0-9.]+ [0-9.]+$' "$dir/none/mean_latency.dat" && grep -qx 'fcfs ? ?' "$dir/none/mean_latency.dat" && grep -qx 'fcfs ? ?' "$dir/none/p99_latency.dat" &&
+		sim --mix "$dir/hopeless.mix" --rate 10 --requests 50 --policy veltair-full --plot "$dir/none" && grep -qx 'veltair-full ? ?' "$dir/none/mean_latency.dat" &&
+		sim --nodes 2 --mix "$dir/hopeless.mix" --rate 10 --requests 50 --policy veltair-full --plot "$dir/none" && grep -qE '^2 0\.0000 \? ' "$dir/none/fleet.dat"
+	ok "--plot: what no seed has is no bar of 0"
 
 	# Names are text, whatever they hold.
 	sed "s/^name = .*/name = a'; system 'touch machine-ran'; x='\`touch machine-ran\`/" share/machines/vm-2.machine >"$dir/evil.machine"

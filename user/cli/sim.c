@@ -47,14 +47,15 @@ static const struct argp_option options[] = {
 	{"policy", OPT_POLICY, "LIST", 0, "Policies by comma, or all (all)", 1},
 	{"rate", OPT_RATE, "HZ", 0, "Run at this many requests a second", 1},
 	{"search", OPT_SEARCH, NULL, 0, "Find the highest rate that meets --qos-share", 1},
-	{"qos-share", OPT_SHARE, "X", 0, "Share of requests that must end in time (0.95)", 1},
+	{"qos-share", OPT_SHARE, "X", 0,
+	 "Share of requests that must end in time, of --search (0.95)", 1},
 	{"bound", OPT_BOUND, NULL, 0, "Add the clairvoyant upper bound to the policies", 1},
 	{"seed", OPT_SEED, "N", 0, "First seed (1)", 2},
 	{"seeds", OPT_SEEDS, "N", 0,
 	 "Runs with consecutive seeds, for intervals (1; 10 with --search)", 2},
-	{"requests", OPT_REQUESTS, "N", 0, "Requests in a run, the first tenth to warm up (4000)",
-	 2},
-	{"jobs", OPT_JOBS, "N", 0, "Threads (all cores)", 2},
+	{"requests", OPT_REQUESTS, "N", 0,
+	 "Requests in a run; the first tenth warm up and are in no share or latency (4000)", 2},
+	{"jobs", OPT_JOBS, "N", 0, "Threads (all cores; a fleet has one)", 2},
 	{"profiles", OPT_PROFILES, "CSV|DB", 0,
 	 "Measured times, also a store of `veltair profile`; models not in it come from shapes", 3},
 	{"asplos22", OPT_TABLES, "DIR", 0,
@@ -240,8 +241,14 @@ static const char *check_opts(const struct sim_opts *o)
 		       "--record or --trace";
 	if (o->routers && !o->nodes)
 		return "--router is of a fleet: say --nodes";
+	if (o->share > 0 && !o->search)
+		return "--qos-share is what --search looks for: say --search";
 	if (o->trace && o->nodes)
 		return "--trace is of a run: not with --nodes";
+	if (o->jobs && o->nodes)
+		return "--nodes: one run after the other, so not with --jobs";
+	if ((o->record || o->trace) && o->seeds > 1)
+		return "--record and --trace are of one run: not with --seeds";
 	if (o->arrivals && o->rate_hz > 0)
 		return "--arrivals and --rate exclude each other";
 	if (o->rate_hz > 0 && (double)requests_of(o) / o->rate_hz > VT_ARRIVALS_MAX_S)
@@ -303,9 +310,7 @@ int vt_cmd_sim(int argc, char **argv)
 		.machine = "3990x",
 		.policies = "all",
 		.tables = getenv("VELTAIR_ASPLOS22_DATA"),
-		.share = 0.95,
 		.seed = 1,
-		.jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN),
 	};
 	struct vt_err e = {0};
 	const char *wrong;
@@ -320,6 +325,8 @@ int vt_cmd_sim(int argc, char **argv)
 	o.requests = requests_of(&o);
 	o.routers = o.routers ? o.routers : "round-robin,least-conn,weighted";
 	o.seeds = o.seeds ? o.seeds : o.search ? 10 : 1;
+	o.share = o.share > 0 ? o.share : 0.95;
+	o.jobs = o.jobs ? o.jobs : (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!rc)
 		rc = o.replay  ? sim_replay(o.replay, o.json, &e)
 		     : o.nodes ? sim_fleet(&o, &e)

@@ -270,7 +270,7 @@ int sim_chrome(const struct sim_setup *s, const char *path, struct vt_err *e)
 	FILE *out;
 	int rc;
 
-	if (s->n_mixes != 1 || s->n_policies != 1 || sim_is_bound(s->policies[0]))
+	if (!sim_is_one_run(s))
 		return vt_fail(e, -EINVAL, "--trace needs exactly one mix and one policy");
 	/* Before the run: a path that cannot be written is told at once. */
 	out = fopen(path, "we");

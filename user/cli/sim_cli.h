@@ -14,6 +14,7 @@
 #ifndef VT_CLI_SIM_CLI_H
 #define VT_CLI_SIM_CLI_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,10 +35,10 @@ struct sim_opts {
 	const char *nodes, *routers; /* of a fleet; lists */
 	double rate_hz;		     /* 0: not given */
 	bool search, bound, json, no_shed, blind, apart;
-	double share;
-	uint64_t seed, seeds, jobs;
-	uint64_t requests;	   /* of a run; --arrivals has as many as it has */
-	const char *beside_replay; /* an option that means nothing to --replay; NULL: none given */
+	double share;		    /* until the options are checked 0: not given */
+	uint64_t seed, seeds, jobs; /* jobs: so, too */
+	uint64_t requests;	    /* of a run; --arrivals has as many as it has */
+	const char *beside_replay;  /* an option that means nothing to --replay; NULL: none given */
 };
 
 /** One mix, ready to run. */
@@ -71,7 +72,7 @@ static inline uint64_t sim_requests(const struct sim_opts *o, const struct sim_m
 int sim_setup_init(struct sim_setup *s, const struct sim_opts *o, struct vt_err *e);
 void sim_setup_fini(struct sim_setup *s);
 
-/** One run of one policy on one mix with one seed. */
+/** One run of one policy on one mix with one seed. NAN: there is no such figure, as the mean of no requests. */
 struct sim_run {
 	double rate_hz; /* it ran at; of a search: the highest that met the share, 0: none */
 	bool open;	/* of a search: no rate that was tried missed the share */
@@ -86,6 +87,7 @@ struct sim_run {
 	double core_ms;	    /* granted core-time per request served */
 	double blocks;	    /* per request served */
 	double decide_us, decide_max_us;
+	double late_actions; /* grants or stops that came after the block's end */
 	double busy_core_ns; /* granted, of the whole run */
 	double blocks_per_s; /* simulated block completions per second of host time */
 };
@@ -119,7 +121,14 @@ static inline bool sim_is_bound(const struct vt_policy *p)
 /** sim_is_baseline - neither one of ours nor a bound */
 bool sim_is_baseline(const struct vt_policy *p);
 
-/** sim_mean - mean and interval, over the seeds that have a run, of the double at @offset in struct sim_run */
+/** sim_is_one_run - one mix and one policy, bounds aside: what a recording or a trace is of */
+static inline bool sim_is_one_run(const struct sim_setup *s)
+{
+	return s->n_mixes == 1 && s->n_policies && !sim_is_bound(s->policies[0]) &&
+	       (s->n_policies == 1 || sim_is_bound(s->policies[1]));
+}
+
+/** sim_mean - mean and interval, over the seeds that have it, of the double at @offset in struct sim_run */
 struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, size_t offset);
 /**
  * sim_gain - rate of @c over that of @over, minus 1, seed by seed, so that what tells the arrivals of
@@ -144,6 +153,13 @@ struct sim_recording {
 /** sim_run_recorded - one run of the first policy on the first mix; ret->rate_hz is its rate */
 int sim_run_recorded(const struct sim_setup *s, struct sim_run *ret,
 		     const struct sim_recording *rec, struct vt_err *e);
+
+/** sim_print_given - a line of the options that change the figures below it; none if there are none */
+void sim_print_given(const struct sim_opts *o);
+/** sim_given_json - the same as members of @root, all of them */
+void sim_given_json(const struct sim_opts *o, json_t *root);
+/** sim_number - as JSON; null for NAN, which JSON does not know */
+json_t *sim_number(double x);
 
 void sim_report_table(const struct sim_setup *s, const struct sim_results *r);
 int sim_report_json(const struct sim_setup *s, const struct sim_results *r);

@@ -138,6 +138,22 @@ static int each(struct fleet_setup *f, char *list,
 	return rc;
 }
 
+/* Kinds were set up each by itself: `3x` was three times its own fastest run, and its plan for that. */
+static int level_targets(struct fleet_setup *f, struct vt_err *e)
+{
+	struct sim_mix *m = &f->kinds[0]->mixes[0];
+	struct vt_bank *banks[MAX_KINDS];
+	int rc = 0;
+
+	for (uint32_t k = 0; k < f->n_kinds; k++)
+		banks[k] = &f->kinds[k]->mixes[0].bank;
+	if (!vt_fleet_targets(banks, f->n_kinds, m->tenants, m->mix.n))
+		return 0;
+	for (uint32_t k = 0; k < f->n_kinds && !rc; k++)
+		rc = vt_bank_plan(banks[k], f->kinds[k]->policies[0]->plan_needs, e);
+	return rc;
+}
+
 static int setup(struct fleet_setup *f, char *lists[3], struct vt_err *e)
 {
 	const struct sim_opts *o = f->opts;
@@ -160,7 +176,7 @@ static int setup(struct fleet_setup *f, char *lists[3], struct vt_err *e)
 		most = fmax(most, f->capacity[k]);
 	for (uint32_t k = 0; k < f->n_kinds; k++)
 		f->capacity[k] /= most;
-	return rc;
+	return rc ? rc : level_targets(f, e);
 }
 
 /* ---- runs --------------------------------------------------------------------------------- */
@@ -234,55 +250,77 @@ static double share(const struct vt_fleet_result *r)
 
 static double mean_ms(const struct vt_fleet_result *r)
 {
-	return r->served ? r->latency_ns * 1e-6 / (double)r->served : 0;
+	return r->served ? r->latency_ns * 1e-6 / (double)r->served : NAN;
 }
 
 static void print_table(const struct fleet_setup *f)
 {
 	const struct sim_setup *s = f->kinds[0];
 
-	printf("\nmix %s, %u models, policy %s, %.6g requests/s for each node, kinds of nodes:",
-	       s->mixes[0].mix.name, s->mixes[0].mix.n, s->policies[0]->name, f->opts->rate_hz);
+	printf("\nmix %s, %u models, policy %s, %.6g requests/s and %llu requests for each node, "
+	       "kinds of nodes:",
+	       s->mixes[0].mix.name, s->mixes[0].mix.n, s->policies[0]->name, f->opts->rate_hz,
+	       (unsigned long long)f->opts->requests);
 	for (uint32_t k = 0; k < f->n_kinds; k++)
 		printf(" %s", f->kinds[k]->machine.name);
-	printf("\n%6s %-12s %9s %8s %8s %6s %13s %10s %9s\n", "nodes", "router", "in QoS %",
+	putchar('\n');
+	sim_print_given(f->opts);
+	printf("%6s %-12s %9s %8s %8s %6s %13s %10s %9s\n", "nodes", "router", "in QoS %",
 	       "worst %", "mean ms", "busy %", "of a node", "us/request", "seconds");
 	for (uint32_t i = 0; i < f->n_rows; i++) {
 		const struct row *x = &f->rows[i];
+		char ms[32] = "-";
 
-		printf("%6u %-12s %9.2f %8.1f %8.2f %6.1f %5.1f .. %5.1f %10.2f %9.2f\n", x->nodes,
-		       vt_router_name(x->router), share(&x->r) * 100, x->r.worst_share * 100,
-		       mean_ms(&x->r), x->r.busy * 100, x->r.least_busy * 100, x->r.most_busy * 100,
-		       x->host_us, (double)x->r.span_ns * 1e-9);
+		if (x->r.served)
+			snprintf(ms, sizeof(ms), "%.2f", mean_ms(&x->r));
+		printf("%6u %-12s %9.2f %8.1f %8s %6.1f %5.1f .. %5.1f %10.2f %9.2f\n", x->nodes,
+		       vt_router_name(x->router), share(&x->r) * 100, x->r.worst_share * 100, ms,
+		       x->r.busy * 100, x->r.least_busy * 100, x->r.most_busy * 100, x->host_us,
+		       (double)x->r.span_ns * 1e-9);
 	}
+}
+
+static json_t *row_json(const struct row *x)
+{
+	const struct vt_fleet_result *r = &x->r;
+
+	return json_pack("{s:i,s:s,s:f,s:f,s:o,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:f,s:f}", "nodes",
+			 (int)x->nodes, "router", vt_router_name(x->router), "in_qos", share(r),
+			 "worst_model_in_qos", r->worst_share, "mean_ms", sim_number(mean_ms(r)),
+			 "busy", r->busy, "least_busy_node", r->least_busy, "most_busy_node",
+			 r->most_busy, "seconds", (double)r->span_ns * 1e-9, "offered",
+			 (json_int_t)r->offered, "served", (json_int_t)r->served, "refused",
+			 (json_int_t)r->refused, "blocks", (json_int_t)r->blocks,
+			 "host_us_per_request", x->host_us, "host_us_to_open_a_node", x->open_us);
 }
 
 static int print_json(const struct fleet_setup *f)
 {
-	json_t *list = json_array(), *root;
+	json_t *list = json_array(), *machines = json_array(), *root;
 	int rc;
 
-	for (uint32_t i = 0; i < f->n_rows; i++) {
-		const struct row *x = &f->rows[i];
-
-		json_array_append_new(
-			list,
-			json_pack("{s:i,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f}", "nodes",
-				  (int)x->nodes, "router", vt_router_name(x->router), "in_qos",
-				  share(&x->r), "worst_model_in_qos", x->r.worst_share, "mean_ms",
-				  mean_ms(&x->r), "busy", x->r.busy, "least_busy_node",
-				  x->r.least_busy, "most_busy_node", x->r.most_busy, "offered",
-				  (json_int_t)x->r.offered, "refused", (json_int_t)x->r.refused,
-				  "blocks", (json_int_t)x->r.blocks, "host_us_per_request",
-				  x->host_us, "host_us_to_open_a_node", x->open_us));
-	}
-	root = json_pack("{s:s,s:s,s:i,s:f,s:o}", "mix", f->kinds[0]->mixes[0].mix.name, "policy",
-			 f->kinds[0]->policies[0]->name, "models", (int)f->kinds[0]->mixes[0].mix.n,
-			 "rate_hz_per_node", f->opts->rate_hz, "runs", list);
+	for (uint32_t i = 0; i < f->n_rows; i++)
+		json_array_append_new(list, row_json(&f->rows[i]));
+	for (uint32_t k = 0; k < f->n_kinds; k++)
+		json_array_append_new(machines, json_string(f->kinds[k]->machine.name));
+	root = json_pack("{s:s,s:s,s:i,s:o,s:f,s:I,s:o}", "mix", f->kinds[0]->mixes[0].mix.name,
+			 "policy", f->kinds[0]->policies[0]->name, "models",
+			 (int)f->kinds[0]->mixes[0].mix.n, "machines", machines, "rate_hz_per_node",
+			 f->opts->rate_hz, "requests_per_node", (json_int_t)f->opts->requests,
+			 "runs", list);
+	sim_given_json(f->opts, root);
 	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
 	putchar('\n');
 	json_decref(root);
 	return rc || fflush(stdout) ? VT_EXIT_FAILED : VT_EXIT_OK;
+}
+
+static bool any_served(const struct fleet_setup *f)
+{
+	for (uint32_t i = 0; i < f->n_rows; i++)
+		if (f->rows[i].r.served)
+			return true;
+	return false;
 }
 
 static int write_plot(const struct fleet_setup *f, const char *path, bool script, struct vt_err *e)
@@ -293,26 +331,36 @@ static int write_plot(const struct fleet_setup *f, const char *path, bool script
 	if (!out)
 		return vt_fail(e, -errno, "%s: %s", path, strerror(errno));
 	if (script)
-		fputs("set terminal pngcairo size 1100,430 font 'sans,11' background rgb 'white'\n"
-		      "set output 'fleet.png'\nset border 3\nset tics nomirror out\nset logscale "
-		      "x\n"
-		      "set xlabel 'nodes'\nset grid y lc rgb '#e0e0e0'\n"
-		      "set key above horizontal\nset linetype 1 lc rgb '#8a8a8a' lw 2 pt 7\n"
-		      "set linetype 2 lc rgb '#e69f00' lw 2 pt 7\n"
-		      "set linetype 3 lc rgb '#0072b2' lw 2 pt 7\n"
-		      "set multiplot layout 1,2\nset ylabel 'requests in time, %'\n"
-		      "plot for [i=0:*] 'fleet.dat' index i using 1:2 with linespoints title "
-		      "columnheader(1)\nset ylabel 'mean latency, ms'\nset yrange [0:*]\n"
-		      "plot for [i=0:*] 'fleet.dat' index i using 1:3 with linespoints title "
-		      "columnheader(1)\nunset multiplot\n",
-		      out);
+		fprintf(out,
+			"set terminal pngcairo size 1100,430 font 'sans,11' background rgb "
+			"'white'\n"
+			"set datafile missing '?'\n"
+			"set output 'fleet.png'\nset border 3\nset tics nomirror out\nset logscale "
+			"x\n"
+			"set xlabel 'nodes'\nset grid y lc rgb '#e0e0e0'\n"
+			"set key above horizontal\nset linetype 1 lc rgb '#8a8a8a' lw 2 pt 7\n"
+			"set linetype 2 lc rgb '#e69f00' lw 2 pt 7\n"
+			"set linetype 3 lc rgb '#0072b2' lw 2 pt 7\n"
+			"set multiplot layout 1,2\nset ylabel 'requests in time, %%'\n"
+			"plot for [i=0:*] 'fleet.dat' index i using 1:2 with linespoints title "
+			"columnheader(1)\nset ylabel 'mean latency, ms'\nset yrange [0:*]\n%s"
+			"plot for [i=0:*] 'fleet.dat' index i using 1:3 with linespoints title "
+			"columnheader(1)\nunset multiplot\n",
+			any_served(f) ? "" : "set xrange [1:4096]\nset yrange [0:1]\n");
 	for (uint32_t r = 0; !script && r < f->n_routers; r++) {
 		fprintf(out, "%s\n", vt_router_name(f->routers[r]));
-		for (uint32_t i = 0; i < f->n_rows; i++)
-			if (f->rows[i].router == f->routers[r])
-				fprintf(out, "%u %.4f %.4f %.4f\n", f->rows[i].nodes,
-					share(&f->rows[i].r) * 100, mean_ms(&f->rows[i].r),
-					f->rows[i].host_us);
+		for (uint32_t i = 0; i < f->n_rows; i++) {
+			const struct row *x = &f->rows[i];
+
+			if (x->router != f->routers[r])
+				continue;
+			fprintf(out, "%u %.4f ", x->nodes, share(&x->r) * 100);
+			if (x->r.served)
+				fprintf(out, "%.4f", mean_ms(&x->r));
+			else
+				fputc('?', out);
+			fprintf(out, " %.4f\n", x->host_us);
+		}
 		fputs("\n\n", out);
 	}
 	bad = ferror(out);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sim_means.c - what the seeds of a cell have in common: means, gains, the best. */
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -20,9 +21,12 @@ struct vt_mean sim_mean(const struct sim_results *r, const struct sim_cell *c, s
 	double v[1024];
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < r->n_seeds && n < 1024; i++)
-		if (all || c->runs[i].ran)
-			memcpy(&v[n++], (const char *)&c->runs[i] + offset, sizeof(v[0]));
+	for (uint32_t i = 0; i < r->n_seeds && n < 1024; i++) {
+		if (!all && !c->runs[i].ran)
+			continue;
+		memcpy(&v[n], (const char *)&c->runs[i] + offset, sizeof(v[0]));
+		n += !isnan(v[n]);
+	}
 	return vt_mean_of(v, n);
 }
 

@@ -35,6 +35,21 @@ static const struct plot {
 	 false, false},
 };
 
+static struct vt_mean value(const struct sim_results *r, const struct plot *p, uint32_t mix,
+			    uint32_t policy)
+{
+	return sim_mean(r, p->equal ? &r->equal[mix][policy] : &r->cell[mix][policy], p->at);
+}
+
+static bool has_value(const struct sim_setup *s, const struct sim_results *r, const struct plot *p,
+		      uint32_t mix)
+{
+	for (uint32_t k = 0; k < s->n_policies; k++)
+		if (value(r, p, mix, k).n)
+			return true;
+	return false;
+}
+
 /** A line for each policy: its name, then mean and half-width for each mix. */
 static int write_data(const struct sim_setup *s, const struct sim_results *r, const struct plot *p,
 		      struct vt_err *e)
@@ -54,11 +69,13 @@ static int write_data(const struct sim_setup *s, const struct sim_results *r, co
 	for (uint32_t k = 0; k < s->n_policies; k++) {
 		fprintf(f, "\n%s", s->policies[k]->name);
 		for (uint32_t m = 0; m < s->n_mixes; m++) {
-			struct vt_mean v =
-				sim_mean(r, p->equal ? &r->equal[m][k] : &r->cell[m][k], p->at);
+			struct vt_mean v = value(r, p, m, k);
 
-			fprintf(f, " %.6g %.6g", v.mean * p->factor,
-				isfinite(v.half) ? v.half * p->factor : 0);
+			if (v.n)
+				fprintf(f, " %.6g %.6g", v.mean * p->factor,
+					isfinite(v.half) ? v.half * p->factor : 0);
+			else
+				fputs(" ? ?", f); /* no seed has it, and 0 would be the best */
 		}
 	}
 	fputc('\n', f);
@@ -66,7 +83,8 @@ static int write_data(const struct sim_setup *s, const struct sim_results *r, co
 }
 
 /** Mixes differ by orders of magnitude, so each has a panel with its own scale. */
-static int write_script(const struct sim_setup *s, const struct plot *p, struct vt_err *e)
+static int write_script(const struct sim_setup *s, const struct sim_results *r,
+			const struct plot *p, struct vt_err *e)
 {
 	char title[256];
 	FILE *f = vt_plot_create(s->opts->plot_dir, p->name, "gp", e);
@@ -77,7 +95,7 @@ static int write_script(const struct sim_setup *s, const struct plot *p, struct 
 		"set terminal pngcairo size %u,520 font 'sans,11'\n"
 		"set output '%s.png'\n"
 		"set style fill solid 0.8 border -1\nset boxwidth 0.7\nunset key\n"
-		"set xtics rotate by -45\nset grid y\nset yrange [0:*]\n"
+		"set xtics rotate by -45\nset grid y\nset datafile missing '?'\n"
 		"set xrange [-0.6:%u-0.4]\nset ylabel '%s'\n"
 		"set multiplot layout 1,%u title ",
 		160 + 420 * s->n_mixes, p->name, s->n_policies, p->unit, s->n_mixes);
@@ -88,9 +106,9 @@ static int write_script(const struct sim_setup *s, const struct plot *p, struct 
 		fputs("set title ", f);
 		vt_plot_quote(f, s->mixes[m].mix.name, SIZE_MAX);
 		fprintf(f,
-			" noenhanced\n"
+			" noenhanced\nset yrange [0:%s]\n"
 			"plot '%s.dat' using 0:%u:%u:0:xtic(1) with boxerrorbars lc variable\n",
-			p->name, 2 + 2 * m, 3 + 2 * m);
+			has_value(s, r, p, m) ? "*" : "1", p->name, 2 + 2 * m, 3 + 2 * m);
 	}
 	fputs("unset multiplot\n", f);
 	return vt_plot_finish(f, s->opts->plot_dir, p->name, e);
@@ -110,7 +128,7 @@ int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_e
 			continue;
 		rc = write_data(s, r, p, e);
 		if (!rc)
-			rc = write_script(s, p, e);
+			rc = write_script(s, r, p, e);
 		if (!rc)
 			rc = vt_plot_draw(dir, p->name, e);
 		if (rc)

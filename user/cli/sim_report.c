@@ -39,6 +39,7 @@ static const struct column {
 	C(decide_us, "decide us", 1, 2, 9, false, true),
 	C(decide_max_us, NULL, 1, 1, 9, false, true),
 	C(blocks_per_s, NULL, 1, 0, 9, false, true),
+	C(late_actions, NULL, 1, 0, 9, false, false),
 #undef C
 };
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
@@ -66,14 +67,88 @@ static void print_arrivals(const struct sim_setup *s, const struct sim_mix *m)
 	free(n);
 }
 
+/* ---- what the figures are of ---------------------------------------------------------------- */
+
+/** An option that changes what runs: its JSON name, and as it is given. */
+struct given {
+	const char *name, *option;
+	size_t at;
+};
+
+static const struct given flags[] = {
+	{"no_shed", "--no-shed", offsetof(struct sim_opts, no_shed)},
+	{"no_contention", "--no-contention", offsetof(struct sim_opts, apart)},
+	{"no_counters", "--no-counters", offsetof(struct sim_opts, blind)},
+};
+static const struct given texts[] = {
+	{"profiles", "--profiles", offsetof(struct sim_opts, profiles)},
+	{"asplos22", "--asplos22", offsetof(struct sim_opts, tables)}, /* also by environment */
+};
+#define N_FLAGS (sizeof(flags) / sizeof(flags[0]))
+#define N_TEXTS (sizeof(texts) / sizeof(texts[0]))
+
+static bool flag_of(const struct sim_opts *o, size_t i)
+{
+	return *(const bool *)((const char *)o + flags[i].at);
+}
+
+static const char *text_of(const struct sim_opts *o, size_t i)
+{
+	return *(const char *const *)((const char *)o + texts[i].at);
+}
+
+void sim_print_given(const struct sim_opts *o)
+{
+	const char *sep = "with";
+
+	for (size_t i = 0; i < N_FLAGS; i++)
+		if (flag_of(o, i)) {
+			printf("%s %s", sep, flags[i].option);
+			sep = ",";
+		}
+	for (size_t i = 0; i < N_TEXTS; i++)
+		if (text_of(o, i)) {
+			printf("%s %s %s", sep, texts[i].option, text_of(o, i));
+			sep = ",";
+		}
+	if (o->seed != 1 && !o->arrivals) {
+		printf("%s --seed %llu", sep, (unsigned long long)o->seed);
+		sep = ",";
+	}
+	if (*sep == ',')
+		putchar('\n');
+}
+
+json_t *sim_number(double x)
+{
+	return isnan(x) ? json_null() : json_real(x);
+}
+
+void sim_given_json(const struct sim_opts *o, json_t *root)
+{
+	for (size_t i = 0; i < N_FLAGS; i++)
+		json_object_set_new(root, flags[i].name, json_boolean(flag_of(o, i)));
+	for (size_t i = 0; i < N_TEXTS; i++) {
+		const char *text = text_of(o, i);
+
+		json_object_set_new(root, texts[i].name, text ? json_string(text) : json_null());
+	}
+	json_object_set_new(root, "seed", json_integer((json_int_t)o->seed));
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
 static void print_head(const struct sim_setup *s, const struct sim_mix *m)
 {
 	const struct sim_opts *o = s->opts;
 
-	printf("\nmix %s on %s (%u cores), %llu seed%s x %llu requests%s\n", m->mix.name,
+	printf("\nmix %s on %s (%u cores), %llu seed%s x %llu requests", m->mix.name,
 	       s->machine.name, s->machine.cores, (unsigned long long)o->seeds,
-	       o->seeds > 1 ? "s" : "", (unsigned long long)sim_requests(o, m),
-	       o->search ? ", highest rate that meets the share" : "");
+	       o->seeds > 1 ? "s" : "", (unsigned long long)sim_requests(o, m));
+	if (o->search)
+		printf(", highest rate with %g %% in time", o->share * 100);
+	putchar('\n');
+	sim_print_given(o);
 	if (m->trace.n)
 		print_arrivals(s, m);
 	printf("%-16s", "policy");
@@ -115,15 +190,21 @@ static uint32_t count_open(const struct sim_results *r, const struct sim_cell *c
 	return n;
 }
 
+/** Seeds that met the share at no rate. */
+static uint32_t count_missed(const struct sim_results *r, const struct sim_cell *c)
+{
+	return r->n_seeds - sim_mean(r, c, offsetof(struct sim_run, share)).n;
+}
+
 /** What the means of a search do not tell. */
 static void print_notes(const struct sim_results *r, const struct sim_cell *c, const char *name)
 {
-	uint32_t n = count_open(r, c), ran = sim_mean(r, c, offsetof(struct sim_run, share)).n;
+	uint32_t n = count_open(r, c), missed = count_missed(r, c);
 
-	if (ran < r->n_seeds)
+	if (missed)
 		printf("  %s met the share at no rate with %u of %u seeds: they count as 0 "
 		       "requests/s and in no other figure\n",
-		       name, r->n_seeds - ran, r->n_seeds);
+		       name, missed, r->n_seeds);
 	if (n)
 		printf("  %s met the share at every rate tried with %u of %u seeds: its rate is at "
 		       "least that\n",
@@ -153,23 +234,38 @@ static void print_used(const struct sim_results *r, const struct sim_cell *base,
 		printf("  (%u and %u of %u seeds)", n, k, r->n_seeds);
 }
 
+/** Relative, at the best baseline's highest rate; NAN: there is no latency to compare */
+static double latency_change(const struct sim_results *r, uint32_t mix, uint32_t policy)
+{
+	const uint32_t base = (uint32_t)r->best_baseline[mix];
+	const size_t at = offsetof(struct sim_run, mean_ms);
+	struct vt_mean ms = sim_mean(r, &r->equal[mix][policy], at);
+	struct vt_mean of = sim_mean(r, &r->equal[mix][base], at);
+
+	return ms.n && of.n ? ms.mean / of.mean - 1 : NAN;
+}
+
 static void print_equal(const struct sim_setup *s, const struct sim_results *r, uint32_t mix)
 {
 	const struct sim_cell *cells = r->cell[mix];
 	uint32_t base = (uint32_t)r->best_baseline[mix];
 	uint32_t best = (uint32_t)sim_best(s, r, mix, false); /* there is a baseline at least */
-	struct vt_mean slow = sim_mean(r, &r->equal[mix][base], offsetof(struct sim_run, mean_ms));
 
 	printf("against the best baseline, %s: requests/s, seed by seed, and mean latency at its "
 	       "highest rate; last, %s against each\n",
 	       s->policies[base]->name, s->policies[best]->name);
 	for (uint32_t p = 0; p < s->n_policies; p++) {
-		struct vt_mean ms =
-			sim_mean(r, &r->equal[mix][p], offsetof(struct sim_run, mean_ms));
+		double change = latency_change(r, mix, p);
 
 		printf("  %-16s", s->policies[p]->name);
 		print_gain(sim_gain(r, &cells[p], &cells[base]));
-		printf("  %8.2f ms (%+.0f %%)", ms.mean, (ms.mean / slow.mean - 1) * 100);
+		if (isnan(change))
+			printf("  %8s        ", "-");
+		else
+			printf("  %8.2f ms (%+.0f %%)",
+			       sim_mean(r, &r->equal[mix][p], offsetof(struct sim_run, mean_ms))
+				       .mean,
+			       change * 100);
 		print_gain(sim_gain(r, &cells[best], &cells[p]));
 		print_used(r, &cells[base], &cells[p]);
 		putchar('\n');
@@ -188,6 +284,8 @@ void sim_report_table(const struct sim_setup *s, const struct sim_results *r)
 			print_equal(s, r, m);
 	}
 }
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static json_t *mean_json(struct vt_mean v)
 {
@@ -243,29 +341,50 @@ static json_t *file_json(const struct sim_setup *s)
 	return o;
 }
 
+/** What a search compares, as print_equal(). */
+static void add_gains(const struct sim_results *r, uint32_t mix, uint32_t policy, int best,
+		      json_t *o)
+{
+	const struct sim_cell *cells = r->cell[mix];
+	const int base = r->best_baseline[mix];
+	json_t *equal;
+
+	if (base < 0)
+		return;
+	equal = cell_json(r, &r->equal[mix][policy]);
+	json_object_set_new(equal, "mean_ms_change", sim_number(latency_change(r, mix, policy)));
+	json_object_set_new(o, "at_best_baseline_rate", equal);
+	json_object_set_new(o, "over_best_baseline",
+			    gain_json(sim_gain(r, &cells[policy], &cells[base])));
+	json_object_set_new(o, "best_policy_over_it",
+			    gain_json(sim_gain(r, &cells[best], &cells[policy])));
+}
+
+static json_t *policy_json(const struct sim_setup *s, const struct sim_results *r, uint32_t mix,
+			   uint32_t policy, int best)
+{
+	const struct sim_cell *c = &r->cell[mix][policy];
+	json_t *o = cell_json(r, c);
+
+	json_object_set_new(o, "policy", json_string(s->policies[policy]->name));
+	if (!s->opts->search)
+		return o;
+	json_object_set_new(o, "open_seeds", json_integer(count_open(r, c)));
+	json_object_set_new(o, "missed_seeds", json_integer(count_missed(r, c)));
+	add_gains(r, mix, policy, best, o);
+	return o;
+}
+
 static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, uint32_t m)
 {
 	json_t *list = json_array(), *x;
-	int best = r->best_baseline[m];
+	int base = r->best_baseline[m], best = s->opts->search ? sim_best(s, r, m, false) : -1;
 
-	for (uint32_t p = 0; p < s->n_policies; p++) {
-		json_t *o = cell_json(r, &r->cell[m][p]);
-
-		json_object_set_new(o, "policy", json_string(s->policies[p]->name));
-		if (s->opts->search)
-			json_object_set_new(o, "open_seeds",
-					    json_integer(count_open(r, &r->cell[m][p])));
-		if (r->has_equal && best >= 0) {
-			json_object_set_new(o, "at_best_baseline_rate",
-					    cell_json(r, &r->equal[m][p]));
-			json_object_set_new(
-				o, "over_best_baseline",
-				gain_json(sim_gain(r, &r->cell[m][p], &r->cell[m][best])));
-		}
-		json_array_append_new(list, o);
-	}
-	x = json_pack("{s:s, s:f, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",
+	for (uint32_t p = 0; p < s->n_policies; p++)
+		json_array_append_new(list, policy_json(s, r, m, p, best));
+	x = json_pack("{s:s, s:f, s:s?, s:s?, s:o}", "mix", s->mixes[m].mix.name, "capacity_hz",
 		      s->mixes[m].capacity_hz, "best_baseline",
+		      base >= 0 ? s->policies[base]->name : NULL, "best_policy",
 		      best >= 0 ? s->policies[best]->name : NULL, "policies", list);
 	if (s->mixes[m].trace.n)
 		json_object_set_new(x, "arrivals", arrivals_json(&s->mixes[m]));
@@ -280,10 +399,13 @@ int sim_report_json(const struct sim_setup *s, const struct sim_results *r)
 
 	for (uint32_t m = 0; m < s->n_mixes; m++)
 		json_array_append_new(mixes, mix_json(s, r, m));
-	root = json_pack("{s:s, s:i, s:b, s:f, s:I, s:I, s:I, s:o}", "machine", s->machine.name,
+	root = json_pack("{s:s, s:i, s:b, s:o, s:o, s:I, s:I, s:o}", "machine", s->machine.name,
 			 "cores", (int)s->machine.cores, "search", (int)o->search, "qos_share",
-			 o->share, "seed", (json_int_t)o->seed, "seeds", (json_int_t)o->seeds,
-			 "requests", (json_int_t)sim_requests(o, &s->mixes[0]), "mixes", mixes);
+			 sim_number(o->search ? o->share : NAN), "rate_hz",
+			 sim_number(o->rate_hz > 0 ? o->rate_hz : NAN), "seeds",
+			 (json_int_t)o->seeds, "requests",
+			 (json_int_t)sim_requests(o, &s->mixes[0]), "mixes", mixes);
+	sim_given_json(o, root);
 	if (o->arrivals)
 		json_object_set_new(root, "arrivals", file_json(s));
 	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;

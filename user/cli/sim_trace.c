@@ -67,7 +67,7 @@ int sim_record(const struct sim_setup *s, const char *path, struct vt_err *e)
 	struct sim_run run = {.rate_hz = s->opts->rate_hz};
 	int rc;
 
-	if (s->n_mixes != 1 || s->n_policies != 1 || sim_is_bound(s->policies[0]))
+	if (!sim_is_one_run(s))
 		return vt_fail(e, -EINVAL, "--record needs exactly one mix and one policy");
 	rc = vt_outfile_open(&r.file, path, 0, e);
 	if (rc)

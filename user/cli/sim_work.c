@@ -67,7 +67,7 @@ static int by_size(const void *a, const void *b)
 
 static double quantile(const struct tally *t, double q)
 {
-	return t->n ? (double)t->ms[(size_t)(q * (double)(t->n - 1) + 0.5)] : 0;
+	return t->n ? (double)t->ms[(size_t)(q * (double)(t->n - 1) + 0.5)] : NAN;
 }
 
 static int tally_init(struct tally *t, const struct sim_mix *m, uint64_t requests)
@@ -89,7 +89,7 @@ static void tally_fini(struct tally *t)
 
 static double ratio(double a, double b)
 {
-	return b > 0 ? a / b : 0;
+	return b > 0 ? a / b : NAN;
 }
 
 static void fill_run(const struct sim_mix *m, const struct vt_sim_result *r, struct tally *t,
@@ -115,12 +115,14 @@ static void fill_run(const struct sim_mix *m, const struct vt_sim_result *r, str
 	ret->core_ms = ratio(r->busy_core_ns * 1e-6, (double)r->served_all);
 	ret->blocks = ratio((double)r->blocks, (double)r->served_all);
 	ret->decide_us = ratio(r->decide_ns * 1e-3, (double)r->timed);
-	ret->decide_max_us = r->decide_max_ns * 1e-3;
+	ret->decide_max_us = r->timed ? r->decide_max_ns * 1e-3 : NAN;
+	ret->late_actions = (double)r->late_actions;
 }
 
+/** Poisson arrivals begin with nobody waiting; those of a file are as they were, and all of them count. */
 static uint64_t warmup_of(const struct sim_mix *m, const struct sim_opts *o)
 {
-	return sim_requests(o, m) / 10;
+	return m->trace.n ? 0 : o->requests / 10;
 }
 
 static int run_policy(const struct sim_opts *o, const struct sim_mix *m,
@@ -213,7 +215,9 @@ static int run_bound(const struct sim_opts *o, const struct sim_mix *m, const do
 	r.on_time = r.served;
 	if (!rc)
 		fill_run(m, &r, &t, ret);
-	ret->efficiency = 1;
+	/* It has no blocks and decides nothing; only the ideal one works as little as can be, by definition. */
+	ret->efficiency = work_ns == m->ideal_ns ? 1 : NAN;
+	ret->late_actions = ret->blocks_per_s = NAN;
 	tally_fini(&t);
 	free(jobs);
 	free(latency_ns);
