@@ -312,6 +312,11 @@ static void search_order(void **state)
 		/* an alias of the running kernel */
 		{VT_CPU_UNKNOWN, VT_ROLE_LLC_MISSES, RULES({4, 0x412e, 0}), 0, "cpu/cache-misses/",
 		 VT_EVSRC_SYSFS, VT_QUALITY_PROXY},
+		/* which cache that is nobody knows: not before what is of the last one */
+		{VT_CPU_UNKNOWN, VT_ROLE_LLC_MISSES, RULES({4, 0x412e, 0}, {3, 0x10002, 0}), 0,
+		 "LLC-load-misses", VT_EVSRC_GENERIC, VT_QUALITY_APPROX},
+		{VT_CPU_UNKNOWN, VT_ROLE_LLC_REFS, RULES({0, 2, 0}, {3, 0x2, 0}), 0, "LLC-loads",
+		 VT_EVSRC_GENERIC, VT_QUALITY_APPROX},
 		/* generic only */
 		{VT_CPU_SPR, VT_ROLE_LLC_MISSES, RULES({0, 3, 0}), 0, "cache-misses",
 		 VT_EVSRC_GENERIC, VT_QUALITY_EXACT},

@@ -132,6 +132,26 @@ static void test_version_of_a_core(void **state)
 	free(t);
 }
 
+/* Nor is another quantity, even if hardware counts it. */
+static void test_proxy_is_a_stand_in(void **state)
+{
+	json_t *a = json_loads(before, 0, NULL), *b = json_loads(after, 0, NULL);
+	struct vt_top *t = malloc(sizeof(*t));
+	json_t *c = json_array_get(json_object_get(b, "counters"), 0);
+
+	json_object_set_new(c, "class", json_string("hw"));
+	json_object_set_new(c, "quality", json_string("approx"));
+	assert_int_equal(vt_top_rates(a, b, 2.0, t), 0);
+	near(t->tenant[0].llc_misses, 2);
+	json_object_set_new(c, "quality", json_string("proxy"));
+	assert_int_equal(vt_top_rates(a, b, 2.0, t), 0);
+	assert_true(isnan(t->tenant[0].llc_misses));
+	near(t->tenant[0].stand_in, 2);
+	json_decref(a);
+	json_decref(b);
+	free(t);
+}
+
 /* What a server has counted that was started anew since the last look, it has counted since then. */
 static void test_started_anew(void **state)
 {
@@ -231,10 +251,15 @@ static void test_sorting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rates),	     cmocka_unit_test(test_no_memory_is_a_refusal),
-		cmocka_unit_test(test_started_anew), cmocka_unit_test(test_any_json),
-		cmocka_unit_test(test_every_width),  cmocka_unit_test(test_sorting),
-		cmocka_unit_test(test_another_id),   cmocka_unit_test(test_version_of_a_core),
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_no_memory_is_a_refusal),
+		cmocka_unit_test(test_proxy_is_a_stand_in),
+		cmocka_unit_test(test_started_anew),
+		cmocka_unit_test(test_any_json),
+		cmocka_unit_test(test_every_width),
+		cmocka_unit_test(test_sorting),
+		cmocka_unit_test(test_another_id),
+		cmocka_unit_test(test_version_of_a_core),
 	};
 
 	setlocale(LC_CTYPE, "C.UTF-8");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "monitor/blame.h"
+#include "monitor/impl.h" /* a monitor without a kernel: slots only */
 #include "monitor/names.h"
 #include "monitor/window.h"
 
@@ -114,6 +115,42 @@ static void test_rates(void **state)
 	assert_true(isnan(r.share_of_bandwidth));
 }
 
+/* Another quantity that hardware counts is no more the one that is meant than what software counts. */
+static void test_which_slots_are_hardware(void **state)
+{
+	static const struct {
+		const char *cls, *quality;
+		bool hw;
+	} t[] = {{"hw", "exact", true},	 {"hw", "approx", true}, {"hw", "user", true},
+		 {"hw", "proxy", false}, {"sw", "proxy", false}, {"sw", "user", false}};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_monitor *m = calloc(1, sizeof(*m));
+		struct vt_window_row row = {
+			.tenant = tenant(1), .run_ns = 500 * MS, .count = {400, 100}};
+		struct vt_window w = {.len_ns = 1000 * MS, .n = 1, .row = &row};
+		struct vt_slot_map map;
+		struct vt_rates r;
+
+		assert_non_null(m);
+		m->meta.slots = 2;
+		for (int k = 0; k < 2; k++) {
+			m->slot[k].role_id = k ? VT_ROLE_LLC_MISSES : VT_ROLE_LLC_REFS;
+			snprintf(m->slot[k].cls, sizeof(m->slot[k].cls), "%s", t[i].cls);
+			snprintf(m->slot[k].quality, sizeof(m->slot[k].quality), "%s",
+				 t[i].quality);
+		}
+		vt_slot_map_init(&map, m);
+		r = vt_window_rates(&w, &row, &map, 64);
+		assert_true(r.llc_misses_per_s == 100);
+		assert_int_equal(map.hw[VT_ROLE_LLC_MISSES], t[i].hw);
+		assert_int_equal(isnan(r.llc_miss_ratio), !t[i].hw);
+		assert_int_equal(isnan(r.dram_bytes_per_s), !t[i].hw);
+		assert_int_equal(isnan(r.share_of_bandwidth), !t[i].hw);
+		free(m);
+	}
+}
+
 /* ---- blame ------------------------------------------------------------------------------- */
 
 /* A victim, an aggressor that comes and goes, and a bystander whose misses follow another rhythm.
@@ -200,6 +237,7 @@ int main(void)
 		cmocka_unit_test(test_deltas),
 		cmocka_unit_test(test_idle_and_silent_tenants_are_left_out),
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_which_slots_are_hardware),
 		cmocka_unit_test(test_blame),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_cgroup_names),

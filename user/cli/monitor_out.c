@@ -17,6 +17,13 @@ const char *vt_group_name(uint32_t group)
 
 /* ---- table ------------------------------------------------------------------------------- */
 
+static const char *stand_in(const struct vt_mon_view *v, int role, const struct vt_slot *s)
+{
+	if (v->map->hw[role])
+		return "";
+	return strcmp(s->cls, "hw") != 0 ? ": a software stand-in" : ": a stand-in";
+}
+
 static void table_head(const struct vt_mon_view *v)
 {
 	const struct vt_meta *meta = vt_monitor_meta(v->m);
@@ -28,7 +35,7 @@ static void table_head(const struct vt_mon_view *v)
 
 		if (s)
 			printf("  %-13s %s  %s (%s%s)\n", vt_role_name((enum vt_role)r), s->cls,
-			       s->event, s->quality, v->map->hw[r] ? "" : ": a software stand-in");
+			       s->event, s->quality, stand_in(v, r, s));
 		else
 			printf("  %-13s n/a  %s\n", vt_role_name((enum vt_role)r),
 			       vt_monitor_absent_brief(v->m, (enum vt_role)r));

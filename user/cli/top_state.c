@@ -168,6 +168,15 @@ static void one_model(const json_t *bounds, const json_t *old, const json_t *now
 
 /* ---- the machine -------------------------------------------------------------------------- */
 
+/* A proxy is another quantity, whatever counts it. */
+static bool by_hardware(const json_t *counter)
+{
+	const char *cls = json_string_value(json_object_get(counter, "class"));
+	const char *quality = json_string_value(json_object_get(counter, "quality"));
+
+	return cls && !strcmp(cls, "hw") && (!quality || strcmp(quality, "proxy") != 0);
+}
+
 static void counters(const json_t *now, struct vt_top *t)
 {
 	const json_t *v;
@@ -177,11 +186,10 @@ static void counters(const json_t *now, struct vt_top *t)
 	json_array_foreach(json_object_get(now, "counters"), i, v)
 	{
 		const char *role = json_string_value(json_object_get(v, "role"));
-		const char *cls = json_string_value(json_object_get(v, "class"));
 
 		if (!role || strcmp(role, "llc_misses") != 0)
 			continue;
-		t->llc_hw = cls && !strcmp(cls, "hw");
+		t->llc_hw = by_hardware(v);
 		text(v, "absent", t->llc_absent, sizeof(t->llc_absent));
 		text(v, "event", t->llc_event, sizeof(t->llc_event));
 	}
@@ -195,10 +203,9 @@ static bool counted(const json_t *now, const char *role)
 	json_array_foreach(json_object_get(now, "counters"), i, v)
 	{
 		const char *r = json_string_value(json_object_get(v, "role"));
-		const char *cls = json_string_value(json_object_get(v, "class"));
 
-		if (r && cls && !strcmp(r, role))
-			return !strcmp(cls, "hw");
+		if (r && !strcmp(r, role))
+			return by_hardware(v);
 	}
 	return false;
 }

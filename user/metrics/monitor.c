@@ -2,7 +2,6 @@
 /* monitor.c - the families that say what was counted, for whom, and how well. */
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "metrics/metrics.h"
 #include "monitor/window.h"
@@ -40,7 +39,7 @@ static void tenant_role(struct vt_expo *x, const struct vt_metrics *m, const str
 	const struct vt_tenant_series *t;
 	int slot = m->monitor ? vt_monitor_slot_of(m->monitor, (enum vt_role)f->off) : -1;
 
-	if (slot < 0 || strcmp(vt_monitor_slot(m->monitor, (unsigned int)slot)->cls, "hw") != 0)
+	if (slot < 0 || !vt_monitor_slot_is_hw(m->monitor, (unsigned int)slot))
 		return;
 	for (uint32_t i = 0; (t = series_at(m, i)); i++) {
 		const struct vt_label l[] = TENANT_LABELS(t);
@@ -57,7 +56,7 @@ static void stand_ins(struct vt_expo *x, const struct vt_metrics *m, const struc
 	for (unsigned int s = 0; m->monitor && s < vt_monitor_meta(m->monitor)->slots; s++) {
 		const struct vt_slot *slot = vt_monitor_slot(m->monitor, s);
 
-		if (!strcmp(slot->cls, "hw"))
+		if (vt_monitor_slot_is_hw(m->monitor, s))
 			continue;
 		for (uint32_t i = 0; (t = series_at(m, i)); i++) {
 			const struct vt_label l[] = {{"tenant", t->name},
@@ -156,8 +155,8 @@ const struct vt_family vt_monitor_families[] = {
 	 "Lines filled from memory times their size; only if hardware counts them.", tenant_role,
 	 VT_ROLE_DRAM_FILLS, 1},
 	{"tenant_stand_ins", VT_COUNTER, "", "tenant, kind, event, instead_of",
-	 "What software counted where no hardware counter is to be had. Not misses, not cycles: "
-	 "compare it with itself only.",
+	 "What stands in where hardware does not count the quantity: software, or an event that is "
+	 "another one (proxy). Not misses, not cycles: compare it with itself only.",
 	 stand_ins, 0, 0},
 	{"event", VT_INFO, "", "role, event, class, quality",
 	 "Which event stands behind a role on this machine: hw or sw, exact, approx, proxy or "

@@ -68,6 +68,12 @@ const struct vt_slot *vt_monitor_slot(const struct vt_monitor *m, unsigned int i
 /** vt_monitor_slot_of - the slot that counts @role, or -1 */
 int vt_monitor_slot_of(const struct vt_monitor *m, enum vt_role role);
 
+/**
+ * vt_monitor_slot_is_hw - whether hardware counts what the role of slot @i means
+ * Not if software stands in, nor if another quantity does (a proxy) that nobody named: of neither come bytes or ratios.
+ */
+bool vt_monitor_slot_is_hw(const struct vt_monitor *m, unsigned int i);
+
 /** vt_monitor_absent - why @role has no slot; "" when it has one */
 const char *vt_monitor_absent(const struct vt_monitor *m, enum vt_role role);
 

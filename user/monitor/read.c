@@ -242,6 +242,13 @@ int vt_monitor_slot_of(const struct vt_monitor *m, enum vt_role role)
 	return -1;
 }
 
+bool vt_monitor_slot_is_hw(const struct vt_monitor *m, unsigned int i)
+{
+	const struct vt_slot *s = vt_monitor_slot(m, i);
+
+	return s && !strcmp(s->cls, "hw") && strcmp(s->quality, "proxy") != 0;
+}
+
 const char *vt_monitor_absent(const struct vt_monitor *m, enum vt_role role)
 {
 	return vt_monitor_slot_of(m, role) >= 0 ? "" : m->set.absent[role];

@@ -9,8 +9,8 @@ void vt_slot_map_init(struct vt_slot_map *map, const struct vt_monitor *m)
 	map->slots = vt_monitor_meta(m)->slots;
 	for (int r = 0; r < VT_ROLE_COUNT; r++) {
 		map->slot[r] = vt_monitor_slot_of(m, (enum vt_role)r);
-		map->hw[r] = map->slot[r] >= 0 &&
-			     !strcmp(vt_monitor_slot(m, (unsigned int)map->slot[r])->cls, "hw");
+		map->hw[r] =
+			map->slot[r] >= 0 && vt_monitor_slot_is_hw(m, (unsigned int)map->slot[r]);
 	}
 }
 
@@ -124,7 +124,7 @@ static double count_of(const struct vt_window_row *r, const struct vt_slot_map *
 	return r->count[map->slot[role]];
 }
 
-/* Lines that came from memory, best source first. Software stand-ins are no bytes. */
+/* Lines that came from memory, best source first. Stand-ins are no bytes. */
 static double lines(const struct vt_window_row *r, const struct vt_slot_map *map)
 {
 	double n = count_of(r, map, VT_ROLE_DRAM_FILLS, true);

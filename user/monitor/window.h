@@ -15,7 +15,7 @@
 
 #include "monitor/monitor.h"
 
-/** Which slot holds a role, and whether hardware counts it. */
+/** Which slot holds a role, and whether hardware counts it: vt_monitor_slot_is_hw(). */
 struct vt_slot_map {
 	int slot[VT_ROLE_COUNT]; /* -1: none */
 	bool hw[VT_ROLE_COUNT];
@@ -56,7 +56,7 @@ struct vt_rates {
 	double cpus;		   /* CPU seconds per second */
 	double ipc;		   /* hardware cycles and instructions only */
 	double llc_miss_ratio;	   /* misses / references, hardware only */
-	double llc_misses_per_s;   /* may be a software stand-in: see vt_slot_map.hw */
+	double llc_misses_per_s;   /* may be a stand-in: see vt_slot_map.hw */
 	double dram_bytes_per_s;   /* from hardware fills or misses times the line size */
 	double share_of_bandwidth; /* of what all tenants of the window used */
 };

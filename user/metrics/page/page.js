@@ -192,9 +192,12 @@ function chartPressure(s) {
       : 'a first guess from busy cores: no counters here, and no block has told otherwise yet';
 }
 
+// A proxy is another quantity, whatever counts it: no misses, no bytes.
+const counted = (s, role) => (s.counters || []).some((c) => c.role === role && c.class === 'hw' && c.quality !== 'proxy');
+
 // What can be said per tenant, best first: bandwidth, misses, CPU time.
 function tenantQuantity(s) {
-  const hw = (role) => (s.counters || []).some((c) => c.role === role && c.class === 'hw');
+  const hw = (role) => counted(s, role);
   const why = (role) => ((s.counters || []).find((c) => c.role === role) || {}).absent || 'not counted here';
   if (hw('dram_fills')) return { title: 'Memory bandwidth', get: (t) => t.dram_fills * s.line_bytes / 1e9, unit: 'GB/s', note: '' };
   if (hw('llc_misses')) return { title: 'LLC misses', get: (t) => t.llc_misses / 1e6, unit: 'million/s', note: '' };
@@ -314,11 +317,10 @@ const ROLES = [['cycles', 'cycles/s'], ['instructions', 'instr/s'], ['llc_misses
 function tenants(s) {
   const table = $('tenants'), note = $('n-tenants');
   if (!s.tenants) { note.textContent = `the monitor is off: ${s.monitor_absent || 'not asked for'}`; return; }
-  const cls = (role) => ((s.counters || []).find((c) => c.role === role) || {}).class;
   const old = before(QUANTILE_S), dt = s.t - old.t || 1;
   const rows = s.tenants.map((t) => {
     const o = tenantIn(old, t), r = { name: t.name, kind: t.kind, cpu: since(o || t, t, 'cpu_s') / dt };
-    for (const [role] of ROLES) r[role] = t[role] === null || cls(role) !== 'hw' ? null
+    for (const [role] of ROLES) r[role] = t[role] === null || !counted(s, role) ? null
       : since(o && o[role] !== null ? o : t, t, role) / dt * (role === 'dram_fills' ? s.line_bytes : 1);
     return r;
   });
