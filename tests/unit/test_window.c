@@ -199,6 +199,99 @@ static void test_blame(void **state)
 	}
 }
 
+/* One window of up to four tenants, in the order of their rows. */
+struct runs {
+	uint64_t id, ms;
+	double cpi, misses;
+};
+
+static void feed_runs(struct vt_blame *b, const struct runs *r, uint32_t n)
+{
+	struct vt_window_row rows[4] = {0};
+	struct vt_window w = {.len_ns = 1000 * MS, .n = n, .row = rows};
+
+	for (uint32_t i = 0; i < n; i++)
+		rows[i] = (struct vt_window_row){
+			.tenant = tenant(r[i].id),
+			.run_ns = r[i].ms * MS,
+			.count = {r[i].cpi * 1000, 1000, 0, r[i].misses},
+		};
+	vt_window_sort(&w);
+	vt_blame_feed(b, &w, &hw_map);
+}
+
+/* Tenant 1 suffers from 2, whether it is on or not. 3 is beside them, if it runs. */
+static void feed_pair(struct vt_blame *b, bool on, uint64_t ms_of_2, uint64_t ms_of_3)
+{
+	const struct runs r[] = {{1, 500, on ? 1.5 : 1, 10},
+				 {3, ms_of_3, 1, 100},
+				 {2, ms_of_2, 1, on ? 90000 : 100}};
+	const struct runs pair[] = {r[0], r[2]};
+
+	if (ms_of_3)
+		feed_runs(b, r, 3);
+	else
+		feed_runs(b, pair, 2);
+}
+
+static void blames(const struct vt_blame *b, uint64_t victim, uint64_t aggressor)
+{
+	struct vt_verdict v = {0};
+
+	assert_int_equal(vt_blame_of(b, tenant(victim), &v), 0);
+	assert_int_equal(v.aggressor, tenant(aggressor));
+}
+
+static void test_the_largest_have_room(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t ms_of_2, ms_of_3;
+		int comes; /* the window in which 2 begins to run */
+	} t[] = {
+		{"the largest, in the last row", 900, 100, 0},
+		{"much larger than one that was there before", 900, 100, 20},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		const struct runs before[] = {{1, 500, 1, 10}, {3, t[i].ms_of_3, 1, 100}};
+		struct vt_blame *b = vt_blame_new(2);
+
+		assert_non_null(b);
+		for (int k = 0; k < 40 + t[i].comes; k++)
+			if (k < t[i].comes)
+				feed_runs(b, before, 2);
+			else
+				feed_pair(b, k / 4 % 2, t[i].ms_of_2, t[i].ms_of_3);
+		feed_pair(b, true, t[i].ms_of_2, t[i].ms_of_3);
+		blames(b, 1, 2);
+		vt_blame_free(b);
+	}
+}
+
+/* A newcomer pushes out neither one whose row comes after its own, nor long histories before short ones. */
+static void test_history_is_kept(void **state)
+{
+	static const struct runs newcomer = {4, 700, 1, 100}, brief = {3, 100, 1, 100};
+	struct vt_blame *b = vt_blame_new(2);
+
+	assert_non_null(b);
+	for (int k = 0; k < 40; k++)
+		feed_pair(b, k / 4 % 2, 300, k == 20 ? 600 : 0);
+	blames(b, 1, 2);
+	vt_blame_free(b);
+
+	b = vt_blame_new(3);
+	assert_non_null(b);
+	for (int k = 0; k < 40; k++)
+		feed_pair(b, k / 4 % 2, 300, 0);
+	feed_runs(b, &brief, 1);
+	feed_runs(b, &newcomer, 1); /* nobody else runs: any of the three would be free */
+	feed_pair(b, true, 300, 0);
+	blames(b, 1, 2);
+	vt_blame_free(b);
+}
+
 /* ---- names and keys ---------------------------------------------------------------------- */
 
 static void test_keys(void **state)
@@ -239,6 +332,8 @@ int main(void)
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_which_slots_are_hardware),
 		cmocka_unit_test(test_blame),
+		cmocka_unit_test(test_the_largest_have_room),
+		cmocka_unit_test(test_history_is_kept),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_cgroup_names),
 	};

@@ -201,14 +201,6 @@ static const char *name_of(struct session *s, uint64_t key, uint32_t row)
 
 /* ---- one window -------------------------------------------------------------------------- */
 
-static int by_run_time(const void *a, const void *b)
-{
-	uint64_t x = ((const struct vt_window_row *)a)->run_ns,
-		 y = ((const struct vt_window_row *)b)->run_ns;
-
-	return (x < y) - (x > y);
-}
-
 /* What the hardware measured for the tenant beats lines times their size. */
 static void use_measured(struct session *s, const struct vt_window_row *r, struct vt_mon_line *l)
 {
@@ -251,8 +243,6 @@ static struct vt_mon_view view_of(struct session *s)
 {
 	unsigned int n = s->w.n < s->o.top ? s->w.n : (unsigned int)s->o.top;
 
-	if (s->w.n)
-		qsort(s->w.row, s->w.n, sizeof(*s->w.row), by_run_time);
 	for (unsigned int i = 0; i < n; i++)
 		fill_line(s, &s->w.row[i], &s->line[i]);
 	return (struct vt_mon_view){
@@ -284,6 +274,7 @@ static int one_window(struct session *s, struct vt_err *e)
 		err = vt_window_close(&s->a, &s->b, s->map.slots, &s->w);
 	if (err)
 		return unreadable(s, err, e);
+	vt_window_sort(&s->w);
 	vt_blame_feed(s->blame, &s->w, &s->map);
 	vt_bw_tick(s->bw, s->b.mono_ns);
 	v = view_of(s);

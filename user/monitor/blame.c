@@ -10,6 +10,7 @@
 #define MIN_SLOWDOWN 1.05
 #define MIN_CORR     0.5
 #define QUIET_DRIFT  1.001 /* the quietest CPI is forgotten slowly: programs change */
+#define MUCH_LARGER  4	   /* what a tenant that runs all the time gives its place to */
 
 /* Exponentially weighted mean and variance of one series. */
 struct series {
@@ -21,7 +22,7 @@ struct slot {
 	unsigned int windows;
 	bool seen; /* in the latest window */
 	double quiet_cpi;
-	struct series cpi, miss;
+	struct series run, cpi, miss; /* run: ns in a window */
 };
 
 struct vt_blame {
@@ -62,14 +63,37 @@ static int find(const struct vt_blame *b, uint64_t tenant)
 	return -1;
 }
 
-/* A newcomer takes a free slot, or that of the tenant with the least history that is absent now. */
-static int take(struct vt_blame *b, uint64_t tenant)
+static int absent_with_least_history(const struct vt_blame *b)
+{
+	int best = -1;
+
+	for (unsigned int i = 0; i < b->n; i++)
+		if (!b->slot[i].seen && (best < 0 || b->slot[i].windows < b->slot[best].windows))
+			best = (int)i;
+	return best;
+}
+
+/* Its history is worth more than a better rank: tenants of about one size would push each other out all the time. */
+static int much_smaller(const struct vt_blame *b, uint64_t run_ns)
+{
+	int best = -1;
+
+	for (unsigned int i = 0; i < b->n; i++)
+		if (b->slot[i].run.mean * MUCH_LARGER < (double)run_ns &&
+		    (best < 0 || b->slot[i].run.mean < b->slot[best].run.mean))
+			best = (int)i;
+	return best;
+}
+
+/* A newcomer takes a free slot, or that of one that is absent now, or of one that is much smaller. */
+static int take(struct vt_blame *b, uint64_t tenant, uint64_t run_ns)
 {
 	int best = find(b, 0);
 
-	for (unsigned int i = 0; best < 0 && i < b->n; i++)
-		if (!b->slot[i].seen && (best < 0 || b->slot[i].windows < b->slot[best].windows))
-			best = (int)i;
+	if (best < 0)
+		best = absent_with_least_history(b);
+	if (best < 0)
+		best = much_smaller(b, run_ns);
 	if (best < 0)
 		return -1;
 	b->slot[best] = (struct slot){.tenant = tenant};
@@ -86,30 +110,46 @@ static void push(struct series *s, double x, bool first)
 	s->var = KEEP * (s->var + (1 - KEEP) * s->dev * s->dev);
 }
 
+static bool counted(const struct vt_window_row *r, const struct vt_slot_map *map)
+{
+	return r->count[map->slot[VT_ROLE_INSTRUCTIONS]] > 0 &&
+	       r->count[map->slot[VT_ROLE_CYCLES]] > 0 &&
+	       r->count[map->slot[VT_ROLE_LLC_MISSES]] >= 0;
+}
+
 static void feed_one(struct vt_blame *b, const struct vt_window *w, const struct vt_window_row *r,
 		     const struct vt_slot_map *map)
 {
-	double cycles = r->count[map->slot[VT_ROLE_CYCLES]];
-	double instr = r->count[map->slot[VT_ROLE_INSTRUCTIONS]];
-	double miss = r->count[map->slot[VT_ROLE_LLC_MISSES]] / (double)w->len_ns;
 	struct slot *s;
-	int i;
+	int i = find(b, r->tenant);
 
-	if (!(instr > 0) || !(cycles > 0) || !(miss >= 0))
-		return;
-	i = find(b, r->tenant);
 	if (i < 0)
-		i = take(b, r->tenant);
+		i = take(b, r->tenant, r->run_ns);
 	if (i < 0)
 		return;
 	s = &b->slot[i];
 	s->seen = true;
-	push(&s->cpi, cycles / instr, !s->windows);
-	push(&s->miss, miss, !s->windows);
+	push(&s->run, (double)r->run_ns, !s->windows);
+	push(&s->cpi,
+	     r->count[map->slot[VT_ROLE_CYCLES]] / r->count[map->slot[VT_ROLE_INSTRUCTIONS]],
+	     !s->windows);
+	push(&s->miss, r->count[map->slot[VT_ROLE_LLC_MISSES]] / (double)w->len_ns, !s->windows);
 	s->quiet_cpi = s->windows && s->quiet_cpi * QUIET_DRIFT < s->cpi.now
 			       ? s->quiet_cpi * QUIET_DRIFT
 			       : s->cpi.now;
 	s->windows++;
+}
+
+/* Before any newcomer is looked at: whose row comes later is not absent. */
+static void mark_seen(struct vt_blame *b, const struct vt_window *w, const struct vt_slot_map *map)
+{
+	int k;
+
+	for (unsigned int i = 0; i < b->n; i++)
+		b->slot[i].seen = false;
+	for (uint32_t i = 0; i < w->n; i++)
+		if (counted(&w->row[i], map) && (k = find(b, w->row[i].tenant)) >= 0)
+			b->slot[k].seen = true;
 }
 
 void vt_blame_feed(struct vt_blame *b, const struct vt_window *w, const struct vt_slot_map *map)
@@ -117,14 +157,16 @@ void vt_blame_feed(struct vt_blame *b, const struct vt_window *w, const struct v
 	if (!map->hw[VT_ROLE_CYCLES] || !map->hw[VT_ROLE_INSTRUCTIONS] ||
 	    !map->hw[VT_ROLE_LLC_MISSES])
 		return;
-	for (unsigned int i = 0; i < b->n; i++)
-		b->slot[i].seen = false;
+	mark_seen(b, w, map);
 	for (uint32_t i = 0; i < w->n; i++)
-		feed_one(b, w, &w->row[i], map);
+		if (counted(&w->row[i], map))
+			feed_one(b, w, &w->row[i], map);
 	/* Who did not run missed nothing: that is a sample too. */
 	for (unsigned int i = 0; i < b->n; i++)
-		if (b->slot[i].tenant && !b->slot[i].seen)
+		if (b->slot[i].tenant && !b->slot[i].seen) {
+			push(&b->slot[i].run, 0, false);
 			push(&b->slot[i].miss, 0, false);
+		}
 	for (unsigned int v = 0; v < b->n; v++)
 		for (unsigned int a = 0; b->slot[v].seen && a < b->n; a++) {
 			double *c = &b->cov[(size_t)v * b->n + a];

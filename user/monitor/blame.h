@@ -14,11 +14,15 @@
 
 struct vt_blame;
 
-/** vt_blame_new - room for the @tenants largest tenants; NULL when out of memory */
+/**
+ * vt_blame_new - room for @tenants tenants; NULL when out of memory
+ * Of more than that the largest of the first window are in. Later ones take the place of who is absent, the one with
+ * the least history first, or of who runs less than a quarter as long.
+ */
 struct vt_blame *vt_blame_new(unsigned int tenants);
 void vt_blame_free(struct vt_blame *b);
 
-/** vt_blame_feed - one closed window */
+/** vt_blame_feed - one closed window, its rows by vt_window_sort() */
 void vt_blame_feed(struct vt_blame *b, const struct vt_window *w, const struct vt_slot_map *map);
 
 struct vt_verdict {

@@ -108,6 +108,20 @@ int vt_window_close(const struct vt_snapshot *a, const struct vt_snapshot *b, un
 	return 0;
 }
 
+static int by_run_time(const void *a, const void *b)
+{
+	uint64_t x = ((const struct vt_window_row *)a)->run_ns,
+		 y = ((const struct vt_window_row *)b)->run_ns;
+
+	return (x < y) - (x > y);
+}
+
+void vt_window_sort(struct vt_window *w)
+{
+	if (w->n)
+		qsort(w->row, w->n, sizeof(*w->row), by_run_time);
+}
+
 void vt_window_fini(struct vt_window *w)
 {
 	free(w->row);

@@ -49,6 +49,9 @@ struct vt_window {
 int vt_window_close(const struct vt_snapshot *a, const struct vt_snapshot *b, unsigned int slots,
 		    struct vt_window *w);
 
+/** vt_window_sort - who ran longest comes first */
+void vt_window_sort(struct vt_window *w);
+
 void vt_window_fini(struct vt_window *w);
 
 /** What people and dashboards want to know of one tenant in one window. */
