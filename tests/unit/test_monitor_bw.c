@@ -268,6 +268,44 @@ static void nobody_there(void **state)
 	assert_true(look(cgroup, 6 * SECOND) == 500);
 }
 
+/* Windows may be longer than it takes to forget a tenant that is gone. */
+static void long_windows(void **state)
+{
+	char tasks[96];
+
+	snprintf(tasks, sizeof(tasks), "%s/tasks", tree.root);
+	fake_write(&tree, "tasks", "");
+	fake_write(&tree, "cg/a/cgroup.threads", "11\n");
+	assert_true(isnan(look(cgroup, 10 * SECOND)));
+	fill_group("1000\n", tasks);
+	assert_true(isnan(look(cgroup, 20 * SECOND)));
+	fill_group("21000\n", tasks);
+	assert_true(look(cgroup, 30 * SECOND) == 2000);
+	vt_bw_tick(bw, 40 * SECOND);
+	vt_bw_tick(bw, 50 * SECOND); /* forgotten: it was in neither */
+	fill_group("41000\n", tasks);
+	assert_true(isnan(look(cgroup, 51 * SECOND)));
+}
+
+/* Who found no monitoring id gets one when there is one again. */
+static void late_group(void **state)
+{
+	char tasks[96];
+
+	snprintf(tasks, sizeof(tasks), "%s/tasks", tree.root);
+	fake_write(&tree, "tasks", "");
+	fake_write(&tree, "cg/a/cgroup.threads", "11\n");
+	fake_remove(&tree, "r/mon_groups");
+	assert_true(isnan(look(cgroup, SECOND)));
+	fake_write(&tree, "r/mon_groups", NULL);
+	for (uint64_t s = 2; s < 8; s++)
+		assert_true(isnan(look(cgroup, s * SECOND)));
+	fill_group("1000\n", tasks);
+	assert_true(isnan(look(cgroup, 8 * SECOND)));
+	fill_group("3000\n", tasks);
+	assert_true(look(cgroup, 9 * SECOND) == 2000);
+}
+
 /* ---- the machine -------------------------------------------------------------------------- */
 
 static double read_machine(void)
@@ -344,6 +382,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refused_in_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(refused_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(long_windows, setup, teardown),
+		cmocka_unit_test_setup_teardown(late_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(late, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(late_and_lost, setup, teardown),

@@ -15,11 +15,13 @@
 #define TENANTS	     64
 #define TASKS_EVERY  VT_NS_PER_S
 #define FORGET_AFTER (5 * VT_NS_PER_S)
+#define ASK_EVERY    (5 * VT_NS_PER_S)
 
 /* A tenant with a mon_group of its own; also one that got none, so that it is not asked again at once. */
 struct followed {
 	uint64_t key; /* 0: free */
 	struct vt_resctrl_group *group;
+	uint64_t asked_ns; /* for the group that could not be had; 0: none is asked for */
 	uint64_t seen_ns, tasks_ns, read_ns, bytes;
 	bool moved; /* some task of it is in the group */
 	bool valid; /* bytes is a measured sum */
@@ -118,12 +120,16 @@ static void drop(struct followed *f)
 	*f = (struct followed){0};
 }
 
+/* A window may be longer than FORGET_AFTER: who was in the last one is still here. */
 void vt_bw_tick(struct vt_bw *b, uint64_t now_mono_ns)
 {
+	const uint64_t last_ns = b->now_ns;
+
 	b->now_ns = now_mono_ns;
 	read_machine(b);
 	for (int i = 0; i < TENANTS; i++)
-		if (b->tenant[i].key && now_mono_ns - b->tenant[i].seen_ns > FORGET_AFTER)
+		if (b->tenant[i].key && b->tenant[i].seen_ns != last_ns &&
+		    now_mono_ns - b->tenant[i].seen_ns > FORGET_AFTER)
 			drop(&b->tenant[i]);
 }
 
@@ -198,21 +204,35 @@ static bool move_tasks(struct vt_bw *b, struct followed *f, const char *path)
 	return false;
 }
 
+/* Another tenant, or another program, may give a monitoring id back. */
+static void ask_for_group(struct vt_bw *b, struct followed *f)
+{
+	const bool none = vt_resctrl_group_add(b->resctrl, f->key, &f->group, NULL);
+
+	if (none)
+		f->group = NULL;
+	f->asked_ns = none ? b->now_ns : 0;
+}
+
 static struct followed *follow(struct vt_bw *b, uint64_t key)
 {
 	struct followed *spare = NULL;
 
 	for (int i = 0; i < TENANTS; i++) {
-		if (b->tenant[i].key == key)
-			return &b->tenant[i];
-		if (!b->tenant[i].key && !spare)
-			spare = &b->tenant[i];
+		struct followed *f = &b->tenant[i];
+
+		if (f->key == key) {
+			if (f->asked_ns && b->now_ns - f->asked_ns >= ASK_EVERY)
+				ask_for_group(b, f);
+			return f;
+		}
+		if (!f->key && !spare)
+			spare = f;
 	}
 	if (!spare)
 		return NULL;
 	*spare = (struct followed){.key = key};
-	if (vt_resctrl_group_add(b->resctrl, key, &spare->group, NULL))
-		spare->group = NULL;
+	ask_for_group(b, spare);
 	return spare;
 }
 
