@@ -42,6 +42,29 @@ static void test_in_and_out(void **state)
 	vt_profile_close(p);
 }
 
+/* What a writer has in its log beside the file is read through a link to the file too. */
+static void test_through_a_link(void **state)
+{
+	struct vt_profile *writer, *p = NULL;
+	struct vt_err e = {0};
+	char link[128];
+
+	fill(&here);
+	writer = must_open(VT_PROFILE_WRITE, &here);
+	assert_int_equal(
+		vt_profile_put(writer,
+			       &(struct vt_profile_time){"Mul c", "-", 1, 0, 50, 1, 5, false, 0, 0},
+			       1, &e),
+		0);
+	snprintf(link, sizeof(link), "%s/link-%d", dir, (int)getpid());
+	assert_int_equal(symlink(path, link), 0);
+	if (vt_profile_open(&p, link, VT_PROFILE_READ, &here, &e))
+		fail_msg("%s", e.msg);
+	expect(p, "Mul c", "Mul c - 1/0 50+1 x5\n");
+	vt_profile_close(p);
+	vt_profile_close(writer);
+}
+
 /* A server has no ten seconds for a store that another process writes to. */
 static void test_another_writer(void **state)
 {
@@ -283,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_in_and_out, new_path),
+		cmocka_unit_test_setup(test_through_a_link, new_path),
 		cmocka_unit_test_setup(test_another_writer, new_path),
 		cmocka_unit_test_setup(test_no_memory, new_path),
 		cmocka_unit_test_setup(test_each_stops, new_path),

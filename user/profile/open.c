@@ -110,13 +110,19 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+/* Where the file is that SQLite opens: it follows links, and has its log beside what they lead to. @at: PATH_MAX */
+static const char *place_of(const char *path, char *at)
+{
+	return realpath(path, at) ? at : path;
+}
+
 /* Are there pages that have not found their way into the file? A writer, or one that was killed. */
 static bool has_log(const char *path)
 {
-	char name[PATH_MAX];
+	char name[PATH_MAX], at[PATH_MAX];
 	struct stat st;
 
-	if ((size_t)snprintf(name, sizeof(name), "%s-wal", path) >= sizeof(name))
+	if ((size_t)snprintf(name, sizeof(name), "%s-wal", place_of(path, at)) >= sizeof(name))
 		return false;
 	return !stat(name, &st) && st.st_size > 0;
 }
@@ -312,11 +318,11 @@ static int not_writable(const char *path, const char *what, int code, struct vt_
 /* May file and folder be written? Root may write a file whose mode says no: he is held to it too. */
 static int check_writable(const char *path, bool *there, struct vt_err *e)
 {
-	char dir[PATH_MAX];
+	char dir[PATH_MAX], at[PATH_MAX];
 	struct stat st;
 	char *slash;
 
-	if ((size_t)snprintf(dir, sizeof(dir), "%s", path) >= sizeof(dir))
+	if ((size_t)snprintf(dir, sizeof(dir), "%s", place_of(path, at)) >= sizeof(dir))
 		return vt_fail(e, -EINVAL, "the path of the store is too long: %.60s...", path);
 	slash = strrchr(dir, '/');
 	if (slash)
