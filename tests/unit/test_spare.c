@@ -138,6 +138,32 @@ static void the_last_second(void **state)
 	assert_int_equal(vt_spare_percent(&in), 100);
 }
 
+/* Requests that ended under the old QoS keep it: the mean goes from the one to the other. */
+static void the_target_changes(void **state)
+{
+	static const uint64_t course[] = {30 * MS, 90 * MS, 10 * MS};
+	struct vt_runtime_stats *s = fresh(state);
+	struct vt_spare_window w = {0};
+	struct vt_spare in;
+
+	for (int i = 0; i < 300; i++) {
+		pass(s, 8);
+		vt_spare_take(&w, s, &in);
+	}
+	for (size_t k = 1; k < VT_COUNT(course); k++) {
+		const uint64_t a = course[k - 1], b = course[k];
+
+		s->model[0].qos_ns = b;
+		for (int i = 0; i < 10; i++) {
+			pass(s, 8);
+			vt_spare_take(&w, s, &in);
+			assert_in_range(in.target_ns, a < b ? a : b, a < b ? b : a);
+			assert_true(in.target_ns != a);
+		}
+		assert_int_equal(in.target_ns, b);
+	}
+}
+
 /* Each row is 100 ms in which blocks of @planned_ms took @took_ms. */
 static void the_pace(void **state)
 {
@@ -346,6 +372,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_formula),
 		cmocka_unit_test(the_last_second),
+		cmocka_unit_test(the_target_changes),
 		cmocka_unit_test(the_pace),
 		cmocka_unit_test(what_runs_is_busy),
 		cmocka_unit_test(waits_misses_and_goes),

@@ -44,7 +44,20 @@ static uint32_t share(uint64_t part, uint64_t whole)
 	return (uint32_t)(PPM * (x > 1 ? 1 : x));
 }
 
-static void sum_up(const struct vt_runtime_stats *s, struct vt_spare_sums *ret)
+/* A model's QoS may change: it is that of the requests since the last look, and what ended before keeps its own. */
+static void add_targets(struct vt_spare_window *w, const struct vt_runtime_model *m, uint64_t done)
+{
+	const uint32_t slot = m->id % VT_RUNTIME_MODELS;
+	const uint64_t more = w->model[slot].id == m->id ? since(done, w->model[slot].done) : 0;
+
+	w->targets += more;
+	w->target_ns += more * m->qos_ns;
+	w->model[slot].id = m->id;
+	w->model[slot].done = done;
+}
+
+static void sum_up(struct vt_spare_window *w, const struct vt_runtime_stats *s,
+		   struct vt_spare_sums *ret)
 {
 	*ret = (struct vt_spare_sums){
 		.ns = s->now_ns, .took_ns = s->blocks_took_ns, .planned_ns = s->blocks_planned_ns};
@@ -64,8 +77,10 @@ static void sum_up(const struct vt_runtime_stats *s, struct vt_spare_sums *ret)
 		ret->refused += refused;
 		ret->missed += m->late + refused;
 		ret->service_ns += since(m->latency_sum_ns, m->queue_sum_ns);
-		ret->target_ns += done * m->qos_ns;
+		add_targets(w, m, done);
 	}
+	ret->targets = w->targets;
+	ret->target_ns = w->target_ns;
 }
 
 /* Of a model that has never run, a third of its target: what `qos: auto` takes it to be. */
@@ -152,9 +167,9 @@ void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 {
 	const struct vt_spare_sums *brief;
 	struct vt_spare_sums now, *old;
-	uint64_t done, refused;
+	uint64_t done, refused, targets;
 
-	sum_up(s, &now);
+	sum_up(w, s, &now);
 	w->ring[w->next] = now;
 	brief = enough(w, &now);
 	w->next = (w->next + 1) % VT_SPARE_SAMPLES;
@@ -162,6 +177,7 @@ void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 	old = &w->ring[w->n < VT_SPARE_SAMPLES ? 0 : w->next];
 	done = since(now.done, old->done);
 	refused = since(now.refused, old->refused);
+	targets = done ? since(now.targets, old->targets) : 0;
 	*ret = (struct vt_spare){
 		.cores = s->n_cores,
 		.busy_ppm = share(since(now.busy_ns, old->busy_ns),
@@ -171,7 +187,7 @@ void vt_spare_take(struct vt_spare_window *w, const struct vt_runtime_stats *s,
 		.taken_ppm = taken(s),
 		.missed_ppm = share(since(now.missed, old->missed), done + refused),
 		.service_ns = done ? since(now.service_ns, old->service_ns) / done : 0,
-		.target_ns = done ? since(now.target_ns, old->target_ns) / done : 0,
+		.target_ns = targets ? since(now.target_ns, old->target_ns) / targets : 0,
 	};
 	look_at_queue(s, ret);
 }

@@ -49,15 +49,22 @@ uint32_t vt_spare_percent(const struct vt_spare *s);
 
 /** Sums since the start, of all models. */
 struct vt_spare_sums {
-	uint64_t ns, busy_ns, done, missed, refused, service_ns, target_ns, took_ns, planned_ns;
+	uint64_t ns, busy_ns, done, missed, refused, service_ns, took_ns, planned_ns;
+	uint64_t target_ns,
+		targets; /* what requests were to take by their QoS then, and how many */
 };
 
 /** The last second. Zeroed by the caller before its first use. */
 struct vt_spare_window {
 	struct vt_spare_sums ring[VT_SPARE_SAMPLES];
 	uint32_t n, next;
-	double pace;	  /* as of the last look with a block, 0: none yet */
-	uint64_t pace_ns; /* that look */
+	uint64_t target_ns, targets; /* as of the last look */
+	struct {
+		uint32_t id;
+		uint64_t done;
+	} model[VT_RUNTIME_MODELS]; /* at the last look, by slot */
+	double pace;		    /* as of the last look with a block, 0: none yet */
+	uint64_t pace_ns;	    /* that look */
 };
 
 /** vt_spare_take - add a look at the runtime; @ret is what the window says now */
