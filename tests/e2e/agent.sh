@@ -168,6 +168,21 @@ config "agent: 127.0.0.1:$port"
 start --config "$dir/c.yaml"
 ready && tells 'up ready *'
 ok "the agent of a file"
+(while [ ! -e "$dir/enough" ]; do for p in $port $other; do told "$p" && echo "$line"; done; done >"$dir/asked") &
+asks=$!
+# It has moved, or there is none any more.
+for at in "agent: 127.0.0.1:$other" "agent: :$other" "" "agent: 127.0.0.1:$port"; do
+	: >"$dir/err"
+	config "$at"
+	kill -HUP $pid
+	said "${at:+ now}" && sleep 0.2
+done
+touch "$dir/enough"
+wait $asks
+sort "$dir/asked" | uniq -c >"$dir/err.asked"
+tells 'up ready *' && grep -q '^up ready' "$dir/asked" && ! grep -q '^down' "$dir/asked"
+ok "asked all the time while it moves, goes and comes back: never down" "$dir/err.asked"
+: >"$dir/err"
 config "agent: 127.0.0.1:$other"
 kill -HUP $pid && said "the agent is on 127.0.0.1:$other now" && tells 'up ready *' $other && ! told $port
 ok "SIGHUP with another address: it is there, and not where it was"

@@ -129,6 +129,27 @@ static void thousands(void **state)
 	assert_true(vt_agent_taken(a) >= before + 3001);
 }
 
+/* One that takes its place begins with what it said last, not anew. */
+static void goes_on(void **state)
+{
+	struct vt_config_listen where = {.host = (char *)"127.0.0.1"};
+	struct vt_agent_said said;
+	struct vt_listener next, old = l;
+	struct vt_agent *b = NULL;
+	struct vt_err e = {0};
+
+	vt_agent_say(a, VT_AGENT_READY, 42);
+	vt_agent_said(a, &said);
+	assert_int_equal(vt_listener_open(&next, &where, 0, &e), 0);
+	assert_int_equal(vt_agent_start(&b, &next, &said, &e), 0);
+	l = next;
+	says("up ready 42%\n");
+	l = old;
+	says("up ready 42%\n"); /* both, until the first is stopped */
+	vt_agent_stop(b);
+	vt_listener_close(&next);
+}
+
 static int setup(void **state)
 {
 	struct vt_config_listen where = {.host = (char *)"127.0.0.1"};
@@ -136,7 +157,7 @@ static int setup(void **state)
 
 	if (vt_listener_open(&l, &where, 0, &e))
 		return -1;
-	return vt_agent_start(&a, &l, &e);
+	return vt_agent_start(&a, &l, NULL, &e);
 }
 
 static int teardown(void **state)
@@ -149,10 +170,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(states),
-		cmocka_unit_test(garbage),
-		cmocka_unit_test(slow_peers),
-		cmocka_unit_test(thousands),
+		cmocka_unit_test(states),     cmocka_unit_test(garbage),
+		cmocka_unit_test(slow_peers), cmocka_unit_test(thousands),
+		cmocka_unit_test(goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

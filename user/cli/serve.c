@@ -334,7 +334,7 @@ static int start(struct serving *s, struct vt_err *e)
 	if (!err)
 		err = give_up_rights(s, e);
 	if (!err && s->agent_at.fd >= 0)
-		err = vt_agent_start(&s->agent, &s->agent_at, e);
+		err = vt_agent_start(&s->agent, &s->agent_at, NULL, e);
 	if (!err)
 		err = vt_serve_cores(&s->c, &s->log, &s->cores, e);
 	if (!err)

@@ -12,12 +12,13 @@ static bool same(const struct vt_config_listen *a, const struct vt_config_listen
 }
 
 static int open_agent(struct vt_agent **ret, struct vt_listener *at,
-		      const struct vt_config_listen *l, struct vt_err *e)
+		      const struct vt_config_listen *l, const struct vt_agent_said *as,
+		      struct vt_err *e)
 {
 	int err = vt_listener_open(at, l, 0, e);
 
 	if (!err)
-		err = vt_agent_start(ret, at, e);
+		err = vt_agent_start(ret, at, as, e);
 	if (err)
 		vt_listener_close(at);
 	return err;
@@ -36,14 +37,14 @@ static void close_agent(struct vt_agent **agent, struct vt_listener *at)
  */
 static int reopen_agent(struct vt_agent **agent, struct vt_listener *at,
 			const struct vt_config_listen *now, const struct vt_config_listen *wanted,
-			struct vt_err *e)
+			const struct vt_agent_said *as, struct vt_err *e)
 {
 	struct vt_err lost = {0};
 	int err;
 
 	close_agent(agent, at);
-	err = open_agent(agent, at, wanted, e);
-	if (err && open_agent(agent, at, now, &lost))
+	err = open_agent(agent, at, wanted, as, e);
+	if (err && open_agent(agent, at, now, as, &lost))
 		vt_fail_at(e, "%s", lost.msg);
 	return err;
 }
@@ -53,12 +54,17 @@ static int move_agent(struct vt_agent **agent, struct vt_listener *at,
 		      const struct vt_config_listen *now, const struct vt_config_listen *wanted,
 		      struct vt_err *e)
 {
+	/* Where there was none: all models of the start are loaded, and how the node feels is looked at soon. */
+	struct vt_agent_said said = {.state = VT_AGENT_READY, .percent = VT_SPARE_FLOOR};
 	struct vt_listener next = {.fd = -1};
 	struct vt_agent *a = NULL;
-	int err = wanted->host ? open_agent(&a, &next, wanted, e) : 0;
+	int err;
 
+	if (*agent)
+		vt_agent_said(*agent, &said);
+	err = wanted->host ? open_agent(&a, &next, wanted, &said, e) : 0;
 	if (err == -EADDRINUSE && *agent && now->port == wanted->port)
-		return reopen_agent(agent, at, now, wanted, e);
+		return reopen_agent(agent, at, now, wanted, &said, e);
 	if (err)
 		return err;
 	close_agent(agent, at);

@@ -190,6 +190,7 @@ static void reload(struct serving *s)
 	if (*vt_serve_stays(&s->c, &r->c, stays, sizeof(stays)))
 		vt_log(&s->log, VT_LOG_WARN, "these change with a restart only: %s", stays);
 	vt_serve_move_agent(&s->agent, &s->agent_at, &s->c.agent, &r->c.agent, &s->log);
+	vt_agent_tick(s->agent, s->runtime, vt_now_mono_ns());
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(vt_now_mono_ns() / 1000));
 	before = atomic_exchange(&s->reload, r);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "server/spare.h"
 
 #define SLICE_NS  (50 * VT_NS_PER_MS)
 #define PER_SLICE (VT_AGENT_RATE / 20)
@@ -158,7 +157,27 @@ static void *run(void *arg)
 
 /* ---- the owner ---------------------------------------------------------------------------------- */
 
-int vt_agent_start(struct vt_agent **ret, struct vt_listener *l, struct vt_err *e)
+static void go_on(struct vt_agent *a, const struct vt_agent_said *as)
+{
+	vt_agent_say(a, as->state, as->percent);
+	a->window = as->window;
+	a->weight = as->weight;
+	a->looked_ns = as->looked_ns;
+}
+
+void vt_agent_said(const struct vt_agent *a, struct vt_agent_said *ret)
+{
+	uint32_t word = atomic_load_explicit(&a->word, memory_order_relaxed);
+
+	*ret = (struct vt_agent_said){.state = (enum vt_agent_state)(word >> 8),
+				      .percent = word & 0xff,
+				      .window = a->window,
+				      .weight = a->weight,
+				      .looked_ns = a->looked_ns};
+}
+
+int vt_agent_start(struct vt_agent **ret, struct vt_listener *l, const struct vt_agent_said *as,
+		   struct vt_err *e)
 {
 	struct vt_agent *a;
 	int err = vt_listener_start(l, e);
@@ -169,6 +188,8 @@ int vt_agent_start(struct vt_agent **ret, struct vt_listener *l, struct vt_err *
 	if (!a)
 		return vt_fail(e, -ENOMEM, "no memory");
 	a->listener = l->fd;
+	if (as)
+		go_on(a, as);
 	for (uint32_t i = 0; i < VT_AGENT_CONNS; i++)
 		a->conn[i].fd = -1;
 	a->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

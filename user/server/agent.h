@@ -15,6 +15,7 @@
 
 #include "exec/runtime.h"
 #include "server/listen.h"
+#include "server/spare.h"
 
 #define VT_AGENT_CONNS 64u   /* open at a time; the oldest makes room */
 #define VT_AGENT_RATE  5000u /* connections taken a second at most; the rest waits in the kernel */
@@ -23,12 +24,25 @@ struct vt_agent;
 
 enum vt_agent_state { VT_AGENT_LOADING, VT_AGENT_READY, VT_AGENT_DRAIN };
 
+/** What an agent says, and what it goes by: one in its place goes on with it. */
+struct vt_agent_said {
+	enum vt_agent_state state;
+	uint32_t percent;
+	struct vt_spare_window window;
+	struct vt_weight weight;
+	uint64_t looked_ns;
+};
+
 /**
- * vt_agent_start - answer on @l from now on, with VT_AGENT_LOADING
+ * vt_agent_start - answer on @l from now on
+ * @as: what to say at first; NULL: VT_AGENT_LOADING
  * @l has been bound, is the caller's, and is closed after vt_agent_stop(). Signals should be blocked.
  * -ENOMEM, -EAGAIN, or what listen() says
  */
-int vt_agent_start(struct vt_agent **ret, struct vt_listener *l, struct vt_err *e);
+int vt_agent_start(struct vt_agent **ret, struct vt_listener *l, const struct vt_agent_said *as,
+		   struct vt_err *e);
+/** vt_agent_said - for vt_agent_start(). The thread of vt_agent_tick() */
+void vt_agent_said(const struct vt_agent *a, struct vt_agent_said *ret);
 /** vt_agent_say - any thread; @percent is told while READY */
 void vt_agent_say(struct vt_agent *a, enum vt_agent_state state, uint32_t percent);
 /**
