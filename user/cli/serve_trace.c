@@ -9,14 +9,20 @@
 #include "base/clock.h"
 #include "metrics/chrome_live.h"
 
-#define NAMES 1024u /* models of one life of the server that a trace can name */
+struct name {
+	uint32_t id; /* first: by_id() compares it with a number */
+	char text[sizeof(((struct vt_runtime_model *)0)->name)];
+};
 
 struct vt_serve_trace {
 	const char *path;
 	FILE *file; /* opened at the start: a path that cannot be written is told at once */
 	struct vt_chrome *chrome;
 	struct vt_runtime_stats *stats;
-	char (*name)[80]; /* [NAMES], by id of the model */
+	/* Of each model whose events may be in it, as they came: a slot of the runtime has another id whenever it is used. */
+	struct name *name;
+	size_t n_names, room;
+	uint64_t noted[VT_RUNTIME_MODELS]; /* by slot: 1 + the id that was noted last; 0: none */
 };
 
 /* ---- what happens -------------------------------------------------------------------------- */
@@ -35,21 +41,49 @@ static void on_layer(void *arg, const struct vt_layer_span *s)
 	vt_chrome_layer_span(w->chrome, s);
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 static const char *model_name(void *arg, uint32_t model)
 {
 	const struct vt_serve_trace *w = arg;
+	const struct name *n =
+		w->n_names ? bsearch(&model, w->name, w->n_names, sizeof(*n), by_id) : NULL;
 
-	return model < NAMES && w->name[model][0] ? w->name[model] : NULL;
+	return n ? n->text : NULL;
 }
 
+/* Without memory it stays a number. */
+static void note_name(struct vt_serve_trace *w, const struct vt_runtime_model *m)
+{
+	uint64_t *noted = &w->noted[m->id % VT_RUNTIME_MODELS];
+	struct name *more;
+
+	if (*noted == m->id + 1ull)
+		return;
+	if (w->n_names == w->room) {
+		more = realloc(w->name, sizeof(*more) * (w->room + VT_RUNTIME_MODELS));
+		if (!more)
+			return;
+		w->name = more;
+		w->room += VT_RUNTIME_MODELS;
+	}
+	w->name[w->n_names].id = m->id;
+	memcpy(w->name[w->n_names++].text, m->name, sizeof(m->name));
+	*noted = m->id + 1ull;
+}
+
+/* Who comes when it is full is not in it. */
 static void note_names(struct vt_serve_trace *w)
 {
-	for (uint32_t i = 0; i < w->stats->n_models; i++) {
-		const struct vt_runtime_model *m = &w->stats->model[i];
-
-		if (m->id < NAMES)
-			snprintf(w->name[m->id], sizeof(w->name[0]), "%s", m->name);
-	}
+	if (vt_chrome_dropped(w->chrome))
+		return;
+	for (uint32_t i = 0; i < w->stats->n_models; i++)
+		note_name(w, &w->stats->model[i]);
 }
 
 void vt_serve_trace_tick(struct vt_serve_trace *w, struct vt_runtime *rt)
@@ -91,8 +125,7 @@ int vt_serve_trace_open(struct vt_serve_trace **ret, const char *path, size_t ma
 	*ret = w;
 	w->path = path;
 	w->stats = calloc(1, sizeof(*w->stats));
-	w->name = calloc(NAMES, sizeof(*w->name));
-	if (!w->stats || !w->name)
+	if (!w->stats)
 		err = vt_fail(e, -ENOMEM, "no memory for the trace");
 	if (!err)
 		err = vt_chrome_new(&w->chrome, max_events, e);
@@ -107,8 +140,11 @@ int vt_serve_trace_open(struct vt_serve_trace **ret, const char *path, size_t ma
 static int write_it(struct vt_serve_trace *w, struct vt_err *e)
 {
 	struct vt_chrome_names names = {.model = model_name, .arg = w, .process = "veltair serve"};
-	int err = vt_chrome_write(w->chrome, w->file, &names);
+	int err;
 
+	if (w->n_names)
+		qsort(w->name, w->n_names, sizeof(*w->name), by_id);
+	err = vt_chrome_write(w->chrome, w->file, &names);
 	if (fclose(w->file) && !err)
 		err = -errno;
 	return err ? vt_fail(e, err, "%s: cannot write the trace: %s", w->path, strerror(-err)) : 0;
