@@ -82,6 +82,31 @@ if grep -q ' lo$' /proc/net/if_inet6 2>/dev/null; then
 else
 	skip "exit 1: top --url http://[::1]:1" "no IPv6 here"
 fi
+# Who neither takes a connection nor refuses it, as a machine that is gone: listeners with all the waiting room taken.
+python3 - "$dir/full" >"$dir/ports" <<'PY' &
+import socket, sys, time
+kept = []
+for family, at in ((socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_UNIX, sys.argv[1])):
+    l = socket.socket(family)
+    l.bind(at)
+    l.listen(0)
+    kept.append(l)
+    for _ in range(4):
+        c = socket.socket(family)
+        c.setblocking(False)
+        c.connect_ex(l.getsockname())
+        kept.append(c)
+print(kept[0].getsockname()[1], flush=True)
+time.sleep(600)
+PY
+full=$!
+for _ in $(seq 600); do [ ! -s "$dir/ports" ] || break; sleep 0.05; done
+for url in "http://127.0.0.1:$(cat "$dir/ports")" "unix:$dir/full"; do
+	timeout 10 "$veltair" top --url "$url" --batch -n 1 -i 100 >"$dir/out" 2>"$dir/err"
+	[ $? = 1 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF "timed out" "$dir/err"
+	ok "exit 1, and not stuck: top --url of who neither takes a connection nor refuses it (${url%%:*})"
+done
+kill $full
 status 2 "cannot listen on unix:$dir/none/s" serve /dev/null --monitor off --listen "unix:$dir/none/s"
 why=$(monitor_lacks)
 if [ -z "$why" ]; then

@@ -18,6 +18,7 @@
 
 #define DEFAULT_URL "http://127.0.0.1:8000"
 #define MAX_ANSWER  ((size_t)8 << 20)
+#define PATIENCE_S  3
 
 struct vt_feed {
 	char name[300];
@@ -56,19 +57,30 @@ static int parse_url(struct vt_feed *f, const char *url, struct vt_err *e)
 	return 0;
 }
 
+/* The time for sending is that for connecting too: a machine that is gone does not even refuse. */
+static int connect_to(int family, int protocol, const struct sockaddr *to, socklen_t len)
+{
+	const struct timeval limit = {.tv_sec = PATIENCE_S};
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol), err;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (!connect(fd, to, len))
+		return fd;
+	err = errno;
+	close(fd);
+	/* Time is up: as TCP says it, and as Unix sockets do. */
+	return err == EINPROGRESS || err == EAGAIN ? -ETIMEDOUT : -err;
+}
+
 static int connect_unix(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%.107s", path);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a))) {
-		int err = errno;
-
-		close(fd);
-		return -err;
-	}
-	return fd >= 0 ? fd : -errno;
+	return connect_to(AF_UNIX, 0, (struct sockaddr *)&a, sizeof(a));
 }
 
 static int connect_tcp(const char *host, const char *port)
@@ -78,15 +90,8 @@ static int connect_tcp(const char *host, const char *port)
 
 	if (getaddrinfo(host, port, &hint, &all))
 		return -EHOSTUNREACH;
-	for (a = all; a; a = a->ai_next) {
-		fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-		if (fd < 0)
-			continue;
-		if (!connect(fd, a->ai_addr, a->ai_addrlen))
-			break;
-		close(fd);
-		fd = -errno;
-	}
+	for (a = all; a && fd < 0; a = a->ai_next)
+		fd = connect_to(a->ai_family, a->ai_protocol, a->ai_addr, a->ai_addrlen);
 	freeaddrinfo(all);
 	return fd;
 }
@@ -95,7 +100,6 @@ static int connect_tcp(const char *host, const char *port)
 static int exchange(struct vt_feed *f, char **ret, size_t *len)
 {
 	static const char ask[] = "GET " VT_PAGE_STATE " HTTP/1.0\r\nHost: veltair\r\n\r\n";
-	struct timeval limit = {.tv_sec = 3};
 	size_t room = 65536, n = 0;
 	int fd = f->host[0] == '/' ? connect_unix(f->host) : connect_tcp(f->host, f->port), err = 0;
 	char *buf = malloc(room);
@@ -107,7 +111,6 @@ static int exchange(struct vt_feed *f, char **ret, size_t *len)
 			close(fd);
 		return fd < 0 ? fd : -ENOMEM;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != sizeof(ask) - 1)
 		err = -errno;
 	while (!err && (got = recv(fd, buf + n, room - n - 1, 0)) > 0) {
