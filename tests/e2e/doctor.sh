@@ -130,6 +130,8 @@ put proc/sys/kernel/osrelease 5.15.0-100
 put proc/self/mounts "sysfs /sys sysfs rw 0 0"
 put proc/self/cgroup "0::/kubepods/pod/container"
 put sys/fs/cgroup/kubepods/pod/cpu.max "250000 100000"
+put sys/fs/cgroup/kubepods/pod/memory.max 2147483648
+put sys/fs/cgroup/kubepods/pod/memory.current 1073741824
 put proc/cpuinfo "model name	: Some CPU
 flags		: ${flags%% avx512*}"
 doctor
@@ -138,6 +140,7 @@ finds limited isa "avx2: vectors of 8"
 finds ok matrix-kernel "AVX2 kernel, tiles of 12 x 32"
 finds limited cores "3 of 8 online cores allowed: 0,2-3"
 finds limited cpu-quota "the time of 2.50 cores, 3 allowed"
+finds limited memory "251.8 GiB, 1.0 GiB available within the limit of the cgroup"
 finds limited smt "two threads share"
 finds limited governor powersave
 finds limited huge-pages never
@@ -154,8 +157,10 @@ put proc/self/mounts "resctrl /sys/fs/resctrl resctrl rw 0 0"
 put sys/fs/resctrl/info/L3_MON/mon_features llc_occupancy
 put sys/devices/system/cpu/smt/active 0
 put sys/fs/cgroup/kubepods/pod/cpu.max "800000 100000"
+put sys/fs/cgroup/kubepods/pod/memory.max 8589934592
 doctor
 finds ok cpu-quota "the time of 8.00 cores"
+finds ok memory "7.0 GiB available within the limit of the cgroup"
 finds limited capabilities "cap_bpf, cap_perfmon"
 finds ok perf-paranoid 3
 finds limited resctrl "cache occupancy only"

@@ -330,7 +330,9 @@ static void look_numa(const struct vt_doctor *d, int arg, struct vt_finding *f)
 
 static void look_memory(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
+	const uint64_t left = vt_cgroup_memory_left_bytes(d->root);
 	char total[32], avail[32];
+	bool group;
 	double gib;
 
 	if (!vt_doctor_field(d, "proc/meminfo", "MemTotal", total, sizeof(total)) ||
@@ -339,10 +341,18 @@ static void look_memory(const struct vt_doctor *d, int arg, struct vt_finding *f
 		return;
 	}
 	gib = strtod(avail, NULL) / 1048576;
+	group = (double)left / (1 << 30) < gib;
+	if (group)
+		gib = (double)left / (1 << 30);
 	/* BERT-large, the largest of the zoo: 1.3 GB, loaded with a peak of at most 2.3 times it. */
-	vt_found(f, gib < 3 ? VT_HEALTH_LIMITED : VT_HEALTH_OK,
-		 gib < 3 ? "enough for CNNs; BERT-large takes 3 GiB to load" : "",
-		 "%.1f GiB, %.1f GiB available", strtod(total, NULL) / 1048576, gib);
+	vt_found(
+		f, gib < 3 ? VT_HEALTH_LIMITED : VT_HEALTH_OK,
+		gib >= 3 ? ""
+		: group ? "enough for CNNs; BERT-large takes 3 GiB to load: raise the limit of the "
+			  "cgroup (container, service)"
+			: "enough for CNNs; BERT-large takes 3 GiB to load",
+		"%.1f GiB, %.1f GiB available%s", strtod(total, NULL) / 1048576, gib,
+		group ? " within the limit of the cgroup" : "");
 }
 
 static void look_hugepages(const struct vt_doctor *d, int arg, struct vt_finding *f)
