@@ -287,6 +287,29 @@ static void test_multiplexed_counters_never_fall(void **state)
 	free(table);
 }
 
+/* Another quantity has no place among the misses, even if hardware counts it. */
+static void test_proxy_is_a_stand_in(void **state)
+{
+	struct vt_tenant_table *table = calloc(1, sizeof(*table));
+	struct vt_total total = {
+		.tenant = VT_KEY(VT_KIND_CGROUP, 7), .run_ns = 100, .slices = 1, .count = {5, 6}};
+	struct vt_snapshot s = {.rows = 1, .total = &total};
+	struct vt_monitor *mon = no_kernel();
+	struct vt_losses loss = {0};
+	struct vt_metrics m = {.monitor = mon, .tenants = table, .losses = &loss, .line_bytes = 64};
+	struct vt_expo text = {0};
+
+	snprintf(mon->slot[0].quality, sizeof(mon->slot[0].quality), "proxy");
+	vt_tenant_table_update(table, mon, &s, NULL);
+	vt_metrics_text(&text, &m);
+	assert_null(strstr(text.buf, "veltair_tenant_llc_misses_total{"));
+	assert_non_null(strstr(text.buf, "event=\"x\",instead_of=\"llc_misses\"} 5\n"));
+	assert_non_null(strstr(text.buf, "event=\"msr/tsc/\",instead_of=\"cycles\"} 6\n"));
+	free(text.buf);
+	free(mon);
+	free(table);
+}
+
 /* One whose row was taken from it while it slept comes back: a second row, then the first is gone. */
 static void test_tenant_with_two_rows(void **state)
 {
@@ -397,6 +420,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_thousands_of_tenants),
 		cmocka_unit_test(test_multiplexed_counters_never_fall),
+		cmocka_unit_test(test_proxy_is_a_stand_in),
 		cmocka_unit_test(test_tenant_with_two_rows),
 		cmocka_unit_test(test_as_many_models_and_tenants_as_there_may_be),
 		cmocka_unit_test(test_promtool_took_every_text),
