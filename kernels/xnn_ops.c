@@ -234,12 +234,16 @@ const struct vt_kernel vt_xnn_conv2d_f32 = {"xnn_conv2d_nhwc_f32", conv_create, 
 
 /* ---- ConvTranspose ------------------------------------------------------------------------ */
 
-/* XNNPACK has one smaller convolution for each phase of the stride, and none of them may be empty. */
+/*
+ * XNNPACK has one smaller convolution for each phase of the stride, and none of them may be empty. What is
+ * added at the end must be less than a stride; it says so when memory is bound, and then nobody else is asked.
+ */
 static bool strides_fit(const struct vt_node *n, const struct vt_tensor *y)
 {
 	const int64_t *pixels = &y->shape.dim[y->shape.rank - 3];
 
-	return pixels[1] >= n->p.conv.sw && (y->shape.rank < 4 || pixels[0] >= n->p.conv.sh);
+	return n->p.conv.adj_w < n->p.conv.sw && n->p.conv.adj_h < n->p.conv.sh &&
+	       pixels[1] >= n->p.conv.sw && (y->shape.rank < 4 || pixels[0] >= n->p.conv.sh);
 }
 
 static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,

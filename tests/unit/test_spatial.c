@@ -349,7 +349,8 @@ static void random_conv(void **state)
 			  w = 1 + below(&r, 5);
 		union vt_params p = {.conv = {k, l, 1 + below(&r, 4), 1 + below(&r, 3),
 					      1 + below(&r, 2), 1 + below(&r, 2), below(&r, k),
-					      below(&r, l), below(&r, k), below(&r, l), g}};
+					      below(&r, l), below(&r, k), below(&r, l), g,
+					      up ? below(&r, 4) : 0, up ? below(&r, 4) : 0}};
 		struct vt_shape y = {4, {2, 0, 0, m}};
 
 		y.dim[1] =
@@ -358,6 +359,8 @@ static void random_conv(void **state)
 		y.dim[2] =
 			up ? (w - 1) * p.conv.sw + (l - 1) * p.conv.dw + 1 - p.conv.pl - p.conv.pr
 			   : out_size(w, p.conv.pl + p.conv.pr, l, p.conv.dw, p.conv.sw, false);
+		y.dim[1] += p.conv.adj_h;
+		y.dim[2] += p.conv.adj_w;
 		if (y.dim[1] < 1 || y.dim[2] < 1)
 			continue;
 		t.n.p = p;
