@@ -30,7 +30,7 @@ struct vt_kernel {
 	/**
 	 * create - pack constants, allocate state; l->n_inst is set
 	 * -ENOTSUP: not for this node (types, shapes), the next candidate is asked; other errors
-	 * are final. Sets l->state, l->weight_bytes, l->scratch_bytes, l->packed_in.
+	 * are final. Sets l->state, l->packed_in, and what of l's numbers are not 0.
 	 */
 	int (*create)(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 		      struct vt_err *e);
@@ -44,7 +44,8 @@ struct vt_layer {
 	int n_inst;
 	void *state;	     /* of the kernel */
 	size_t weight_bytes; /* packed, all instances together, without what an earlier layer holds */
-	size_t read_bytes;   /* of weights, by one run; 0: weight_bytes */
+	size_t read_bytes; /* of weights, or of a right operand, by one product; 0: weight_bytes */
+	size_t work_bytes; /* held for what runs compute on the way, all instances together */
 	size_t scratch_bytes; /* needed by each core that runs it */
 	uint64_t packed_in;   /* bit i: the constant in[i] was copied, its data may be dropped */
 

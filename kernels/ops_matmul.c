@@ -190,6 +190,8 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 		if (!s->inst[i].panels || !s->a_at || !s->b_at || !s->bias)
 			return vt_fail(e, -ENOMEM, "no memory for a matrix product");
 	l->scratch_bytes = vt_gemm_scratch_bytes(s->k, s->m);
+	l->read_bytes = s->panel_floats * sizeof(float);
+	l->work_bytes = (size_t)l->n_inst * s->b_batch * s->panel_floats * sizeof(float);
 	l->rows = s->m;
 	l->cols = s->n;
 	l->depth = vt_gemm_depth(s->k);

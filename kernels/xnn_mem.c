@@ -9,9 +9,7 @@
 #include <sys/mman.h>
 #include <xnnpack.h>
 
-/* Smaller blocks (indirection buffers, zero rows, operator structs) come from malloc. */
-#define LARGE_BYTES ((size_t)64 << 10)
-#define PAGE_BYTES  ((size_t)4096)
+#define PAGE_BYTES ((size_t)4096)
 
 /** A large block, mapped shared so that a second mapping of its pages can be made. */
 struct block {
@@ -162,7 +160,7 @@ static void *xm_aligned_allocate(void *ctx, size_t alignment, size_t size)
 {
 	void *p;
 
-	if (size >= LARGE_BYTES && alignment <= PAGE_BYTES)
+	if (size >= VT_XNN_LARGE_BYTES && alignment <= PAGE_BYTES)
 		return large_alloc(size);
 	return posix_memalign(&p, alignment < sizeof(void *) ? sizeof(void *) : alignment, size)
 		       ? NULL

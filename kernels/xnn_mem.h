@@ -16,6 +16,9 @@
 
 struct xnn_allocator;
 
+/* Smaller blocks (small weights, indirection buffers, zero rows, operator structs) come from malloc. */
+#define VT_XNN_LARGE_BYTES ((size_t)64 << 10)
+
 /** vt_xnn_allocator - for xnn_initialize() */
 const struct xnn_allocator *vt_xnn_allocator(void);
 

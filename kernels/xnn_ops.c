@@ -148,6 +148,21 @@ static void note_output(struct xnn_inst *in, const struct vt_binding *b)
 	in->residual = b->residual;
 }
 
+/*
+ * Weights and bias, inputs 1 and 2, of @floats were packed; @before: vt_xnn_mem_bytes() then. Where no block
+ * is large enough to be counted and shared, each instance has its own.
+ */
+static void note_weights(struct vt_layer *l, size_t before, size_t floats)
+{
+	const size_t now = vt_xnn_mem_bytes();
+
+	l->read_bytes = floats * sizeof(float);
+	l->weight_bytes = now > before ? now - before : 0; /* another thread may delete its own */
+	if (!l->weight_bytes && l->read_bytes < VT_XNN_LARGE_BYTES)
+		l->weight_bytes = (size_t)l->n_inst * l->read_bytes;
+	l->packed_in = 1u << 1 | 1u << 2;
+}
+
 /* ---- Conv --------------------------------------------------------------------------------- */
 
 /*
@@ -207,9 +222,7 @@ static int conv_create(struct vt_layer *l, const struct vt_graph *g, const struc
 		vt_xnn_mem_share();
 	}
 	free(k);
-	l->weight_bytes = vt_xnn_mem_bytes() - before;
-	l->read_bytes = (out * gin * taps + out) * sizeof(float);
-	l->packed_in = 1u << 1 | 1u << 2;
+	note_weights(l, before, out * gin * taps + out);
 	if (!depthwise) {
 		l->rows = s->rows;
 		l->cols = out / groups;
@@ -258,6 +271,7 @@ static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const str
 	const float *from = w->data;
 	enum xnn_status st = xnn_status_success;
 	struct xnn_state *s;
+	size_t before;
 	float *k;
 
 	if (!vt_all_f32(g, n) || !from || (b && !b->data) || !xnn_ready() || !strides_fit(n, y))
@@ -281,6 +295,7 @@ static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const str
 		free(k);
 		return -ENOTSUP;
 	}
+	before = vt_xnn_mem_bytes();
 	for (int i = 0; i < l->n_inst && st == xnn_status_success; i++) {
 		st = xnn_create_deconvolution2d_nhwc_f32(
 			(uint32_t)n->p.conv.pt, (uint32_t)n->p.conv.pr, (uint32_t)n->p.conv.pb,
@@ -291,7 +306,7 @@ static int deconv_create(struct vt_layer *l, const struct vt_graph *g, const str
 		vt_xnn_mem_share();
 	}
 	free(k);
-	l->packed_in = 1u << 1 | 1u << 2;
+	note_weights(l, before, in * gout * taps + gout * groups);
 	return xnn_error(e, st, n->name);
 }
 
@@ -341,9 +356,7 @@ static int fc_create(struct vt_layer *l, const struct vt_graph *g, const struct 
 			kn ? XNN_FLAG_TRANSPOSE_WEIGHTS : 0, &s->inst[i].op);
 		vt_xnn_mem_share();
 	}
-	l->weight_bytes = vt_xnn_mem_bytes() - before;
-	l->read_bytes = (k * cols + cols) * sizeof(float);
-	l->packed_in = 1u << 1 | 1u << 2;
+	note_weights(l, before, k * cols + cols);
 	l->rows = s->rows;
 	l->cols = cols;
 	l->depth = k;
@@ -391,7 +404,7 @@ static int maxpool_create(struct vt_layer *l, const struct vt_graph *g, const st
 	enum xnn_status st = xnn_status_success;
 
 	if (n->n_out > 1 && n->out[1] != VT_NONE)
-		return -ENOTSUP; /* indices are ours */
+		return -ENOTSUP; /* no kernel has Indices, and no model comes here with them */
 	/* A tap outside it moves to the nearest pixel, which a window with gaps may not hold. */
 	if ((n->p.pool.dh > 1 || n->p.pool.dw > 1) && pads_any(n))
 		return -ENOTSUP;

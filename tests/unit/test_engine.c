@@ -286,6 +286,28 @@ static void test_bytes_at_most(void **state)
 	unlink(path);
 }
 
+static int load_text(struct vt_engine **m, const char *text, const struct vt_engine_opts *o,
+		     struct vt_err *e)
+{
+	char path[128];
+	size_t len;
+	uint8_t *model = vt_onnx_text(text, 13, &len);
+	FILE *f;
+	int err;
+
+	assert_non_null(model);
+	snprintf(path, sizeof(path), "%s/text.onnx", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(model, 1, len, f), len);
+	fclose(f);
+	free(model);
+	*m = NULL;
+	err = vt_engine_load(m, path, o, e);
+	unlink(path);
+	return err;
+}
+
 static int count_direct(const struct vt_engine *m)
 {
 	int n = 0;
@@ -309,31 +331,19 @@ static void test_fast_kernels_where_there_is_memory(void **state)
 		{(size_t)27 << 19, 1, false, true},  /* 7 and 4 */
 		{(size_t)21 << 19, 2, false, true},  /* 2 x 4 */
 	};
-	char path[128];
-	uint8_t *model;
-	size_t len;
-	FILE *f;
+	static const char *const text =
+		"in x f32 128,1024; const s i64 2 = 1024,1024; const t i64 2 = 1024,1026; "
+		"w = ConstantOfShape(s); v = ConstantOfShape(t); a = MatMul(x, w); y "
+		"= MatMul(a, v); out y";
 
 	if (!vt_gemm_best())
 		vt_skip("fast algorithms need AVX2 or AVX-512");
-	model = vt_onnx_text(
-		"in x f32 128,1024; const s i64 2 = 1024,1024; const t i64 2 = 1024,1026; "
-		"w = ConstantOfShape(s); v = ConstantOfShape(t); a = MatMul(x, w); y "
-		"= MatMul(a, v); out y",
-		13, &len);
-	assert_non_null(model);
-	snprintf(path, sizeof(path), "%s/two.onnx", dir);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	assert_int_equal(fwrite(model, 1, len, f), len);
-	fclose(f);
-	free(model);
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		struct vt_engine_opts o = {.direct = t[i].direct, .max_bytes = t[i].max_bytes};
 		struct vt_engine *m = NULL;
 		struct vt_err e = {0};
 
-		if (vt_engine_load(&m, path, &o, &e))
+		if (load_text(&m, text, &o, &e))
 			fail_msg("%zu: %s", i, e.msg);
 		assert_int_equal(m->n_steps, 2);
 		assert_int_equal(count_direct(m), t[i].n_direct);
@@ -341,7 +351,72 @@ static void test_fast_kernels_where_there_is_memory(void **state)
 		assert_true(!t[i].max_bytes || m->weights_bytes + m->arena_bytes <= t[i].max_bytes);
 		vt_engine_free(m);
 	}
-	unlink(path);
+}
+
+/* What a layer packs at every run, and XNNPACK's weights of every kind, are memory like any other. */
+static void test_bytes_of_layers(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t weights, work; /* at least */
+	} t[] = {
+		{"in x f32 1,64,8,8; const s i64 4 = 64,64,4,4; w = ConstantOfShape(s); "
+		 "y = ConvTranspose(x, w) strides=[2,2] pads=[1,1,1,1]; out y",
+		 256 << 10, 0},
+		{"in x f32 8,512; in y f32 512,512; z = MatMul(x, y); out z", 0, 2 << 20},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_engine_opts o = {.instances = 2};
+		struct vt_err e = {0};
+		struct vt_engine *m;
+		size_t all;
+
+		if (t[i].work && !vt_gemm_best())
+			continue;
+		assert_int_equal(load_text(&m, t[i].text, &o, &e), 0);
+		assert_true(m->weights_bytes >= t[i].weights && m->work_bytes >= t[i].work);
+		all = m->weights_bytes + m->work_bytes + 2 * m->arena_bytes;
+		vt_engine_free(m);
+		o.max_bytes = all;
+		assert_int_equal(load_text(&m, t[i].text, &o, &e), 0);
+		vt_engine_free(m);
+		o.max_bytes = all - 1;
+		assert_int_equal(load_text(&m, t[i].text, &o, &e), -ENOMEM);
+		assert_non_null(strstr(e.msg, "does not fit in memory"));
+	}
+}
+
+/* A right operand that is computed is read like weights: many of them are shared out, or kept in blocks. */
+static void test_products_are_cut(void **state)
+{
+	static const size_t l2[] = {1 << 20, 2 << 20};
+
+	if (!vt_gemm_best())
+		vt_skip("our own matrix kernels need AVX2 or AVX-512");
+	for (size_t i = 0; i < VT_COUNT(l2); i++)
+		for (int many = 0; many < 2; many++) {
+			const struct vt_engine_opts o = {.l2_bytes = l2[i]};
+			const size_t rows = many ? 512 : 8;
+			const struct vt_variant *v;
+			struct vt_err e = {0};
+			struct vt_engine *m;
+			size_t mc, nc;
+
+			assert_int_equal(load_text(&m,
+						   many ? "in x f32 512,4096; in y f32 4096,4096; "
+							  "z = MatMul(x, y); out z"
+							: "in x f32 8,4096; in y f32 4096,4096; "
+							  "z = MatMul(x, y); out z",
+						   &o, &e),
+					 0);
+			assert_int_equal(m->n_steps, 1);
+			v = m->steps[0].variant;
+			vt_tile_cut(v, rows, 4096, 1, 2, &mc, &nc);
+			assert_true(v->fit && mc * nc <= rows * 4096 / 2);
+			assert_true(v->cols_outer == (many != 0));
+			vt_engine_free(m);
+		}
 }
 
 int main(void)
@@ -350,6 +425,8 @@ int main(void)
 		cmocka_unit_test(test_unwritten_bytes),
 		cmocka_unit_test(test_bytes_at_most),
 		cmocka_unit_test(test_fast_kernels_where_there_is_memory),
+		cmocka_unit_test(test_bytes_of_layers),
+		cmocka_unit_test(test_products_are_cut),
 		cmocka_unit_test(test_two_instances_at_once),
 		cmocka_unit_test(test_any_cores_and_a_late_helper),
 		cmocka_unit_test(test_blocks_of_one_layer),

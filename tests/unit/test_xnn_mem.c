@@ -69,26 +69,33 @@ static void test_equal_blocks_become_the_same_pages(void **state)
 	}
 }
 
-/* Memory of a fully connected layer of XNNPACK, k x n weights, with @instances. */
+/* A fully connected layer of XNNPACK, k x n weights. */
+static void fc_layer(struct vt_layer *l, struct vt_graph *g, int k, int n)
+{
+	struct vt_err e = {0};
+	int in[2], out;
+	float *w;
+
+	vt_graph_init(g, "share");
+	in[0] = vt_graph_add_tensor(g, "x", VT_T_INPUT, VT_F32, &(struct vt_shape){2, {4, k}});
+	in[1] = vt_graph_add_const(g, "w", VT_F32, &(struct vt_shape){2, {n, k}});
+	out = vt_graph_add_tensor(g, "y", VT_T_COMPUTED, VT_F32, &(struct vt_shape){2, {4, n}});
+	vt_graph_add_node(g, VT_OP_FC, "fc", in, 2, &out, 1);
+	w = g->tensors[in[1]].data;
+	for (int i = 0; i < n * k; i++)
+		w[i] = (float)(i % 1009);
+	assert_int_equal(vt_xnn_fc_f32.create(l, g, &g->nodes[0], &e), 0);
+}
+
+/* Memory of one with @instances. */
 static size_t layer_bytes(int instances, int k, int n)
 {
 	const size_t before = vt_xnn_mem_bytes();
 	struct vt_layer l = {.kernel = &vt_xnn_fc_f32, .n_inst = instances};
-	struct vt_err e = {0};
 	struct vt_graph g;
-	int in[2], out;
 	size_t held;
-	float *w;
 
-	vt_graph_init(&g, "share");
-	in[0] = vt_graph_add_tensor(&g, "x", VT_T_INPUT, VT_F32, &(struct vt_shape){2, {4, k}});
-	in[1] = vt_graph_add_const(&g, "w", VT_F32, &(struct vt_shape){2, {n, k}});
-	out = vt_graph_add_tensor(&g, "y", VT_T_COMPUTED, VT_F32, &(struct vt_shape){2, {4, n}});
-	vt_graph_add_node(&g, VT_OP_FC, "fc", in, 2, &out, 1);
-	w = g.tensors[in[1]].data;
-	for (int i = 0; i < n * k; i++)
-		w[i] = (float)(i % 1009);
-	assert_int_equal(vt_xnn_fc_f32.create(&l, &g, &g.nodes[0], &e), 0);
+	fc_layer(&l, &g, k, n);
 	held = vt_xnn_mem_bytes() - before;
 	vt_layer_destroy(&l);
 	vt_graph_fini(&g);
@@ -108,11 +115,28 @@ static void test_instances_of_a_layer_hold_one_copy(void **state)
 	assert_int_equal(layer_bytes(4, 512, 1024), one);
 }
 
+/* Small blocks are shared by nobody. */
+static void test_small_weights_count_too(void **state)
+{
+	if (!vt_xnn_usable())
+		vt_skip("XNNPACK does not start on this CPU");
+	for (int n = 1; n < 3; n++) {
+		struct vt_layer l = {.kernel = &vt_xnn_fc_f32, .n_inst = n};
+		struct vt_graph g;
+
+		fc_layer(&l, &g, 16, 16);
+		assert_int_equal(l.weight_bytes, (size_t)n * (16 * 16 + 16) * sizeof(float));
+		vt_layer_destroy(&l);
+		vt_graph_fini(&g);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_equal_blocks_become_the_same_pages),
 		cmocka_unit_test(test_instances_of_a_layer_hold_one_copy),
+		cmocka_unit_test(test_small_weights_count_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -445,7 +445,8 @@ static void print_text(const struct session *s)
 	       s->a->model, r.median_ms, r.min_ms, r.p95_ms, s->n_ms, s->n_ms == 1 ? "" : "s",
 	       vt_cpuset_count(&s->grant) == 1 ? "" : "s", cores, r.gflops);
 	printf("memory: %.1f MiB weights, %.1f MiB activations, %.1f MiB peak\n",
-	       (double)s->model->weights_bytes / 1048576, (double)s->model->arena_bytes / 1048576,
+	       (double)s->model->weights_bytes / 1048576,
+	       (double)(s->model->arena_bytes + s->model->work_bytes) / 1048576,
 	       (double)r.peak_rss_bytes / 1048576);
 	if (s->a->profiles)
 		vt_store_choice_print(s->a->profiles, &s->choice);

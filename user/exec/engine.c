@@ -114,16 +114,17 @@ static void drop_packed(struct vt_graph *g, const struct vt_step *s, int *uses)
 static int check_bytes(const struct vt_engine *m, size_t weights, size_t max_bytes,
 		       struct vt_err *e)
 {
+	const size_t each = m->arena_bytes + m->work_bytes / (size_t)m->n_inst;
 	size_t all;
 
-	if (!max_bytes || (!__builtin_mul_overflow(m->arena_bytes, (size_t)m->n_inst, &all) &&
+	if (!max_bytes || (!__builtin_mul_overflow(each, (size_t)m->n_inst, &all) &&
 			   !__builtin_add_overflow(all, weights, &all) && all <= max_bytes))
 		return 0;
 	return vt_fail(
 		e, -ENOMEM,
 		"does not fit in memory: it needs %zu MiB of weights and %d times %zu MiB of "
 		"activations, %zu MiB are available",
-		weights >> 20, m->n_inst, m->arena_bytes >> 20, max_bytes >> 20);
+		weights >> 20, m->n_inst, each >> 20, max_bytes >> 20);
 }
 
 static size_t const_bytes(const struct vt_graph *g)
@@ -184,6 +185,7 @@ static int make_layers(struct vt_engine *m, const struct vt_engine_opts *o, stru
 		s->flops = vt_node_flops(g, &g->nodes[i]);
 		m->flops += s->flops;
 		m->weights_bytes += s->layer.weight_bytes;
+		m->work_bytes += s->layer.work_bytes;
 		if (s->layer.scratch_bytes > m->scratch_bytes)
 			m->scratch_bytes = s->layer.scratch_bytes;
 		if (s->layer.depth)

@@ -36,6 +36,7 @@ struct vt_engine {
 	uint64_t flops;
 	size_t weights_bytes; /* packed, and constants that stayed */
 	size_t arena_bytes;   /* of one instance */
+	size_t work_bytes;    /* what layers hold besides, of all instances */
 	size_t scratch_bytes; /* per core: give it to vt_pool_reserve() */
 	bool short_of_memory; /* for fast algorithms: some layers have direct kernels instead */
 };
@@ -44,7 +45,7 @@ struct vt_engine_opts {
 	struct vt_import_opts import; /* eval is set by vt_engine_load */
 	int instances;		      /* 0: 1 */
 	size_t l2_bytes;	      /* of one core; 0: ask the machine */
-	size_t max_bytes; /* of weights and of the activations of all instances; 0: any */
+	size_t max_bytes; /* of weights, and of activations and work of all instances; 0: any */
 	bool direct;	  /* kernels of vt_kernel_direct() only */
 	bool no_optimize; /* run the graph as imported; for tests */
 	/* Which kernels may be used; NULL: all. For comparisons (tests/bench/bench_variants.c). */

@@ -242,7 +242,7 @@ static struct vt_loaded *new_loaded(const struct vt_models *all, const struct vt
 	l->cores = vt_cpuset_count(&all->o.cores);
 	first_idea(l, &costs->model);
 	l->weights_bytes = eng->weights_bytes;
-	l->arena_bytes = eng->arena_bytes * (size_t)eng->n_inst;
+	l->arena_bytes = eng->arena_bytes * (size_t)eng->n_inst + eng->work_bytes;
 	l->costs_source = (uint8_t)costs->source;
 	return l;
 }
