@@ -192,7 +192,8 @@ static void fetch_panel(struct vt_gemm_out *o, const struct cell *c, size_t k0, 
 static void fetch_ahead(struct vt_gemm_out *o, const struct cell *c, size_t i, size_t end, size_t j)
 {
 	const struct vt_gemm_src *s = &c->op->src;
-	const bool flat = s->kh * s->kw == 1, last_panel = j + VT_GEMM_NR >= c->j + c->nj;
+	const bool flat = s->kh * s->kw == 1 && !s->transposed,
+		   last_panel = j + VT_GEMM_NR >= c->j + c->nj;
 	const size_t panels = (c->nj + VT_GEMM_NR - 1) / VT_GEMM_NR, at = (j - c->j) / VT_GEMM_NR;
 	const size_t mr = c->mr, turn = (i - c->i) / mr, next = i + mr;
 
@@ -263,6 +264,18 @@ static void gemm_tile(const struct cell *c, const float *a, size_t lda, size_t b
 		      c->k0 + c->kc == k);
 }
 
+/* Rows [i, i + rows) of the operand, products of the present block, to @a. */
+static void gather(const struct cell *c, float *a, size_t i, size_t rows)
+{
+	const struct vt_gemm_src *s = &c->op->src;
+
+	if (s->transposed)
+		vt_transpose_f32(a, (int64_t)c->lda, s->x + c->k0 * s->ldx + i, (int64_t)s->ldx,
+				 c->kc, rows);
+	else
+		c->op->isa->gather(a, c->lda, s, i, rows, c->k0, c->k0 + c->kc);
+}
+
 /* Rows [i, end): at most a block of them, all columns of the cell. */
 static void gemm_rows(const struct cell *c, size_t i, size_t end)
 {
@@ -279,8 +292,7 @@ static void gemm_rows(const struct cell *c, size_t i, size_t end)
 				continue;
 			}
 			if (jj == c->j)
-				op->isa->gather(a, c->lda, &op->src, ii, rows, c->k0,
-						c->k0 + c->kc);
+				gather(c, a, ii, rows);
 			gemm_tile(c, a, c->lda, i, ii, end, jj);
 		}
 	if (c->k0 + c->kc < op->src.k || op->act == VT_NONE)
@@ -296,8 +308,8 @@ static void gemm_rows(const struct cell *c, size_t i, size_t end)
 
 static bool can_read_in_place(const struct vt_gemm_src *s)
 {
-	return s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl && s->ih == s->oh &&
-	       s->iw == s->ow && !vt_gemm_far_apart(s->ldx);
+	return !s->transposed && s->kh * s->kw == 1 && s->sh * s->sw == 1 && !s->pt && !s->pl &&
+	       s->ih == s->oh && s->iw == s->ow && !vt_gemm_far_apart(s->ldx);
 }
 
 /*

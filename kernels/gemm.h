@@ -86,9 +86,10 @@ struct vt_gemm_src {
 	size_t ih, iw, ic, ldx; /* ldx: elements between pixels */
 	size_t oh, ow;
 	int kh, kw, sh, sw, dh, dw, pt, pl;
-	size_t c0; /* first input channel of this group */
-	size_t k;  /* kh * kw * channels of the group */
-	size_t gc; /* channels of the group */
+	size_t c0;	 /* first input channel of this group */
+	size_t k;	 /* kh * kw * channels of the group */
+	size_t gc;	 /* channels of the group */
+	bool transposed; /* kh = kw = 1: element (row, k) lies at x[k * ldx + row] */
 };
 
 /** vt_gemm_gather_fn - elements [k0, k1) of operand rows [row, row + rows), @lda apart, to @a */

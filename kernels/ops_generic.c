@@ -23,20 +23,37 @@ struct matmul {
 	double alpha;
 };
 
-/* n results of one row of a with n columns of b */
+/*
+ * n results of one row of a with n columns of b: some columns at a time, for then their sums do not wait for
+ * each other; few where columns lie far apart, maybe in the same set of a cache.
+ */
+#define SUMS	 64
+#define SUMS_FAR 8
 #define DOT(D, T, A, LOAD, STORE)                                                                  \
 	static void row_##D(const struct matmul *p, void *py, const void *pa, const void *pb,      \
 			    size_t n)                                                              \
 	{                                                                                          \
+		const size_t most = p->bs_n == 1 ? SUMS : SUMS_FAR;                                \
 		const T *a = pa, *b = pb;                                                          \
 		T *y = py;                                                                         \
                                                                                                    \
-		for (size_t j = 0; j < n; j++, b += p->bs_n) {                                     \
-			A sum = 0;                                                                 \
+		for (size_t m; n; n -= m, y += m, b += m * p->bs_n) {                              \
+			A sum[SUMS] = {0};                                                         \
                                                                                                    \
-			for (size_t k = 0; k < p->k; k++)                                          \
-				sum += (A)LOAD(a[k * p->as_k]) * (A)LOAD(b[k * p->bs_k]);          \
-			y[j] = (T)STORE(sum);                                                      \
+			m = n < most ? n : most;                                                   \
+			for (size_t k = 0; k < p->k; k++) {                                        \
+				const A v = (A)LOAD(a[k * p->as_k]);                               \
+				const T *row = b + k * p->bs_k;                                    \
+                                                                                                   \
+				if (p->bs_n == 1)                                                  \
+					for (size_t j = 0; j < m; j++)                             \
+						sum[j] += v * (A)LOAD(row[j]);                     \
+				else                                                               \
+					for (size_t j = 0; j < m; j++)                             \
+						sum[j] += v * (A)LOAD(row[j * p->bs_n]);           \
+			}                                                                          \
+			for (size_t j = 0; j < m; j++)                                             \
+				y[j] = (T)STORE(sum[j]);                                           \
 		}                                                                                  \
 	}
 #define AS_IS(v)      (v)
@@ -128,7 +145,7 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 	p->alpha = (double)n->p.matmul.alpha;
 	p->plan.task = matmul_task;
 	vt_plan_rows(&p->plan, vt_nd_count(&p->batch, p->batch.rank) * p->m, p->n,
-		     VT_TILE_ELEMS * 4 / (p->k + 1) + 1);
+		     VT_TILE_ELEMS * 4 / (p->k + 1) + SUMS);
 	return 0;
 }
 

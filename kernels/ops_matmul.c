@@ -25,7 +25,7 @@ struct matmul_state {
 	size_t m, k, n;
 	size_t batch, b_batch; /* of the result; of the right operand */
 	size_t *a_at, *b_at;   /* per batch element: which matrix of a and b */
-	bool trans_b;
+	bool trans_a, trans_b;
 	float alpha;
 	size_t panel_floats, n_panels; /* of one right operand */
 	float *bias;		       /* zeros */
@@ -90,7 +90,8 @@ static void matmul_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 				.ih = 1,
 				.iw = s->m,
 				.ic = s->k,
-				.ldx = s->k,
+				.ldx = s->trans_a ? s->m : s->k,
+				.transposed = s->trans_a,
 				.oh = 1,
 				.ow = s->m,
 				.kh = 1,
@@ -163,16 +164,17 @@ static int matmul_create(struct vt_layer *l, const struct vt_graph *g, const str
 	struct matmul_state *s;
 
 	if (!vt_gemm_best() || a->dtype != VT_F32 || b->dtype != VT_F32 || a->shape.rank < 2 ||
-	    b->shape.rank < 2 || n->p.matmul.trans_a || y->shape.rank < 2 ||
-	    vt_shape_elems(&y->shape) == 0 || a->shape.dim[a->shape.rank - 1] == 0)
+	    b->shape.rank < 2 || y->shape.rank < 2 || vt_shape_elems(&y->shape) == 0 ||
+	    vt_shape_elems(&a->shape) == 0)
 		return -ENOTSUP;
 	s = calloc(1, sizeof(*s) + (size_t)l->n_inst * sizeof(s->inst[0]));
 	l->state = s;
 	if (!s)
 		return vt_fail(e, -ENOMEM, "no memory for a matrix product");
 	s->isa = vt_gemm_best();
-	s->m = (size_t)a->shape.dim[a->shape.rank - 2];
-	s->k = (size_t)a->shape.dim[a->shape.rank - 1];
+	s->trans_a = n->p.matmul.trans_a;
+	s->m = (size_t)a->shape.dim[a->shape.rank - (s->trans_a ? 1 : 2)];
+	s->k = (size_t)a->shape.dim[a->shape.rank - (s->trans_a ? 2 : 1)];
 	s->n = (size_t)y->shape.dim[y->shape.rank - 1];
 	s->batch = batch_of(&y->shape);
 	s->b_batch = batch_of(&b->shape);

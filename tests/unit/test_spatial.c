@@ -3,7 +3,7 @@
  * Pools, Resize, LRN, and the plain Conv, ConvTranspose, MatMul and FullyConnected: tables, and
  * random geometry against the definition, one output element at a time.
  */
-#include "kernels/kernels.h"
+#include "kernels/gemm.h"
 #include "kernels/kernels.h"
 #include "ops.h"
 
@@ -544,6 +544,89 @@ static void random_fc(void **state)
 	}
 }
 
+static double product_at(const struct t_node *t, size_t batch, size_t i, size_t j)
+{
+	const struct vt_shape *as = &t->tensors[0].shape, *bs = &t->tensors[1].shape;
+	const bool ta = t->n.p.matmul.trans_a, tb = t->n.p.matmul.trans_b;
+	const enum vt_dtype dt = t->tensors[0].dtype;
+	const size_t aw = (size_t)as->dim[2], bw = (size_t)bs->dim[bs->rank - 1];
+	const size_t k = (size_t)as->dim[ta ? 1 : 2];
+	const size_t a = batch * (size_t)(as->dim[1] * as->dim[2]);
+	const size_t b = bs->rank == 2 ? 0 : batch * (size_t)(bs->dim[1] * bs->dim[2]);
+	double sum = 0;
+
+	for (size_t e = 0; e < k; e++)
+		sum += t_get(t->data[0], dt, a + (ta ? e * aw + i : i * aw + e)) *
+		       t_get(t->data[1], dt, b + (tb ? j * bw + e : e * bw + j));
+	return sum * (double)t->n.p.matmul.alpha;
+}
+
+static void check_matmul(const struct t_node *t, int round)
+{
+	const struct vt_shape *y = &t->tensors[2].shape;
+	const size_t m = (size_t)y->dim[1], n = (size_t)y->dim[2];
+	const enum vt_dtype dt = t->tensors[2].dtype;
+
+	for (size_t i = 0; i < t_count(t, 2); i++) {
+		const double want = product_at(t, i / (m * n), i / n % m, i % n);
+
+		if (!t_close(t_get(t->data[2], dt, i), want, 1e-5, dt == F ? 1e-3 : 1e-9))
+			fail_msg("round %d [%zu]: got %.9g, want %.9g", round, i,
+				 t_get(t->data[2], dt, i), want);
+	}
+}
+
+/* Any operand transposed, the right one for all batch elements or each its own; products in several blocks. */
+static void random_matmul(void **state)
+{
+	static const enum vt_dtype types[] = {F, VT_F64, F, VT_I32};
+	struct vt_rng r = {91};
+
+	for (int round = 0; round < 160; round++) {
+		const enum vt_dtype dt = types[round % 4];
+		const int m = 1 + below(&r, 40), n = 1 + below(&r, 150);
+		const int k = 1 + below(&r, round % 10 ? 90 : 1500), batch = 1 + below(&r, 3);
+		const bool ta = below(&r, 2), tb = below(&r, 2), one = below(&r, 2);
+		struct t_node t = {
+			.n = {.op = VT_OP_MATMUL, .p.matmul = {ta, tb, dt == F ? 0.5f : 1}}};
+		const struct vt_shape a = {3, {batch, ta ? k : m, ta ? m : k}},
+				      b = {3, {batch, tb ? n : k, tb ? k : n}},
+				      flat = {2, {b.dim[1], b.dim[2]}};
+
+		t_add(&t, false, dt, a);
+		t_add(&t, false, dt, one ? flat : b);
+		t_random(&t, 0, r.s, -3, 3);
+		t_random(&t, 1, r.s + 1, -3, 3);
+		t_add(&t, true, dt, (struct vt_shape){3, {batch, m, n}});
+		assert_int_equal(t_run_with(&t, &vt_kernel_matmul), 0);
+		check_matmul(&t, round);
+		assert_int_equal(t_run(&t),
+				 0); /* what a model gets: our matrix kernel where it can */
+		check_matmul(&t, round);
+		t_free(&t);
+	}
+}
+
+/* Which operand is transposed does not decide between a matrix kernel and the definition. */
+static void matmul_kernel(void **state)
+{
+	if (!vt_gemm_best())
+		vt_skip("our own matrix kernels need AVX2 or AVX-512");
+	for (int how = 0; how < 4; how++) {
+		struct t_node t = {.n = {.op = VT_OP_MATMUL, .p.matmul = {how & 1, how & 2, 1}}};
+		struct vt_err e = {0};
+		struct vt_layer l;
+
+		t_in(&t, F, "20x20");
+		t_in(&t, F, "20x20");
+		t_out(&t, F, "20x20");
+		assert_int_equal(vt_layer_create(&l, &t.g, &t.n, 1, &e), 0);
+		assert_ptr_equal(l.kernel, &vt_matmul_gemm_f32);
+		vt_layer_destroy(&l);
+		t_free(&t);
+	}
+}
+
 /* A bias of bytes is a quarter as long as the kernels would read. */
 static void mixed_types(void **state)
 {
@@ -577,10 +660,11 @@ static void mixed_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables),      cmocka_unit_test(masks),
-		cmocka_unit_test(random_pool), cmocka_unit_test(random_conv),
-		cmocka_unit_test(row_strides), cmocka_unit_test(random_fc),
-		cmocka_unit_test(mixed_types), cmocka_unit_test(random_resize),
+		cmocka_unit_test(tables),	 cmocka_unit_test(masks),
+		cmocka_unit_test(random_pool),	 cmocka_unit_test(random_conv),
+		cmocka_unit_test(row_strides),	 cmocka_unit_test(random_fc),
+		cmocka_unit_test(mixed_types),	 cmocka_unit_test(random_resize),
+		cmocka_unit_test(random_matmul), cmocka_unit_test(matmul_kernel),
 	};
 
 	return cmocka_run_group_tests_name("spatial", tests, NULL, NULL);
