@@ -524,6 +524,30 @@ static void test_matmul_parameters(void **state)
 	vt_graph_fini(&g);
 }
 
+/* Dims of 1 before a constant matrix make it no other: one FC. Where they are the result's, it stays. */
+static void test_matmul_of_one_matrix(void **state)
+{
+	struct vt_graph g;
+	int in[2];
+
+	b_start(&g);
+	b_output(&g,
+		 b_matmul(&g, b_input(&g, "x", SHAPE(2, 3, 4)), b_const(&g, SHAPE(1, 4, 5), 1)));
+	b_same_function(&g, optimize);
+	assert_int_equal(g.n_nodes, 1);
+	assert_int_equal(g.nodes[0].op, VT_OP_FC);
+	vt_graph_fini(&g);
+
+	b_start(&g);
+	in[0] = b_input(&g, "x", SHAPE(3, 4));
+	in[1] = b_const(&g, SHAPE(1, 4, 5), 1);
+	b_output(&g, b_node(&g, VT_OP_MATMUL, in, 2, SHAPE(1, 3, 5)));
+	g.nodes[0].p.matmul.alpha = 1;
+	b_same_function(&g, optimize);
+	assert_int_equal(b_count(&g, VT_OP_MATMUL), 1);
+	vt_graph_fini(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -534,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_fuses_only_what_has_a_kernel),
 		cmocka_unit_test(test_empty_weights),
 		cmocka_unit_test(test_matmul_parameters),
+		cmocka_unit_test(test_matmul_of_one_matrix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* pass_matmul.c - Transposes and scales of a MatMul's operands and result become its parameters. */
 #include "model/pass.h"
 
+#include <string.h>
+
 static bool swaps_last_two(const int *perm, int rank)
 {
 	if (rank < 2 || perm[rank - 1] != rank - 2 || perm[rank - 2] != rank - 1)
@@ -80,17 +82,45 @@ static int scaled_result(struct vt_rw *w, int i)
 	return 1;
 }
 
-/* A right operand that other passes made constant: an FC packs it once. */
+static bool is_one_matrix(const struct vt_shape *s)
+{
+	for (int d = 0; d < s->rank - 2; d++)
+		if (s->dim[d] != 1)
+			return false;
+	return s->rank >= 2;
+}
+
+/* A constant of one matrix without the dims of 1 before it: index or -errno */
+static int flat_matrix(struct vt_graph *g, int tensor)
+{
+	const struct vt_shape *s = &g->tensors[tensor].shape;
+	const struct vt_shape two = {2, {s->dim[s->rank - 2], s->dim[s->rank - 1]}};
+	int flat;
+
+	if (s->rank == 2)
+		return tensor;
+	flat = vt_new_const(g, tensor, "matrix", &two);
+	if (flat >= 0)
+		memcpy(g->tensors[flat].data, g->tensors[tensor].data, g->tensors[tensor].bytes);
+	return flat;
+}
+
+/* A right operand that is one constant matrix: an FC packs it once. */
 static int constant_operand(struct vt_rw *w, int i)
 {
 	struct vt_node *n = &w->g->nodes[i];
-	const struct vt_tensor *b = vt_in(w->g, n, 1);
+	const struct vt_tensor *a = vt_in(w->g, n, 0), *b = vt_in(w->g, n, 1);
+	int flat;
 	bool kn;
 
-	if (n->op != VT_OP_MATMUL || !vt_is_const(w->g, n->in[1]) || b->shape.rank != 2 ||
-	    b->dtype != VT_F32 || n->p.matmul.trans_a || n->p.matmul.alpha != 1 ||
-	    vt_in(w->g, n, 0)->shape.rank < 2)
+	if (n->op != VT_OP_MATMUL || !vt_is_const(w->g, n->in[1]) || b->dtype != VT_F32 ||
+	    !is_one_matrix(&b->shape) || a->shape.rank < b->shape.rank || n->p.matmul.trans_a ||
+	    n->p.matmul.alpha != 1)
 		return 0;
+	flat = flat_matrix(w->g, n->in[1]);
+	if (flat < 0)
+		return flat;
+	n->in[1] = flat;
 	kn = !n->p.matmul.trans_b;
 	n->op = VT_OP_FC;
 	n->p = (union vt_params){.fc = {.w_kn = kn}};
