@@ -198,13 +198,18 @@ static void along(const struct resize *p, float *y, const float *line, size_t j,
 	}
 }
 
-/* Nearest: elements of any size. */
+/* Nearest: elements of any size, moved as they are. */
 static void pick_along(const struct resize *p, char *y, const char *line, size_t j, size_t n)
 {
 	const struct tap *t = &p->taps[p->first[p->rank] + j];
 
 	for (size_t k = 0; k < n; k++)
-		memcpy(y + k * p->esize, line + (size_t)t[k].off * p->esize, p->esize);
+		if (t[k].off < 0) /* of floats only */
+			((float *)y)[k] = p->extrapolation;
+		else if (p->esize == sizeof(uint32_t))
+			memcpy(y + k * 4, line + t[k].off * 4, 4);
+		else
+			memcpy(y + k * p->esize, line + (size_t)t[k].off * p->esize, p->esize);
 }
 
 static void line_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
@@ -217,7 +222,7 @@ static void line_task(void *ctx, size_t i, size_t j, size_t ni, size_t nj)
 		char *y = (char *)c->out[0] + (r * out + j) * p->esize;
 
 		row(p, vt_scratch(), c->in[0], r, 0, (size_t)p->width);
-		if (p->esize == sizeof(float))
+		if (p->n_taps[p->rank] > 1)
 			along(p, (float *)y, vt_scratch(), j, nj);
 		else
 			pick_along(p, y, vt_scratch(), j, nj);

@@ -140,14 +140,19 @@ VT_OWN_KERNEL(arg, arg_create);
 
 /*
  * A heap of the k best indices so far, the worst of them on top; then sorted in place by taking the
- * worst away. Of equal values the lower index is the better.
+ * worst away. Of equal values the lower index is the better. A NaN is greater than every number, as in a sort of
+ * numpy's or PyTorch's.
  */
 #define TOPK(D, T)                                                                                 \
 	static inline bool before_##D(const struct axis *p, const T *x, size_t a, size_t b)        \
 	{                                                                                          \
 		const T u = x[a * p->inner], v = x[b * p->inner];                                  \
                                                                                                    \
-		return u == v ? a < b : p->largest ? u > v : u < v;                                \
+		if (u == v || (u != u && v != v))                                                  \
+			return a < b;                                                              \
+		if (u != u || v != v)                                                              \
+			return (u != u) == p->largest;                                             \
+		return p->largest ? u > v : u < v;                                                 \
 	}                                                                                          \
 	static void sink_##D(const struct axis *p, const T *x, size_t *heap, size_t at, size_t n)  \
 	{                                                                                          \

@@ -221,7 +221,7 @@ static void run_nest(pthreadpool_t gang, struct vt_job *job, bool whole_cells)
 				     .fn = (void (*)(void))fn,                                     \
 				     .ctx = ctx,                                                   \
 				     .n_dims = dims};                                              \
-		(void)flags;                                                                       \
+		(void)flags; /* PTHREADPOOL_FLAG_DISABLE_DENORMALS: they stay, see decisions.md */ \
 		memcpy(job.range, range, sizeof(range));                                           \
 		memcpy(job.step, step, sizeof(step));                                              \
 		run_nest(gang, &job, false);                                                       \

@@ -102,7 +102,8 @@ const struct vt_imp_op vt_imp_ops[] = {
 	ROW("LogSoftmax", 1, 1, 13, LAST, softmax, VT_OP_LOGSOFTMAX, NO_HALF),
 	NOT_YET("Loop", "subgraphs"),
 	ROW("LpNormalization", 1, 1, 1, LAST, lp_norm, NONE, NULL),
-	ROW("MatMul", 2, 2, 1, LAST, matmul, NONE, NULL),
+	ROW("MatMul", 2, 2, 1, LAST, matmul, NONE,
+	    "of two computed operands fast only as float32 with AVX2 or AVX-512"),
 	CHAIN("Max", MAX),
 	ROW("MaxPool", 1, 1, 1, LAST, pool, VT_OP_MAXPOOL2D,
 	    NO_HALF
@@ -180,7 +181,7 @@ const struct vt_imp_op vt_imp_ops[] = {
 	UNARY("ThresholdedRelu", 1, THRESHOLDED_RELU),
 	ROW("Tile", 3, 3, 1, 5, tile_axis, NONE, NULL),
 	ROW("Tile", 2, 2, 6, LAST, tile, NONE, NULL),
-	ROW("TopK", 1, 2, 1, LAST, topk, NONE, NO_HALF),
+	ROW("TopK", 1, 2, 1, LAST, topk, NONE, NO_HALF "; a NaN is greater than every number"),
 	ROW("Transpose", 1, 1, 1, LAST, transpose, NONE, NULL),
 	ROW("Trilu", 1, 2, 14, LAST, trilu, NONE, NULL),
 	ROW("Unsqueeze", 1, 2, 1, LAST, unsqueeze, NONE, NULL),

@@ -261,7 +261,7 @@ static int transpose_to_reshape(struct vt_rw *w, int i)
 	return 1;
 }
 
-/* ReduceMean over all pixels is what XNNPACK calls global average pooling. */
+/* ReduceMean over all pixels is a GlobalAveragePool; a Reshape drops the dims, and other rules can move that. */
 static int mean_to_pool(struct vt_rw *w, int i)
 {
 	struct vt_graph *g = w->g;
