@@ -25,7 +25,7 @@ struct unary {
 /* X(operator, value of double x with float parameters a and b) */
 #define REAL_ROWS(X)                                                                               \
 	X(RELU, x > 0 || x != x ? x : 0)                                                           \
-	X(CLIP, x<a ? fmin(a, b) : x> b ? b : x)                                                   \
+	X(CLIP, x<a ? fminf(a, b) : x> b ? b : x)                                                  \
 	X(SIGMOID, 1 / (1 + exp(-x)))                                                              \
 	X(HARD_SIGMOID, a *x + b < 0 ? 0 : a * x + b > 1 ? 1 : a * x + b)                          \
 	X(HARD_SWISH, x *fmin(1, fmax(0, x / 6 + 0.5)))                                            \
