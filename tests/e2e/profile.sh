@@ -72,6 +72,16 @@ ok "a file that changed under its name is read again"
 profile "$dir/any.db" --dim N=2 "$dir/any.onnx" && says 'm["measured"] > 0' && profile "$dir/any.db" "$dir/any.onnx" && says 'm["measured"] > 0' &&
 	profile "$dir/any.db" --dim N=3 "$dir/any.onnx" && says 'm["measured"] > 0' && profile "$dir/any.db" --dim N=2 "$dir/any.onnx" && says 'm["measured"] == 0'
 ok "the same file with other dimensions is another model"
+head -c 36864 /dev/zero >"$dir/pixels.w"
+"$writer" 13 "in x f32 1,32,32,32; extern w f32 32,32,3,3 = pixels.w,0,36864; y = Conv(x,w); out y" >"$dir/pixels.onnx"
+profile "$dir/first.db" "$dir/pixels.onnx" && says 'm["measured"] > 0' &&
+	profile "$dir/first.db" --direct "$dir/pixels.onnx" && says 'm["measured"] > 0' &&
+	profile "$dir/first.db" --direct "$dir/pixels.onnx" && says 'm["measured"] == 0'
+ok "direct kernels are measured after the usual ones"
+profile "$dir/then.db" --direct "$dir/pixels.onnx" && says 'm["measured"] > 0' &&
+	profile "$dir/then.db" "$dir/pixels.onnx" && says 'm["measured"] > 0' &&
+	profile "$dir/then.db" "$dir/pixels.onnx" && says 'm["measured"] == 0'
+ok "and the usual ones after direct kernels"
 if [ "$(nproc)" -ge 2 ]; then
 	levels=0,4 profile "$db" "$resnet" && says 'm["measured"] > 5 and len(j["levels"]) == 5' && levels=0,4 profile "$db" "$resnet" && says 'm["measured"] == 0'
 	ok "more levels are measured when asked for, once"

@@ -251,7 +251,8 @@ static int remember(struct session *s, const struct vt_engine *eng, const char *
 		vt_layer_signature(eng, (int)i, text[i], VT_PROFILE_TEXT);
 		name[i] = text[i];
 	}
-	snprintf(known_as, sizeof(known_as), "%s%s", digest, s->a->n_dims ? VT_PROFILE_DIMS : "");
+	snprintf(known_as, sizeof(known_as), "%s%s%s", digest, s->a->n_dims ? VT_PROFILE_DIMS : "",
+		 s->a->direct ? VT_PROFILE_DIRECT : "");
 	if (!err)
 		err = vt_profile_model(s->db, path, known_as, name, n, e);
 	free(text);
@@ -306,8 +307,8 @@ static int profile_model(struct session *s, const char *given, struct vt_err *e)
 	if (!path)
 		return vt_fail(e, -errno, "%s: %s", given, strerror(errno));
 	err = vt_file_digest(path, digest, e);
-	/* Other dimensions make other layers, and the store knows the file only. */
-	if (!err && !s->a->n_dims) {
+	/* Other dimensions and kernels make other layers, and the store knows the file only. */
+	if (!err && !s->a->n_dims && !s->a->direct) {
 		err = vt_profile_models(s->db, look, &l, e);
 		err = err > 0 ? 0 : err;
 	}

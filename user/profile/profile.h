@@ -110,19 +110,21 @@ int vt_profile_keys(struct vt_profile *db, vt_profile_key_fn fn, void *arg, stru
 
 /* ---- models (models.c) --------------------------------------------------------------------- */
 
-#define VT_PROFILE_DIMS "+dims"
+#define VT_PROFILE_DIMS	  "+dims"
+#define VT_PROFILE_DIRECT "+direct"
 
 /**
  * vt_profile_model - remember that the file at @path (its content's @digest, hex) is made of these
  * layers, in order; replaces what was known of @path
  * VT_PROFILE_DIMS behind the digest: with dimensions that were given, so without them it is another.
+ * VT_PROFILE_DIRECT: with direct kernels only, which makes other layers too.
  */
 int vt_profile_model(struct vt_profile *db, const char *path, const char *digest,
 		     const char *const *layers, size_t n, struct vt_err *e);
 
 /**
  * vt_profile_model_same - has the file at @path still the digest it had when it was profiled, with
- * whatever dimensions?
+ * whatever dimensions and kernels?
  * 0 if so; -ENOENT (@e untouched) if the store does not know it; -EINVAL with a text if it changed
  */
 int vt_profile_model_same(struct vt_profile *db, const char *path, const char *digest,
