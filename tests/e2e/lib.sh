@@ -41,6 +41,20 @@ client_lines() {
 	done <"$1"
 }
 
+# memory_group BYTES: a new cgroup that may have so much memory, in $group; removed by who asked for it, when it is empty
+memory_group() {
+	local at name limit
+	for at in "memory/vt-test-$$ memory.limit_in_bytes" "vt-test-$$ memory.max"; do
+		read -r name limit <<<"$at"
+		mkdir "/sys/fs/cgroup/$name" 2>/dev/null || continue
+		group=/sys/fs/cgroup/$name
+		echo "$1" 2>/dev/null >"$group/$limit" && return
+		rmdir "$group"
+		group=''
+	done
+	return 1
+}
+
 # skip NAME REASON
 skip() {
 	count=$((count + 1))

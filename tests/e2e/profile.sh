@@ -6,7 +6,8 @@ cd "$(dirname "$0")/../.." || exit 1
 veltair=$PWD/${VELTAIR:-build/release/veltair}
 writer=$(dirname "$veltair")/tests/e2e/onnx_write
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+group=''
+trap 'rm -rf "$dir"; [ -z "$group" ] || rmdir "$group"' EXIT
 . tests/e2e/lib.sh
 kills=${VT_KILL_RUNS:-8}
 
@@ -175,6 +176,19 @@ done
 kill -TERM $pid
 wait $pid && grep -q "^level 1: .* GB/s" "$dir/out" && grep -qE '^[0-9.]+ s, [0-9.]+ GB/s' "$dir/out"
 ok "SIGTERM ends it in good order"
+
+# within_group COMMAND...
+within_group() {
+	(echo $BASHPID >"$group/cgroup.procs" && exec "$@")
+}
+if memory_group 104857600; then
+	within_group "$veltair" bubble --secs 1 >"$dir/out" 2>"$dir/err"
+	[ $? = 1 ] && [ "$(wc -l <"$dir/err")" = 1 ] && [ ! -s "$dir/out" ] &&
+		grep -q "^veltair bubble: the bubble and its probe need 1[0-9]* MiB and as much again, and there are [0-9]* MiB" "$dir/err"
+	ok "in a container of 100 MiB: refuses, before it is killed"
+else
+	skip "in a container of 100 MiB: refuses" "no memory cgroup can be made here"
+fi
 
 echo "1..$count"
 [ $failed = 0 ]

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/cmds.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -177,6 +178,18 @@ static void default_cores(struct vt_cpuset *cores)
 			vt_cpuset_add(cores, (unsigned int)c);
 }
 
+static int check_memory(struct vt_err *e)
+{
+	uint64_t need, have;
+
+	if (vt_bubble_fits(NULL, &need, &have))
+		return 0;
+	return vt_fail(e, -ENOMEM,
+		       "the bubble and its probe need %" PRIu64 " MiB and as much again, and there "
+		       "are %" PRIu64 " MiB of memory left",
+		       need >> 20, have >> 20);
+}
+
 int vt_cmd_bubble(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -200,7 +213,9 @@ int vt_cmd_bubble(int argc, char **argv)
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	probe = probe_core(&a.cores);
-	err = vt_bubble_open(&b, &a.cores, &e);
+	err = check_memory(&e);
+	if (!err)
+		err = vt_bubble_open(&b, &a.cores, &e);
 	if (!err)
 		err = vt_bubble_calibrate(b, probe, &scale, &e);
 	if (!err && a.level == NO_LEVEL)
