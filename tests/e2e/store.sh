@@ -176,6 +176,26 @@ ok "sim takes the models of a store"
 "$veltair" sim --profiles "$dir/foreign.db" --mix "$dir/mix" --policy fcfs --rate 100 --requests 200 --json >"$dir/out" 2>"$dir/err" &&
 	grep -q 'times of AuthenticAMD family 23 model 49' "$dir/err"
 ok "and of another machine, saying so"
+mkdir "$dir/a" "$dir/b" "$dir/c" && cp "$m" "$dir/a/model.onnx" && cp "$m" "$dir/b/model.onnx" && cp "$dir/mobilenet-v2-tiny.onnx" "$dir/c/model.onnx"
+for d in a b; do "$writer" "$dir/two.db" "$dir/$d/model.onnx" 2>>"$dir/err"; done
+echo "model,5,1" >"$dir/mix"
+"$veltair" sim --profiles "$dir/two.db" --mix "$dir/mix" --policy fcfs --rate 100 --requests 200 --json >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/err" ]
+ok "a model that was profiled under two paths is one"
+"$writer" "$dir/two.db" "$dir/c/model.onnx" 2>"$dir/err"
+echo "model~2,5,1" >>"$dir/mix"
+"$veltair" sim --profiles "$dir/two.db" --mix "$dir/mix" --policy fcfs --rate 100 --requests 200 --json >"$dir/out" 2>"$dir/err" &&
+	[ "$(cat "$dir/err")" = "veltair sim: $dir/two.db: $dir/c/model.onnx is model~2 here, another model is model" ]
+ok "two models of one name: the second has a number, which is said"
+python3 - "$dir/two.db" <<'PY' 2>"$dir/err"
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as c:
+    c.execute("INSERT INTO model(key, path, digest) SELECT key, '/long.onnx', 'abc' FROM model LIMIT 1")
+    (m,), (layer,) = c.execute("SELECT max(id) FROM model").fetchone(), c.execute("SELECT min(layer) FROM model_layer").fetchone()
+    c.executemany("INSERT INTO model_layer VALUES(?, ?, ?)", [(m, i, layer) for i in range(5000)])
+PY
+"$veltair" sim --profiles "$dir/two.db" --mix "$dir/mix" --policy fcfs --rate 100 --requests 200 --json >"$dir/out" 2>"$dir/err" &&
+	grep -q "^veltair sim: $dir/two.db: /long.onnx has more layers than can be scheduled: left out$" "$dir/err"
+ok "a model of too many layers is left out, which is said"
 refuses "a damaged store to simulate" "is damaged" "$dir/torn.db" sim --profiles "$dir/torn.db" --mix "$dir/mix" --rate 10
 
 echo "1..$count"

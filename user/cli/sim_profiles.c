@@ -6,10 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "cli/store.h"
 #include "profile/table.h"
 #include "sched/coreset.h"
 #include "sim/net.h"
+
+/** A model that was handed out. */
+struct taken {
+	char name[VT_MODEL_NAME_MAX];
+	uint64_t layers; /* digest of their signatures */
+};
 
 struct reader {
 	const char *path;
@@ -18,7 +25,8 @@ struct reader {
 	size_t n_points;
 	sim_sample_fn take;
 	void *arg;
-	unsigned int whole, cut;
+	struct taken *taken;
+	size_t n_taken;
 	struct vt_err *e;
 };
 
@@ -106,6 +114,58 @@ static void model_name(const char *path, char ret[static VT_MODEL_NAME_MAX])
 			snprintf(ret, VT_MODEL_NAME_MAX, "%s", vt_net_name(i));
 }
 
+static uint64_t digest_of(const char *const *layers, size_t n)
+{
+	uint64_t pair[2] = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		pair[1] = vt_digest(layers[i], strlen(layers[i]));
+		pair[0] = vt_digest(pair, sizeof(pair));
+	}
+	return pair[0];
+}
+
+static const struct taken *find_taken(const struct reader *r, const char *name)
+{
+	for (size_t i = 0; i < r->n_taken; i++)
+		if (!strcmp(r->taken[i].name, name))
+			return &r->taken[i];
+	return NULL;
+}
+
+/* The name of the model at @path; false: the same layers were handed out by that name, and so its times. */
+static bool new_name(const struct reader *r, const char *path, uint64_t layers,
+		     char ret[static VT_MODEL_NAME_MAX])
+{
+	char base[VT_MODEL_NAME_MAX], end[12];
+	const struct taken *t;
+
+	model_name(path, base);
+	strcpy(ret, base);
+	for (unsigned int i = 2; (t = find_taken(r, ret)) && t->layers != layers; i++) {
+		snprintf(end, sizeof(end), "~%u", i);
+		snprintf(ret, VT_MODEL_NAME_MAX, "%.*s%s",
+			 (int)(VT_MODEL_NAME_MAX - 1 - strlen(end)), base, end);
+	}
+	if (!t && strcmp(ret, base) != 0)
+		fprintf(stderr, "veltair sim: %s: %s is %s here, another model is %s\n", r->path,
+			path, ret, base);
+	return !t;
+}
+
+static int note_taken(struct reader *r, const char *name, uint64_t layers)
+{
+	struct taken *more = realloc(r->taken, (r->n_taken + 1) * sizeof(*more));
+
+	if (!more)
+		return vt_fail(r->e, -ENOMEM, "no memory for %zu models", r->n_taken + 1);
+	r->taken = more;
+	more += r->n_taken++;
+	strcpy(more->name, name);
+	more->layers = layers;
+	return 0;
+}
+
 /* ---- times ---------------------------------------------------------------------------------- */
 
 static const char *layer_at(void *arg, size_t i)
@@ -137,33 +197,37 @@ static int hand_out(struct reader *r, const char *name, const struct vt_profile_
 	return rc;
 }
 
+static int leave_out(const struct reader *r, const char *path, const char *why)
+{
+	fprintf(stderr, "veltair sim: %s: %s %s: left out\n", r->path, path, why);
+	return 0;
+}
+
 static int take_model(void *arg, const char *path, const char *digest, const char *const *layers,
 		      size_t n)
 {
 	struct reader *r = arg;
 	struct vt_profile_table t = {0};
+	const uint64_t all = digest_of(layers, n);
 	struct vt_err e = {0};
 	char name[VT_MODEL_NAME_MAX];
 	int rc;
 
-	model_name(path, name);
-	if (n > VT_MAX_LAYERS || !r->n_points) {
-		r->cut++;
-		return 0;
-	}
+	if (n > VT_MAX_LAYERS)
+		return leave_out(r, path, "has more layers than can be scheduled");
+	if (!r->n_points)
+		return leave_out(r, path, "is profiled on more cores than can be simulated");
 	rc = vt_profile_table(r->db, layer_at, (void *)layers, n, r->points, r->n_points, &t, NULL,
 			      &e);
-	if (rc == -ENODATA) {
-		fprintf(stderr, "veltair sim: %s: %s is not profiled to its end: left out\n",
-			r->path, name);
-		r->cut++;
-		return 0;
-	}
+	if (rc == -ENODATA)
+		return leave_out(r, path, "is not profiled to its end");
 	if (rc)
 		return vt_fail(r->e, rc, "%s", e.msg);
-	rc = hand_out(r, name, &t);
+	if (new_name(r, path, all, name)) {
+		rc = hand_out(r, name, &t);
+		rc = rc ? rc : note_taken(r, name, all);
+	}
 	vt_profile_table_fini(&t);
-	r->whole++;
 	return rc;
 }
 
@@ -183,9 +247,10 @@ int sim_profiles_read(const char *path, sim_sample_fn take, void *arg, struct vt
 		r.n_points--;
 	if (!rc)
 		rc = vt_profile_models(r.db, take_model, &r, e);
-	if (!rc && !r.whole)
+	if (!rc && !r.n_taken)
 		rc = vt_fail(e, -EINVAL, "%s: holds no model that was profiled to its end", path);
 	vt_profile_close(r.db);
+	free(r.taken);
 	if (rc)
 		vt_fail(e, rc, "%s: cannot use its times", path);
 	return rc ? vt_store_input(e) : 0;

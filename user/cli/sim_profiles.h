@@ -19,9 +19,10 @@ typedef int (*sim_sample_fn)(void *arg, const char *model, const struct vt_sampl
 /**
  * sim_profiles_read - hand out the times of all models that were profiled as a whole
  * A model is called as its file, without folder and ".onnx"; where that is one of the paper's
- * models but for punctuation, as vt_net_name() says ("resnet-50.onnx" is resnet50). Times are those
- * of this machine; if it has none and the store is of one other machine only, of that one, and
- * stderr says so. -EINVAL: the store cannot be used, or has no whole model.
+ * models but for punctuation, as vt_net_name() says ("resnet-50.onnx" is resnet50). Of files of one
+ * name, by path, those of other layers are NAME~2 and so on; stderr says so, and which models are
+ * left out. Times are those of this machine; if it has none and the store is of one other machine
+ * only, of that one, and stderr says so. -EINVAL: the store cannot be used, or has no whole model.
  */
 int sim_profiles_read(const char *path, sim_sample_fn take, void *arg, struct vt_err *e);
 
