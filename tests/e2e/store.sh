@@ -80,9 +80,11 @@ grep -q '"variant": "f32_gemm_nouter_nc64"' "$dir/l0" && ! grep -q '"variant": "
 	! grep -q '"variant": "f32_gemm_mouter"' "$dir/l2" && grep -q '"variant": "f32_gemm_mouter"' "$dir/l3" &&
 	! grep -q 'nouter_nc64' "$dir/l4" && grep -q '"layers_without_time": 0' "$dir/l4"
 ok "run --profiles takes other versions at level 3 than at level 2"
+same=true
 for f in "$dir"/o0/*.npy; do
-	cmp "$f" "$dir/o4/${f##*/}" >"$dir/err" 2>&1 || break
-done && [ -s "$f" ]
+	cmp "$f" "$dir/o4/${f##*/}" >"$dir/err" 2>&1 || { same=false && break; }
+done
+$same && [ -s "$f" ]
 ok "and computes the same bits"
 untouched
 ok "and leaves the store as it was"
