@@ -92,10 +92,21 @@ void vt_tune_add(struct vt_tune *t, size_t cand, size_t cell, uint64_t ns)
 	s->ns[s->n++ % VT_TUNE_SAMPLES] = ns ? ns : 1;
 }
 
-void vt_tune_prior(struct vt_tune *t, size_t cand, size_t cell, uint64_t median_ns, uint32_t n)
+/* In even steps between the quartiles; how far beyond them some lay is not known. */
+void vt_tune_prior(struct vt_tune *t, size_t cand, size_t cell, uint64_t median_ns,
+		   uint64_t spread_ns, uint32_t n)
 {
-	for (uint32_t i = 0; i < n && i < VT_TUNE_SAMPLES; i++)
-		vt_tune_add(t, cand, cell, median_ns);
+	const uint32_t most = n < VT_TUNE_SAMPLES ? n : VT_TUNE_SAMPLES;
+	const uint32_t first = most ? (most - 1) / 4 : 0; /* as vt_tune_stat() counts */
+	const uint32_t steps = most > 1 ? most - 1 - 2 * first : 1;
+	const uint64_t spread = spread_ns < 2 * median_ns ? spread_ns : 2 * median_ns - 1;
+
+	for (uint32_t i = 0; i < most; i++) {
+		const uint32_t up = i < first ? 0 : i - first < steps ? i - first : steps;
+
+		vt_tune_add(t, cand, cell,
+			    most > 1 ? median_ns - spread / 2 + spread * up / steps : median_ns);
+	}
 }
 
 static int by_value(const void *a, const void *b)
@@ -137,7 +148,10 @@ uint32_t vt_tune_least(const struct vt_tune *t, size_t cell)
 	return least;
 }
 
-/* The best of a cell by its lower quartile; no samples if nothing is known of it. */
+/*
+ * The best of a cell by its lower quartile, of those still in the race: the times of who dropped out are from when
+ * it did, and the machine drifts. No samples if nothing is known of the cell.
+ */
 static struct vt_tune_stat best_of(const struct vt_tune *t, size_t cell)
 {
 	struct vt_tune_stat best = {0};
@@ -145,7 +159,7 @@ static struct vt_tune_stat best_of(const struct vt_tune *t, size_t cell)
 	for (size_t i = 0; i < t->n_cands; i++) {
 		const struct vt_tune_stat s = vt_tune_stat(t, i, cell);
 
-		if (s.samples && (!best.samples || s.low_ns < best.low_ns))
+		if (!t->dropped[i] && s.samples && (!best.samples || s.low_ns < best.low_ns))
 			best = s;
 	}
 	return best;

@@ -59,8 +59,9 @@ void vt_tune_fini(struct vt_tune *t); /* accepts a zeroed one */
 int vt_tune_find(const struct vt_tune *t, const char *name);
 
 void vt_tune_add(struct vt_tune *t, size_t cand, size_t cell, uint64_t ns);
-/** vt_tune_prior - what an earlier, interrupted pass knew: counts as that many samples */
-void vt_tune_prior(struct vt_tune *t, size_t cand, size_t cell, uint64_t median_ns, uint32_t n);
+/** vt_tune_prior - what an earlier pass knew: counts as that many samples of this median and spread */
+void vt_tune_prior(struct vt_tune *t, size_t cand, size_t cell, uint64_t median_ns,
+		   uint64_t spread_ns, uint32_t n);
 
 struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t cell);
 /** vt_tune_count - how many samples it has been given, old ones too */

@@ -178,6 +178,73 @@ static void test_stop_and_go_on(void **state)
 	vt_engine_free(m);
 }
 
+static void sql(const char *text, int (*row)(void *arg, int n, char **value, char **name),
+		void *arg)
+{
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(db_path(), &db), SQLITE_OK);
+	if (sqlite3_exec(db, text, row, arg, NULL))
+		fail_msg("%s", sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+static int first_number(void *arg, int n, char **value, char **name)
+{
+	*(long long *)arg = atoll(value[0]);
+	return 0;
+}
+
+static long long number_of(const char *text)
+{
+	long long n = -1;
+
+	sql(text, first_number, &n);
+	return n;
+}
+
+struct asked {
+	unsigned int n, most;
+};
+
+static bool too_often(void *arg)
+{
+	struct asked *a = arg;
+
+	return ++a->n > a->most;
+}
+
+/* One sample of another level is put: the times that were there stay as they are, and as old. */
+static void put_one_more(struct vt_engine *m, struct vt_profile *db, uint32_t levels)
+{
+	static const char spreads[] = "SELECT sum(spread_ns) FROM time WHERE level = 0";
+	struct asked a = {.most = UINT32_MAX};
+	struct vt_tune_opts o = options(NULL, levels);
+	const long long before = number_of(spreads);
+	struct vt_tune_walk *w = NULL;
+	struct vt_tuner *t = NULL;
+	struct vt_err e = {0};
+
+	o.progress = NULL;
+	o.stop = too_often;
+	o.arg = &a;
+	sql("UPDATE time SET taken_s = 1", NULL, NULL);
+	assert_int_equal(vt_tuner_open(&t, &o, db, &e), 0);
+	assert_int_equal(vt_tuner_calibrate(t, &e), 0);
+	assert_int_equal(vt_tune_walk_new(&w, t, m, &e), 0);
+	for (a.most = 1; !vt_tune_walk_report(w)->samples; a.most++) {
+		a.n = 0;
+		assert_int_equal(vt_tune_walk_go(w, &e), -ECANCELED);
+	}
+	assert_int_equal(vt_tune_walk_report(w)->samples, 1);
+	assert_int_equal(vt_tune_walk_put(w, true, &e), 0);
+	vt_tune_walk_free(w);
+	vt_tuner_close(t);
+	assert_int_equal(number_of("SELECT count(*) FROM time WHERE taken_s <> 1"), 1);
+	assert_int_equal(number_of("SELECT level FROM time WHERE taken_s <> 1"), 4);
+	assert_int_equal(number_of(spreads), before);
+}
+
 static void test_more_levels_later(void **state)
 {
 	struct vt_engine *m = load("bert-large-tiny");
@@ -194,6 +261,7 @@ static void test_more_levels_later(void **state)
 	assert_int_equal(r.measured, r.layers);
 	vt_layer_signature(m, 0, sig, sizeof(sig));
 	assert_int_equal(vt_tune_known(&o, db, sig, &e), 0);
+	put_one_more(m, db, o.levels);
 	assert_int_equal(tune(m, db, &p, o.levels, &r), 0);
 	assert_int_equal(r.measured, r.layers);
 	assert_int_equal(vt_tune_known(&o, db, sig, &e), 1);

@@ -155,32 +155,46 @@ static void test_cover_of_random_times(void **state)
 	assert_true(sizes[1] && sizes[2] && sizes[3]);
 }
 
+/* Five samples; or what a store keeps of them, for a pass that goes on. */
+static void add_five(struct vt_tune *t, size_t cand, size_t cell, const uint64_t *ns, bool stored)
+{
+	struct vt_tune *past = tune(1);
+	struct vt_tune_stat s;
+
+	for (size_t k = 0; k < 5; k++)
+		vt_tune_add(stored ? past : t, stored ? 0 : cand, stored ? 0 : cell, ns[k]);
+	s = vt_tune_stat(past, 0, 0);
+	if (stored)
+		vt_tune_prior(t, cand, cell, s.median_ns, s.spread_ns, s.samples);
+	done(past);
+}
+
 /* A difference that the samples do not show is none: the spread of the best decides. */
 static void test_noise_chooses_nothing(void **state)
 {
 	static const uint64_t quiet[] = {100, 101, 102, 103, 104},
 			      noisy[] = {100, 110, 130, 150, 170};
 	static const uint64_t other[] = {120, 125, 130, 150, 170};
-	const uint64_t *best[] = {quiet, noisy};
+	static const uint64_t slow[] = {1100, 1101, 1130, 1150, 1170};
+	const uint64_t *best[] = {quiet, noisy, quiet, noisy};
 
 	for (size_t i = 0; i < VT_COUNT(best); i++) {
+		const bool stored = i >= 2;
 		struct vt_tune *t = tune(1);
 		size_t keep[VT_TUNE_KEEP];
 
-		for (size_t k = 0; k < 5; k++) {
-			vt_tune_add(t, 0, 0, other[k]);
-			vt_tune_add(t, 1, 0, best[i][k]);
-			vt_tune_add(t, 2, 0, 1000 + best[i][k]);
-		}
+		add_five(t, 0, 0, other, stored);
+		add_five(t, 1, 0, best[i], stored);
+		add_five(t, 2, 0, slow, stored);
 		/* Both ways the faster one is kept; what differs is whether the slower would do. */
 		assert_int_equal(vt_tune_choose(t, 1, keep), 1);
 		assert_int_equal(keep[0], 1);
 		vt_tune_fini(t);
 		free(t);
 		t = tune(2); /* in the second cell the default is best by far */
+		add_five(t, 0, 0, other, stored);
+		add_five(t, 1, 0, best[i], stored);
 		for (size_t k = 0; k < 5; k++) {
-			vt_tune_add(t, 0, 0, other[k]);
-			vt_tune_add(t, 1, 0, best[i][k]);
 			vt_tune_add(t, 0, 1, 100);
 			vt_tune_add(t, 1, 1, 300);
 		}
@@ -205,7 +219,7 @@ static void test_statistics(void **state)
 	assert_int_equal(s.samples, 9);
 	assert_int_equal(vt_tune_least(t, 0), 0);
 	for (size_t c = 1; c < t->n_cands; c++)
-		vt_tune_prior(t, c, 0, 77, 5);
+		vt_tune_prior(t, c, 0, 77, 0, 5);
 	assert_int_equal(vt_tune_least(t, 0), 5);
 	s = vt_tune_stat(t, 1, 0);
 	assert_int_equal(s.median_ns, 77);
@@ -216,6 +230,36 @@ static void test_statistics(void **state)
 	assert_int_equal(s.median_ns, 20);
 	assert_int_equal(s.samples, VT_TUNE_SAMPLES);
 	done(t);
+}
+
+/* What was put into a store and taken out of it is what it was. */
+static void test_prior(void **state)
+{
+	static const struct {
+		uint64_t median, spread;
+		uint32_t n;
+		uint64_t wants_spread;
+	} row[] = {
+		{1000, 0, 1, 0},       {1000, 100, 2, 100},
+		{1000, 101, 3, 101},   {1000, 77, 5, 77},
+		{1000, 900, 31, 900},  {1000, 900, 400, 900}, /* later ones replaced the oldest */
+		{1000, 5000, 9, 1999},			      /* no sample is below 1 ns */
+		{1, 1, 3, 1},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(row); i++) {
+		struct vt_tune *t = tune(1);
+		struct vt_tune_stat s;
+
+		vt_tune_prior(t, 0, 0, row[i].median, row[i].spread, row[i].n);
+		s = vt_tune_stat(t, 0, 0);
+		assert_int_equal(s.median_ns, row[i].median);
+		assert_int_equal(s.spread_ns, row[i].wants_spread);
+		assert_int_equal(s.low_ns, row[i].median - row[i].wants_spread / 2);
+		assert_int_equal(s.samples,
+				 row[i].n < VT_TUNE_SAMPLES ? row[i].n : VT_TUNE_SAMPLES);
+		done(t);
+	}
 }
 
 static void test_drop(void **state)
@@ -240,6 +284,23 @@ static void test_drop(void **state)
 	done(t);
 }
 
+/* The machine drifts: a time of who dropped out in a fast minute is no measure in a slow one. */
+static void test_dropped_is_no_measure(void **state)
+{
+	struct vt_tune *t = tune(1);
+	size_t keep[VT_TUNE_KEEP];
+
+	for (size_t c = 0; c < t->n_cands; c++)
+		vt_tune_add(t, c, 0, c < 2 ? 100 : 130);
+	assert_int_equal(vt_tune_drop(t, 250000), 2);
+	for (size_t c = 0; c < 2; c++)
+		for (int i = 0; i < 8; i++)
+			vt_tune_add(t, c, 0, 150);
+	assert_int_equal(vt_tune_choose(t, 1, keep), 1);
+	assert_int_equal(keep[0], 0);
+	done(t);
+}
+
 static void test_limits(void **state)
 {
 	const struct vt_layer l = {.rows = 1, .cols = 1, .depth = 1};
@@ -258,7 +319,9 @@ int main(void)
 		cmocka_unit_test(test_cover_of_random_times),
 		cmocka_unit_test(test_noise_chooses_nothing),
 		cmocka_unit_test(test_statistics),
+		cmocka_unit_test(test_prior),
 		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_dropped_is_no_measure),
 		cmocka_unit_test(test_limits),
 	};
 

@@ -71,7 +71,8 @@ struct vt_tune_job {
 	struct vt_tuner *t;
 	struct vt_tune_layer layer;
 	struct vt_tune tune;
-	uint64_t samples, put_samples; /* taken; of those, in the store */
+	uint64_t samples;			     /* taken */
+	uint32_t put[VT_TUNE_CANDS * VT_TUNE_CELLS]; /* of a candidate in a cell, in the store */
 	uint64_t put_mono_ns, used_ns;
 	uint32_t rounds;
 };

@@ -69,17 +69,25 @@ int vt_tune_known(const struct vt_tune_opts *o, struct vt_profile *db, const cha
 	return 1;
 }
 
+static uint32_t *put_of(struct vt_tune_job *j, size_t cand, size_t cell)
+{
+	return &j->put[cand * j->tune.n_cells + cell];
+}
+
 static int take_prior(void *arg, const struct vt_profile_time *p)
 {
 	struct vt_tune_job *j = arg;
 	const int cand = vt_tune_find(&j->tune, p->variant);
 	const int c = vt_tune_find_cell(j->t->cell, j->t->n_cells, p->cores, p->level);
 
-	if (cand >= 0 && c >= 0)
-		vt_tune_prior(&j->tune, (size_t)cand, (size_t)c, p->median_ns, p->samples);
+	if (cand < 0 || c < 0)
+		return 0;
+	vt_tune_prior(&j->tune, (size_t)cand, (size_t)c, p->median_ns, p->spread_ns, p->samples);
+	*put_of(j, (size_t)cand, (size_t)c) = vt_tune_count(&j->tune, (size_t)cand, (size_t)c);
 	return 0;
 }
 
+/* A time that has no new sample stays as it is, and is as old as it is. */
 int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 {
 	struct vt_profile_time *row;
@@ -87,8 +95,6 @@ int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 	size_t n = 0;
 	int err;
 
-	if (j->samples == j->put_samples)
-		return 0;
 	row = calloc(most, sizeof(*row));
 	if (!row)
 		return vt_fail(e, -ENOMEM, "no memory for the times of a layer");
@@ -96,7 +102,7 @@ int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 		const size_t cand = i / j->tune.n_cells, c = i % j->tune.n_cells;
 		const struct vt_tune_stat s = vt_tune_stat(&j->tune, cand, c);
 
-		if (s.samples)
+		if (vt_tune_count(&j->tune, cand, c) > *put_of(j, cand, c))
 			row[n++] = (struct vt_profile_time){.layer = j->layer.signature,
 							    .variant = j->tune.cand[cand]->name,
 							    .cores = j->t->cell[c].cores,
@@ -105,12 +111,13 @@ int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 							    .spread_ns = s.spread_ns,
 							    .samples = s.samples};
 	}
-	err = vt_profile_put(j->t->db, row, n, e);
+	err = n ? vt_profile_put(j->t->db, row, n, e) : 0;
 	free(row);
-	if (err)
+	if (err || !n)
 		return err;
+	for (size_t i = 0; i < most; i++)
+		j->put[i] = vt_tune_count(&j->tune, i / j->tune.n_cells, i % j->tune.n_cells);
 	j->put_mono_ns = vt_now_mono_ns();
-	j->put_samples = j->samples;
 	return 0;
 }
 
