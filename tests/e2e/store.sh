@@ -134,6 +134,13 @@ cp "$dir/kept.onnx" "$m"
 "$veltair" "${at[@]}" "$db" >"$dir/out" 2>"$dir/err" && grep -q '^profiles: level 4, ' "$dir/out"
 ok "and takes it back"
 
+# ---- profiled anew ---------------------------------------------------------------------------------
+"$veltair" profile --quick --levels 0 --json --db "$dir/unknown.db" "$m" >"$dir/out" 2>"$dir/err" &&
+	python3 -c 'import json, sys; sys.exit(not json.load(open(sys.argv[1]))["models"][0]["measured"])' "$dir/out" 2>>"$dir/err"
+ok "versions nobody knows are measured anew"
+"$veltair" "${at[@]}" "$dir/unknown.db" >"$dir/out" 2>"$dir/err" && grep -q '^profiles: level 4, ' "$dir/out"
+ok "which it runs by then"
+
 # ---- rights and room -------------------------------------------------------------------------------
 # profiles WHAT WHY SMALL: `veltair profile` into SMALL/p.db is refused for WHY, and p.db is as it was
 profiles() {

@@ -412,7 +412,7 @@ static void test_refuses(void **state)
 	e = (struct vt_err){0};
 	for (int i = 0; i < eng->n_steps; i++)
 		put(p, i, "f32_of_tomorrow", 1, 0, 5);
-	assert_int_equal(vt_costs_profiled(&c, eng, p, "tiny", 0, points, 3, &e), -EINVAL);
+	assert_int_equal(vt_costs_profiled(&c, eng, p, "tiny", 0, points, 3, &e), -ENODATA);
 	assert_non_null(strstr(e.msg, "f32_of_tomorrow"));
 	assert_null(c.mem);
 	vt_profile_close(p);

@@ -288,7 +288,7 @@ static const char *signature_of(void *arg, size_t step)
 	return s->text;
 }
 
-/* NULL: no choice. -EINVAL: this build has no such variant, or not for such a layer. */
+/* NULL: no choice. -ENODATA: this build has no such variant, or not for such a layer. */
 static int find_variant(const struct vt_step *step, const char *version, const char *name,
 			const struct vt_variant **ret, struct vt_err *e)
 {
@@ -299,7 +299,7 @@ static int find_variant(const struct vt_step *step, const char *version, const c
 	if (*ret && (*ret)->kind == (step->layer.depth ? VT_VARIANT_MATRIX : VT_VARIANT_ANY))
 		return 0;
 	return vt_fail(
-		e, -EINVAL,
+		e, -ENODATA,
 		"%s: the store has times of variant '%s', which this build does not know for "
 		"such a layer; profile it anew",
 		name, version);

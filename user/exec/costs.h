@@ -29,13 +29,13 @@ struct vt_costs {
 };
 
 /**
- * vt_costs_profiled - from the store; -ENODATA if a layer has no time at any of the core counts
+ * vt_costs_profiled - from the store; -ENODATA if a layer has no time at any of the core counts, or a
+ * version that this build does not know
  * @points: core counts wanted, ascending; those the store lacks for any layer are left out
  * @qos_ns: 0: three times the model's time on the largest count
  * Of each layer the versions that were kept; if none were (the tuner was killed), the one that is
  * fastest alone. Levels that were not measured take the times of the level below; a count of which no level
- * was (nobody was left to press) the slowdown of the next smaller count. -EINVAL: a version that this
- * build does not know.
+ * was (nobody was left to press) the slowdown of the next smaller count.
  */
 int vt_costs_profiled(struct vt_costs *ret, const struct vt_engine *eng, struct vt_profile *db,
 		      const char *name, uint64_t qos_ns, const uint16_t *points, size_t n_points,

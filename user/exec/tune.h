@@ -83,7 +83,8 @@ const struct vt_bubble_scale *vt_tuner_scale(const struct vt_tuner *t);
 
 /**
  * vt_tune_known - does the store hold what @o asks of this layer? 1, 0 or negative
- * That is: versions were chosen, and each has a time for every core count and level wanted.
+ * That is: versions were chosen, each has a time for every core count and level wanted, and this build
+ * knows them all.
  */
 int vt_tune_known(const struct vt_tune_opts *o, struct vt_profile *db, const char *signature,
 		  struct vt_err *e);

@@ -33,6 +33,7 @@ struct known {
 	size_t n_cells;
 	uint32_t least;
 	size_t kept, full[VT_TUNE_CELLS]; /* kept versions; of those with a time, by cell */
+	bool lost;			  /* one of them is not of this build any more */
 	char last[VT_PROFILE_NAME];
 };
 
@@ -46,6 +47,8 @@ static int note_known(void *arg, const struct vt_profile_time *p)
 	if (strcmp(k->last, p->variant) != 0) {
 		strncpy(k->last, p->variant, sizeof(k->last) - 1);
 		k->kept++;
+		k->lost |=
+			strcmp(p->variant, VT_PROFILE_NOTHING) != 0 && !vt_variant_find(p->variant);
 	}
 	if (c >= 0 && p->samples >= k->least)
 		k->full[c]++;
@@ -66,7 +69,7 @@ int vt_tune_known(const struct vt_tune_opts *o, struct vt_profile *db, const cha
 	for (size_t i = 0; i < k.n_cells; i++)
 		if (!k.kept || k.full[i] < k.kept)
 			return 0;
-	return 1;
+	return !k.lost;
 }
 
 static uint32_t *put_of(struct vt_tune_job *j, size_t cand, size_t cell)
