@@ -40,6 +40,7 @@ struct vt_loaded {
 	size_t weights_bytes, arena_bytes;
 	uint8_t costs_source;  /* enum vt_costs_source; the loader's */
 	bool target_too_short; /* below first_own_ns, which has been said; the loader's */
+	bool partial;	       /* the store lacks some of its times; the loader's */
 	bool hopeless;	       /* profiling it failed; the loader's */
 	_Atomic uint32_t users;
 	_Atomic uint64_t last_ms; /* end of the last request, ms since 1970; 0: none */
@@ -110,7 +111,7 @@ int vt_models_unload(struct vt_models *m, const char *name, struct vt_err *e);
 int vt_models_reload(struct vt_models *m, const struct vt_config *c, struct vt_err *e);
 
 /**
- * vt_models_improve - profile one model that runs on a first idea of its times, into the store
+ * vt_models_improve - profile one model that runs on a first idea of its times, or on some of them, into the store
  * To be called when nothing runs. @stop: asked often, by other threads too, one at a time; true:
  * leave off for now.
  * Returns 1: one is done; 0: there is none left; -EBUSY: left off, go on later; or an error, after

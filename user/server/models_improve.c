@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * models_improve.c - models that run on a first idea of their times are profiled when nothing runs.
+ * models_improve.c - models that run on a first idea of their times, or on some of them, are profiled when nothing runs.
  *
  * In small steps: the workers are lent by the runtime, the tuner asks before every sample, and before
  * the layer in it is run, whether a request has come, and gives them back. What it has measured it
@@ -42,17 +42,36 @@ static bool stop_tuner(void *arg)
 
 /* ---- the tuner --------------------------------------------------------------------------------- */
 
-static int open_tuner(struct vt_models *m, struct vt_err *e)
+static struct vt_tune_opts what_to_measure(const struct vt_models *m)
 {
-	struct vt_tune_opts o = {.cores = m->o.cores,
-				 .levels = (1u << VT_LEVELS) - 1,
-				 .quick = true,
-				 .stop = stop_tuner,
-				 .arg = m,
-				 .scale = &m->scale};
-	int err;
+	struct vt_tune_opts o = {
+		.cores = m->o.cores, .levels = (1u << VT_LEVELS) - 1, .quick = true};
 
 	o.n_points = core_counts(vt_cpuset_count(&m->o.cores), o.points);
+	return o;
+}
+
+int lacks_times(const struct vt_models *m, const struct vt_engine *eng, struct vt_profile *db)
+{
+	const struct vt_tune_opts o = what_to_measure(m);
+	char signature[VT_PROFILE_TEXT];
+	int known = 1;
+
+	for (int i = 0; i < eng->n_steps && known == 1; i++) {
+		vt_layer_signature(eng, i, signature, sizeof(signature));
+		known = vt_tune_known(&o, db, signature, NULL);
+	}
+	return known < 0 ? known : !known;
+}
+
+static int open_tuner(struct vt_models *m, struct vt_err *e)
+{
+	struct vt_tune_opts o = what_to_measure(m);
+	int err;
+
+	o.stop = stop_tuner;
+	o.arg = m;
+	o.scale = &m->scale;
 	err = vt_tuner_open(&m->tuner, &o, m->db, e);
 	if (!err && vt_tuner_lacks(m->tuner))
 		vt_log(m->o.log, VT_LOG_WARN, "profiling while idle: %s", vt_tuner_lacks(m->tuner));
@@ -150,6 +169,7 @@ static int use_times(struct vt_models *m, const struct vt_model_entry *x, struct
 	if (err)
 		return err;
 	x->now->costs_source = VT_COSTS_PROFILE;
+	x->now->partial = false;
 	vt_log(m->o.log, VT_LOG_INFO, "profiled %s version %s while idle: %.2f ms alone",
 	       x->now->name, x->now->version, (double)x->now->own_ns / 1e6);
 	check_target(m, &x->config, x->now);
@@ -158,13 +178,17 @@ static int use_times(struct vt_models *m, const struct vt_model_entry *x, struct
 
 static struct vt_model_entry *worst_known(struct vt_models *m)
 {
+	struct vt_model_entry *partial = NULL;
+
 	for (uint32_t i = 0; i < m->n; i++) {
-		struct vt_loaded *l = m->entry[i].now;
+		const struct vt_loaded *l = m->entry[i].now;
 
 		if (l && l->costs_source == VT_COSTS_RUNS && !l->hopeless)
 			return &m->entry[i];
+		if (l && l->partial && !l->hopeless && !partial)
+			partial = &m->entry[i];
 	}
-	return NULL;
+	return partial;
 }
 
 /* It may be otherwise in a while. */
@@ -209,5 +233,6 @@ int vt_models_improve(struct vt_models *m, bool (*stop)(void *arg), void *arg, s
 	if (!err)
 		return 1;
 	x->now->hopeless = true;
-	return vt_fail_at(e, "model '%s' stays on its first times", x->now->name);
+	return vt_fail_at(e, "model '%s' stays on %s", x->now->name,
+			  x->now->partial ? "the times there are" : "its first times");
 }

@@ -46,6 +46,8 @@ void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs);
 void first_idea(struct vt_loaded *l, const struct vt_model *m);
 /** check_target - say so if no request of @l can meet what was configured, or if that is not so any more: once each */
 void check_target(const struct vt_models *m, const struct vt_config_model *c, struct vt_loaded *l);
+/** lacks_times - has @db no times of @eng on some core count or level that would be measured here? 1, 0 or negative */
+int lacks_times(const struct vt_models *m, const struct vt_engine *eng, struct vt_profile *db);
 /** close_tuner - what was measured is put first; its memory is free then */
 void close_tuner(struct vt_models *m);
 /** leave_off - @l goes: nobody measures it any more */

@@ -122,6 +122,7 @@ struct measuring {
 	const struct vt_config_model *c;
 	const uint16_t *points;
 	size_t n_points;
+	bool partial; /* the store has some of the times */
 	struct vt_err *e;
 };
 
@@ -158,11 +159,12 @@ static int costs_from_runs(struct measuring *x)
 	return err;
 }
 
-/* -ENODATA: the store lacks this model, or is not there yet. */
+/* -ENODATA: the store lacks this model, or knows it by versions that we do not, or is not there yet. */
 static int costs_from_store(struct vt_models *m, struct measuring *x)
 {
 	struct vt_profile_key key;
 	struct vt_profile *db;
+	struct vt_err why = {0};
 	int err;
 
 	if (!m->o.profiles || access(m->o.profiles, F_OK))
@@ -172,12 +174,13 @@ static int costs_from_store(struct vt_models *m, struct measuring *x)
 	if (err)
 		return err;
 	err = vt_costs_profiled(x->ret, x->eng, db, x->c->name, x->c->qos_ns, x->points,
-				x->n_points, NULL);
+				x->n_points, &why);
+	x->partial = !err && lacks_times(m, x->eng, db) > 0;
 	vt_profile_close(db);
-	return err == -ENODATA ? err
-	       : err ? vt_fail(x->e, err, "%s: cannot take the times of '%s' from %s", x->c->path,
-			       x->c->name, m->o.profiles)
-		     : 0;
+	if (!err || err == -ENODATA)
+		return err;
+	return vt_fail(x->e, err, "%s: cannot take its times from %s: %s", x->c->path,
+		       m->o.profiles, why.msg);
 }
 
 void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs)
@@ -187,7 +190,7 @@ void at_least_auto(const struct vt_config_model *c, struct vt_costs *costs)
 }
 
 static int find_costs(struct vt_models *m, const struct vt_config_model *c, struct vt_engine *eng,
-		      struct vt_costs *ret, struct vt_err *e)
+		      struct vt_costs *ret, bool *partial, struct vt_err *e)
 {
 	uint16_t points[16];
 	size_t n = core_counts(vt_cpuset_count(&m->o.cores), points);
@@ -205,6 +208,7 @@ static int find_costs(struct vt_models *m, const struct vt_config_model *c, stru
 		err = costs_from_runs(&x);
 	if (!err)
 		at_least_auto(c, ret);
+	*partial = x.partial;
 	return err;
 }
 
@@ -346,12 +350,13 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	struct vt_costs costs = {0};
 	struct vt_loaded *l = NULL;
 	struct room room = {0};
+	bool partial = false;
 	int err;
 
 	close_tuner(m); /* what it has is the new model's to take */
 	err = load_engine(c, vt_cpuset_count(&m->o.cores), promised(m), &room, &eng, e);
 	if (!err)
-		err = find_costs(m, c, eng, &costs, e);
+		err = find_costs(m, c, eng, &costs, &partial, e);
 	if (!err) {
 		l = new_loaded(m, c, eng, &costs);
 		err = l ? 0 : vt_fail(e, -ENOMEM, "%s: no memory", c->path);
@@ -363,6 +368,7 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 		return err;
 	}
 	l->files = room.files;
+	l->partial = partial;
 	err = serve_it(m, c, replaces, eng, &costs, l, e);
 	if (err) { /* engine and costs are gone with it */
 		loaded_free(l);
@@ -378,6 +384,12 @@ int load_file(struct vt_models *m, const struct vt_config_model *c, bool replace
 	       (double)l->qos_ns / 1e6, (double)(vt_now_mono_ns() - t0) / 1e9,
 	       eng->short_of_memory ? ", with some direct kernels: no memory for the fast ones"
 				    : "");
+	if (partial)
+		vt_log(m->o.log, VT_LOG_INFO,
+		       "%s version %s: %s lacks its times on some of these cores or at some "
+		       "levels; "
+		       "they are measured while idle",
+		       l->name, l->version, m->o.profiles);
 	check_target(m, c, l);
 	*ret = l;
 	return 0;
