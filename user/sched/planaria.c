@@ -2,23 +2,26 @@
 /*
  * Planaria (Ghodrati et al., MICRO 2020): spatial sharing, reallocated at every layer boundary. A
  * request demands the fewest cores that still meet its deadline. If all demands fit, the spare
- * cores go by score = priority / (slack * cores); if not, the highest scores run first.
+ * cores go by score = priority / (slack * cores); if not, the highest scores run first. A layer that
+ * began on less than its demand expands as soon as it can; what it got to spare it keeps to its end.
  *
- * VELTAIR-AC is this scheduler with versions and times of the present pressure. A unit here is one
- * layer, so it neither grows nor is preempted: the next boundary is near.
+ * VELTAIR-AC is this scheduler with versions and times of the present pressure.
  */
 #include "sched/state.h"
 
+/** A request that waits, or a running block that has less than it demands. */
 struct ask {
 	uint64_t score;
-	uint32_t request;
-	uint16_t cores;
+	uint32_t index; /* in view.requests, or view.blocks */
+	uint16_t cores; /* demanded: in all, or, of a block, to what it has */
+	uint16_t spare; /* on top of it */
+	bool runs;
 };
 
 struct asks {
-	uint64_t score_sum;
+	uint64_t score_sum; /* of those that wait */
 	uint32_t n, cores_sum;
-	struct ask at[VT_RANK_MAX];
+	struct ask at[VT_RANK_MAX + VT_SCHED_MAX_CORES];
 };
 
 /*
@@ -49,21 +52,49 @@ static uint64_t score_of(unsigned int priority, uint64_t slack_ns, unsigned int 
 	return ((uint64_t)priority << 40) / (slack_us * cores);
 }
 
-/* Cores the running blocks will still need after this layer, as if they all ask again. */
-static unsigned int running_cores(const struct vt_turn *t, const struct vt_policy_state *s,
-				  unsigned int level)
+/* Is there enough of its layer left for cores to join it? Not a gang that is led from a taken core: it would wait for that. */
+static bool worth_growing(const struct vt_turn *t, const struct vt_block *b,
+			  const struct vt_plan *p, unsigned int cores)
+{
+	uint64_t left_ns = b->end_ns > t->view->now_ns ? b->end_ns - t->view->now_ns : 0;
+
+	return !(b->flags & VT_BLOCK_STOPPING) && !vt_coreset_has(&t->out, vt_turn_leads(b)) &&
+	       left_ns > p->open_ns + (uint64_t)p->open_core_ns * cores;
+}
+
+/*
+ * What the running blocks demand counts as if they all asked again; those that have less ask now. Returns the cores
+ * that they demand and do not ask for.
+ */
+static unsigned int collect_running(const struct vt_turn *t, const struct vt_policy_state *s,
+				    unsigned int level, struct asks *a)
 {
 	unsigned int sum = 0;
 
 	for (uint32_t b = 0; b < t->n_blocks; b++) {
 		const struct vt_block *k = &t->view->blocks[b];
 		const struct vt_model *m = vt_turn_model(t, k->model);
-		unsigned int i;
+		const struct vt_coreset has = vt_turn_keeps(t, k);
+		unsigned int held = vt_coreset_count(&has), cores, i;
+		uint64_t slack;
 
 		if (!m || k->layer_now >= m->n_layers)
 			continue;
-		i = fewest(t, s, m->plan, level, k->layer_now, vt_turn_slack(t, k->deadline_ns));
-		sum += m->plan->points[i < m->plan->n_points ? i : 0];
+		slack = vt_turn_slack(t, k->deadline_ns);
+		i = fewest(t, s, m->plan, level, k->layer_now, slack);
+		cores = m->plan->points[i < m->plan->n_points ? i : 0];
+		if (cores > held && held && worth_growing(t, k, m->plan, cores - held)) {
+			a->at[a->n++] = (struct ask){
+				.score = score_of(k->priority, slack, cores),
+				.index = b,
+				.cores = (uint16_t)(cores - held),
+				.runs = true,
+			};
+			a->cores_sum += cores - held;
+			sum += held;
+		} else {
+			sum += cores > held ? cores : held;
+		}
 	}
 	return sum;
 }
@@ -80,12 +111,9 @@ static void rank_by_deadline(struct vt_policy_state *s, const struct vt_turn *t)
 	vt_rank_sort(&s->rank);
 }
 
-static void collect(struct vt_policy_state *s, const struct vt_turn *t, unsigned int level,
-		    struct asks *a)
+static void collect_waiting(const struct vt_policy_state *s, const struct vt_turn *t,
+			    unsigned int level, struct asks *a)
 {
-	a->n = 0;
-	a->score_sum = 0;
-	a->cores_sum = 0;
 	for (uint32_t k = 0; k < s->rank.n; k++) {
 		const struct vt_request *r = &t->view->requests[s->rank.at[k].index];
 		const struct vt_plan *p = t->view->models[r->model].plan;
@@ -93,9 +121,9 @@ static void collect(struct vt_policy_state *s, const struct vt_turn *t, unsigned
 		unsigned int i = fewest(t, s, p, level, r->next_layer, slack);
 		struct ask *x = &a->at[a->n++];
 
-		x->request = s->rank.at[k].index;
 		/* Nothing meets it any more: the cheapest way to be rid of it. */
-		x->cores = p->points[i < p->n_points ? i : 0];
+		*x = (struct ask){.index = s->rank.at[k].index,
+				  .cores = p->points[i < p->n_points ? i : 0]};
 		x->score = score_of(r->priority, slack, x->cores);
 		a->score_sum += x->score;
 		a->cores_sum += x->cores;
@@ -115,25 +143,34 @@ static void sort_by_score(struct asks *a)
 	}
 }
 
-static void share_spare(struct asks *a, unsigned int spare)
+static void share_spare(const struct vt_turn *t, struct asks *a, unsigned int spare)
 {
 	for (uint32_t i = 0; i < a->n; i++) {
-		/* scores are below 2^56 and spare below 2^9: shift before the product */
-		uint64_t part = (a->at[i].score >> 8) * spare / ((a->score_sum >> 8) + 1);
+		struct ask *x = &a->at[i];
+		const struct vt_plan *p;
+		unsigned int sum;
 
-		a->at[i].cores = (uint16_t)(a->at[i].cores + part);
+		if (x->runs)
+			continue;
+		p = t->view->models[t->view->requests[x->index].model].plan;
+		/* scores are below 2^56 and spare below 2^9: shift before the product */
+		sum = x->cores +
+		      (unsigned int)((x->score >> 8) * spare / ((a->score_sum >> 8) + 1));
+		/* Counts between two measured points run as the lower one: do not hold the rest. */
+		x->spare = (uint16_t)(p->points[vt_plan_point(p, sum)] - x->cores);
 	}
 }
 
 static bool start_layer(struct vt_turn *t, const struct vt_traits *tr, const struct ask *x,
-			unsigned int want, unsigned int got, bool slow)
+			unsigned int got, bool slow)
 {
-	const struct vt_request *r = &t->view->requests[x->request];
+	const struct vt_request *r = &t->view->requests[x->index];
+	const unsigned int want = slow ? 1u : (unsigned int)x->cores + x->spare;
 
 	return vt_turn_start(t, &(struct vt_start){
-					.request = x->request,
+					.request = x->index,
 					.end = (uint16_t)(r->next_layer + 1),
-					.wanted = (uint16_t)want,
+					.wanted = slow ? (uint16_t)1 : x->cores,
 					.cores = (uint16_t)got,
 					.code = tr->code,
 					.use_level = tr->use_level,
@@ -142,18 +179,34 @@ static bool start_layer(struct vt_turn *t, const struct vt_traits *tr, const str
 				});
 }
 
+static void expand(struct vt_turn *t, const struct vt_traits *tr, const struct ask *x,
+		   unsigned int level)
+{
+	const struct vt_coreset has = vt_turn_keeps(t, &t->view->blocks[x->index]);
+
+	vt_turn_grow(t, &(struct vt_regrant){
+				.block = x->index,
+				.cores = (uint16_t)(x->cores < t->n_free ? x->cores : t->n_free),
+				.wanted = (uint16_t)(x->cores + vt_coreset_count(&has)),
+				.code = tr->code,
+				.level = (uint8_t)level,
+			});
+}
+
 /* Returns the first that gets no core. */
-static uint32_t start_layers(struct vt_turn *t, const struct vt_traits *tr, const struct asks *a)
+static uint32_t deal(struct vt_turn *t, const struct vt_traits *tr, const struct asks *a,
+		     unsigned int level)
 {
 	uint32_t i;
 
 	for (i = 0; i < a->n && t->n_free; i++) {
-		const struct vt_request *r = &t->view->requests[a->at[i].request];
-		const struct vt_plan *p = t->view->models[r->model].plan;
-		/* Counts between two measured points run as the lower one: do not hold the rest. */
-		unsigned int want = p->points[vt_plan_point(p, a->at[i].cores)];
+		const struct ask *x = &a->at[i];
+		const unsigned int want = (unsigned int)x->cores + x->spare;
 
-		start_layer(t, tr, &a->at[i], want, want < t->n_free ? want : t->n_free, false);
+		if (x->runs)
+			expand(t, tr, x, level);
+		else
+			start_layer(t, tr, x, want < t->n_free ? want : t->n_free, false);
 	}
 	return i;
 }
@@ -163,33 +216,39 @@ static void start_slow(struct vt_turn *t, const struct vt_traits *tr, const stru
 		       uint32_t from, unsigned int level)
 {
 	for (uint32_t i = a->n; i-- > from && !vt_coreset_empty(&t->slow);) {
-		const struct vt_request *r = &t->view->requests[a->at[i].request];
-		const struct vt_plan *p = t->view->models[r->model].plan;
+		const struct vt_request *r;
+		const struct vt_plan *p;
 
+		if (a->at[i].runs)
+			continue;
+		r = &t->view->requests[a->at[i].index];
+		p = t->view->models[r->model].plan;
 		if (vt_turn_slow_ns(t, p, tr->code, (uint8_t)level, r->next_layer) <=
 		    vt_turn_slack(t, r->deadline_ns))
-			start_layer(t, tr, &a->at[i], 1, 1, true);
+			start_layer(t, tr, &a->at[i], 1, true);
 	}
 }
 
 void vt_planaria_decide(void *state, const struct vt_view *view, struct vt_decision *ret)
 {
 	struct vt_policy_state *s = state;
-	unsigned int level, busy;
+	unsigned int level, all;
 	struct vt_turn t;
 	struct asks a;
 
 	vt_turn_begin(&t, view, ret, s->traits->needs);
 	if (s->traits->use_level)
 		vt_turn_leave_out(&t);
-	if ((!t.n_free && vt_coreset_empty(&t.slow)) || !view->n_requests)
+	if (!t.n_free && vt_coreset_empty(&t.slow))
 		return;
 	level = s->traits->use_level ? vt_turn_level(&t) : 0;
+	a.n = a.cores_sum = 0;
+	a.score_sum = 0;
 	rank_by_deadline(s, &t);
-	collect(s, &t, level, &a);
-	busy = running_cores(&t, s, level);
-	if (a.cores_sum + busy <= t.n_usable)
-		share_spare(&a, t.n_usable - a.cores_sum - busy);
+	collect_waiting(s, &t, level, &a);
+	all = collect_running(&t, s, level, &a) + a.cores_sum;
+	if (all <= t.n_usable)
+		share_spare(&t, &a, t.n_usable - all);
 	sort_by_score(&a);
-	start_slow(&t, s->traits, &a, start_layers(&t, s->traits, &a), level);
+	start_slow(&t, s->traits, &a, deal(&t, s->traits, &a, level), level);
 }

@@ -3,6 +3,9 @@
  * PREMA (Choi and Rhu, HPCA 2020): one model at a time on the whole machine, preempted at layer
  * boundaries. A request holds tokens = priority * (1 + waited / time alone). The bar is the largest
  * holding rounded down to a priority class; of those at or above it the shortest job runs.
+ *
+ * The original looks again each quantum. Between events nothing changes but who crosses a class, so
+ * it wakes just then.
  */
 #include "sched/state.h"
 
@@ -75,6 +78,32 @@ static bool shortest(const struct vt_turn *t, uint64_t bar_256, uint64_t than_ns
 	return found;
 }
 
+/* When the first of those that wait crosses a class; 0: none does any more. */
+static uint64_t next_crossing_ns(const struct vt_turn *t)
+{
+	uint64_t first_ns = 0;
+
+	for (uint32_t i = 0; i < t->view->n_requests; i++) {
+		const struct vt_request *r = &t->view->requests[i];
+		const struct vt_model *m = vt_turn_known(t, r);
+		uint64_t have_256 = m ? tokens_of(t, r, m) : 0, at_256 = 0, at_ns;
+
+		if (!m || !r->priority)
+			continue;
+		for (unsigned int k = 0; k < sizeof(classes_256) / sizeof(classes_256[0]); k++)
+			if (classes_256[k] > have_256)
+				at_256 = classes_256[k]; /* they descend: the least above it */
+		if (!at_256)
+			continue;
+		/* priority * (256 + waited * 256 / fastest) >= at, both divisions rounded down */
+		at_256 = (at_256 + r->priority - 1) / r->priority - 256;
+		at_ns = (at_256 * m->fastest_ns + 255) / 256 + r->arrival_ns + r->served_ns;
+		if (!first_ns || at_ns < first_ns)
+			first_ns = at_ns;
+	}
+	return first_ns;
+}
+
 static void start_whole(struct vt_turn *t, uint32_t index)
 {
 	const struct vt_request *r = &t->view->requests[index];
@@ -113,8 +142,10 @@ void vt_prema_decide(void *state, const struct vt_view *view, struct vt_decision
 		than_ns = left_ns(m, b->layer_now);
 	}
 	bar = bar_of(most_tokens(&t, running_256));
-	if (!shortest(&t, bar, running_256 < bar ? UINT64_MAX : than_ns, &pick))
+	if (!shortest(&t, bar, running_256 < bar ? UINT64_MAX : than_ns, &pick)) {
+		ret->wake_ns = next_crossing_ns(&t);
 		return;
+	}
 	if (t.n_blocks)
 		vt_turn_preempt(&t, 0);
 	else

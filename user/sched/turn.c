@@ -108,52 +108,74 @@ static void take_from(struct vt_turn *t, uint32_t d, unsigned int n, struct vt_c
 	}
 }
 
-/*
- * The domain that fits @n best: with fewest cores left over, so that whole domains stay whole; of
- * equals the one under least pressure. -1 if no domain holds @n.
- */
-static int best_fit(const struct vt_turn *t, unsigned int n)
+/* As best_fit(), of the domains [@from, @to): the one in @best if none is better. */
+static int better_fit(const struct vt_turn *t, unsigned int n, uint32_t from, uint32_t to, int best,
+		      uint64_t *least)
 {
-	uint64_t least = UINT64_MAX;
-	int best = -1;
-
-	for (uint32_t d = 0; d < t->n_domains; d++) {
+	for (uint32_t d = from; d < to; d++) {
 		uint64_t left = (uint64_t)t->dom_free[d] << 32 | t->view->domains[d].pressure_ppm;
-		bool better = (t->dom_free[d] >= n) & (left < least);
+		bool better = (t->dom_free[d] >= n) & (left < *least);
 
 		best = better ? (int)d : best;
-		least = better ? left : least;
+		*least = better ? left : *least;
 	}
 	return best;
 }
 
-static uint32_t most_free(const struct vt_turn *t)
+/*
+ * The domain that fits @n best: with fewest cores left over, so that whole domains stay whole; of
+ * equals the one under least pressure, then the next from @home on. -1 if no domain holds @n.
+ */
+static int best_fit(const struct vt_turn *t, unsigned int n, uint32_t home)
 {
-	uint32_t best = 0, most = 0;
+	uint64_t least = UINT64_MAX;
+	int best = better_fit(t, n, home, t->n_domains, -1, &least);
 
-	for (uint32_t d = 0; d < t->n_domains; d++) {
+	return better_fit(t, n, 0, home, best, &least);
+}
+
+/* Of equals the next from @home on. */
+static uint32_t most_free(const struct vt_turn *t, uint32_t home)
+{
+	uint32_t best = home, most = 0;
+
+	for (uint32_t d = home; d < t->n_domains; d++) {
+		best = t->dom_free[d] > most ? d : best;
+		most = t->dom_free[d] > most ? t->dom_free[d] : most;
+	}
+	for (uint32_t d = 0; d < home; d++) {
 		best = t->dom_free[d] > most ? d : best;
 		most = t->dom_free[d] > most ? t->dom_free[d] : most;
 	}
 	return best;
 }
 
-/* Take @n cores (<= n_free): the home domain if it holds all, else one domain, else few domains. */
+/*
+ * Take @n cores (<= n_free): the home domain if it holds all, else one domain, else what is free at
+ * home and then, from there on, few domains. Who goes on thus mostly gets the cores that it just had.
+ */
 static struct vt_coreset place(struct vt_turn *t, unsigned int n, unsigned int home)
 {
 	struct vt_coreset set = {{0}};
 
 	t->pressure_sum = 0;
-	if (home < t->n_domains && t->dom_free[home] >= n) {
+	if (home >= t->n_domains) {
+		home = 0;
+	} else if (t->dom_free[home] >= n) {
 		take_from(t, home, n, &set);
 		return set;
+	} else if (t->dom_free[home] && best_fit(t, n, home) < 0) {
+		unsigned int k = t->dom_free[home];
+
+		take_from(t, home, k, &set);
+		n -= k;
 	}
 	while (n) {
-		int d = best_fit(t, n);
+		int d = best_fit(t, n, home);
 		unsigned int k = n;
 
 		if (d < 0) {
-			d = (int)most_free(t);
+			d = (int)most_free(t, home);
 			k = t->dom_free[d];
 		}
 		take_from(t, (uint32_t)d, k, &set);
