@@ -141,6 +141,61 @@ static void it_stops_when_told(void **state)
 	free(d.shots);
 }
 
+/** A target with a worker: after the last send it is told to stop, and only then answers. */
+struct working {
+	struct vt_shot *shots;
+	size_t n, sent;
+	volatile int stop;
+	pthread_t thread;
+};
+
+static void *work(void *arg)
+{
+	struct working *w = arg;
+
+	usleep(50000);
+	w->stop = 1;
+	usleep(150000);
+	for (size_t i = 0; i < w->n; i++)
+		vt_shot_end(&w->shots[i], VT_SHOT_DONE, vt_now_mono_ns());
+	return NULL;
+}
+
+static int working_begin(void *self, struct vt_shot *shots, size_t n, struct vt_err *e)
+{
+	struct working *w = self;
+
+	w->shots = shots;
+	w->n = n;
+	return 0;
+}
+
+static void working_send(void *self, struct vt_shot *s)
+{
+	struct working *w = self;
+
+	if (++w->sent == w->n)
+		assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
+}
+
+static void stopped_it_waits_for_what_was_sent(void **state)
+{
+	struct working w = {0};
+	struct vt_target t = {working_begin, working_send, NULL, NULL, NULL, &w};
+	struct vt_drive_cfg cfg = {
+		.rate_hz = 1000, .secs = 0.02, .upto = upto, .n_tenants = 2, .stop = &w.stop};
+	struct vt_drive d;
+	struct vt_err e = {0};
+	size_t open = 0;
+
+	assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), -EINTR);
+	for (size_t i = 0; i < d.n; i++)
+		open += !d.shots[i].how;
+	pthread_join(w.thread, NULL);
+	assert_int_equal(open, 0);
+	free(d.shots);
+}
+
 /** Answers what was sent when it is polled; sending takes longer than the time between arrivals. */
 struct slow {
 	struct vt_shot *open[64];
@@ -304,12 +359,16 @@ static void a_peer_that_misbehaves_is_refused_or_failed(void **state)
 		{"false", "'false' ended before it said 'ready'", NULL},
 		{"echo hello", "'echo hello' said 'hello ", NULL},
 		{"sleep 100; echo", "'sleep 100; echo' did not say 'ready' in time", NULL},
-		{"sh -c 'echo ready; read x; exit'", NULL, "the process of 2 of its 2 tenants"},
+		{"sh -c 'echo ready; read x; exit'", NULL,
+		 "the process of 2 of its 2 tenants has ended"},
 		{"sh -c 'echo ready; read x; printf %0300d 0; sleep 9'", NULL,
-		 "the process of 2 of its 2 tenants"},
-		{"sh -c 'echo ready; read x; echo 99999'", NULL, "the process of 2 of its 2"},
-		{"sh -c 'echo ready; read x; echo no'", NULL, "the process of 2 of its 2"},
-		{"sh -c 'echo ready; read x; printf %0600d 1; sleep 9'", NULL, "the process of 2"},
+		 "the process of 2 of its 2 tenants answered a line longer than any can be"},
+		{"sh -c 'echo ready; read x; echo 99999; sleep 9'", NULL,
+		 "the process of 2 of its 2 tenants answered '99999', which is no open request"},
+		{"sh -c 'echo ready; read x; echo no; sleep 9'", NULL,
+		 "the process of 2 of its 2 tenants answered 'no', which is no open request"},
+		{"sh -c 'echo ready; read x; printf %0600d 1; sleep 9'", NULL,
+		 "the process of 2 of its 2 tenants answered a line longer"},
 	};
 	static const char *const models[] = {"a", "b"};
 	static const uint64_t qos[] = {1, 1};
@@ -336,6 +395,7 @@ static void a_peer_that_misbehaves_is_refused_or_failed(void **state)
 		assert_int_equal(all.failed, 20);
 		vt_tally_fini(&all);
 		free(d.shots);
+		assert_int_equal(vt_peer_check(p, &e), -EIO);
 		assert_int_equal(vt_drive_run(&t, &cfg, &d, &e), -EIO);
 		assert_memory_equal(e.msg, cases[i].later, strlen(cases[i].later));
 		free(d.shots);
@@ -352,6 +412,7 @@ int main(void)
 		cmocka_unit_test(refusals_have_times),
 		cmocka_unit_test(an_answer_that_never_comes_is_given_up),
 		cmocka_unit_test(it_stops_when_told),
+		cmocka_unit_test(stopped_it_waits_for_what_was_sent),
 		cmocka_unit_test(a_peer_answers_lines),
 		cmocka_unit_test(a_peer_answers_many_lines_at_once),
 		cmocka_unit_test(a_peer_that_misbehaves_is_refused_or_failed),

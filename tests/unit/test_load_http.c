@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -331,6 +332,32 @@ static void an_idle_connection_may_be_gone(void **state)
 	assert_int_not_equal(vt_drive_alone(&t, 0, 1, &ns, &e), 0);
 	assert_int_equal(s.served, 4);
 	assert_string_not_equal(vt_http_trouble(h), "");
+	assert_int_equal(vt_http_check(h, &e), 0); /* it takes others */
+	stop(&s);
+	assert_int_equal(vt_http_check(h, &e), -EIO);
+	vt_http_close(h);
+}
+
+static void no_descriptor_is_said(void **state)
+{
+	struct vt_http_request q = {"GET\n", 4};
+	struct server s = {.request_bytes = 4};
+	struct rlimit before, none;
+	struct vt_target t;
+	struct vt_http_url u;
+	struct vt_http *h;
+	struct vt_err e = {0};
+	uint64_t ns;
+
+	start(&s, &u);
+	assert_int_equal(vt_http_open(&h, &u, &q, 1, &e), 0);
+	t = vt_http_target(h);
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = (struct rlimit){0, before.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &none);
+	assert_int_equal(vt_drive_alone(&t, 0, 1, &ns, &e), -EIO);
+	setrlimit(RLIMIT_NOFILE, &before);
+	assert_non_null(strstr(e.msg, strerror(EMFILE)));
 	vt_http_close(h);
 	stop(&s);
 }
@@ -427,6 +454,7 @@ int main(void)
 		cmocka_unit_test(answers_become_ends),
 		cmocka_unit_test(an_answer_may_come_early),
 		cmocka_unit_test(an_idle_connection_may_be_gone),
+		cmocka_unit_test(no_descriptor_is_said),
 		cmocka_unit_test(each_address_of_a_name_is_tried),
 		cmocka_unit_test(a_call_waits_for_its_answer),
 	};

@@ -13,6 +13,7 @@
 
 #define SETTLE_NS (20 * VT_NS_PER_MS) /* from begin() to the first arrival */
 #define DRAIN_NS  (60 * VT_NS_PER_S)
+#define DRAIN_FOR 4 /* or so many times what was sent took: a queue without drops is behind */
 #define TICK_NS	  (50 * VT_NS_PER_MS)
 
 struct run {
@@ -88,24 +89,34 @@ static int send_all(struct run *r)
 	return wait_for(r, r->d->end_mono_ns);
 }
 
-static int drain(struct run *r, struct vt_err *e)
+static uint64_t patience_ns(const struct run *r, uint64_t now)
 {
-	uint64_t until = vt_now_mono_ns() + (r->cfg->drain_ns ? r->cfg->drain_ns : DRAIN_NS);
+	uint64_t sent_for = now - r->d->start_mono_ns;
+
+	if (r->cfg->drain_ns)
+		return r->cfg->drain_ns;
+	return DRAIN_FOR * sent_for > DRAIN_NS ? DRAIN_FOR * sent_for : DRAIN_NS;
+}
+
+/** Told to stop or not: open shots are still written to. */
+static int drain(const struct run *asked, struct vt_err *e)
+{
+	struct vt_drive_cfg quiet = *asked->cfg;
+	struct run r = *asked;
+	uint64_t now = vt_now_mono_ns(), until = now + patience_ns(&r, now);
 	size_t open = 0;
 
-	while (!all_ended(r)) {
-		uint64_t now = vt_now_mono_ns();
-
-		if (now >= until)
-			break;
-		if (wait_for(r, now + VT_NS_PER_MS))
-			return -EINTR;
+	quiet.stop = NULL;
+	r.cfg = &quiet;
+	while (!all_ended(&r) && now < until) {
+		wait_for(&r, now + VT_NS_PER_MS);
+		now = vt_now_mono_ns();
 	}
-	for (size_t i = r->first_open; i < r->d->n; i++)
-		open += !atomic_load_explicit(&r->d->shots[i].how, memory_order_acquire);
+	for (size_t i = r.first_open; i < r.d->n; i++)
+		open += !atomic_load_explicit(&r.d->shots[i].how, memory_order_acquire);
 	if (open)
 		return vt_fail(e, -ETIMEDOUT, "%zu of %zu requests were not answered", open,
-			       r->d->n);
+			       r.d->n);
 	return 0;
 }
 
@@ -144,7 +155,6 @@ int vt_drive_run(const struct vt_target *t, const struct vt_drive_cfg *cfg, stru
 		 struct vt_err *e)
 {
 	struct run r = {.t = t, .cfg = cfg, .d = ret, .tick_ns = cfg->tick_ns ?: TICK_NS};
-	const struct vt_drive_cfg quiet = {.drain_ns = cfg->drain_ns};
 	int rc, drained;
 
 	*ret = (struct vt_drive){0};
@@ -156,14 +166,13 @@ int vt_drive_run(const struct vt_target *t, const struct vt_drive_cfg *cfg, stru
 		return rc;
 	shift(ret);
 	rc = send_all(&r);
-	if (rc) {
-		/* What was never sent has no answer to wait for. */
-		for (size_t i = 0; i < ret->n; i++)
-			if (!ret->shots[i].sent_mono_ns)
-				vt_shot_end(&ret->shots[i], VT_SHOT_FAILED, vt_now_mono_ns());
-		r.cfg = &quiet;
-	}
+	/* What was never sent has no answer to wait for. */
+	for (size_t i = 0; i < ret->n && rc; i++)
+		if (!ret->shots[i].sent_mono_ns)
+			vt_shot_end(&ret->shots[i], VT_SHOT_FAILED, vt_now_mono_ns());
 	drained = drain(&r, e);
+	if (!rc && cfg->stop && *cfg->stop)
+		rc = -EINTR;
 	if (t->end && !drained)
 		t->end(t->self);
 	return drained ? drained : rc;
@@ -175,7 +184,7 @@ static int shoot(const struct vt_target *t, struct vt_shot *s, struct vt_err *e)
 	struct vt_drive d = {.shots = s, .n = 1};
 	struct run r = {.t = t, .cfg = &(struct vt_drive_cfg){0}, .d = &d};
 
-	s->at_mono_ns = s->sent_mono_ns = vt_now_mono_ns();
+	s->at_mono_ns = s->sent_mono_ns = d.start_mono_ns = vt_now_mono_ns();
 	t->send(t->self, s);
 	/* A sleep of a millisecond would not change the time that the answer is stamped with. */
 	return drain(&r, e);

@@ -63,12 +63,14 @@ struct vt_drive_cfg {
 	uint64_t seed;
 	const double *upto; /* cumulated weights, [n_tenants] */
 	uint32_t n_tenants;
-	uint64_t drain_ns; /* wait this long for answers after the last arrival; 0: 60 s */
+	/* Wait this long for answers after the last arrival; 0: 60 s, or four times the slice. */
+	uint64_t drain_ns;
 	/** tick - called about every tick_ns between sends: sampling, progress. May be NULL. */
 	void (*tick)(void *arg, uint64_t now_mono_ns);
 	void *arg;
-	uint64_t tick_ns;	  /* 0: 50 ms */
-	const volatile int *stop; /* != 0: end early with -EINTR; may be NULL */
+	uint64_t tick_ns; /* 0: 50 ms */
+	/* stop - != 0: send no more, wait for what was sent, then -EINTR. May be NULL. */
+	const volatile int *stop;
 };
 
 /** What was sent. `free(r->shots)`. */

@@ -45,6 +45,7 @@ struct vt_http {
 	uint32_t n_closed;
 	struct vt_shot **waiting; /* ring of those without a connection, [n_shots] */
 	size_t first, n_waiting, n_shots;
+	bool broken; /* a connection was lost, or could not be had, since begin() */
 	char trouble[200];
 };
 
@@ -70,8 +71,10 @@ static bool open_conn(struct vt_http *h, uint32_t i)
 	int one = 1, room = SOCKET_ROOM;
 
 	c->fd = socket(h->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->fd < 0)
+	if (c->fd < 0) {
+		snprintf(h->trouble, sizeof(h->trouble), "cannot connect: %s", strerror(errno));
 		return false;
+	}
 	if (h->to.ss_family != AF_UNIX)
 		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
@@ -108,6 +111,7 @@ static void drop(struct vt_http *h, struct conn *c, const char *why)
 		c->shot = NULL;
 	} else if (c->shot) {
 		snprintf(h->trouble, sizeof(h->trouble), "%s", why);
+		h->broken = true;
 		vt_shot_end(c->shot, VT_SHOT_FAILED, vt_now_mono_ns());
 		c->shot = NULL;
 	} else {
@@ -170,6 +174,7 @@ static void dispatch(struct vt_http *h)
 			i = h->closed[--h->n_closed];
 			if (!open_conn(h, i)) {
 				h->closed[h->n_closed++] = i;
+				h->broken = true;
 				vt_shot_end(s, VT_SHOT_FAILED, vt_now_mono_ns());
 				i = UINT32_MAX;
 			}
@@ -309,6 +314,7 @@ static int begin(void *self, struct vt_shot *shots, size_t n, struct vt_err *e)
 		h->n_shots = n;
 	}
 	h->first = h->n_waiting = 0;
+	h->broken = false;
 	while (h->n_idle < WARM_CONNS && h->n_closed) {
 		uint32_t i = h->closed[h->n_closed - 1];
 
@@ -318,6 +324,13 @@ static int begin(void *self, struct vt_shot *shots, size_t n, struct vt_err *e)
 		h->idle[h->n_idle++] = i;
 	}
 	return 0;
+}
+
+int vt_http_check(const struct vt_http *h, struct vt_err *e)
+{
+	if (!h->broken || vt_http_reach((const struct sockaddr *)&h->to, h->to_len))
+		return 0;
+	return vt_fail(e, -EIO, "the server takes no connection any more: %s", h->trouble);
 }
 
 static int http_fd(void *self)

@@ -64,6 +64,9 @@ void vt_http_close(struct vt_http *h); /* accepts NULL */
 
 struct vt_target vt_http_target(struct vt_http *h);
 
+/** vt_http_check - after a slice: -EIO if connections were lost and nobody takes a new one */
+int vt_http_check(const struct vt_http *h, struct vt_err *e);
+
 /** vt_http_trouble - the last failure seen, one line; "" if there was none */
 const char *vt_http_trouble(const struct vt_http *h);
 

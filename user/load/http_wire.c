@@ -163,11 +163,10 @@ static bool patience(int fd, uint64_t until_mono_ns)
 	return true;
 }
 
-static bool takes_connections(const struct addrinfo *a)
+bool vt_http_reach(const struct sockaddr *to, socklen_t len)
 {
-	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool good = fd >= 0 && patience(fd, vt_now_mono_ns() + CALL_NS) &&
-		    !connect(fd, a->ai_addr, a->ai_addrlen);
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool good = fd >= 0 && patience(fd, vt_now_mono_ns() + CALL_NS) && !connect(fd, to, len);
 
 	if (fd >= 0)
 		close(fd);
@@ -192,7 +191,8 @@ int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, s
 	if (rc)
 		return vt_fail(e, -EHOSTUNREACH, "%s: %s", u->where, gai_strerror(rc));
 	/* "localhost" may be ::1 and 127.0.0.1, and the server listens on one of them. */
-	for (at = found; at && found->ai_next && !takes_connections(at); at = at->ai_next)
+	for (at = found; at && found->ai_next && !vt_http_reach(at->ai_addr, at->ai_addrlen);
+	     at = at->ai_next)
 		;
 	at = at ? at : found;
 	memcpy(ret, at->ai_addr, at->ai_addrlen);

@@ -15,4 +15,7 @@
 int vt_http_resolve(const struct vt_http_url *u, struct sockaddr_storage *ret, socklen_t *len,
 		    struct vt_err *e);
 
+/** vt_http_reach - does anybody take a connection at @to? Waits 10 s at most. */
+bool vt_http_reach(const struct sockaddr *to, socklen_t len);
+
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define START_NS       (120 * VT_NS_PER_S)
 #define LINE_MAX_BYTES 256
@@ -34,6 +35,7 @@ struct vt_peer {
 	struct vt_shot *shots;
 	size_t n_shots;
 	uint32_t dead; /* processes */
+	char why[128]; /* the first of them */
 	struct tenant tenant[];
 };
 
@@ -80,10 +82,12 @@ static int spawn(struct vt_peer *p, struct tenant *t, const char *command, const
 	return 0;
 }
 
-static void died(struct vt_peer *p, struct tenant *t)
+static void died(struct vt_peer *p, struct tenant *t, const char *why)
 {
 	uint32_t who = (uint32_t)(t - p->tenant);
 
+	if (!p->dead)
+		snprintf(p->why, sizeof(p->why), "%s", why);
 	close(t->in);
 	close(t->out); /* leaves the epoll set with it */
 	t->in = t->out = -1;
@@ -107,7 +111,11 @@ static void answered(struct vt_peer *p, struct tenant *t, const char *line, uint
 
 	if (end == line || (*end && !drop) || id >= p->n_shots || p->shots[id].how ||
 	    &p->tenant[p->shots[id].tenant] != t) {
-		died(p, t);
+		char said[40], why[128];
+
+		vt_utf8_put(said, sizeof(said), line);
+		snprintf(why, sizeof(why), "answered '%s', which is no open request of its", said);
+		died(p, t, why);
 		return;
 	}
 	vt_shot_end(&p->shots[id], drop ? VT_SHOT_REFUSED : VT_SHOT_DONE, now);
@@ -140,8 +148,9 @@ static void read_some(struct vt_peer *p, struct tenant *t)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			/* The end, or no room: a line longer than any answer can be. */
-			died(p, t);
+			died(p, t,
+			     t->n_line == sizeof(t->line) ? "answered a line longer than any can be"
+							  : "has ended");
 			return;
 		}
 		now = vt_now_mono_ns();
@@ -159,7 +168,7 @@ static void write_some(struct vt_peer *p, struct tenant *t)
 		return;
 	n = write(t->in, t->unsent, t->n_unsent);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		died(p, t);
+		died(p, t, errno == EPIPE ? "has ended" : strerror(errno));
 		return;
 	}
 	if (n > 0) {
@@ -172,13 +181,20 @@ static void write_some(struct vt_peer *p, struct tenant *t)
 
 /* ---- target ------------------------------------------------------------------------------- */
 
+int vt_peer_check(const struct vt_peer *p, struct vt_err *e)
+{
+	if (!p->dead)
+		return 0;
+	return vt_fail(e, -EIO, "the process of %u of its %u tenants %s", p->dead, p->n, p->why);
+}
+
 static int begin(void *self, struct vt_shot *shots, size_t n, struct vt_err *e)
 {
 	struct vt_peer *p = self;
+	int rc = vt_peer_check(p, e);
 
-	if (p->dead)
-		return vt_fail(e, -EIO, "the process of %u of its %u tenants has ended", p->dead,
-			       p->n);
+	if (rc)
+		return rc;
 	p->shots = shots;
 	p->n_shots = n;
 	return 0;

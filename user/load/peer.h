@@ -34,7 +34,10 @@ void vt_peer_close(struct vt_peer *p); /* accepts NULL */
 /** vt_peer_deadlines - send deadlines of arrival + @qos_ns[tenant] from now on; NULL: none */
 void vt_peer_deadlines(struct vt_peer *p, const uint64_t *qos_ns);
 
-/** vt_peer_target - as a target; begin() fails with -EIO once a process has died */
+/** vt_peer_check - -EIO once a process has ended, or answered what cannot be meant, with what it did */
+int vt_peer_check(const struct vt_peer *p, struct vt_err *e);
+
+/** vt_peer_target - as a target; begin() fails as vt_peer_check() does */
 struct vt_target vt_peer_target(struct vt_peer *p);
 
 #endif
