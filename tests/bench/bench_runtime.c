@@ -226,16 +226,11 @@ static void own(struct bench *b, unsigned int i)
 
 static double decide_us(const struct bench *b, double share)
 {
-	uint64_t n = 0, sum = 0;
+	uint64_t count[VT_TURN_BUCKETS];
 
-	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++)
-		n += b->after.decide[i] - b->before.decide[i];
-	for (unsigned int i = 0; i < VT_RUNTIME_BUCKETS; i++) {
-		sum += b->after.decide[i] - b->before.decide[i];
-		if ((double)sum >= share * (double)n)
-			return 0.25 * (double)(1ull << i);
-	}
-	return 0;
+	for (unsigned int i = 0; i < VT_TURN_BUCKETS; i++)
+		count[i] = b->after.decide[i] - b->before.decide[i];
+	return (double)vt_turn_percentile_ns(count, share) / 1e3;
 }
 
 static uint64_t busy_ns(const struct vt_runtime_stats *s)

@@ -220,6 +220,8 @@ uint64_t vt_runtime_bucket_ns(unsigned int i);
 uint64_t vt_turn_bucket_ns(unsigned int i);
 /** vt_turn_bucket - the bucket that @ns is in */
 unsigned int vt_turn_bucket(uint64_t ns);
+/** vt_turn_percentile_ns - upper bound of percentile @p, in (0, 1], of counts by bucket; 0 if there are none */
+uint64_t vt_turn_percentile_ns(const uint64_t count[VT_TURN_BUCKETS], double p);
 
 struct vt_runtime_model {
 	uint32_t id;

@@ -71,6 +71,20 @@ unsigned int vt_turn_bucket(uint64_t ns)
 	return 1 + 4 * octave + (unsigned int)((4 * ns / TURN_0 >> octave) - 4);
 }
 
+uint64_t vt_turn_percentile_ns(const uint64_t count[VT_TURN_BUCKETS], double p)
+{
+	uint64_t n = 0, seen = 0;
+
+	for (unsigned int i = 0; i < VT_TURN_BUCKETS; i++)
+		n += count[i];
+	for (unsigned int i = 0; i < VT_TURN_BUCKETS && n; i++) {
+		seen += count[i];
+		if ((double)seen >= p * (double)n)
+			return vt_turn_bucket_ns(i);
+	}
+	return 0;
+}
+
 /* ---- written by who steps ----------------------------------------------------------------- */
 
 static void publish_loop(struct vt_runtime *rt)
