@@ -9,6 +9,10 @@
 #include "cli/bench_cli.h"
 #include "cli/cmds.h"
 
+/* Names that go into CSV and tables as they are. */
+#define PLAIN	  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+#define PEER_NAME 40u
+
 enum {
 	OPT_MODEL = 0x100,
 	OPT_POLICY,
@@ -71,7 +75,8 @@ static const struct argp_option options[] = {
 	 "Rounds, one slice of each row, interleaved (8); of four or more one may be set aside", 2},
 	{"seed", OPT_SEED, "N", 0, "Seed of the arrivals (1)", 2},
 	{NULL, 0, NULL, 0, "The runtime in this process:", 3},
-	{"cores", OPT_CORES, "LIST", 0, "Cores of its workers (all allowed)", 3},
+	{"cores", OPT_CORES, "LIST", 0,
+	 "Cores of its workers (all allowed); peers are not bound to them", 3},
 	{"instances", OPT_INSTANCES, "N", 0, "Requests of one model that may run at once (2)", 3},
 	{"no-shed", OPT_NO_SHED, NULL, 0, "Serve hopeless requests late instead of refusing them",
 	 3},
@@ -218,16 +223,36 @@ static void add_model(const char *arg, struct bench_opts *o, struct argp_state *
 	o->model[o->n_models++] = m;
 }
 
+static bool is_taken(const struct bench_opts *o, const char *peer)
+{
+	static const char *const engines[] = {"veltair", "http", "shm"};
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (!strcmp(engines[i], peer))
+			return true;
+	for (uint32_t i = 0; i < o->n_peers; i++)
+		if (!strcmp(o->peer[i].name, peer))
+			return true;
+	return vt_policy_find(peer);
+}
+
 static void add_peer(const char *arg, struct bench_opts *o, struct argp_state *state)
 {
 	const char *eq = strchr(arg, '=');
+	char *name;
 
 	if (!eq || eq == arg || !eq[1])
 		argp_error(state, "--peer '%.80s': say NAME=COMMAND", arg);
 	if (o->n_peers == BENCH_ENGINES - 2)
 		argp_error(state, "--peer: at most %u of them", BENCH_ENGINES - 2);
-	o->peer[o->n_peers++] =
-		(struct bench_peer){strndup(arg, (size_t)(eq - arg)), strdup(eq + 1)};
+	name = strndup(arg, (size_t)(eq - arg));
+	if (name[strspn(name, PLAIN)] || strlen(name) > PEER_NAME)
+		argp_error(state,
+			   "--peer '%.80s': a name has 1 to %u letters, digits, '-', '_' and '.'",
+			   arg, PEER_NAME);
+	if (is_taken(o, name))
+		argp_error(state, "--peer: another row is called '%s'", name);
+	o->peer[o->n_peers++] = (struct bench_peer){name, strdup(eq + 1)};
 }
 
 static void parse_bubble(char *arg, struct bench_opts *o, struct argp_state *state)
@@ -338,32 +363,6 @@ static char *help(int key, const char *text, void *input)
 	return list;
 }
 
-static const char *check_opts(const struct bench_opts *o)
-{
-	bool live = o->policies || (!o->url && !o->n_peers);
-
-	if (!o->n_models)
-		return "which models? give --model PATH, once for each tenant";
-	if (o->limit)
-		return o->alone ? NULL : "--limit needs --alone MS,MS..., each model's time alone";
-	if (o->alone)
-		return "--alone is for --limit; otherwise times alone are measured";
-	if (!live && (o->no_shed || o->monitor || o->profiles || o->fixed))
-		return "--no-shed, --monitor, --profiles and --fixed are of the runtime in this "
-		       "process: say --policy too";
-	if (o->shared_memory && !o->url)
-		return "--shared-memory is between this process and a server: say --url too";
-	if (o->peer_deadlines && !o->n_peers)
-		return "--peer-deadlines without --peer";
-	if (o->has_bubble && o->aggressor)
-		return "--bubble and --aggressor exclude each other";
-	if (o->aggressor_period_s > 0 && !o->aggressor && !o->has_bubble)
-		return "--aggressor-period without --aggressor or --bubble";
-	if (o->json && o->csv)
-		return "--json and --csv exclude each other";
-	return NULL;
-}
-
 static struct bench *interrupted; /* by SIGINT */
 
 /* During set-up nothing has been measured that could be shown; the first signal only takes what a server has of ours. */
@@ -387,19 +386,19 @@ static void on_interrupt(int sig)
 static int report(struct bench *b, struct vt_err *e)
 {
 	const struct bench_opts *o = b->o;
-	int rc = 0;
+	int said = 0, drawn, page;
 
 	if (o->json)
-		rc = bench_report_json(b);
+		said = bench_report_json(b, e);
 	else if (o->csv)
 		bench_report_csv(b);
 	else
 		bench_report_table(b);
-	if (!rc && o->plot_dir)
-		rc = bench_plot(b, e);
-	if (!rc && o->html)
-		rc = bench_html(b, e);
-	return rc;
+	/* A full disk behind one of them is no reason to be without the others. */
+	said = said ? said : vt_said_all(e);
+	drawn = o->plot_dir ? bench_plot(b, e) : 0;
+	page = o->html ? bench_html(b, e) : 0;
+	return said ? said : drawn ? drawn : page;
 }
 
 static int bench(const struct bench_opts *o, struct vt_err *e)
@@ -448,18 +447,18 @@ int vt_cmd_bench(int argc, char **argv)
 		       "engines under the same arrivals, interleaved (A B A B).\v",
 		.help_filter = help,
 	};
-	struct bench_opts o = {
-		.share = 0.95, .qos_factor = 3, .rounds = 8, .seed = 1, .instances = 2};
+	struct bench_opts o = {.share = 0.95, .qos_factor = 3, .seed = 1};
 	struct vt_err e = {0};
-	const char *wrong;
-	int rc;
+	int rc = vt_cmd_parse(&argp, argc, argv, &o);
 
-	rc = vt_cmd_parse(&argp, argc, argv, &o);
-	wrong = rc ? NULL : check_opts(&o);
-	if (wrong)
-		rc = vt_fail(&e, -EINVAL, "%s", wrong);
+	if (!rc)
+		rc = bench_check(&o, &e);
+	o.rounds = o.rounds ? o.rounds : 8;
+	o.instances = o.instances ? o.instances : 2;
 	if (!rc)
 		rc = o.limit ? bench_limit_only(&o, &e) : bench(&o, &e);
+	if (!rc)
+		rc = vt_said_all(&e);
 	free_opts(&o);
 	return e.code ? vt_cmd_fail("bench", &e) : rc ? VT_EXIT_FAILED : VT_EXIT_OK;
 }

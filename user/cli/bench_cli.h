@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_cli.h - between the files of `veltair bench`:
  *   bench.c         options
+ *   bench_check.c   which of them exclude each other
  *   bench_setup.c   models, what is compared, times alone, targets, limits
  *   bench_live.c    the runtime in this process as a target
  *   bench_url.c     a server as a target: Open Inference Protocol, binary tensors
@@ -95,10 +96,12 @@ struct bench;
 struct bench_engine {
 	const char *name, *what; /* "in process", "over HTTP", "a process per model" */
 	struct vt_target target;
-	/* All three may be NULL. counts: since the start; look: a moment, cheap. */
+	/* These may be NULL. counts: since the start; look: a moment, cheap. */
 	void (*counts)(void *self, struct bench_counts *ret);
 	void (*look)(void *self, uint32_t *pressure_ppm, uint64_t layer_runs[VT_MAX_VERSIONS]);
 	const char *(*trouble)(void *self);
+	/* check - after a slice: -EIO once it is gone, and what it answered means nothing. May be NULL. */
+	int (*check)(void *self, struct vt_err *e);
 	/* ready - targets of the models are known now; called once, after all times alone */
 	int (*ready)(struct bench *b, struct bench_engine *g, struct vt_err *e);
 	void (*close)(void *self);
@@ -120,6 +123,7 @@ struct bench_row {
 	int fixed_level; /* versions of this level whatever the pressure; -1: free */
 	bool deadlines;
 	struct bench_slice *slices; /* [rounds] */
+	struct vt_slice *points;    /* [rounds], the same as the search sees them */
 	uint32_t n_slices;
 
 	/* Results, from slices at rates within a tenth of the answer (or all at a fixed rate). */
@@ -148,6 +152,10 @@ struct bench {
 	sem_t *volatile leave; /* posted by the handler of signals during set-up; NULL: it ends at once */
 	volatile int stop; /* a signal, which came first: report what there is */
 };
+
+/* bench_check.c */
+/** bench_check - -EINVAL: options that exclude each other, or would do nothing; names no report can hold */
+int bench_check(const struct bench_opts *o, struct vt_err *e);
 
 /* bench_setup.c */
 int bench_setup(struct bench *b, const struct bench_opts *o, struct vt_err *e);
@@ -212,8 +220,6 @@ void bench_noise_close(struct bench_noise *n); /* accepts NULL */
 /* bench_rounds.c */
 /** bench_rounds - measure; on failure b->n_rounds says how many rounds can be reported all the same */
 int bench_rounds(struct bench *b, struct vt_err *e);
-/** bench_decide_ns - percentile @p of decide[] or turn[] of struct bench_counts, an upper bound; 0 if there were none */
-double bench_decide_ns(const uint64_t count[BENCH_DECIDE], double p);
 /** bench_follow - how soon the pressure of @r follows what comes and goes beside it; see vt_follow() */
 int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_follow *ret);
 
@@ -226,11 +232,16 @@ bool bench_times(const struct bench_row *a, const struct bench_row *b, char *tex
 bool bench_aside(const struct bench_row *r, char *text, size_t len);
 /** bench_bound - ">", "<" or "": how the rate of @r is to be read */
 const char *bench_bound(const struct bench_row *r);
+/** bench_in_time_hz - requests a second in time: the rate of @r, or what of a fixed one was */
+double bench_in_time_hz(const struct bench *b, const struct bench_row *r);
+/** bench_trouble - why the last request of @r that failed did; "": none did, or it is not known */
+const char *bench_trouble(const struct bench_row *r);
 
-/* bench_report.c */
+/* bench_report.c: on standard output; they do not say whether it took all of it */
 void bench_report_table(struct bench *b);
-int bench_report_json(struct bench *b);
 void bench_report_csv(struct bench *b);
+/* This one does. */
+int bench_report_json(struct bench *b, struct vt_err *e);
 
 /* bench_plot.c, bench_html.c */
 int bench_plot(struct bench *b, struct vt_err *e);

@@ -48,6 +48,16 @@ bool bench_aside(const struct bench_row *r, char *text, size_t len)
 	return true;
 }
 
+double bench_in_time_hz(const struct bench *b, const struct bench_row *r)
+{
+	return r->at.rate_hz * (b->o->rate_hz > 0 ? vt_tally_share(&r->all) : 1);
+}
+
+const char *bench_trouble(const struct bench_row *r)
+{
+	return r->engine->trouble ? r->engine->trouble(r->engine->self) : "";
+}
+
 const char *bench_bound(const struct bench_row *r)
 {
 	return r->at.open ? ">" : r->at.at_most ? "<" : "";

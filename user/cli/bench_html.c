@@ -81,7 +81,7 @@ static void headline(FILE *f, const struct bench *b)
 	fputs("<h1>Requests per second in time</h1>\n", f);
 	machine(f, b);
 	if (b->o->rate_hz > 0) {
-		fprintf(f, "<p>At a fixed rate of %.1f requests per second.</p>\n", b->o->rate_hz);
+		fprintf(f, "<p>Of %.5g requests per second, a fixed rate.</p>\n", b->o->rate_hz);
 		return;
 	}
 	if (best->at.at_most) {
@@ -134,22 +134,23 @@ static bool any_counts(const struct bench *b)
 	return false;
 }
 
-static void row(FILE *f, struct bench_row *r, unsigned int colour, bool counts)
+static void row(FILE *f, const struct bench *b, struct bench_row *r, unsigned int colour,
+		bool counts)
 {
+	const double hz = bench_in_time_hz(b, r);
 	struct vt_tally *t = &r->all;
 
 	fprintf(f, "<tr><td><span class='k%u'>&#9632;</span> ", colour);
 	bench_escape(f, r->name);
 	fputs("<td>", f);
 	bench_escape(f, bench_bound(r));
-	fprintf(f, "%.1f", r->at.rate_hz);
+	fprintf(f, "%.1f", hz);
 	if (!isinf(r->at.high) && r->at.high > r->at.low)
 		fprintf(f, "<td>%.1f &ndash; %.1f", r->at.low, r->at.high);
 	else
 		fputs("<td>", f);
 	fprintf(f, "<td>%.1f<td>%.1f<td>%.1f<td>%.1f<td>%.1f<td>%.1f<td>%.1f<td>%.1f",
-		r->engine->limit_hz,
-		r->engine->limit_hz > 0 ? 100 * r->at.rate_hz / r->engine->limit_hz : 0.0,
+		r->engine->limit_hz, r->engine->limit_hz > 0 ? 100 * hz / r->engine->limit_hz : 0.0,
 		100 * vt_tally_share(t), 100 * r->worst_share, vt_tally_mean_ms(t),
 		vt_tally_ms(t, 0.5), vt_tally_ms(t, 0.95), vt_tally_ms(t, 0.99));
 	if (r->engine->counts)
@@ -160,7 +161,7 @@ static void row(FILE *f, struct bench_row *r, unsigned int colour, bool counts)
 			r->counts.core_ns ? 100.0 * (double)r->counts.least_core_ns /
 						    (double)r->counts.core_ns
 					  : 0,
-			bench_decide_ns(r->counts.decide, 0.99) / 1e3);
+			(double)vt_turn_percentile_ns(r->counts.decide, 0.99) / 1e3);
 	else if (counts)
 		fputs("<td><td><td>", f);
 	fputs("</tr>\n", f);
@@ -177,7 +178,7 @@ static void rows(FILE *f, struct bench *b)
 		fputs("<th>conflicts %<th>CPU efficiency %<th>decision p99 &micro;s", f);
 	fputs("</tr>\n", f);
 	for (uint32_t i = 0; i < b->n_rows; i++)
-		row(f, &b->row[i], i % 12, counts);
+		row(f, b, &b->row[i], i % 12, counts);
 	fputs("</table></div>\n", f);
 }
 
@@ -207,19 +208,34 @@ static void asides(FILE *f, const struct bench *b)
 	}
 }
 
-static void lateness(FILE *f, const struct bench *b)
+/** As the table warns: what makes the numbers worth less. */
+static void warnings(FILE *f, const struct bench *b)
 {
-	uint64_t late = 0, worst = 0;
+	uint64_t late = 0, worst = 0, failed = 0;
 
 	for (uint32_t i = 0; i < b->n_rows; i++) {
-		late += b->row[i].all.late_sends;
-		worst = b->row[i].all.max_late_send_ns > worst ? b->row[i].all.max_late_send_ns
-							       : worst;
+		const struct bench_row *r = &b->row[i];
+
+		failed += r->all.failed;
+		late += r->all.late_sends;
+		worst = r->all.max_late_send_ns > worst ? r->all.max_late_send_ns : worst;
+		if (!*bench_trouble(r))
+			continue;
+		fputs("<p>", f);
+		bench_escape(f, r->name);
+		fputs(": ", f);
+		bench_escape(f, bench_trouble(r));
+		fputs(".</p>\n", f);
 	}
+	if (failed)
+		fprintf(f, "<p>%llu requests failed.</p>\n", (unsigned long long)failed);
 	fprintf(f,
 		"<p class='dim'>The generator itself was late by more than 1 ms for %llu requests, "
-		"by %.2f ms at most.</p>\n",
-		(unsigned long long)late, (double)worst / 1e6);
+		"by %.2f ms at most%s.</p>\n",
+		(unsigned long long)late, (double)worst / 1e6,
+		b->realtime ? ""
+			    : "; it had no real-time priority (root, or RLIMIT_RTPRIO), so it may "
+			      "be late when all cores are busy");
 }
 
 static void page(FILE *f, struct bench *b)
@@ -234,7 +250,7 @@ static void page(FILE *f, struct bench *b)
 	      f);
 	rows(f, b);
 	asides(f, b);
-	lateness(f, b);
+	warnings(f, b);
 	models(f, b);
 	fputs("<h2>Every slice: share in time over rate</h2>\n", f);
 	legend(f, b);

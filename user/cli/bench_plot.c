@@ -22,15 +22,15 @@ static void put_name(FILE *f, const char *name)
 
 static void rate_data(FILE *f, struct bench *b)
 {
-	fputs("# row requests/s low high limit\n", f);
+	fputs("# row requests/s low high limit; in time, with a fixed rate\n", f);
 	for (uint32_t i = 0; i < b->n_rows; i++) {
 		const struct bench_row *r = &b->row[i];
-		bool known = !isinf(r->at.high) && r->at.high > 0;
+		const double hz = bench_in_time_hz(b, r);
+		bool known = !isinf(r->at.high) && r->at.high > r->at.low;
 
 		put_name(f, r->name);
-		fprintf(f, " %.5g %.5g %.5g %.5g\n", r->at.rate_hz,
-			known ? r->at.low : r->at.rate_hz, known ? r->at.high : r->at.rate_hz,
-			r->engine->limit_hz);
+		fprintf(f, " %.5g %.5g %.5g %.5g\n", hz, known ? r->at.low : hz,
+			known ? r->at.high : hz, r->engine->limit_hz);
 	}
 }
 
@@ -68,17 +68,24 @@ static void pressure_data(FILE *f, struct bench *b)
 
 static void rate_script(FILE *f, struct bench *b)
 {
+	char title[80];
+
+	if (b->o->rate_hz > 0)
+		snprintf(title, sizeof(title), "In time, of %.5g offered", b->o->rate_hz);
+	else
+		snprintf(title, sizeof(title), "Highest rate with %.0f %% in time",
+			 100 * b->o->share);
 	fprintf(f,
 		"set style fill solid 0.8 border -1\nset boxwidth 0.7\nset key outside bottom "
 		"center horizontal\n"
 		"set xtics rotate by -45 noenhanced\nset grid y\nset yrange [0:*]\n"
 		"set xrange [-0.6:%u-0.4]\nset ylabel 'requests/s'\n"
-		"set title 'Highest rate with %.0f %% in time'\n"
+		"set title '%s'\n"
 		"plot 'rate.dat' using 0:2:3:4:(0.7):xtic(1) with boxerrorbars lc 'steelblue' "
 		"notitle, "
 		"'' using 0:5 with points pt 2 ps 1.5 lc 'red' title 'limit at its own times "
 		"alone'\n",
-		b->n_rows, 100 * b->o->share);
+		b->n_rows, title);
 }
 
 static void latency_script(FILE *f, struct bench *b)

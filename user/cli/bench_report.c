@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/bench_cli.h"
+#include "cli/cli.h"
 
 static double conflict_share(const struct bench_counts *c)
 {
@@ -86,7 +87,8 @@ static void print_row(const struct bench *b, struct bench_row *r)
 	if (r->engine->counts)
 		printf(" %6.1f %6.1f %6.1f %6.1f %7.1f", 100 * conflict_share(&r->counts),
 		       100 * efficiency(&r->counts), 100 * other_versions(&r->counts),
-		       100 * pressure(&r->counts), bench_decide_ns(r->counts.decide, 0.99) / 1e3);
+		       100 * pressure(&r->counts),
+		       (double)vt_turn_percentile_ns(r->counts.decide, 0.99) / 1e3);
 	putchar('\n');
 }
 
@@ -125,12 +127,6 @@ static void print_follows(const struct bench *b)
 	}
 }
 
-/** Why the last request that failed did, "" if none did or the engine does not say. */
-static const char *trouble_of(const struct bench_row *r)
-{
-	return r->engine->trouble ? r->engine->trouble(r->engine->self) : "";
-}
-
 /** Say what makes the numbers worth less. */
 static void print_warnings(const struct bench *b)
 {
@@ -144,8 +140,8 @@ static void print_warnings(const struct bench *b)
 		worst = r->all.max_late_send_ns > worst ? r->all.max_late_send_ns : worst;
 		for (uint32_t k = 0; k < r->n_slices; k++)
 			offered += r->slices[k].all.offered;
-		if (*trouble_of(r))
-			printf("%s: %s\n", r->name, trouble_of(r));
+		if (*bench_trouble(r))
+			printf("%s: %s\n", r->name, bench_trouble(r));
 	}
 	if (failed)
 		printf("%llu requests failed\n", (unsigned long long)failed);
@@ -279,8 +275,8 @@ static json_t *row_json(const struct bench *b, struct bench_row *r)
 				    json_pack("{s:i s:f s:f}", "round", (int)s->round, "rate_hz",
 					      s->rate_hz, "share", vt_tally_share(&s->all)));
 	}
-	if (*trouble_of(r))
-		json_object_set_new(j, "trouble", json_string(trouble_of(r)));
+	if (*bench_trouble(r))
+		json_object_set_new(j, "trouble", json_string(bench_trouble(r)));
 	if (t->refused)
 		json_object_set_new(j, "refused",
 				    json_pack("{s:I s:f s:f s:f}", "requests",
@@ -298,19 +294,20 @@ static json_t *row_json(const struct bench *b, struct bench_row *r)
 		json_object_set_new(j, "cpu_efficiency", json_real(efficiency(&r->counts)));
 		json_object_set_new(j, "pressure", json_real(pressure(&r->counts)));
 		json_object_set_new(j, "layer_runs_by_version", versions);
-		json_object_set_new(j, "decide_p99_us",
-				    json_real(bench_decide_ns(r->counts.decide, 0.99) / 1e3));
-		json_object_set_new(j, "turn_p99_us",
-				    json_real(bench_decide_ns(r->counts.turn, 0.99) / 1e3));
+		json_object_set_new(
+			j, "decide_p99_us",
+			json_real((double)vt_turn_percentile_ns(r->counts.decide, 0.99) / 1e3));
+		json_object_set_new(
+			j, "turn_p99_us",
+			json_real((double)vt_turn_percentile_ns(r->counts.turn, 0.99) / 1e3));
 		add_follow(b, r, j);
 	}
 	return j;
 }
 
-int bench_report_json(struct bench *b)
+int bench_report_json(struct bench *b, struct vt_err *e)
 {
-	json_t *models = json_array(), *engines = json_array(), *rows = json_array(), *root;
-	int rc;
+	json_t *models = json_array(), *engines = json_array(), *rows = json_array();
 
 	for (uint32_t m = 0; m < b->o->n_models; m++)
 		json_array_append_new(models, model_json(b, m));
@@ -318,15 +315,13 @@ int bench_report_json(struct bench *b)
 		json_array_append_new(engines, engine_json(b, &b->engine[g]));
 	for (uint32_t i = 0; i < b->n_rows; i++)
 		json_array_append_new(rows, row_json(b, &b->row[i]));
-	root = json_pack("{s:b s:f s:f s:I s:I s:I s:b s:o s:o s:o s:o}", "search",
-			 b->o->rate_hz <= 0, "qos_share", b->o->share, "secs", b->secs, "rounds",
-			 (json_int_t)b->o->rounds, "rounds_done", (json_int_t)b->n_rounds, "seed",
-			 (json_int_t)b->o->seed, "realtime", (int)b->realtime, "models", models,
-			 "engines", engines, "rows", rows, "ratios", ratios_json(b));
-	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
-	putchar('\n');
-	json_decref(root);
-	return rc || fflush(stdout) ? -EIO : 0;
+	return vt_say_json(json_pack("{s:b s:f s:f s:I s:I s:I s:b s:o s:o s:o s:o}", "search",
+				     b->o->rate_hz <= 0, "qos_share", b->o->share, "secs", b->secs,
+				     "rounds", (json_int_t)b->o->rounds, "rounds_done",
+				     (json_int_t)b->n_rounds, "seed", (json_int_t)b->o->seed,
+				     "realtime", (int)b->realtime, "models", models, "engines",
+				     engines, "rows", rows, "ratios", ratios_json(b)),
+			   e);
 }
 
 /* ---- CSV ---------------------------------------------------------------------------------- */

@@ -12,6 +12,8 @@
 #define SAMPLE_NS  (50 * VT_NS_PER_MS)
 #define FINE_NS	   (10 * VT_NS_PER_MS) /* something comes and goes: how soon is it noticed? */
 #define FIRST_RATE 0.7		       /* of the queueing limit */
+#define FEW	   20.0		       /* requests a slice: of fewer a share says nothing */
+#define LEAST	   0.1 /* of the queueing limit: so low a search goes all the same */
 #define NEAR	   1.1 /* slices at rates within this factor of the answer describe it */
 
 /** What a tick of the generator needs. */
@@ -148,6 +150,8 @@ static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, doubl
 		g->counts(g->self, &before);
 	bench_noise_restart(b->noise);
 	rc = vt_drive_run(&g->target, &cfg, &d, e);
+	if (!rc && g->check)
+		rc = g->check(g->self, e);
 	if (!rc)
 		rc = bench_noise_check(b->noise, e);
 	if (rc && rc != -EINTR)
@@ -177,21 +181,25 @@ static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, doubl
 
 /* ---- rates -------------------------------------------------------------------------------- */
 
-static uint32_t slices_of(const struct bench_row *r, struct vt_slice *ret)
+static uint32_t points_of(struct bench_row *r)
 {
 	for (uint32_t i = 0; i < r->n_slices; i++)
-		ret[i] = (struct vt_slice){r->slices[i].rate_hz, (uint32_t)r->slices[i].all.offered,
-					   (uint32_t)r->slices[i].all.in_time};
+		r->points[i] =
+			(struct vt_slice){r->slices[i].rate_hz, (uint32_t)r->slices[i].all.offered,
+					  (uint32_t)r->slices[i].all.in_time};
 	return r->n_slices;
 }
 
-static double next_rate(const struct bench *b, const struct bench_row *r, struct vt_slice *room)
+/** Not so low that nothing can be learnt and a slice has no end: there a row is below what was tried. */
+static double next_rate(const struct bench *b, struct bench_row *r)
 {
 	double first = r->engine->limit_hz > 0 ? r->engine->limit_hz : r->engine->capacity_hz;
+	double rate;
 
 	if (b->o->rate_hz > 0)
 		return b->o->rate_hz;
-	return vt_crossing_next(room, slices_of(r, room), b->o->share, FIRST_RATE * first);
+	rate = vt_crossing_next(r->points, points_of(r), b->o->share, FIRST_RATE * first);
+	return rate > 0 ? fmax(rate, fmin(FEW / b->secs, LEAST * first)) : rate;
 }
 
 /* ---- results ------------------------------------------------------------------------------ */
@@ -244,13 +252,13 @@ static uint32_t closest(const struct bench_row *r, double answer)
 	return best;
 }
 
-static int conclude(struct bench *b, struct bench_row *r, struct vt_slice *room, struct vt_err *e)
+static int conclude(struct bench *b, struct bench_row *r, struct vt_err *e)
 {
 	uint32_t offered[BENCH_MODELS] = {0}, in_time[BENCH_MODELS] = {0}, used = 0, only;
 
 	if (!r->n_slices)
 		return 0;
-	if (vt_crossing_of(room, slices_of(r, room), b->o->share, b->o->seed, &r->at))
+	if (vt_crossing_of(r->points, points_of(r), b->o->share, b->o->seed, &r->at))
 		return vt_fail(e, -ENOMEM, "no memory");
 	if (b->o->rate_hz > 0)
 		r->at = (struct vt_crossing){
@@ -280,20 +288,6 @@ static int conclude(struct bench *b, struct bench_row *r, struct vt_slice *room,
 	return 0;
 }
 
-double bench_decide_ns(const uint64_t count[BENCH_DECIDE], double p)
-{
-	uint64_t n = 0, seen = 0;
-
-	for (unsigned int i = 0; i < BENCH_DECIDE; i++)
-		n += count[i];
-	for (unsigned int i = 0; i < BENCH_DECIDE && n; i++) {
-		seen += count[i];
-		if ((double)seen >= p * (double)n)
-			return (double)vt_turn_bucket_ns(i);
-	}
-	return 0;
-}
-
 int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_follow *ret)
 {
 	struct vt_follow_point *p = calloc(b->n_samples + 1u, sizeof(*p));
@@ -315,13 +309,13 @@ int bench_follow(const struct bench *b, const struct bench_row *r, struct vt_fol
 
 /* ---- rounds ------------------------------------------------------------------------------- */
 
-static int run_round(struct bench *b, uint32_t round, struct vt_slice *room,
-		     struct vt_progress *progress, struct vt_err *e)
+static int run_round(struct bench *b, uint32_t round, struct vt_progress *progress,
+		     struct vt_err *e)
 {
 	for (uint32_t i = 0; i < b->n_rows; i++) {
 		/* Forwards, then backwards: none always runs after the same other. */
 		struct bench_row *r = &b->row[round % 2 ? b->n_rows - 1 - i : i];
-		double rate = next_rate(b, r, room);
+		double rate = next_rate(b, r);
 		const struct bench_slice *s = &r->slices[r->n_slices];
 		char detail[128];
 		int rc = rate > 0 ? run_slice(b, r, round, rate, e)
@@ -347,15 +341,14 @@ static void cut(struct bench *b)
 
 int bench_rounds(struct bench *b, struct vt_err *e)
 {
-	struct vt_slice *room = calloc(b->o->rounds, sizeof(*room));
 	struct vt_progress progress;
-	int rc = room ? 0 : vt_fail(e, -ENOMEM, "no memory"), bad = 0;
+	int rc = 0, bad = 0;
 
 	vt_progress_init(&progress, "bench", b->o->rounds * b->n_rows);
 	b->start_mono_ns = vt_now_mono_ns();
 	b->measuring = 1;
 	for (uint32_t round = 0; round < b->o->rounds && !rc; round++) {
-		rc = run_round(b, round, room, &progress, e);
+		rc = run_round(b, round, &progress, e);
 		b->n_rounds += !rc;
 	}
 	vt_progress_fini(&progress);
@@ -365,9 +358,8 @@ int bench_rounds(struct bench *b, struct vt_err *e)
 	if (b->n_rounds)
 		cut(b);
 	for (uint32_t i = 0; i < b->n_rows && (!rc || b->n_rounds) && !bad; i++)
-		bad = conclude(b, &b->row[i], room, e);
+		bad = conclude(b, &b->row[i], e);
 	if (bad)
 		b->n_rounds = 0;
-	free(room);
 	return rc ? rc : bad;
 }

@@ -105,6 +105,11 @@ int bench_limit_only(const struct bench_opts *o, struct vt_err *e)
 
 /* ---- peers -------------------------------------------------------------------------------- */
 
+static int check_peer(void *self, struct vt_err *e)
+{
+	return vt_peer_check(self, e);
+}
+
 static void close_peer(void *self)
 {
 	vt_peer_close(self);
@@ -132,6 +137,7 @@ static int open_peer(struct bench *b, struct bench_engine *g, const struct bench
 	*g = (struct bench_engine){.name = peer->name,
 				   .what = "a process per model",
 				   .target = vt_peer_target(p),
+				   .check = check_peer,
 				   .close = close_peer,
 				   .self = p,
 				   .qos_ns = b->qos_ns};
@@ -151,8 +157,17 @@ static struct bench_row *add_row(struct bench *b, struct bench_engine *g, const 
 	}
 	*r = (struct bench_row){.engine = g, .fixed_level = -1};
 	snprintf(r->name, sizeof(r->name), "%.40s%s", name, suffix);
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		if (!strcmp(b->row[i].name, r->name)) {
+			vt_fail(e, -EINVAL, "two rows would be called '%s'", r->name);
+			return NULL;
+		}
+	}
 	r->slices = calloc(b->o->rounds, sizeof(*r->slices));
-	if (!r->slices) {
+	r->points = calloc(b->o->rounds, sizeof(*r->points));
+	if (!r->slices || !r->points) {
+		free(r->slices);
+		free(r->points);
 		vt_fail(e, -ENOMEM, "no memory for %llu rounds", (unsigned long long)b->o->rounds);
 		return NULL;
 	}
@@ -336,6 +351,7 @@ static void free_row(struct bench_row *r)
 		vt_tally_fini(&r->slices[i].all);
 	vt_tally_fini(&r->all);
 	free(r->slices);
+	free(r->points);
 }
 
 void bench_fini(struct bench *b)

@@ -105,16 +105,18 @@ static double highest_rate(const struct bench *b)
 	for (uint32_t i = 0; i < b->n_rows; i++) {
 		const struct bench_row *r = &b->row[i];
 
-		high = fmax(high, fmax(r->at.rate_hz, isinf(r->at.high) ? 0 : r->at.high));
+		high = fmax(high, bench_in_time_hz(b, r));
+		high = fmax(high, b->o->rate_hz > 0 || isinf(r->at.high) ? 0 : r->at.high);
 		high = fmax(high, r->engine->limit_hz);
 	}
 	return high > 0 ? high * 1.08 : 1;
 }
 
-static void bar(FILE *f, const struct bench_row *r, const struct axis *x, int y,
-		unsigned int colour)
+static void bar(FILE *f, const struct bench *b, const struct bench_row *r, const struct axis *x,
+		int y, unsigned int colour)
 {
-	double end = at(x, r->at.rate_hz), limit = at(x, r->engine->limit_hz);
+	const double hz = bench_in_time_hz(b, r);
+	double end = at(x, hz), limit = at(x, r->engine->limit_hz);
 
 	fprintf(f, "<text x='%d' y='%d' text-anchor='end'>", LEFT - 8, y + BAR / 2 + 1);
 	bench_escape(f, r->name);
@@ -123,7 +125,7 @@ static void bar(FILE *f, const struct bench_row *r, const struct axis *x, int y,
 		"<title>",
 		colour, LEFT, y, fmax(1, end - LEFT), BAR - 10);
 	bench_escape(f, bench_bound(r));
-	fprintf(f, "%.2f requests/s</title></rect>\n", r->at.rate_hz);
+	fprintf(f, "%.2f requests/s</title></rect>\n", hz);
 	if (!isinf(r->at.high) && r->at.high > r->at.low)
 		fprintf(f, "<path class='ink' d='M%.1f %d H%.1f m0 -4 v8 M%.1f %d v8'/>\n",
 			at(x, r->at.low), y + (BAR - 10) / 2, at(x, r->at.high), at(x, r->at.low),
@@ -134,7 +136,7 @@ static void bar(FILE *f, const struct bench_row *r, const struct axis *x, int y,
 			limit, y - 4, BAR - 2, r->engine->limit_hz);
 	fprintf(f, "<text class='on' x='%d' y='%d'>", LEFT + 5, y + BAR / 2 + 1);
 	bench_escape(f, bench_bound(r));
-	fprintf(f, "%.1f</text>\n", r->at.rate_hz);
+	fprintf(f, "%.1f</text>\n", hz);
 }
 
 void bench_svg_rates(FILE *f, const struct bench *b)
@@ -142,10 +144,12 @@ void bench_svg_rates(FILE *f, const struct bench *b)
 	int bottom = TOP + (int)b->n_rows * BAR;
 	struct axis x = {0, highest_rate(b), LEFT, WIDTH - RIGHT, false};
 
-	open_svg(f, bottom + BOTTOM, "requests per second at the QoS share, by row");
+	open_svg(f, bottom + BOTTOM,
+		 b->o->rate_hz > 0 ? "requests per second in time, by row"
+				   : "requests per second at the QoS share, by row");
 	x_axis(f, &x, TOP - 6, bottom, "requests/s");
 	for (uint32_t i = 0; i < b->n_rows; i++)
-		bar(f, &b->row[i], &x, TOP + (int)i * BAR, i % 12);
+		bar(f, b, &b->row[i], &x, TOP + (int)i * BAR, i % 12);
 	fputs("</svg>\n", f);
 }
 

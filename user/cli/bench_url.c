@@ -243,6 +243,11 @@ static const char *trouble(void *self)
 	return vt_http_trouble(((struct url *)self)->http);
 }
 
+static int check(void *self, struct vt_err *e)
+{
+	return vt_http_check(((struct url *)self)->http, e);
+}
+
 /** From now on each request says by when it is due, counted from its arrival at the server. */
 static int ready(struct bench *b, struct bench_engine *g, struct vt_err *e)
 {
@@ -291,6 +296,7 @@ int bench_url_open(struct bench *b, struct bench_engine *g, char *row, size_t le
 				   .what = b->o->url,
 				   .target = vt_http_target(u->http),
 				   .trouble = trouble,
+				   .check = check,
 				   .ready = ready,
 				   .close = close_url,
 				   .self = u};

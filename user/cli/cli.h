@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 
+struct json_t;
+
 /** One subcommand; argv[0] is "veltair NAME". Returns an enum vt_exit. */
 struct vt_cmd {
 	const char *name;
@@ -43,6 +45,12 @@ void vt_help_policies(FILE *f);
  * Leaves nothing behind but @dir. Returns 0 or -errno.
  */
 int vt_can_write_all(const char *const *files, size_t n, const char *dir, struct vt_err *e);
+
+/** vt_said_all - did standard output take what was printed? -EIO: a full disk, say */
+int vt_said_all(struct vt_err *e);
+
+/** vt_say_json - @j on standard output, its reference taken; NULL: it could not be made */
+int vt_say_json(struct json_t *j, struct vt_err *e);
 
 /* Progress of long work: a bar on a terminal, otherwise a plain line every few seconds. */
 struct vt_progress {

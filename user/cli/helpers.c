@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* helpers.c - what several subcommands say and ask alike. */
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,4 +70,24 @@ int vt_can_write_all(const char *const *files, size_t n, const char *dir, struct
 		return vt_fail(e, -errno, "%s: %s", dir, strerror(errno));
 	snprintf(probe, sizeof(probe), "%s/probe", dir);
 	return can_write(probe, e);
+}
+
+int vt_said_all(struct vt_err *e)
+{
+	errno = EIO; /* one that failed before says no more why */
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	return vt_fail(e, -EIO, "standard output: %s", strerror(errno));
+}
+
+int vt_say_json(json_t *j, struct vt_err *e)
+{
+	int rc = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : 0;
+
+	if (!j)
+		return vt_fail(e, -ENOMEM, "no memory for the JSON, or a text in it is not UTF-8");
+	if (!rc)
+		putchar('\n');
+	json_decref(j);
+	return rc ? vt_fail(e, -EIO, "standard output: %s", strerror(errno)) : vt_said_all(e);
 }

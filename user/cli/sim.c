@@ -283,7 +283,7 @@ static int simulate(const struct sim_opts *o, struct vt_err *e)
 	if (!rc && o->plot_dir)
 		rc = sim_plot(s, r, e);
 	if (!rc && o->json)
-		rc = sim_report_json(s, r);
+		rc = sim_report_json(s, r, e);
 	else if (!rc)
 		sim_report_table(s, r);
 	/* Of a server that was killed the end is missing, but what is there can be of use. */
@@ -331,5 +331,7 @@ int vt_cmd_sim(int argc, char **argv)
 		rc = o.replay  ? sim_replay(o.replay, o.json, &e)
 		     : o.nodes ? sim_fleet(&o, &e)
 			       : simulate(&o, &e);
+	if (!rc)
+		rc = vt_said_all(&e);
 	return e.code ? vt_cmd_fail("sim", &e) : rc;
 }

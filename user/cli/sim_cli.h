@@ -162,7 +162,7 @@ void sim_given_json(const struct sim_opts *o, json_t *root);
 json_t *sim_number(double x);
 
 void sim_report_table(const struct sim_setup *s, const struct sim_results *r);
-int sim_report_json(const struct sim_setup *s, const struct sim_results *r);
+int sim_report_json(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e);
 int sim_plot(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e);
 /** sim_fleet - all of `veltair sim --nodes` */
 int sim_fleet(const struct sim_opts *o, struct vt_err *e);

@@ -294,10 +294,9 @@ static json_t *row_json(const struct row *x)
 			 "host_us_per_request", x->host_us, "host_us_to_open_a_node", x->open_us);
 }
 
-static int print_json(const struct fleet_setup *f)
+static int print_json(const struct fleet_setup *f, struct vt_err *e)
 {
 	json_t *list = json_array(), *machines = json_array(), *root;
-	int rc;
 
 	for (uint32_t i = 0; i < f->n_rows; i++)
 		json_array_append_new(list, row_json(&f->rows[i]));
@@ -309,10 +308,7 @@ static int print_json(const struct fleet_setup *f)
 			 f->opts->rate_hz, "requests_per_node", (json_int_t)f->opts->requests,
 			 "runs", list);
 	sim_given_json(f->opts, root);
-	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
-	putchar('\n');
-	json_decref(root);
-	return rc || fflush(stdout) ? VT_EXIT_FAILED : VT_EXIT_OK;
+	return vt_say_json(root, e);
 }
 
 static bool any_served(const struct fleet_setup *f)
@@ -409,7 +405,7 @@ int sim_fleet(const struct sim_opts *o, struct vt_err *e)
 	if (!rc && o->plot_dir)
 		rc = plot(f, e);
 	if (!rc && o->json)
-		rc = print_json(f);
+		rc = print_json(f, e);
 	else if (!rc)
 		print_table(f);
 	if (f)

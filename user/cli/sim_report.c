@@ -391,11 +391,10 @@ static json_t *mix_json(const struct sim_setup *s, const struct sim_results *r, 
 	return x;
 }
 
-int sim_report_json(const struct sim_setup *s, const struct sim_results *r)
+int sim_report_json(const struct sim_setup *s, const struct sim_results *r, struct vt_err *e)
 {
 	const struct sim_opts *o = s->opts;
 	json_t *mixes = json_array(), *root;
-	int rc;
 
 	for (uint32_t m = 0; m < s->n_mixes; m++)
 		json_array_append_new(mixes, mix_json(s, r, m));
@@ -408,8 +407,5 @@ int sim_report_json(const struct sim_setup *s, const struct sim_results *r)
 	sim_given_json(o, root);
 	if (o->arrivals)
 		json_object_set_new(root, "arrivals", file_json(s));
-	rc = root ? json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) : -1;
-	putchar('\n');
-	json_decref(root);
-	return rc || fflush(stdout) ? VT_EXIT_FAILED : VT_EXIT_OK;
+	return vt_say_json(root, e);
 }
