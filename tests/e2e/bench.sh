@@ -129,10 +129,22 @@ ok "one slow slice is set aside, and said to be"
 
 # shellcheck disable=SC2016
 peer='sh -c "echo ready; n=0; while read id due; do [ \$id != 1 ] || n=\$((n + 1)); [ \$n != 3 ] || exit; echo \$id; done"'
-bench --model "$a:1000" --peer "mortal=$peer" --rate 50 --secs 0.2 --rounds 6 --json
-[ $? = 1 ] && json 'd["rounds_done"] == 3 and [s["failed"] > 0 for s in d["rows"][0]["slices"]] == [False, False, True]' &&
-	grep -q 'round 4, mortal at 50.00 requests/s: the process of 1 of its 1 tenants has ended' "$dir/err"
-ok "a peer that dies leaves the rounds before, and exit status 1"
+for rounds in 6 3; do # it dies in the third
+	bench --model "$a:1000" --peer "mortal=$peer" --rate 50 --secs 0.2 --rounds $rounds --json
+	[ $? = 1 ] && json 'd["rounds_done"] == 2 and [s["failed"] for s in d["rows"][0]["slices"]] == [0, 0]' &&
+		grep -q 'round 3, mortal at 50.00 requests/s: the process of 1 of its 1 tenants has ended' "$dir/err"
+	ok "a peer that dies in round 3 of $rounds leaves the rounds before, and exit status 1"
+done
+
+# shellcheck disable=SC2016
+peer='sh -c "echo ready; while read id due; do sleep 0.002; [ \$due = 0 ] && echo \$id || echo \$id drop; done"'
+timeout 60 "$veltair" bench --model "$a:1000" --peer "none=$peer" --peer-deadlines --secs 0.2 --rounds 30 >"$dir/out" 2>"$dir/err" &&
+	grep -qE '^none\+drop +<' "$dir/out"
+ok "a row that never meets its target ends all the same"
+bench --model "$a:1000" --peer "echo=$peer" --peer-deadlines --rate 100 --secs 0.3 --rounds 1 --html "$dir/fixed.html" --plot "$dir/fixed" &&
+	grep -q 'Of 100 requests per second, a fixed rate' "$dir/fixed.html" && grep -q '<title>0.00 requests/s</title>' "$dir/fixed.html" &&
+	grep -qE '^"echo\+drop" 0 0 0 ' "$dir/fixed/rate.dat" && grep -qF "title 'In time, of 100 offered'" "$dir/fixed/rate.gp"
+ok "at a fixed rate what was in time is drawn, not what was offered"
 
 for seed in 1 2; do
 	bench --model "$a:1000" --model "$b:1000" --peer "echo=sh -c 'echo ready; while read id due; do echo \$id; done'" --rate 400 --secs 0.2 --rounds 3 --seed $seed --json
@@ -144,6 +156,10 @@ sys.exit(a[1:] == b[:2] or a[0] == a[1])' "$dir/seed1" "$dir/seed2"
 ok "the rounds of two seeds have no course in common"
 refuses "--peer dead: 'false' ended before it said 'ready'" --model "$a" --peer "dead=false" --rate 1
 refuses "--peer 'x': say NAME=COMMAND" --model "$a" --peer x
+refuses "a name has 1 to 40 letters, digits" --model "$a" --peer "a,b=true"
+refuses "another row is called 'p'" --model "$a" --peer "p=true" --peer "p=false"
+refuses "another row is called 'fcfs'" --model "$a" --peer "fcfs=true"
+refuses "two rows would be called 'fcfs'" --model "$a" --policy fcfs,edf,fcfs
 
 # ---- a server ----
 
@@ -154,6 +170,7 @@ class H(http.server.BaseHTTPRequestHandler):
     def answer(self, status, body):
         self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
     names = ["tiny", "tiny", "<b>"]
+    posts, flaky = 0, len(sys.argv) > 1
     def do_GET(self):
         if self.path == "/v2" and H.names:
             return self.answer(200, json.dumps({"name": H.names.pop(0)}).encode())
@@ -164,6 +181,9 @@ class H(http.server.BaseHTTPRequestHandler):
         n = int(self.headers["Inference-Header-Content-Length"]); body = self.rfile.read(int(self.headers["Content-Length"]))
         head = json.loads(body[:n])
         sizes = [i["parameters"]["binary_data_size"] for i in head["inputs"]]
+        H.posts += 1
+        if H.flaky and H.posts > 60 and H.posts % 2:
+            return self.answer(500, b"{}")
         good = sizes == [48, 40] and len(body) == n + 88 and head["inputs"][0]["shape"] == [1, 3, 4] and head["parameters"]["binary_data_output"] is True
         self.answer(200 if good else 400, b"{}")
     def log_message(self, *a): pass
@@ -188,7 +208,10 @@ for _ in "odd name" "no name"; do
 	ok "a row is called as its server calls itself, if that is a plain word"
 done
 refuses "the server has no model 'none'" --url "$url" --model none --rate 1
-kill "$server"
+(sleep 3 && kill "$server") &
+bench --url "$url" --model m:1000 --rate 20 --secs 6 --rounds 1
+[ $? = 1 ] && [ ! -s "$dir/out" ] && grep -qE 'round 1, http at 20.00 requests/s: the server takes no connection any more: ' "$dir/err"
+ok "a server that is gone after the last slice is an error"
 wait "$server" 2>/dev/null
 server=
 for nobody in "$url" "unix:$dir/none" http://nowhere.invalid:1; do
@@ -197,6 +220,17 @@ for nobody in "$url" "unix:$dir/none" http://nowhere.invalid:1; do
 	ok "no server at ${nobody%%:*}: one line and status 1"
 done
 refuses "say http://HOST:PORT or unix:PATH" --url ftp://x --model m --rate 1
+
+python3 "$dir/server.py" flaky >"$dir/port" 2>/dev/null &
+server=$!
+for _ in $(seq 50); do [ -s "$dir/port" ] || sleep 0.1; done
+bench --url "http://127.0.0.1:$(cat "$dir/port")" --model m:1000 --rate 100 --secs 1 --rounds 1 --html "$dir/flaky.html" &&
+	grep -qE '^[1-9][0-9]* requests failed$' "$dir/out" && grep -qE '^<p>[1-9][0-9]* requests failed\.</p>$' "$dir/flaky.html" &&
+	grep -qF '<p>tiny (http): the server answered with status 500.</p>' "$dir/flaky.html"
+ok "requests that failed are in the table and on the page, with the reason"
+kill "$server"
+wait "$server" 2>/dev/null
+server=
 
 # ---- inputs in shared memory ----
 
@@ -256,6 +290,10 @@ bench --limit --model a:20:30 --model b:1001:1 --alone 1,1000 --json && json 'd[
 ok "--limit is above the capacity where the long ones may be dropped"
 refuses "--alone: 1 times for 2 models" --limit --model a:134 --model b:53 --alone 40
 refuses "--limit needs --alone" --limit --model a:134
+for more in "--html $dir/x" "--plot $dir/x" --csv "--rate 5" "--url unix:x" "--peer p=true" "--cores 0" "--rounds 8"; do
+	# shellcheck disable=SC2086 # an option and its argument
+	refuses "--limit runs nothing" --limit --model a:134 --alone 40 $more
+done
 
 # ---- bad input ----
 
@@ -276,7 +314,21 @@ refuses "--bubble must be a whole number" --model "$a" --bubble 5
 refuses "--aggressor-period without" --model "$a" --aggressor-period 5
 refuses "--cores 'x'" --model "$a" --cores x
 refuses "unexpected argument" --model "$a" mobilenet
-refuses "of the runtime in this process" --model m --url http://127.0.0.1:1 --monitor
+for option in --monitor "--cores 0" "--instances 2"; do
+	# shellcheck disable=SC2086
+	refuses "of the runtime in this process" --model m --url http://127.0.0.1:1 $option
+done
+refuses "of the runtime in this process" --model "$a" --peer "p=true" --cores 0
+name=$(printf 'caf\351')
+refuses "its name is not UTF-8" --model "$a=$name" --rate 1 --secs 86400
+refuses "JSON cannot hold a path that is not UTF-8" --model "$dir/$name.onnx=m" --rate 1 --json --secs 86400
+for form in --csv --json ""; do
+	# shellcheck disable=SC2086
+	"$veltair" bench --model "$a:1000" --rate 20 --secs 0.1 --rounds 1 --html "$dir/kept.html" $form >/dev/full 2>"$dir/err"
+	[ $? = 1 ] && [ "$(grep -c 'veltair bench: standard output: No space left' "$dir/err")" = 1 ] && grep -q '</html>' "$dir/kept.html"
+	ok "a full disk loses no result silently: ${form:-table}"
+	rm -f "$dir/kept.html"
+done
 refuses "none.onnx" --model "$dir/none.onnx" --rate 1
 # Before the slices, not after them: these would take a day.
 for option in --html --plot; do

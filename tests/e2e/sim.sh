@@ -473,5 +473,12 @@ else
 	echo "ok $count # SKIP gnuplot is not installed"
 fi
 
+for more in "" --json "--nodes 2 --json" "--nodes 2"; do
+	# shellcheck disable=SC2086 # options
+	"$veltair" sim --rate 100 --requests 200 --policy edf $more >/dev/full 2>"$dir/err"
+	[ $? = 1 ] && [ "$(grep -c 'veltair sim: standard output: No space left' "$dir/err")" = 1 ]
+	ok "a full disk loses no result silently: ${more:-table}"
+done
+
 echo "1..$count"
 [ $failed = 0 ]
