@@ -27,7 +27,7 @@ const TARGETS = ['mobilenet-v2', 'efficientnet-b0', 'googlenet', 'resnet-50', 'b
 const DEFAULTS = { models: [...TARGETS, 'tiny-yolov2', 'ssd-resnet34'], threads: [1, 2], zoo: 'build/zoo', out: 'build/bench-ort' };
 
 function parse(argv) {
-  const a = { ...DEFAULTS };
+  const a = { ...DEFAULTS, threads: null };
   const flags = {
     '--models': (v) => { a.models = v.split(','); },
     '--threads': (v) => { a.threads = v.split(',').map(Number); },
@@ -39,6 +39,10 @@ function parse(argv) {
     if (!flags[argv[i]] || i + 1 === argv.length) throw new Error(`'${argv[i]}' not understood; ${Object.keys(flags).join(' ')}`);
     flags[argv[i]](argv[i + 1]);
   }
+  const cores = allowedCores().length;
+  const wrong = a.threads && a.threads.filter((t) => !Number.isInteger(t) || t < 1 || t > cores);
+  if (wrong && wrong.length) throw new Error(`--threads ${wrong}: a process may use ${cores} cores here`);
+  a.threads = a.threads || DEFAULTS.threads.filter((t) => t <= cores);
   return a;
 }
 
@@ -98,19 +102,19 @@ function geomean(values) {
 
 function inputArgs(zoo, model) {
   const args = [];
-  for (const f of fs.readdirSync(zoo)) {
+  for (const f of fs.existsSync(zoo) ? fs.readdirSync(zoo) : []) {
     if (f.startsWith(`${model}.`) && f.endsWith('.npy')) args.push('--input', `${f.slice(model.length + 1, -4)}=${path.join(zoo, f)}`);
   }
   return args;
 }
 
-// Of those that this process may use, the first n: what `veltair run --threads n` takes.
-function firstCores(n) {
+// Those that this process may use, in order: `veltair run --threads n` takes the first n.
+function allowedCores() {
   const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1];
   return list.split(',').flatMap((part) => {
     const [from, to = from] = part.split('-').map(Number);
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  }).slice(0, n).join(',');
+  });
 }
 
 const PEAK = 2; // the engines of a number of threads: veltair, ONNX Runtime, the peak
@@ -168,7 +172,7 @@ function scalingOf(model, groups) {
 function start(model, threads, a) {
   const file = path.join(a.zoo, `${model.name}.onnx`);
   const common = [file, '--threads', String(threads), '--warmup', '1', '--interactive', ...inputArgs(a.zoo, model.name)];
-  const cores = firstCores(threads);
+  const cores = allowedCores().slice(0, threads).join(',');
   return { threads, engines: [new Engine(veltair, ['run', '--json', ...common]),
     new Engine('taskset', ['-c', cores, process.execPath, path.join(__dirname, 'ort-run.js'), ...common]),
     new Engine('taskset', ['-c', cores, peak, String(threads)])] };
@@ -255,10 +259,12 @@ async function main() {
   const models = a.models.map((name) => known.find((m) => m.name === name) || name);
   const unknown = models.filter((m) => typeof m === 'string');
   if (unknown.length) throw new Error(`no model ${unknown}; 'veltair zoo --list' shows those there are`);
-  const missing = models.filter((m) => !fs.existsSync(path.join(a.zoo, `${m.name}.onnx`)));
+  // `make demo` and bench-tenants leave models without inputs there.
+  const missing = models.filter((m) => !fs.existsSync(path.join(a.zoo, `${m.name}.onnx`)) || !inputArgs(a.zoo, m.name).length);
   if (missing.length) execFileSync(veltair, ['zoo', '--out', a.zoo, '--inputs', ...missing.map((m) => m.name)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const bare = missing.filter((m) => !inputArgs(a.zoo, m.name).length);
+  if (bare.length) throw new Error(`${a.zoo} has no ${bare[0].name}.INPUT.npy`);
   const report = { machine: machine(), date: new Date().toISOString(), rows: [], scaling: [] };
-  a.threads = a.threads.filter((t) => t <= os.cpus().length);
   for (const m of models) {
     const { rows, scaling } = await measure(m, a);
     report.rows.push(...rows);

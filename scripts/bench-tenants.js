@@ -5,6 +5,8 @@
 //   bench-tenants.js [--pairs light,medium,heavy] [--rounds N] [--secs S] [--serve] [--shared-memory] [--settings] [--drops]
 //                    [--profiles DB] [--seed N] [--zoo DIR] [--out PREFIX]
 //
+// With --serve the DB should have the models: what it lacks the server would profile while ONNX Runtime has its turn.
+//
 // The measuring is `veltair bench`: the same seeded Poisson arrivals for all, open loop, slices interleaved, the
 // highest rate with 95 % of the requests in time. A target is three times the time alone of the slower of
 // the two engines, one number for both. Beside each result stands what a queue allows that engine at its
@@ -58,11 +60,12 @@ const file = (a, model) => path.join(a.zoo, `${model}.onnx`);
 const quote = (word) => `'${word.replace(/'/g, "'\\''")}'`; // for the shell that starts a peer
 const peer = (name, args) => ['--peer', `${name}=${[process.execPath, path.join(__dirname, 'ort-tenant.js'), ...args].map(quote).join(' ')}`];
 
-// `veltair bench`, its progress passed on, its JSON returned.
+// `veltair bench`, its progress passed on, its JSON returned: of one that broke, that of the rounds until then.
 function bench(args) {
   const r = spawnSync(veltair, ['bench', '--json', ...args], { stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 });
-  if (r.status !== 0) throw new Error(`veltair bench ${args.join(' ')} ended with status ${r.status}`);
-  return JSON.parse(r.stdout);
+  const broken = r.status !== 0 && `veltair bench ${args.join(' ')} ended with status ${r.status}`;
+  if (broken && !String(r.stdout).trim()) throw new Error(broken);
+  return { ...JSON.parse(r.stdout), broken };
 }
 
 // The settings that serve most, by a short search each, interleaved.
@@ -72,6 +75,7 @@ function bestSettings(a, pair) {
   const args = PAIRS[pair].models.flatMap((m) => ['--model', file(a, m)]);
   for (const [name, flags] of Object.entries(settings)) args.push(...peer(name.replace(/[ ,]+/g, '-'), flags));
   const r = bench([...args, '--rounds', '4', '--secs', String(a.secs || PAIRS[pair].secs), '--seed', String(a.seed)]);
+  if (r.broken) throw new Error(r.broken);
   const tried = r.rows.map((row, i) => ({ settings: names[i], rate_hz: row.at_most ? 0 : row.rate_hz }));
   const best = tried.reduce((x, y) => (y.rate_hz > x.rate_hz ? y : x));
   process.stderr.write(`${pair}: ONNX Runtime ${tried.map((t) => `${t.settings} ${t.rate_hz.toFixed(1)}/s`).join(', ')}\n`);
@@ -83,7 +87,8 @@ async function serve(a, pair, dir) {
   const socket = path.join(dir, 'socket');
   const models = PAIRS[pair].models.map((m) => `  - name: ${m}\n    path: ${path.resolve(file(a, m))}\n    instances: 2\n`);
   const config = path.join(dir, 'serve.yaml');
-  fs.writeFileSync(config, `listen:\n  - unix:${socket}\nshared_memory: unix\nmodels:\n${models.join('')}`);
+  const profiles = a.profiles ? `profiles: ${JSON.stringify(path.resolve(a.profiles))}\n` : '';
+  fs.writeFileSync(config, `listen:\n  - unix:${socket}\nshared_memory: unix\n${profiles}models:\n${models.join('')}`);
   const child = spawn(veltair, ['serve', '--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (d) => { said = (said + d).slice(-2000); });
@@ -161,7 +166,7 @@ function markdown(report) {
   out.push('');
   for (const r of report.pairs) {
     out.push(`- ${r.pair}: ${r.models.map((x) => `${x.name} ${x.qos_ms.toFixed(1)} ms`).join(', ')}; ONNX Runtime with ${r.settings}; ` +
-      `${r.rounds} rounds of ${r.secs.toFixed(0)} s, seed ${r.seed}`);
+      `${r.broken ? `broke after ${r.rounds_done} of ` : ''}${r.rounds} rounds of ${r.secs.toFixed(0)} s, seed ${r.seed}`);
     for (const x of r.rows.filter((row) => row.set_aside)) {
       out.push(`- ${r.pair}, ${x.name}: round ${x.set_aside.round + 1} set aside, ${n(100 * x.set_aside.share, 0)} % in time at ${n(x.set_aside.rate_hz)}/s`);
     }
@@ -176,10 +181,21 @@ async function main() {
   if (missing.length) execFileSync(veltair, ['zoo', '--out', a.zoo, ...missing], { stdio: ['ignore', 'ignore', 'inherit'] });
   fs.mkdirSync(path.dirname(a.out), { recursive: true });
   const report = { machine: machine(), date: new Date().toISOString(), pairs: [] };
-  for (const pair of a.pairs) report.pairs.push(await measure(a, pair));
-  fs.writeFileSync(`${a.out}.json`, `${JSON.stringify(report, null, 2)}\n`);
-  fs.writeFileSync(`${a.out}.md`, markdown(report));
+  let failed = null;
+  for (const pair of a.pairs) {
+    try {
+      report.pairs.push(await measure(a, pair));
+      failed = report.pairs.at(-1).broken && new Error(report.pairs.at(-1).broken);
+    } catch (err) {
+      failed = err;
+    }
+    // Pair by pair: what took half an hour outlives a failure of the next.
+    fs.writeFileSync(`${a.out}.json`, `${JSON.stringify(report, null, 2)}\n`);
+    fs.writeFileSync(`${a.out}.md`, markdown(report));
+    if (failed) break;
+  }
   process.stdout.write(markdown(report));
+  if (failed) throw failed;
 }
 
 main().catch((err) => {
