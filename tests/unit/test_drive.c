@@ -141,7 +141,7 @@ static void it_stops_when_told(void **state)
 	free(d.shots);
 }
 
-/** A target with a worker: after the last send it is told to stop, and only then answers. */
+/** A target with a worker, which answers 200 ms after the last send; before, the generator is told to stop. */
 struct working {
 	struct vt_shot *shots;
 	size_t n, sent;
@@ -153,9 +153,7 @@ static void *work(void *arg)
 {
 	struct working *w = arg;
 
-	usleep(50000);
-	w->stop = 1;
-	usleep(150000);
+	usleep(200000);
 	for (size_t i = 0; i < w->n; i++)
 		vt_shot_end(&w->shots[i], VT_SHOT_DONE, vt_now_mono_ns());
 	return NULL;
@@ -178,12 +176,25 @@ static void working_send(void *self, struct vt_shot *s)
 		assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
 }
 
+static void stop_it(void *arg, uint64_t now)
+{
+	struct working *w = arg;
+
+	w->stop = w->sent == w->n;
+}
+
 static void stopped_it_waits_for_what_was_sent(void **state)
 {
 	struct working w = {0};
 	struct vt_target t = {working_begin, working_send, NULL, NULL, NULL, &w};
-	struct vt_drive_cfg cfg = {
-		.rate_hz = 1000, .secs = 0.02, .upto = upto, .n_tenants = 2, .stop = &w.stop};
+	struct vt_drive_cfg cfg = {.rate_hz = 1000,
+				   .secs = 0.02,
+				   .upto = upto,
+				   .n_tenants = 2,
+				   .tick = stop_it,
+				   .arg = &w,
+				   .tick_ns = 10 * VT_NS_PER_MS,
+				   .stop = &w.stop};
 	struct vt_drive d;
 	struct vt_err e = {0};
 	size_t open = 0;
