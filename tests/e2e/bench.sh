@@ -164,13 +164,13 @@ refuses "two rows would be called 'fcfs'" --model "$a" --policy fcfs,edf,fcfs
 # ---- a server ----
 
 cat >"$dir/server.py" <<'EOS'
-import http.server, json, socketserver, sys
+import http.server, json, os, socketserver, sys
 class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self, status, body):
         self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
     names = ["tiny", "tiny", "<b>"]
-    posts, flaky = 0, len(sys.argv) > 1
+    posts, manner = 0, "".join(sys.argv[1:])
     def do_GET(self):
         if self.path == "/v2" and H.names:
             return self.answer(200, json.dumps({"name": H.names.pop(0)}).encode())
@@ -182,8 +182,10 @@ class H(http.server.BaseHTTPRequestHandler):
         head = json.loads(body[:n])
         sizes = [i["parameters"]["binary_data_size"] for i in head["inputs"]]
         H.posts += 1
-        if H.flaky and H.posts > 60 and H.posts % 2:
+        if H.manner == "flaky" and H.posts > 60 and H.posts % 2:
             return self.answer(500, b"{}")
+        if H.manner == "dies" and H.posts > 150:
+            os._exit(0)
         good = sizes == [48, 40] and len(body) == n + 88 and head["inputs"][0]["shape"] == [1, 3, 4] and head["parameters"]["binary_data_output"] is True
         self.answer(200 if good else 400, b"{}")
     def log_message(self, *a): pass
@@ -208,10 +210,7 @@ for _ in "odd name" "no name"; do
 	ok "a row is called as its server calls itself, if that is a plain word"
 done
 refuses "the server has no model 'none'" --url "$url" --model none --rate 1
-(sleep 3 && kill "$server") &
-bench --url "$url" --model m:1000 --rate 20 --secs 6 --rounds 1
-[ $? = 1 ] && [ ! -s "$dir/out" ] && grep -qE 'round 1, http at 20.00 requests/s: the server takes no connection any more: ' "$dir/err"
-ok "a server that is gone after the last slice is an error"
+kill "$server"
 wait "$server" 2>/dev/null
 server=
 for nobody in "$url" "unix:$dir/none" http://nowhere.invalid:1; do
@@ -221,14 +220,24 @@ for nobody in "$url" "unix:$dir/none" http://nowhere.invalid:1; do
 done
 refuses "say http://HOST:PORT or unix:PATH" --url ftp://x --model m --rate 1
 
-python3 "$dir/server.py" flaky >"$dir/port" 2>/dev/null &
-server=$!
-for _ in $(seq 50); do [ -s "$dir/port" ] || sleep 0.1; done
-bench --url "http://127.0.0.1:$(cat "$dir/port")" --model m:1000 --rate 100 --secs 1 --rounds 1 --html "$dir/flaky.html" &&
+# Its manners begin when times alone have been taken: of 42 requests.
+serve_as() { # serve_as MANNER: its address in $url
+	python3 "$dir/server.py" "$1" >"$dir/port" 2>/dev/null &
+	server=$!
+	for _ in $(seq 50); do [ -s "$dir/port" ] || sleep 0.1; done
+	url=http://127.0.0.1:$(cat "$dir/port")
+}
+serve_as flaky
+bench --url "$url" --model m:1000 --rate 100 --secs 1 --rounds 1 --html "$dir/flaky.html" &&
 	grep -qE '^[1-9][0-9]* requests failed$' "$dir/out" && grep -qE '^<p>[1-9][0-9]* requests failed\.</p>$' "$dir/flaky.html" &&
 	grep -qF '<p>tiny (http): the server answered with status 500.</p>' "$dir/flaky.html"
 ok "requests that failed are in the table and on the page, with the reason"
 kill "$server"
+wait "$server" 2>/dev/null
+serve_as dies
+bench --url "$url" --model m:1000 --rate 100 --secs 1 --rounds 2 --json
+[ $? = 1 ] && json 'd["rounds_done"] == 1' && grep -qF 'round 2, tiny (http) at 100.00 requests/s: the server takes no connection any more: ' "$dir/err"
+ok "a server that dies in the last round is an error, and leaves the rounds before"
 wait "$server" 2>/dev/null
 server=
 
