@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fuzz_sched.c - any bytes as a view, for every policy; the same bytes as a recording, replayed as cli/replay.c does.
+ * fuzz_sched.c - any bytes as a view, for every policy, which may refuse or not by the last of them; the same bytes
+ * as a recording, replayed as cli/replay.c does and explained as `veltair inspect --decisions` does.
  *
  * Nothing may read out of bounds, and what is decided keeps what policy.h promises whatever a view holds. Checksums
  * are put right first: no mutation would find them. tests/unit/test_loop.c writes the seeds.
  */
 #include "../unit/sched_fixture.h"
+#include "loop/explain.h"
 #include "loop/trace.h"
 #include "loop/trace_int.h"
 
+#define AT_ONCE	   16	       /* actions explained */
 #define MOST_BYTES (64u << 20) /* of models; a head may ask for any number */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static struct fx_models models;
-static struct fx_policy policies[16];
+static struct fx_policy policies[2][16]; /* [may refuse] */
 static struct fx_view *view;
 
 static void check(int ok)
@@ -32,7 +35,8 @@ static void make_once(void)
 	view = fx_alloc(sizeof(*view));
 	models = fx_models_new(&rng, 4, 64, VT_PLAN_ALL);
 	for (unsigned int i = 0; vt_policy_at(i); i++)
-		fx_policy_open_shed(&policies[i], vt_policy_at(i), 64, i % 2);
+		for (int shed = 0; shed < 2; shed++)
+			fx_policy_open_shed(&policies[shed][i], vt_policy_at(i), 64, shed);
 }
 
 /* ---- views ------------------------------------------------------------------------------------ */
@@ -89,8 +93,23 @@ static void mend(char *at, const char *end)
 	}
 }
 
+/* What was decided, of which a recording may say anything. */
+static void explain(const struct vt_sample *s, const struct vt_decision *d)
+{
+	struct vt_reason why[AT_ONCE];
+	size_t from = 0, n;
+
+	do {
+		n = vt_explain(s, d, from, why, AT_ONCE);
+		for (size_t i = 0; i < n; i++)
+			check(!why[i].model || why[i].model < s->view.n_models);
+		from += n;
+	} while (n == AT_ONCE);
+}
+
 static int apply(void *self, const struct vt_sample *s, const struct vt_decision *d)
 {
+	explain(s, &((struct vt_trace_replay *)self)->step.decision);
 	check(d->n_actions <= d->cap_actions && d->n_versions <= d->cap_versions);
 	return vt_trace_plant.apply(self, s, d);
 }
@@ -159,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	make_once();
 	read_view(data, len);
 	for (unsigned int i = 0; vt_policy_at(i); i++) {
-		struct fx_policy *p = &policies[i];
+		struct fx_policy *p = &policies[len ? data[len - 1] & 1 : 0][i];
 		const char *err;
 
 		p->p->decide(p->state, &view->v, &p->d);

@@ -4,6 +4,7 @@
 
 #include "harness.h"
 #include "loop/trace.h"
+#include "loop/trace_int.h"
 #include "toy_plant.h"
 
 #define CORES	 16u
@@ -48,18 +49,19 @@ static int rec_apply(void *self, const struct vt_sample *s, const struct vt_deci
 
 static const struct vt_plant rec_plant = {.sample = rec_sample, .apply = rec_apply};
 
-/* Do others take cores of the toy, and give them back? */
-static bool takes;
+/* Do others take cores of the toy, and give them back? May a policy refuse? */
+static bool takes, sheds;
 
 static void run_toy(const struct vt_policy *p, const struct fx_models *f, struct toy *toy,
 		    uint64_t gap_ns, struct tape *tape, struct vt_loop_stats *stats)
 {
 	struct recorder rec = {toy, tape};
 	struct vt_loop_cfg cfg;
-	struct vt_loop *l = toy_loop(p, CORES, DOMAINS, &cfg);
+	struct vt_loop *l = toy_loop_shed(p, CORES, DOMAINS, sheds, &cfg);
 
 	assert_non_null(l);
 	toy_open(toy, f, CORES, DOMAINS, 42, ARRIVALS, gap_ns);
+	toy->may_shed = sheds && p->sheds;
 	toy->takes = takes;
 	toy->takes_rng.s = 8;
 	if (tape) {
@@ -90,12 +92,13 @@ static void test_every_policy_serves_every_request(void **state)
 	static const uint64_t gaps[] = {50000000, 2000000, 200000};
 
 	for (unsigned int i = 0; vt_policy_at(i); i++)
-		for (size_t g = 0; g < 2 * VT_COUNT(gaps); g++) {
+		for (size_t g = 0; g < 4 * VT_COUNT(gaps); g++) {
 			struct vt_loop_stats st;
 
 			takes = g % 2;
-			run_toy(vt_policy_at(i), &f, toy, gaps[g / 2], NULL, &st);
-			takes = false;
+			sheds = g / 2 % 2;
+			run_toy(vt_policy_at(i), &f, toy, gaps[g / 4], NULL, &st);
+			takes = sheds = false;
 			assert_int_equal(toy->errors, 0);
 			assert_int_equal(toy->on_time + toy->late + toy->shed + toy->lost,
 					 ARRIVALS);
@@ -134,7 +137,8 @@ static void *models_of(struct vt_trace *t, uint32_t needs)
 	return models;
 }
 
-static void replay(const struct tape *tape, struct vt_trace_replay *r, struct vt_trace *t)
+/* Returns how it ended. */
+static int replay_to(const struct tape *tape, struct vt_trace_replay *r, struct vt_trace *t)
 {
 	struct vt_loop_cfg cfg;
 	struct vt_loop *l;
@@ -159,9 +163,14 @@ static void replay(const struct tape *tape, struct vt_trace_replay *r, struct vt
 	do
 		err = vt_loop_step(l, &vt_trace_plant, r);
 	while (!err);
-	assert_int_equal(err, -ENODATA);
 	free(mem);
 	free(models);
+	return err;
+}
+
+static void replay(const struct tape *tape, struct vt_trace_replay *r, struct vt_trace *t)
+{
+	assert_int_equal(replay_to(tape, r, t), -ENODATA);
 }
 
 static void test_replay_decides_the_same_bytes(void **state)
@@ -255,6 +264,89 @@ static void refuse_models(struct tape *tape)
 	memcpy(at, &was, sizeof(was));
 }
 
+/* What is wrong of a step, of its first request or its first block. */
+typedef void spoiler(struct vt_trace_step_head *h, struct vt_request *q, struct vt_block *b);
+
+/* In the first step that has one; its checksum is put right. */
+static void spoil(const struct tape *tape, spoiler *how, bool of_block)
+{
+	struct vt_trace_head head;
+	struct vt_trace_step_head step;
+	char *at = tape->buf;
+	uint64_t sum;
+
+	memcpy(&head, at, sizeof(head));
+	at += head.len;
+	for (memcpy(&step, at, sizeof(step)); !(of_block ? step.n_blocks : step.n_requests);
+	     memcpy(&step, at, sizeof(step)))
+		at += step.len;
+	assert_true(at + step.len <= tape->buf + tape->len);
+	how((struct vt_trace_step_head *)at, (struct vt_request *)(at + sizeof(step)),
+	    (struct vt_block *)(at + sizeof(step) + step.n_requests * sizeof(struct vt_request)));
+	sum = vt_trace_sum(at, step.len - sizeof(sum));
+	memcpy(at + step.len - sizeof(sum), &sum, sizeof(sum));
+}
+
+static void of_no_model(struct vt_trace_step_head *h, struct vt_request *q, struct vt_block *b)
+{
+	q->model = UINT32_MAX;
+}
+
+static void of_the_model_behind_the_last(struct vt_trace_step_head *h, struct vt_request *q,
+					 struct vt_block *b)
+{
+	q->model = 2;
+}
+
+static void runs_no_model(struct vt_trace_step_head *h, struct vt_request *q, struct vt_block *b)
+{
+	b->model = UINT32_MAX;
+}
+
+static void has_no_cores(struct vt_trace_step_head *h, struct vt_request *q, struct vt_block *b)
+{
+	h->n_cores = 0;
+}
+
+/* What is explained of a step, it looks up: what that would be looked up with is refused before. */
+static void test_a_step_names_only_what_is_there(void **state)
+{
+	static const struct {
+		spoiler *how;
+		bool of_block;
+	} rows[] = {
+		{of_no_model, false},
+		{of_the_model_behind_the_last, false},
+		{runs_no_model, true},
+		{has_no_cores, false},
+	};
+	struct vt_rng rng = {.s = 9};
+	struct fx_models f = fx_models_new(&rng, 2, CORES, VT_PLAN_ALL);
+	struct toy *toy = fx_alloc(sizeof(*toy));
+
+	for (size_t i = 0; i < VT_COUNT(rows); i++) {
+		struct vt_trace_step step;
+		struct tape tape = {0};
+		struct vt_trace t;
+		void *models;
+		int got;
+
+		run_toy(vt_policy_find("veltair-full"), &f, toy, 1000000, &tape, NULL);
+		spoil(&tape, rows[i].how, rows[i].of_block);
+		assert_int_equal(vt_trace_open(&t, tape.buf, tape.len), 0);
+		models = models_of(&t, VT_PLAN_ALL);
+		do
+			got = vt_trace_next(&t, &step);
+		while (got == 1);
+		if (got != -EINVAL || strcmp(t.what, "a step names what is not there") != 0)
+			fail_msg("row %zu: %d, %s", i, got, t.what);
+		free(models);
+		free(tape.buf);
+	}
+	fx_models_free(&f);
+	free(toy);
+}
+
 static void test_bad_traces(void **state)
 {
 	struct vt_rng rng = {.s = 9};
@@ -304,6 +396,8 @@ static void test_bad_traces(void **state)
 #define SEEDS "tests/fuzz/corpus/sched/"
 
 static const char *const seeds[] = {"fcfs-efficient", "prema", "planaria", "veltair-full"};
+/* One of veltair-full's whose first request is of no model; tests/e2e/decisions.sh reads it, too. */
+#define SPOILT "no_such_model"
 
 /* A few requests of two tiny models on four cores: some kB. */
 static void record_small(const struct vt_policy *p, struct tape *tape)
@@ -346,30 +440,45 @@ static void record_small(const struct vt_policy *p, struct tape *tape)
 	free(toy);
 }
 
-/* They are recordings of this version, or the target reads nothing. VT_WRITE_SEEDS=1 makes them anew. */
+/* A seed to read; with VT_WRITE_SEEDS=1 made anew. */
+static void seed(const char *name, const char *policy, bool spoilt, struct tape *tape)
+{
+	const bool writes = getenv("VT_WRITE_SEEDS");
+	char path[96];
+	FILE *f;
+
+	*tape = (struct tape){.cap = 1 << 16, .buf = fx_alloc(1 << 16)};
+	snprintf(path, sizeof(path), SEEDS "%s", name);
+	f = fopen(path, writes ? "we" : "re");
+	assert_non_null(f);
+	if (writes) {
+		record_small(vt_policy_find(policy), tape);
+		if (spoilt)
+			spoil(tape, of_no_model, false);
+		assert_int_equal(fwrite(tape->buf, 1, tape->len, f), tape->len);
+	} else {
+		tape->len = fread(tape->buf, 1, tape->cap, f);
+	}
+	fclose(f);
+}
+
+/* They are recordings of this version, or the target reads nothing. */
 static void test_seeds_are_recordings(void **state)
 {
-	for (size_t i = 0; i < VT_COUNT(seeds); i++) {
-		struct tape tape = {.cap = 1 << 16, .buf = fx_alloc(1 << 16)};
-		struct vt_trace_replay r;
-		struct vt_trace t;
-		char path[96];
-		FILE *f;
+	struct vt_trace_replay r;
+	struct tape tape;
+	struct vt_trace t;
 
-		snprintf(path, sizeof(path), SEEDS "%s", seeds[i]);
-		f = fopen(path, getenv("VT_WRITE_SEEDS") ? "we" : "re");
-		assert_non_null(f);
-		if (getenv("VT_WRITE_SEEDS")) {
-			record_small(vt_policy_find(seeds[i]), &tape);
-			assert_int_equal(fwrite(tape.buf, 1, tape.len, f), tape.len);
-		} else {
-			tape.len = fread(tape.buf, 1, tape.cap, f);
-		}
-		fclose(f);
+	for (size_t i = 0; i < VT_COUNT(seeds); i++) {
+		seed(seeds[i], seeds[i], false, &tape);
 		replay(&tape, &r, &t);
 		assert_true(t.ended && r.steps > 8);
 		free(tape.buf);
 	}
+	seed(SPOILT, "veltair-full", true, &tape);
+	assert_int_equal(replay_to(&tape, &r, &t), -EINVAL);
+	assert_string_equal(t.what, "a step names what is not there");
+	free(tape.buf);
 }
 
 static void test_bad_config(void **state)
@@ -466,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_every_policy_serves_every_request),
 		cmocka_unit_test(test_light_load_is_on_time),
 		cmocka_unit_test(test_replay_decides_the_same_bytes),
+		cmocka_unit_test(test_a_step_names_only_what_is_there),
 		cmocka_unit_test(test_bad_traces),
 		cmocka_unit_test(test_seeds_are_recordings),
 		cmocka_unit_test(test_bad_config),

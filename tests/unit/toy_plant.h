@@ -24,7 +24,8 @@ struct toy {
 	struct vt_rng rng;
 	uint64_t now, next_arrival, mean_gap_ns, next_id, wake;
 	uint32_t arrivals_left, n_done, n_done_versions;
-	bool takes; /* others take cores, and give them back */
+	bool takes;    /* others take cores, and give them back */
+	bool may_shed; /* the policy under test may refuse */
 	uint32_t samples;
 	struct vt_rng takes_rng;
 	struct vt_done done[FX_CORES];
@@ -286,7 +287,7 @@ static inline int toy_apply(void *self, const struct vt_sample *s, const struct 
 	struct toy *t = self;
 	uint32_t keep = 0;
 
-	t->errors += fx_check(&s->view, d, false) != NULL;
+	t->errors += fx_check(&s->view, d, t->may_shed) != NULL;
 	t->wake = d->wake_ns;
 	for (uint32_t i = 0; i < d->n_actions; i++) {
 		const struct vt_action *a = &d->actions[i];
@@ -311,19 +312,29 @@ static inline int toy_apply(void *self, const struct vt_sample *s, const struct 
 
 static const struct vt_plant toy_plant = {.sample = toy_sample, .apply = toy_apply};
 
-static inline struct vt_loop *toy_loop(const struct vt_policy *p, uint32_t cores, uint32_t domains,
-				       struct vt_loop_cfg *cfg)
+/** @shed: the hopeless may be refused; then toy.may_shed is p->sheds */
+static inline struct vt_loop *toy_loop_shed(const struct vt_policy *p, uint32_t cores,
+					    uint32_t domains, bool shed, struct vt_loop_cfg *cfg)
 {
 	size_t len;
 
 	*cfg = (struct vt_loop_cfg){
 		.policy = p,
-		.policy_cfg = {.n_cores = cores, .max_requests = FX_REQUESTS, .max_tenants = 64},
+		.policy_cfg = {.n_cores = cores,
+			       .max_requests = FX_REQUESTS,
+			       .max_tenants = 64,
+			       .shed = shed},
 		.n_domains = domains,
 		.max_layers = 64,
 	};
 	len = vt_loop_size(cfg);
 	return vt_loop_init(fx_alloc(len), len, cfg);
+}
+
+static inline struct vt_loop *toy_loop(const struct vt_policy *p, uint32_t cores, uint32_t domains,
+				       struct vt_loop_cfg *cfg)
+{
+	return toy_loop_shed(p, cores, domains, false, cfg);
 }
 
 #endif

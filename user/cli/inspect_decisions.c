@@ -36,6 +36,7 @@ static void on_step(void *arg, const struct vt_sample *s, const struct vt_decisi
 	struct vt_reason why[AT_ONCE];
 	struct ring *r = arg;
 	size_t from = 0, n;
+	const char *name;
 
 	r->counted |= counts(s);
 	do {
@@ -43,8 +44,9 @@ static void on_step(void *arg, const struct vt_sample *s, const struct vt_decisi
 		for (size_t i = 0; i < n; i++) {
 			why[i].sources = (uint8_t)((learned ? VT_PRESSURE_SLOWDOWN : 0) |
 						   (r->counted ? VT_PRESSURE_COUNTERS : 0));
-			vt_decided_of(&r->at[r->n % r->room], r->n + 1, &why[i],
-				      models[why[i].model].name);
+			/* A file may name a target that is not there: of no model then. */
+			name = why[i].model < s->view.n_models ? models[why[i].model].name : "?";
+			vt_decided_of(&r->at[r->n % r->room], r->n + 1, &why[i], name);
 			r->n++;
 		}
 		from += n;

@@ -125,7 +125,19 @@ int vt_trace_models(struct vt_trace *t, uint32_t needs, void *mem, size_t len)
 	return 0;
 }
 
-/* What the loop indexes with must be in range; what a policy reads, it checks itself. */
+/* Whose they are is looked up by whoever explains a step, too. What else a policy reads of them, it checks itself. */
+static bool models_are_there(const struct vt_view *v)
+{
+	for (uint32_t i = 0; i < v->n_requests; i++)
+		if (v->requests[i].model >= v->n_models)
+			return false;
+	for (uint32_t i = 0; i < v->n_blocks; i++)
+		if (v->blocks[i].model >= v->n_models)
+			return false;
+	return true;
+}
+
+/* What the loop indexes with must be in range. */
 static bool done_is_sane(const struct vt_trace *t, const struct vt_sample *s)
 {
 	for (uint32_t i = 0; i < s->n_done; i++) {
@@ -148,7 +160,7 @@ static bool done_is_sane(const struct vt_trace *t, const struct vt_sample *s)
 
 static bool domains_are_sane(const struct vt_view *v)
 {
-	if (v->n_domains > VT_MAX_DOMAINS || v->n_cores > VT_SCHED_MAX_CORES)
+	if (v->n_domains > VT_MAX_DOMAINS || !v->n_cores || v->n_cores > VT_SCHED_MAX_CORES)
 		return false;
 	for (uint32_t d = 0; d < v->n_domains; d++)
 		if (v->domains[d].first + v->domains[d].n_cores > VT_SCHED_MAX_CORES)
@@ -197,7 +209,7 @@ static bool read_step(struct vt_trace *t, const struct vt_trace_step_head *h, co
 	if (!h->n_counts)
 		s->counts = NULL;
 	memcpy(t->domains, domains, h->n_domains * sizeof(*domains));
-	return domains_are_sane(&s->view) && done_is_sane(t, s);
+	return domains_are_sane(&s->view) && models_are_there(&s->view) && done_is_sane(t, s);
 }
 
 static bool is_next(const struct vt_trace *t, const char mark[8])
