@@ -153,5 +153,25 @@ ok "no _FORTIFY_SOURCE where a sanitizer is, or no optimiser"
 command -v readelf >/dev/null && readelf -hlW build/release/veltair >"$dir/out" 2>&1 && grep -q 'DYN (Position' "$dir/out" && grep -q GNU_RELRO "$dir/out" &&
 	readelf -d build/release/veltair | grep -q NOW
 ok "the program: position-independent, its tables read-only once it runs"
+
+# ---- no kernel to boot -------------------------------------------------------------------------------------
+# check-vm.sh with a vm-kernels.sh that ends as said; nothing is booted, so nothing is needed.
+mkdir -p "$dir/vm/scripts" "$dir/vm/tests/vm" "$dir/vm/bin"
+cp scripts/check-vm.sh "$dir/vm/scripts"
+touch "$dir/vm/tests/vm/init" "$dir/vm/tests/vm/veltair-vm"
+for tool in qemu-system-x86_64 busybox strip cpio; do
+	printf '#!/bin/sh\n%s\n' 'cat >/dev/null 2>&1 </dev/null' >"$dir/vm/bin/$tool"
+done
+# shellcheck disable=SC2016 # of the stand-in
+printf '#!/bin/sh\necho "vm-kernels: so it is" >&2\nexit $VM_ENDS\n' >"$dir/vm/scripts/vm-kernels.sh"
+chmod +x "$dir"/vm/bin/* "$dir"/vm/scripts/*
+vm_check() { # vm_check STATUS: of vm-kernels.sh
+	VM_ENDS=$1 PATH=$dir/vm/bin:$PATH VT_VM_CACHE=$dir/vm/cache VT_VM_KERNELS="6.1 7" "$dir/vm/scripts/check-vm.sh" \
+		"$dir/vm/tests/vm/veltair-vm" >"$dir/out" 2>"$dir/err"
+}
+vm_check 3 && [ "$(grep -c '^ok [12] - kernel .* # SKIP vm-kernels: so it is$' "$dir/out")" = 2 ] && grep -qx '1\.\.2' "$dir/out"
+ok "a kernel that is not possible here is skipped" "$dir/out"
+! vm_check 1 && [ "$(grep -c '^not ok [12] - kernel .* ended with 1$' "$dir/out")" = 2 ] && ! grep -q SKIP "$dir/out"
+ok "one that fails is a failure" "$dir/out"
 echo "1..$count"
 exit $((failed > 0))
