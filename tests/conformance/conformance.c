@@ -17,14 +17,15 @@
 
 #define LIMIT_S 30
 
+/* What passes of libonnx-testdata 1.12, Debian 12's; newer ones have more. Fewer: an operator or a type was lost. */
 static const struct category {
 	const char *name;
 	int need; /* cases that must pass when all of them are run */
 } categories[] = {
-	{"node", 350},
-	{"pytorch-converted", 75},
-	{"pytorch-operator", 30},
-	{"simple", 5},
+	{"node", 697},
+	{"pytorch-converted", 82},
+	{"pytorch-operator", 35},
+	{"simple", 7},
 };
 
 static const char *const words[] = {"pass", "SKIP", "FAIL"};
@@ -119,8 +120,11 @@ static int run_category(const char *root, const struct category *c, char **only,
 	}
 	free(list);
 	bad = count[FAIL] || (!n_only && count[PASS] < c->need);
-	printf("%s: %d passed, %d failed, %d skipped%s\n", c->name, count[PASS], count[FAIL],
-	       count[SKIP], !n_only && count[PASS] < c->need ? " (TOO FEW PASSED)" : "");
+	printf("%s: %d passed, %d failed, %d skipped\n", c->name, count[PASS], count[FAIL],
+	       count[SKIP]);
+	if (!n_only && count[PASS] < c->need)
+		printf("TOO FEW PASSED of %s: %d must; without -q the skipped say why they are\n",
+		       c->name, c->need);
 	for (int i = 0; i < 3; i++)
 		total[i] += count[i];
 	return bad;
