@@ -152,7 +152,7 @@ static bool compute(struct made *m, const struct layer_case *c, const struct vt_
 {
 	struct pthreadpool gang = {
 		.run = gang_backwards, .variant = v, .cores = cores, .report_threads = 1};
-	const void *in[] = {m->x, NULL, NULL};
+	const void *in[] = {m->x, m->g.tensors[1].data, m->g.tensors[2].data};
 	void *out[] = {m->y};
 	struct vt_binding b = {.in = in, .out = out, .residual = c->residual ? m->residual : NULL};
 
@@ -439,6 +439,32 @@ static void test_nan_stays_in_its_pair(void **state)
 	unmake(&m);
 }
 
+/* Sums of no product are the bias. No kernel that shares out products takes them; some kernel does. */
+static void test_a_product_of_nothing(void **state)
+{
+	static const struct layer_case c = {
+		"of nothing", 3, 1, 1, 0, 40, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true};
+	static const struct vt_kernel *const none[] = {&vt_fc_strassen_f32, &vt_fc_gemm_f32,
+						       &vt_xnn_fc_f32};
+	struct vt_err e = {0};
+	struct vt_layer l;
+	struct made m;
+
+	make(&m, &c);
+	for (size_t k = 0; k < VT_COUNT(none); k++)
+		assert_false(compute(&m, &c, none[k], NULL, 1));
+	assert_int_equal(vt_layer_create(&l, &m.g, &m.g.nodes[0], 2, &e), 0);
+	for (unsigned int cores = 1; cores <= 7; cores += 3) {
+		assert_true(compute(&m, &c, l.kernel, NULL, cores));
+		for (size_t y = 0; y < m.y_elems; y++)
+			if (!(fabs(defined(&m, &c, y) - (double)m.y[y]) < 1e-6))
+				fail_msg("%s is wrong at %zu on %u cores", l.kernel->name, y,
+					 cores);
+	}
+	vt_layer_destroy(&l);
+	unmake(&m);
+}
+
 static void test_tail_of_panels_is_zero(void **state)
 {
 	float w[3 * 5], *p;
@@ -475,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_strassen_leaves_the_rest),
 		cmocka_unit_test(test_nan_passes_a_clamp),
 		cmocka_unit_test(test_nan_stays_in_its_pair),
+		cmocka_unit_test(test_a_product_of_nothing),
 		cmocka_unit_test(test_tail_of_panels_is_zero),
 	};
 
