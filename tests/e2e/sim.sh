@@ -396,7 +396,7 @@ fleet() {
 	python3 -c 'import json, sys; d = json.load(sys.stdin)["runs"][0]; print([d[k] for k in ("in_qos", "mean_ms", "busy", "blocks")])' <"$dir/out"
 }
 alone=$(fleet --no-contention) blind=$(fleet --no-counters) usual=$(fleet)
-[ -n "$usual" ] && [ "$alone" != "$usual" ] && [ "$blind" != "$usual" ]
+[ -n "$usual" ] && [ -n "$alone" ] && [ -n "$blind" ] && [ "$alone" != "$usual" ] && [ "$blind" != "$usual" ]
 ok "the nodes of a fleet obey --no-contention and --no-counters"
 # A target of so many times the fastest run: the slowest kind's, in whatever order they are given.
 echo 'resnet50,3x,1' >"$dir/times.mix"

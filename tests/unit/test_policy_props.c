@@ -102,12 +102,13 @@ struct shown {
 	struct fx_policy a;
 };
 
-static void open_shown(struct shown *s, const struct vt_policy *p, uint64_t seed, uint32_t n_cores)
+static void open_shown(struct shown *s, const struct vt_policy *p, uint64_t seed, uint32_t n_cores,
+		       bool shed)
 {
 	s->rng = (struct vt_rng){.s = seed};
 	s->f = fx_models_new(&s->rng, 4, n_cores, VT_PLAN_ALL);
 	s->x = fx_alloc(sizeof(*s->x));
-	fx_policy_open(&s->a, p, n_cores);
+	fx_policy_open_shed(&s->a, p, n_cores, shed);
 }
 
 static void close_shown(struct shown *s)
@@ -121,12 +122,11 @@ static void close_shown(struct shown *s)
  * As many as a decision looks at, and all too late: blocks that run, requests that have begun, and those
  * whose deadline is over. Random views do not meet it.
  */
-static void test_all_are_late(void **state)
+static void all_are_late(const struct vt_policy *p, bool shed)
 {
-	const struct vt_policy *p = *state;
 	struct shown s;
 
-	open_shown(&s, p, 9, 256);
+	open_shown(&s, p, 9, 256, shed);
 	for (uint32_t i = 0; i < 64; i++) {
 		const char *err;
 
@@ -156,19 +156,18 @@ static void test_all_are_late(void **state)
 		p->decide(s.a.state, &s.x->v, &s.a.d);
 		err = fx_check(&s.x->v, &s.a.d, fx_may_shed(&s.a));
 		if (err)
-			fail_msg("%s: view %u: %s", p->name, i, err);
+			fail_msg("%s%s: view %u: %s", p->name, shed ? ", refusing" : "", i, err);
 	}
 	close_shown(&s);
 }
 
 /* A trace names blocks of any kind: what a policy reads, it checks. */
-static void test_blocks_beyond_their_model(void **state)
+static void blocks_beyond_their_model(const struct vt_policy *p, bool shed)
 {
 	static const uint16_t ends[] = {0, 1, 60000, UINT16_MAX};
-	const struct vt_policy *p = *state;
 	struct shown s;
 
-	open_shown(&s, p, 11, 64);
+	open_shown(&s, p, 11, 64, shed);
 	for (uint32_t i = 0; i < 2000; i++) {
 		fx_view_random(s.x, &s.rng, &s.f, 64, 64);
 		for (uint32_t k = 0; k < s.x->v.n_blocks; k++)
@@ -182,12 +181,11 @@ static void test_blocks_beyond_their_model(void **state)
 }
 
 /* A policy must live with any capacity it is given. */
-static void test_tiny_decisions(void **state)
+static void tiny_decisions(const struct vt_policy *p, bool shed)
 {
-	const struct vt_policy *p = *state;
 	struct shown s;
 
-	open_shown(&s, p, 5, 64);
+	open_shown(&s, p, 5, 64, shed);
 	for (uint32_t i = 0; i < 3000; i++) {
 		const char *err;
 
@@ -197,9 +195,28 @@ static void test_tiny_decisions(void **state)
 		p->decide(s.a.state, &s.x->v, &s.a.d);
 		err = fx_check(&s.x->v, &s.a.d, fx_may_shed(&s.a));
 		if (err && !strstr(err, "nothing is started"))
-			fail_msg("%s: view %u: %s", p->name, i, err);
+			fail_msg("%s%s: view %u: %s", p->name, shed ? ", refusing" : "", i, err);
 	}
 	close_shown(&s);
+}
+
+/* Each where the hopeless may be refused, and where not. */
+static void test_all_are_late(void **state)
+{
+	all_are_late(*state, false);
+	all_are_late(*state, true);
+}
+
+static void test_blocks_beyond_their_model(void **state)
+{
+	blocks_beyond_their_model(*state, false);
+	blocks_beyond_their_model(*state, true);
+}
+
+static void test_tiny_decisions(void **state)
+{
+	tiny_decisions(*state, false);
+	tiny_decisions(*state, true);
 }
 
 int main(void)

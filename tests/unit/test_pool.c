@@ -19,9 +19,13 @@ struct sum_block {
 	_Atomic uint64_t sum;
 	unsigned int watched;	       /* a core */
 	_Atomic int begun, by_watched; /* chunks: of all cores; of this one */
-	_Atomic int slow_us;	       /* per chunk */
+	_Atomic int
+		slow_us; /* per chunk, and each waits for the first of the core that is watched */
+	uint64_t give_up_mono_ns; /* but not for ever */
 	_Atomic int over;
 };
+
+#define GIVE_UP_NS (20 * VT_NS_PER_S)
 
 static void sum_task(void *ctx, size_t i, size_t count)
 {
@@ -34,8 +38,10 @@ static void sum_task(void *ctx, size_t i, size_t count)
 	atomic_fetch_add(&s->by_watched, (unsigned int)sched_getcpu() == s->watched);
 	atomic_fetch_add(&s->begun, 1);
 	if (atomic_load(&s->slow_us))
-		vt_sleep_until_mono_ns(vt_now_mono_ns() +
-				       (uint64_t)atomic_load(&s->slow_us) * 1000);
+		do
+			vt_sleep_until_mono_ns(vt_now_mono_ns() +
+					       (uint64_t)atomic_load(&s->slow_us) * 1000);
+		while (!atomic_load(&s->by_watched) && vt_now_mono_ns() < s->give_up_mono_ns);
 }
 
 static void sum_run(struct vt_work *b, struct pthreadpool *gang)
@@ -122,7 +128,7 @@ static void test_two_blocks_at_once(void **state)
 }
 
 /*
- * Each chunk sleeps, so that a core surely finds the job open when it joins. Once it has left it may begin one more
+ * Each chunk sleeps, and the first until the core that joins has one: it surely finds the job open. Once it has left it may begin one more
  * chunk, as it may have looked just before; if it stayed, it would run about half of the rest.
  */
 static void test_core_joins_and_leaves_a_running_job(void **state)
@@ -139,6 +145,7 @@ static void test_core_joins_and_leaves_a_running_job(void **state)
 	s.watched = (unsigned int)vt_cpuset_next(&cores, first + 1);
 	vt_cpuset_add(&one, first);
 	atomic_store(&s.slow_us, 10000);
+	s.give_up_mono_ns = vt_now_mono_ns() + GIVE_UP_NS;
 	assert_int_equal(vt_pool_start(p, &s.block, &one), 0);
 	while (!atomic_load(&s.begun))
 		sched_yield();
@@ -357,8 +364,6 @@ struct call_block {
 	_Atomic int helped, answered, over;	  /* by the helper; by it; and now it may end */
 	int answered_before_the_end, helped_then; /* and went on helping */
 };
-
-#define GIVE_UP_NS (20 * VT_NS_PER_S)
 
 static void call_task(void *ctx, size_t i)
 {

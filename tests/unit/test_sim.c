@@ -355,6 +355,8 @@ struct stream {
 	double at, gap_ns;
 	uint32_t n_tenants;
 	uint64_t left, seen;
+	const struct vt_bank *bank; /* whose tenants are its models, or NULL */
+	double least_bytes;	    /* that what was served has moved */
 };
 
 static bool next(void *self, struct vt_sim_arrival *ret)
@@ -372,7 +374,11 @@ static bool next(void *self, struct vt_sim_arrival *ret)
 
 static void count_served(void *self, uint32_t tenant, uint64_t latency_ns, bool on_time)
 {
-	((struct stream *)self)->seen++;
+	struct stream *s = self;
+
+	s->seen++;
+	if (s->bank)
+		s->least_bytes += s->bank->models[tenant].least_dram_bytes;
 }
 
 static int stepped(void *self, const struct vt_sample *s, const struct vt_decision *d)
@@ -385,13 +391,12 @@ static int stepped(void *self, const struct vt_sample *s, const struct vt_decisi
 	return 0;
 }
 
-static void make_bank(struct vt_bank *b, const char *machine_name, uint32_t needs)
+static void make_bank_of(struct vt_bank *b, const struct vt_machine *m, uint32_t needs)
 {
 	static const char *const names[] = {"mobilenet_v2", "googlenet", "tiny_yolo_v2"};
-	struct vt_machine m = machine(machine_name);
 	struct vt_err e = {0};
 
-	vt_bank_init(b, &m);
+	vt_bank_init(b, m);
 	for (uint32_t i = 0; i < 3; i++) {
 		struct vt_net n;
 
@@ -402,44 +407,84 @@ static void make_bank(struct vt_bank *b, const char *machine_name, uint32_t need
 	assert_int_equal(vt_bank_plan(b, needs, &e), 0);
 }
 
-/** Every policy on every machine: nothing lost, nothing doubled, never more than the hardware. */
+static void make_bank(struct vt_bank *b, const char *machine_name, uint32_t needs)
+{
+	struct vt_machine m = machine(machine_name);
+
+	make_bank_of(b, &m, needs);
+}
+
+/*
+ * Every policy on one machine, a request each @gap of the time that its least work takes all of it: nothing lost,
+ * nothing doubled, never more than the hardware. Returns the largest part of its memory's bandwidth that was surely used.
+ */
+static double serve_all(const struct vt_machine *m, double gap, bool blind)
+{
+	struct vt_sim_tenant tenants[3];
+	struct vt_bank b;
+	double work = 0, most = 0;
+
+	make_bank_of(&b, m, VT_PLAN_ALL);
+	for (uint32_t i = 0; i < 3; i++) {
+		tenants[i] = (struct vt_sim_tenant){i, b.sched[i].qos_ns, 1};
+		work += vt_bound_work_ns(&b, i) / 3;
+	}
+	for (unsigned int p = 0; vt_policy_at(p); p++) {
+		struct stream s = {{p + 1}, 0, work * gap, 3, 600, 0, &b, 0};
+		struct vt_sim_cfg cfg = {.bank = &b,
+					 .tenants = tenants,
+					 .n_tenants = 3,
+					 .policy = vt_policy_at(p),
+					 .no_shed = p % 2,
+					 .blind = blind,
+					 .next = next,
+					 .next_self = &s,
+					 .served = count_served,
+					 .served_self = &s};
+		struct vt_sim_result r;
+		struct vt_err e = {0};
+		double used;
+
+		if (vt_sim_run(&cfg, &r, &e))
+			fail_msg("%s: %s", m->name, e.msg);
+		assert_int_equal(r.offered, 600);
+		assert_int_equal(r.served + r.shed + r.refused, 600);
+		assert_int_equal(s.seen, r.served);
+		assert_true(r.on_time <= r.served);
+		assert_true(r.blocks >= r.served);
+		assert_true(r.busy_core_ns <= r.whole_ns * (1 + 1e-9));
+		assert_true(r.least_core_ns <= r.busy_core_ns);
+		assert_true(r.conflicts <= r.blocks && r.lost_ns <= r.block_ns);
+		used = s.least_bytes /
+		       (m->memory_nodes * m->node_dram_gbps * r.whole_ns / m->cores);
+		if (!(used <= 1 + 1e-9))
+			fail_msg("%s, %s: %.3f of what memory delivers", m->name,
+				 vt_policy_at(p)->name, used);
+		most = used > most ? used : most;
+	}
+	vt_bank_fini(&b);
+	return most;
+}
+
 static void nothing_is_lost_and_no_time_is_won(void **state)
 {
 	for (size_t k = 0; k < VT_COUNT(machines); k++) {
-		struct vt_sim_tenant tenants[3];
-		struct vt_bank b;
+		struct vt_machine m = machine(machines[k]);
 
-		make_bank(&b, machines[k], VT_PLAN_ALL);
-		for (uint32_t i = 0; i < 3; i++)
-			tenants[i] = (struct vt_sim_tenant){i, b.sched[i].qos_ns, 1};
-		for (unsigned int p = 0; vt_policy_at(p); p++) {
-			double work = vt_bound_work_ns(&b, 1);
-			struct stream s = {{p + 1}, 0, work * 1.6, 3, 600, 0};
-			struct vt_sim_cfg cfg = {.bank = &b,
-						 .tenants = tenants,
-						 .n_tenants = 3,
-						 .policy = vt_policy_at(p),
-						 .no_shed = p % 2,
-						 .blind = k == 1,
-						 .next = next,
-						 .next_self = &s,
-						 .served = count_served,
-						 .served_self = &s};
-			struct vt_sim_result r;
-			struct vt_err e = {0};
+		serve_all(&m, 1.6, k == 1);
+	}
+}
 
-			if (vt_sim_run(&cfg, &r, &e))
-				fail_msg("%s: %s", machines[k], e.msg);
-			assert_int_equal(r.offered, 600);
-			assert_int_equal(r.served + r.shed + r.refused, 600);
-			assert_int_equal(s.seen, r.served);
-			assert_true(r.on_time <= r.served);
-			assert_true(r.blocks >= r.served);
-			assert_true(r.busy_core_ns <= r.whole_ns * (1 + 1e-9));
-			assert_true(r.least_core_ns <= r.busy_core_ns);
-			assert_true(r.conflicts <= r.blocks && r.lost_ns <= r.block_ns);
-		}
-		vt_bank_fini(&b);
+/* Where memory is what there is too little of, twice what it can do: it is nearly used up, and no byte is won. */
+static void no_byte_is_won(void **state)
+{
+	for (size_t k = 0; k < VT_COUNT(machines); k++) {
+		struct vt_machine m = machine(machines[k]);
+
+		m.core_dram_gbps /= 16;
+		m.domain_dram_gbps /= 16;
+		m.node_dram_gbps /= 16;
+		assert_true(serve_all(&m, 0.5, false) > 0.5);
 	}
 }
 
@@ -455,7 +500,7 @@ static void same_seed_same_course(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		tenants[i] = (struct vt_sim_tenant){i, b.sched[i].qos_ns, 1};
 	for (int k = 0; k < 2; k++) {
-		struct stream s = {{5}, 0, 2e6, 3, 500, 0};
+		struct stream s = {{5}, 0, 2e6, 3, 500, 0, NULL, 0};
 		struct vt_sim_cfg cfg = {.bank = &b,
 					 .tenants = tenants,
 					 .n_tenants = 3,
@@ -477,7 +522,7 @@ static void same_seed_same_course(void **state)
 static void alone_it_takes_its_profiled_time(void **state)
 {
 	const struct vt_policy *fcfs = vt_policy_find("fcfs");
-	struct stream s = {{1}, 0, 1, 1, 1, 0};
+	struct stream s = {{1}, 0, 1, 1, 1, 0, NULL, 0};
 	struct vt_sim_tenant tenant;
 	struct vt_sim_result r;
 	struct vt_bank b;
@@ -675,6 +720,7 @@ int main(void)
 		cmocka_unit_test(kept_versions_are_close_to_the_best),
 		cmocka_unit_test(heap_keeps_the_minimum),
 		cmocka_unit_test(nothing_is_lost_and_no_time_is_won),
+		cmocka_unit_test(no_byte_is_won),
 		cmocka_unit_test(same_seed_same_course),
 		cmocka_unit_test(alone_it_takes_its_profiled_time),
 		cmocka_unit_test(cores_that_are_not_there_do_not_count),
