@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fuzz_infer.c - hostile bodies of inference requests: JSON, and JSON with binary tensors or shared memory.
+ * fuzz_infer.c - hostile bodies of inference requests: JSON, and JSON with binary tensors or shared memory. Also the
+ * paths that lead to them, and the bodies of the model repository.
  *
  * The first byte chooses the model's inputs, the next two the length of the JSON in front of
  * binary tensors: 0xff, no such. What is accepted must be there to be read, and its answer must fit and be JSON. Regions
- * "r", "w" and "short" are registered; 0xfffe in place of a length is a body that registers one.
+ * "r", "w" and "short" are registered; 0xfffe in place of a length is a body that registers one,
+ * 0xfffd a path, 0xfffc a body for the repository.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +125,59 @@ static void register_one(const uint8_t *data, size_t size)
 		vt_regions_del(regions(), "x");
 }
 
+/* The parts that a path's {} took, put back in, give the path. */
+static void same_path(const struct vt_route_match *m, const char *path)
+{
+	char buf[512] = "";
+	size_t len = 0, args = 0;
+
+	for (const char *at = m->route->path; *at; at++) {
+		if (strncmp(at, "{}", 2) != 0) {
+			buf[len++] = *at;
+			continue;
+		}
+		check(args < VT_ROUTE_ARGS && m->arg[args][0] && !strchr(m->arg[args], '/'));
+		len += strlen(strcpy(buf + len, m->arg[args++]));
+		at++;
+	}
+	check(!strncmp(path, buf, len) && (!path[len] || !strcmp(path + len, "/")));
+}
+
+static void find_path(unsigned int kind, const uint8_t *data, size_t size)
+{
+	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT"};
+	static struct vt_route table[VT_OIP_ROUTES + 1];
+	static struct vt_oip oip;
+	char *path = strndup((const char *)data, size);
+	struct vt_route_match m;
+
+	check(path != NULL);
+	if (!table[0].method)
+		check(vt_oip_routes(&oip, table) <= VT_OIP_ROUTES);
+	memset(&m, 0xff, sizeof(m));
+	if (vt_route_find(table, methods[kind % 4], path, &m))
+		same_path(&m, path);
+	else
+		check(!m.route);
+	free(path);
+}
+
+static void ask_repository(const uint8_t *data, size_t size)
+{
+	struct vt_err e = {0};
+	char wish[OIP_WISH];
+	bool ready;
+	int err;
+
+	err = oip_index_parse(&ready, data, size, &e);
+	check(err ? err == e.code && e.msg[0] : !e.code);
+	e = (struct vt_err){0};
+	memset(wish, 'x', sizeof(wish));
+	err = oip_change_parse(wish, "unload_dependents", data, size, &e);
+	check(err ? err == e.code && e.msg[0] : !e.code);
+	check(memchr(wish, '\0', sizeof(wish)) != NULL);
+}
+
 /* The answer to @ask: within its bound, and JSON as far as the header says. */
 static void answer(const struct vt_io *io, const struct vt_ask *ask)
 {
@@ -152,8 +207,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3)
 		return 0;
-	if (data[1] == 0xff && data[2] == 0xfe) {
-		register_one(data + 3, size - 3);
+	if (data[1] == 0xff && data[2] >= 0xfc && data[2] < 0xff) {
+		if (data[2] == 0xfe)
+			register_one(data + 3, size - 3);
+		else if (data[2] == 0xfd)
+			find_path(data[0], data + 3, size - 3);
+		else
+			ask_repository(data + 3, size - 3);
 		return 0;
 	}
 	make_io(&io, data[0]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fuzz_onnx.c - hostile models, as far as before their kernels. What is accepted is a valid graph, also after the
- * passes; what is not says why, in one line. */
+ * passes; what is not says why, in one line. Data beside the model is in the folder of another target's seeds. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vt_err e = {0};
 	struct vt_graph g;
 
-	if (vt_import_onnx_buf(&g, data, size, NULL, &opts, &e)) {
+	if (vt_import_onnx_buf(&g, data, size, "tests/fuzz/corpus/npy", &opts, &e)) {
 		told(&e);
 		if (g.nodes || g.tensors)
 			abort();

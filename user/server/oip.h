@@ -45,6 +45,14 @@ void oip_load(struct vt_http_req *r, void *arg);
 void oip_unload(struct vt_http_req *r, void *arg);
 void oip_stats(struct vt_http_req *r, void *arg);
 
+/* Bodies of the repository; an empty one asks for nothing. 0 or -EBADMSG. */
+#define OIP_WISH 64u
+/** oip_index_parse - {"ready": true}: only models that are ready */
+int oip_index_parse(bool *ready_only, const void *json, size_t len, struct vt_err *e);
+/** oip_change_parse - the first of "parameters" that is not @allowed, cut, to @wish; "": there is none */
+int oip_change_parse(char wish[OIP_WISH], const char *allowed, const void *json, size_t len,
+		     struct vt_err *e);
+
 void oip_region_status(struct vt_http_req *r, void *arg);
 void oip_region_register(struct vt_http_req *r, void *arg);
 void oip_region_unregister(struct vt_http_req *r, void *arg);

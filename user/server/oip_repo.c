@@ -42,17 +42,21 @@ static int read_ready(struct vt_json *j, bool *ready)
 	return more ? more : vt_json_end(j);
 }
 
+int oip_index_parse(bool *ready_only, const void *json, size_t len, struct vt_err *e)
+{
+	struct vt_json j;
+
+	*ready_only = false;
+	vt_json_init(&j, json, len, e);
+	return len ? read_ready(&j, ready_only) : 0;
+}
+
 /* False after an error. */
 static bool read_index_body(struct vt_http_req *r, bool *ready_only)
 {
 	struct vt_err e = {0};
-	struct vt_json j;
 
-	*ready_only = false;
-	if (!r->body_len)
-		return true;
-	vt_json_init(&j, r->body, r->body_len, &e);
-	if (!read_ready(&j, ready_only))
+	if (!oip_index_parse(ready_only, r->body, r->body_len, &e))
 		return true;
 	vt_http_fail(r, 400, "a JSON object was expected: %s", e.msg);
 	return false;
@@ -133,17 +137,23 @@ static int read_change(struct vt_json *j, const char *allowed, char *ret, size_t
 	return more ? more : vt_json_end(j);
 }
 
-/* An empty body asks for nothing. False after an error. */
-static bool plain_change(struct vt_http_req *r, const char *allowed)
+int oip_change_parse(char wish[OIP_WISH], const char *allowed, const void *json, size_t len,
+		     struct vt_err *e)
 {
-	char wish[64] = "";
-	struct vt_err e = {0};
 	struct vt_json j;
 
-	if (!r->body_len)
-		return true;
-	vt_json_init(&j, r->body, r->body_len, &e);
-	if (read_change(&j, allowed, wish, sizeof(wish)))
+	*wish = '\0';
+	vt_json_init(&j, json, len, e);
+	return len ? read_change(&j, allowed, wish, OIP_WISH) : 0;
+}
+
+/* False after an error. */
+static bool plain_change(struct vt_http_req *r, const char *allowed)
+{
+	char wish[OIP_WISH];
+	struct vt_err e = {0};
+
+	if (oip_change_parse(wish, allowed, r->body, r->body_len, &e))
 		vt_http_fail(r, 400, "a JSON object was expected: %s", e.msg);
 	else if (*wish)
 		vt_http_fail(r, 501,
