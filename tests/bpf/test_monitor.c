@@ -114,11 +114,11 @@ static void kill_owner(pid_t pid)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* VT_KILL_RUNS starts and kill -9s; then one start and stop leaves nothing behind. */
+/* VT_MONITOR_KILLS starts and kill -9s; then one start and stop leaves nothing behind. */
 static void test_killed_owner_is_cleaned_up(void **state)
 {
 	const struct vt_monitor_opts o = {.pin_dir = pin_dir, .no_events = true};
-	const char *env = getenv("VT_KILL_RUNS");
+	const char *env = getenv("VT_MONITOR_KILLS");
 	int runs = env ? atoi(env) : 10, before;
 
 	vt_monitor_close(open_or_skip(o));
