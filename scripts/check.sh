@@ -86,8 +86,10 @@ joined
 step "executor under ThreadSanitizer"
 make -j"$j" CONFIG=tsan run-tsan
 
-step "fuzz targets: models 60 s, arrays, profile stores, answers, requests, configurations, recordings and the simulator's files 15 s each"
+step "fuzz targets: models 60 s, arrays, profile stores, answers, requests, configurations, recordings and the simulator's files 15 s each; beside them ONNX Runtime, the reference"
+beside "$results/ort" sh -c 'make -s ort || echo "no ONNX Runtime to be had here: what needs it is skipped"'
 make -s -j"$j" fuzz FUZZ="fuzz_onnx:60 fuzz_npy fuzz_profile fuzz_http fuzz_infer fuzz_config fuzz_sched fuzz_sim" FUZZ_SECONDS=15
+joined
 
 step "man pages"
 make -s man
@@ -95,12 +97,9 @@ make -s man
 step "ONNX's own cases"
 make -s -j"$j" testdata
 
-step "ONNX Runtime, the reference"
-make -s ort || echo "not to be had here: what needs it is skipped"
-
-step "tests"
+step "tests, in them page faults per tenant, 20 runs of each size, and 100 starts and kill -9s of the monitor"
 make -j"$j" tests
-make -s run-tests
+VT_EXACT_RUNS=20 VT_MONITOR_KILLS=100 make -s run-tests
 
 step "gcc and clang decide alike"
 for c in release clang; do
@@ -118,7 +117,3 @@ joined
 
 step "HAProxy before three nodes: one pressed, one killed, all restarted in turn"
 SHORT=1 prove --timer --exec scripts/tap.sh tests/scale/scale.sh
-
-step "page faults per tenant, 20 runs of each size; 100 starts and kill -9s of the monitor"
-VT_EXACT_RUNS=20 VT_KILL_RUNS=100 prove --timer --exec scripts/tap.sh build/release/tests/bpf/test_exact \
-	build/release/tests/bpf/test_monitor
