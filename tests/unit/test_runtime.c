@@ -216,7 +216,6 @@ static void test_policies_and_times_change_under_load_and_it_replays(void **stat
 	assert_int_equal(vt_runtime_recording(t.rt), 0);
 	steps = steps_of(t.rt);
 	close_three(&t);
-	close(o.record_fd);
 	replay_fd(fd, NULL, steps);
 }
 
@@ -230,13 +229,13 @@ static void test_a_recording_is_written_when_asked(void **state)
 	uint64_t steps = 0;
 
 	open_three(&t, &o, 50000, 10000000000ull, 2);
-	vt_runtime_write_recording(t.rt);
+	assert_int_equal(vt_runtime_write_recording(t.rt, UINT64_MAX), 0);
 	assert_true(lseek(fd, 0, SEEK_END) > 0); /* the head, before any request */
 	for (uint32_t turn = 1; turn <= 3; turn++) {
 		drive(&t, &l, 20 * turn);
 		settle(t.rt);
 		steps = steps_of(t.rt);
-		vt_runtime_write_recording(t.rt);
+		assert_int_equal(vt_runtime_write_recording(t.rt, UINT64_MAX), 0);
 		assert_true(steps_in(fd, NULL) >= steps);
 		l = (struct fx_load){0};
 	}
@@ -244,24 +243,12 @@ static void test_a_recording_is_written_when_asked(void **state)
 	assert_int_equal(vt_runtime_recording(t.rt), 0);
 	close_three(&t);
 	assert_true(steps_in(fd, NULL) >= steps);
-	close(o.record_fd);
 	close(fd);
 }
 
 struct slow_disk {
-	struct vt_runtime *rt;
 	int from, to;
-	_Atomic int asked;
 };
-
-static void *write_recording(void *arg)
-{
-	struct slow_disk *d = arg;
-
-	atomic_store(&d->asked, 1);
-	vt_runtime_write_recording(d->rt);
-	return NULL;
-}
 
 static void *take_recording(void *arg)
 {
@@ -274,13 +261,16 @@ static void *take_recording(void *arg)
 	return NULL;
 }
 
-/* A pipe that nobody reads: requests are answered all the same, and nothing is missing or out of order afterwards. */
+/*
+ * A pipe that nobody reads: requests are answered all the same, who asks for it to be written waits no longer than it
+ * says, and nothing is missing or out of order afterwards.
+ */
 static void test_a_slow_disk_holds_nobody_up(void **state)
 {
 	struct slow_disk d = {.to = memfd_create("trace", 0)};
 	struct vt_runtime_opts o = {0};
 	struct fx_load l = {0};
-	pthread_t writer, taker;
+	pthread_t taker;
 	uint64_t steps;
 	struct three t;
 	int p[2];
@@ -290,22 +280,18 @@ static void test_a_slow_disk_holds_nobody_up(void **state)
 	d.from = p[0];
 	o.record_fd = p[1];
 	open_three(&t, &o, 50000, 10000000000ull, 2);
-	d.rt = t.rt;
 	drive(&t, &l, 20); /* more than a pipe holds */
-	assert_int_equal(pthread_create(&writer, NULL, write_recording, &d), 0);
-	while (!atomic_load(&d.asked))
-		sched_yield();
-	vt_sleep_until_mono_ns(vt_now_mono_ns() + 20000000);
+	assert_int_equal(vt_runtime_write_recording(t.rt, 0), -ETIMEDOUT);
+	assert_int_equal(vt_runtime_write_recording(t.rt, 20000000), -ETIMEDOUT);
 	l = (struct fx_load){0};
 	drive(&t, &l, 3000); /* and more than a piece */
 	assert_int_equal(atomic_load(&l.wrong), 0);
+	assert_int_equal(vt_runtime_recording(t.rt), 0);
 	assert_int_equal(pthread_create(&taker, NULL, take_recording, &d), 0);
-	pthread_join(writer, NULL);
 	settle(t.rt);
 	steps = steps_of(t.rt);
-	vt_runtime_write_recording(t.rt);
+	assert_int_equal(vt_runtime_write_recording(t.rt, UINT64_MAX), 0);
 	close_three(&t);
-	close(p[1]);
 	pthread_join(taker, NULL);
 	close(p[0]);
 	assert_true(steps_in(d.to, NULL) >= steps);
@@ -427,7 +413,6 @@ static void test_every_action_and_the_timer(void **state)
 		if (!i)
 			assert_true(s->loop.grows && s->loop.shrinks && s->loop.preempts);
 		close_three(&t);
-		close(o.record_fd);
 		replay_fd(fd, &odd[i], s->loop.steps);
 		free(s);
 	}

@@ -310,7 +310,6 @@ static void test_a_recording_that_cannot_be_written(void **state)
 	fx_submit(t.rt, &r, &t.f[0], &l, 0);
 	fx_wait(&l, 1);
 	assert_int_equal(vt_runtime_close(t.rt), -ENOSPC); /* its last piece */
-	close(o.record_fd);
 	for (size_t i = 0; i < 3; i++)
 		fx_model_fini(&t.f[i]);
 }

@@ -6,7 +6,6 @@
  *
  * What can fail is first, what needs root is before there are threads. What this thread does then is in serve_run.c.
  */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +18,6 @@
 #include "cli/cli.h"
 #include "cli/cmds.h"
 #include "cli/serve_state.h"
-#include "loop/trace.h"
 #include "sched/policy.h"
 #include "server/agent.h"
 #include "server/http.h"
@@ -123,17 +121,15 @@ static int open_runtime(struct serving *s, struct vt_err *e)
 	int err;
 
 	s->policy = o.policy;
-	if (s->c.record) {
-		s->record_fd = open(s->c.record, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (s->record_fd < 0)
-			return vt_fail(e, -errno, "%s: cannot write: %s", s->c.record,
-				       strerror(errno));
-		o.record_fd = s->record_fd;
-	}
 	if (s->c.trace) {
 		err = vt_serve_trace_open(&s->trace, s->c.trace, s->c.trace_events, e);
 		if (err)
 			return err;
+	}
+	if (s->c.record) {
+		o.record_fd = vt_serve_file_open(&s->record, s->c.record, e);
+		if (o.record_fd < 0)
+			return o.record_fd;
 	}
 	vt_serve_trace_runtime(s->trace, &o);
 	err = vt_runtime_open(&s->runtime, &o, e);
@@ -341,19 +337,13 @@ static int start(struct serving *s, struct vt_err *e)
 		err = open_runtime(s, e);
 	if (!err)
 		err = load_models(s, e);
+	if (!err)
+		err = vt_serve_file_begin(&s->record, e);
+	if (!err)
+		err = vt_serve_trace_begin(s->trace, e);
 	s->starting = false;
 	if (!err)
 		err = open_http(s, e);
-	return err;
-}
-
-/* @err: 0, or what ended it before; if all is there, that is marked for who replays it. */
-static int end_recording(struct serving *s, int err)
-{
-	if (!err && write(s->record_fd, vt_trace_end, sizeof(vt_trace_end)) < 0)
-		err = -errno;
-	if (close(s->record_fd) && !err)
-		err = -errno;
 	return err;
 }
 
@@ -376,12 +366,12 @@ static int stop(struct serving *s, struct vt_err *e)
 	vt_models_free(s->models);
 	vt_serve_trace_tick(s->runtime ? s->trace : NULL, s->runtime);
 	recorded = vt_runtime_close(s->runtime);
-	if (s->record_fd >= 0)
-		recorded = end_recording(s, recorded);
+	vt_serve_file_end(&s->record);
 	err = vt_serve_trace_close(s->trace, e);
 	if (recorded && !err)
 		err = vt_fail(e, recorded, "%s: the recording is not whole: %s", s->c.record,
-			      strerror(-recorded));
+			      recorded == -ETIMEDOUT ? "the file takes nothing"
+						     : strerror(-recorded));
 	vt_snapshot_fini(&s->look);
 	vt_monitor_close(s->watched);
 	vt_monitor_close(s->monitor);
@@ -403,7 +393,7 @@ int vt_cmd_serve(int argc, char **argv)
 		return VT_EXIT_FAILED;
 	vt_serve_parse(&s->args, argc, argv);
 	vt_regions_init(&s->regions, VT_REGION_DIR);
-	s->signals = s->record_fd = s->agent_at.fd = -1;
+	s->signals = s->agent_at.fd = -1;
 	s->log = (struct vt_log){"veltair serve", s->args.verbose ? VT_LOG_DEBUG : VT_LOG_INFO, 2};
 	err = vt_serve_config(&s->args, &s->c, &e);
 	if (!err)

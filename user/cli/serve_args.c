@@ -48,9 +48,13 @@ static const struct argp_option options[] = {
 	 "refuse what cannot meet its deadline, or serve it late [refuse]", 0},
 	{"profiles", OPT_PROFILES, "DB", 0, "take the models' times from this store", 0},
 	{"record", OPT_RECORD, "FILE", 0,
-	 "write a trace of every decision, for `veltair sim --replay`", 0},
+	 "write a trace of every decision, for `veltair sim --replay`; what FILE held becomes "
+	 "FILE.1",
+	 0},
 	{"trace", OPT_TRACE, "FILE", 0,
-	 "at the end, write which block and layer ran on which core when, for Perfetto", 0},
+	 "at the end, write which block and layer ran on which core when, for Perfetto; what FILE "
+	 "held becomes FILE.1",
+	 0},
 	{"monitor", OPT_MONITOR, "WHEN", 0,
 	 "count per tenant by eBPF: on, off, or auto: where it can be had [auto]", 0},
 	{"pin-dir", OPT_PIN, "DIR", 0, "pin the monitor's maps under DIR", 0},

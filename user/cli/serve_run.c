@@ -22,6 +22,7 @@
 #define AGENT_MS  100	      /* if a balancer is told how this node feels */
 #define LAST_NS	  VT_NS_PER_S /* for the last answers to leave */
 #define RECORD_NS (400 * VT_NS_PER_MS)
+#define HEAD_NS	  VT_NS_PER_S /* for a recording's head to be in its file */
 #define MOMENT_NS (100 * VT_NS_PER_MS)
 #define MORE_TIME "EXTEND_TIMEOUT_USEC=10000000"
 
@@ -45,14 +46,14 @@ static void tell_systemd(struct serving *s)
 	sd_notify(0, ends ? "WATCHDOG=1\n" MORE_TIME : "WATCHDOG=1");
 }
 
-/* What is killed loses what was not written: this much, and a tick. */
-static void watch_recording(struct serving *s)
+/* What is killed loses what was not written: this much, and a tick. A file that takes nothing is not waited for. */
+static void watch_recording(struct serving *s, uint64_t wait_ns)
 {
 	const uint64_t now = vt_now_mono_ns();
 	int err;
 
 	if (now - s->recorded_ns >= RECORD_NS) {
-		vt_runtime_write_recording(s->runtime);
+		vt_runtime_write_recording(s->runtime, wait_ns);
 		s->recorded_ns = now;
 	}
 	err = vt_runtime_recording(s->runtime);
@@ -72,7 +73,7 @@ static void wait_a_little(struct serving *s, int ms)
 	if (!s->oip.stopping)
 		vt_agent_tick(s->agent, s->runtime, vt_now_mono_ns());
 	vt_serve_trace_tick(s->trace, s->runtime);
-	watch_recording(s);
+	watch_recording(s, 0);
 }
 
 /* The paths of sockets are gone since drain() began; the monitor's pins go at the next start. */
@@ -221,7 +222,7 @@ static void say_ready(struct serving *s)
 void vt_serving_run(struct serving *s)
 {
 	sd_watchdog_enabled(0, &s->watchdog_us);
-	watch_recording(s); /* from now on the file is one, whatever happens */
+	watch_recording(s, HEAD_NS); /* from now on the file is one, whatever happens */
 	say_ready(s);
 	if (s->again)
 		reload(s);

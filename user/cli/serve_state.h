@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "cli/serve.h"
+#include "cli/serve_file.h"
 #include "cli/serve_trace.h"
 #include "server/http.h"
 #include "server/loader.h"
@@ -20,9 +21,10 @@ struct serving {
 	struct vt_cpuset cores; /* to compute on */
 	int signals;		/* signalfd */
 	bool starting, ended,
-		again;		   /* told to end, or to read the file again, before it was ready */
-	int record_fd, record_err; /* which was said */
-	uint64_t recorded_ns;	   /* when the recording was written last */
+		again; /* told to end, or to read the file again, before it was ready */
+	struct vt_serve_file record; /* of what the runtime writes */
+	int record_err;		     /* which was said */
+	uint64_t recorded_ns;	     /* when the recording was written last */
 	struct vt_listener listener[VT_CONFIG_LISTEN];
 	size_t n_listeners;
 	struct vt_listener agent_at; /* fd -1: nobody asked for it */

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/serve_file.h"
 #include "metrics/chrome_live.h"
 
 struct name {
@@ -16,7 +18,9 @@ struct name {
 
 struct vt_serve_trace {
 	const char *path;
+	struct vt_serve_file at;
 	FILE *file; /* opened at the start: a path that cannot be written is told at once */
+	bool begun;
 	struct vt_chrome *chrome;
 	struct vt_runtime_stats *stats;
 	/* Of each model whose events may be in it, as they came: a slot of the runtime has another id whenever it is used. */
@@ -118,7 +122,7 @@ int vt_serve_trace_open(struct vt_serve_trace **ret, const char *path, size_t ma
 			struct vt_err *e)
 {
 	struct vt_serve_trace *w = calloc(1, sizeof(*w));
-	int err = 0;
+	int err = 0, fd;
 
 	if (!w)
 		return vt_fail(e, -ENOMEM, "no memory for the trace");
@@ -131,10 +135,23 @@ int vt_serve_trace_open(struct vt_serve_trace **ret, const char *path, size_t ma
 		err = vt_chrome_new(&w->chrome, max_events, e);
 	if (err)
 		return err;
-	w->file = fopen(path, "we");
-	return w->file ? 0
-		       : vt_fail(e, -errno, "%s: cannot write the trace: %s", path,
-				 strerror(errno));
+	fd = vt_serve_file_open(&w->at, path, e);
+	if (fd < 0)
+		return fd;
+	w->file = fdopen(fd, "w");
+	if (w->file)
+		return 0;
+	close(fd);
+	return vt_fail(e, -ENOMEM, "no memory for the trace");
+}
+
+int vt_serve_trace_begin(struct vt_serve_trace *w, struct vt_err *e)
+{
+	int err = w ? vt_serve_file_begin(&w->at, e) : 0;
+
+	if (w)
+		w->begun = !err;
+	return err;
 }
 
 static int write_it(struct vt_serve_trace *w, struct vt_err *e)
@@ -156,8 +173,11 @@ int vt_serve_trace_close(struct vt_serve_trace *w, struct vt_err *e)
 
 	if (!w)
 		return 0;
-	if (w->file)
+	if (w->begun)
 		err = write_it(w, e);
+	else if (w->file)
+		fclose(w->file);
+	vt_serve_file_end(&w->at);
 	vt_chrome_free(w->chrome);
 	free(w->name);
 	free(w->stats);

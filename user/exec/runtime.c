@@ -353,7 +353,8 @@ static int open_all(struct vt_runtime *rt, struct vt_err *e)
 	vt_pool_keep_timer(rt->pool,
 			   &(struct vt_pool_timer){
 				   .due_mono_ns = due, .ring = ring, .taken = taken, .arg = rt});
-	return rt->o.monitor ? meet_monitor(rt, e) : 0;
+	err = rt_record_open(rt, e);
+	return !err && rt->o.monitor ? meet_monitor(rt, e) : err;
 }
 
 int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, struct vt_err *e)
@@ -361,8 +362,11 @@ int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, st
 	struct vt_runtime *rt = zeroed(1, sizeof(*rt));
 	int err;
 
-	if (!rt)
+	if (!rt) {
+		if (o->record_fd >= 0)
+			close(o->record_fd);
 		return vt_fail(e, -ENOMEM, "no memory for the runtime");
+	}
 	defaults(rt, o);
 	err = open_all(rt, e);
 	if (err) {
@@ -389,8 +393,7 @@ int vt_runtime_close(struct vt_runtime *rt)
 	vt_runtime_drain(rt);
 	vt_pool_close(rt->pool);
 	rt_models_fini(rt);
-	rt_record_flush(rt);
-	err = vt_runtime_recording(rt);
+	err = rt_record_close(rt);
 	for (uint32_t c = 0; rt->worker && c < rt->topo.n_cores; c++)
 		if (rt->worker[c])
 			vt_monitor_worker_del(rt->o.monitor, rt->worker[c]);
@@ -404,7 +407,6 @@ int vt_runtime_close(struct vt_runtime *rt)
 	free(rt->done);
 	free(rt->done_versions);
 	free(rt->record);
-	free(rt->record_spare.buf);
 	pthread_mutex_destroy(&rt->ctl);
 	pthread_mutex_destroy(&rt->names);
 	pthread_mutex_destroy(&rt->monitoring);

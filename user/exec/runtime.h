@@ -137,7 +137,7 @@ struct vt_runtime_opts {
 	uint32_t max_requests;		/* waiting and running, all models; 0: 1024 */
 	struct vt_monitor *monitor;	/* open, stays the caller's; NULL: no counters */
 	uint64_t window_ns;		/* counters are closed this often at most; 0: 10 ms */
-	int record_fd;			/* a trace of every step is written here; -1: none */
+	int record_fd; /* a trace of every step is written here, and it is closed; -1: none */
 	void (*block)(void *arg, const struct vt_block_event *b);
 	/* Both short, from any worker; core holds up the loop. NULL costs nothing. */
 	void (*core)(void *arg, const struct vt_core_span *s);
@@ -146,7 +146,7 @@ struct vt_runtime_opts {
 };
 
 /**
- * vt_runtime_open - start the workers; errors as vt_pool_open()
+ * vt_runtime_open - start the workers; errors as vt_pool_open(). @o->record_fd is the runtime's then, also after an error
  * -EINVAL also for more than VT_SCHED_MAX_CORES named, -ENOSPC if the monitor has no slots left for the workers.
  */
 int vt_runtime_open(struct vt_runtime **ret, const struct vt_runtime_opts *o, struct vt_err *e);
@@ -159,15 +159,16 @@ int vt_runtime_avail_err(const struct vt_runtime *rt);
 /** vt_runtime_recording - 0, or the error that ended the recording to record_fd */
 int vt_runtime_recording(const struct vt_runtime *rt);
 /**
- * vt_runtime_write_recording - write what has been recorded so far to record_fd; not needed, but if nobody
- * does, it is written a megabyte at a time, by workers. From one thread, which may wait for the file
+ * vt_runtime_write_recording - have what has been recorded so far written to record_fd, and wait @wait_ns for it at
+ * most; not needed, but if nobody asks, a megabyte at a time is. 0, -ETIMEDOUT, or as vt_runtime_recording()
  */
-void vt_runtime_write_recording(struct vt_runtime *rt);
+int vt_runtime_write_recording(struct vt_runtime *rt, uint64_t wait_ns);
 /**
  * vt_runtime_close - drain (as vt_runtime_drain()), stop the workers, free all models; NULL is fine
  * Every call of vt_runtime_submit(), and of whatever else takes @rt, has returned before: a request may be answered
  * while the thread that submitted it still is in there.
- * Returns what vt_runtime_recording() would, the last of the recording included.
+ * Returns what vt_runtime_recording() would, the last of the recording included, which then has its end mark;
+ * -ETIMEDOUT if the file takes nothing for ten seconds: it is written to, or not, for as long as the process is there.
  */
 int vt_runtime_close(struct vt_runtime *rt);
 /** vt_runtime_turn_away - answer with VT_STOPPING all that come from now on, and that have come and not begun */

@@ -148,12 +148,6 @@ struct rt_reason {
 	_Atomic uint64_t word[sizeof(struct vt_reason) / 8];
 };
 
-/** The other buffer of a recording. */
-struct rt_record_spare {
-	char *buf;
-	size_t cap;
-};
-
 /** Of struct vt_loop_stats, and what decisions took. One writer: who holds the lock. */
 struct rt_loop_counts {
 	_Atomic uint64_t steps, starts, conflicts, grows, shrinks, preempts, sheds, learned;
@@ -218,10 +212,8 @@ struct vt_runtime {
 	/* ---- the recording: lock ---- */
 	char *record;
 	size_t record_used, record_cap;
-	struct rt_record_spare record_spare; /* of who writes while record_out */
-	bool record_out;  /* what was gathered before is being written without the lock */
+	struct rt_recorder *recorder; /* who writes it; NULL: nothing is recorded */
 	bool record_head; /* models or policy changed: a head comes before the next step */
-	_Atomic int record_err;
 
 	/* ---- for looking ---- */
 	struct rt_loop_counts n;
@@ -295,6 +287,9 @@ void rt_models_fini(struct vt_runtime *rt);
 /* ---- runtime_record.c ---- */
 
 void rt_record_step(struct vt_runtime *rt, const struct vt_sample *s, const struct vt_decision *d);
-void rt_record_flush(struct vt_runtime *rt);
+/** rt_record_open - who writes to o.record_fd, if there is one */
+int rt_record_open(struct vt_runtime *rt, struct vt_err *e);
+/** rt_record_close - the rest, if it can be written soon; closes the file. 0, or what makes the recording not whole */
+int rt_record_close(struct vt_runtime *rt);
 
 #endif

@@ -417,7 +417,7 @@ static int apply(void *self, const struct vt_sample *s, const struct vt_decision
 
 	rt->decided_ns = vt_now_mono_ns();
 	rt_publish(rt, s);
-	if (rt->o.record_fd >= 0)
+	if (rt->recorder)
 		rt_record_step(rt, s, d);
 	for (uint32_t i = 0; i < d->n_actions; i++) {
 		const struct vt_action *a = &d->actions[i];
