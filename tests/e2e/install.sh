@@ -19,6 +19,9 @@ share=$dir/usr/share/veltair/monitoring
 ok "the program"
 [ -s "$dir/usr/share/man/man1/veltair-inspect.1" ] && [ -s "$dir/usr/lib/systemd/system/veltair.service" ] && [ -s "$dir/usr/share/doc/veltair/serve.yaml" ]
 ok "man pages, unit, example"
+unit=$dir/usr/lib/systemd/system/veltair.service
+grep -qx 'Wants=network-online.target' "$unit" && grep -qx 'After=.*network-online.target.*' "$unit"
+ok "the unit comes after the network's addresses"
 doc=$dir/usr/share/doc/veltair
 missing=
 for page in docs/*.md; do

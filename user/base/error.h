@@ -30,7 +30,7 @@ int vt_fail_more(struct vt_err *e, const char *fmt, ...) __attribute__((format(p
 enum vt_exit {
 	VT_EXIT_OK = 0,
 	VT_EXIT_FAILED = 1,	 /* the work failed: I/O, memory, a peer that does not answer */
-	VT_EXIT_USAGE = 2,	 /* bad flags or bad input: what cannot be listened on, too */
+	VT_EXIT_USAGE = 2,	 /* bad flags or bad input: an address that is taken, too */
 	VT_EXIT_UNSUPPORTED = 3, /* this machine or build cannot */
 };
 

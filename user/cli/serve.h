@@ -25,7 +25,7 @@ void vt_serve_parse(struct vt_serve_args *a, int argc, char **argv);
 int vt_serve_config(const struct vt_serve_args *a, struct vt_config *ret, struct vt_err *e);
 
 /**
- * vt_serve_fits - what can be told at once: are there these cores, this user, do the limits agree?
+ * vt_serve_fits - what can be told at once: are there these cores and not too many, this user, do the limits agree?
  * @file: where it was set; NULL: by flags. -EINVAL, -ENOENT with one line
  */
 int vt_serve_fits(const struct vt_config *c, const char *file, struct vt_err *e);
@@ -37,13 +37,17 @@ int vt_serve_fits(const struct vt_config *c, const char *file, struct vt_err *e)
 int vt_serve_store(const struct vt_config *c, const char *file, const struct vt_log *log,
 		   struct vt_err *e);
 
-/** vt_serve_no_address - @l cannot be had: whatever the reason, bad input, as the file or the flag must change */
+/**
+ * vt_serve_no_address - @l cannot be had: bad input, as the file or the flag must change
+ * But not if this machine has no such address (-EADDRNOTAVAIL) or name (-EAGAIN): it may have it in a moment.
+ */
 int vt_serve_no_address(const struct vt_config_listen *l, const char *file, struct vt_err *e);
 
 /**
  * vt_serve_check - would a server start on this machine as @c asks? After vt_serve_fits()
- * Tries the addresses, becomes the user, opens what is read and looks whether the rest can be written, loads each
- * model and lets it go. Leaves nothing behind. Errors as those of the start, in one line.
+ * Tries the addresses and, if it must be there, the monitor, becomes the user, opens what is read and looks whether
+ * the rest can be written, loads each model and lets it go, adding up what all need. Leaves nothing behind. Errors as
+ * those of the start, in one line.
  */
 int vt_serve_check(const struct vt_config *c, const char *file, const struct vt_log *log,
 		   struct vt_err *e);

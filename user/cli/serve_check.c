@@ -5,12 +5,12 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/serve.h"
+#include "cli/serve_file.h"
 #include "exec/here.h"
 #include "profile/profile.h"
 #include "server/models.h"
@@ -21,10 +21,16 @@ static int check_cores(const struct vt_config *c, const char *file, struct vt_er
 {
 	struct vt_cpuset allowed;
 	char list[128];
+	const unsigned int named = vt_cpuset_count(&c->cores);
 	int err = vt_cpuset_allowed(&allowed);
 
 	if (err)
 		return vt_fail(e, err, "cannot read the cores this process may use");
+	if (named > VT_SCHED_MAX_CORES) {
+		vt_fail(e, -EINVAL, "%u cores are named; a server computes on %u at most", named,
+			VT_SCHED_MAX_CORES);
+		return vt_config_at(c, VT_KEY_CORES, file, e);
+	}
 	for (int core = vt_cpuset_next(&c->cores, 0); core >= 0;
 	     core = vt_cpuset_next(&c->cores, (unsigned int)core + 1)) {
 		if (vt_cpuset_has(&allowed, (unsigned int)core))
@@ -96,7 +102,9 @@ void vt_serve_no_models(const struct vt_config *c, const char *file, const struc
 
 int vt_serve_no_address(const struct vt_config_listen *l, const char *file, struct vt_err *e)
 {
-	e->code = -EINVAL;
+	/* A network that comes up with the machine may bring it yet: that is tried again. */
+	if (e->code != -EADDRNOTAVAIL && e->code != -EAGAIN)
+		e->code = -EINVAL;
 	return l->line ? vt_fail_at(e, "%.150s:%u", file, l->line) : e->code;
 }
 
@@ -174,27 +182,10 @@ static int check_store(const struct vt_config *c, const char *file, struct vt_er
 	return err ? vt_config_at(c, VT_KEY_PROFILES, file, e) : 0;
 }
 
-/* Opened for writing it would be made, or emptied. */
 static int check_output(const struct vt_config *c, const char *path, enum vt_config_key k,
 			const char *file, struct vt_err *e)
 {
-	char dir[PATH_MAX];
-	struct stat st;
-	int err = 0;
-
-	if (!path)
-		return 0;
-	vt_folder_of(path, dir, sizeof(dir));
-	if (stat(path, &st))
-		err = errno != ENOENT || access(dir, W_OK | X_OK) ? -errno : 0;
-	else if (S_ISDIR(st.st_mode))
-		err = -EISDIR;
-	else if (access(path, W_OK))
-		err = -errno;
-	if (!err)
-		return 0;
-	vt_fail(e, err, "%s: cannot write: %s", path, strerror(-err));
-	return vt_config_at(c, k, file, e);
+	return path && vt_serve_file_try(path, e) ? vt_config_at(c, k, file, e) : 0;
 }
 
 static int check_models(const struct vt_config *c, const char *file, const struct vt_log *log,
@@ -202,6 +193,7 @@ static int check_models(const struct vt_config *c, const char *file, const struc
 {
 	struct vt_cpuset cores;
 	struct vt_progress p;
+	uint64_t owed = 0;
 	int err = vt_serve_cores(c, log, &cores, e);
 
 	if (err)
@@ -211,7 +203,7 @@ static int check_models(const struct vt_config *c, const char *file, const struc
 		p.shown_mono_ns = p.start_mono_ns; /* nothing, unless it takes long */
 	for (uint32_t i = 0; i < c->n_models && !err; i++) {
 		vt_progress_update(&p, i, c->model[i].name);
-		err = vt_models_try(&c->model[i], &cores, e);
+		err = vt_models_try(&c->model[i], &cores, &owed, e);
 		if (err && c->model[i].line)
 			vt_fail_at(e, "%s:%u", file, c->model[i].line);
 		else if (err)
@@ -219,6 +211,32 @@ static int check_models(const struct vt_config *c, const char *file, const struc
 	}
 	vt_progress_fini(&p);
 	return err;
+}
+
+/*
+ * While there are rights. Beside those of a living server, whose directory is told last, as are its addresses: what
+ * opens here must not be in the way of one that starts.
+ */
+static int check_monitor(const struct vt_config *c, struct vt_err *taken, struct vt_err *e)
+{
+	const char *dir = c->pin_dir ? c->pin_dir : VT_MONITOR_PIN_DIR;
+	struct vt_monitor *m = NULL;
+	struct vt_err mine = {0};
+	char own[480];
+	int err;
+
+	if (c->monitor != VT_MONITOR_ON)
+		return 0;
+	if (!vt_monitor_attach(dir, &m, NULL))
+		vt_fail(taken, -EBUSY, "monitor: %s belongs to a living process", dir);
+	vt_monitor_close(m);
+	m = NULL;
+	if ((size_t)snprintf(own, sizeof(own), "%s-check-%d", dir, getpid()) >= sizeof(own))
+		return vt_fail(e, -EINVAL, "monitor: %.60s...: too long for a pin directory", dir);
+	err = vt_monitor_open(&(struct vt_monitor_opts){.pin_dir = own, .group = VT_BY_TENANT}, &m,
+			      &mine);
+	vt_monitor_close(m);
+	return err ? vt_fail(e, err, "monitor: %s", mine.msg) : 0;
 }
 
 /* An address is tried while there are rights, and told last: where the server runs already its own are taken. */
@@ -230,7 +248,9 @@ int vt_serve_check(const struct vt_config *c, const char *file, const struct vt_
 	int err;
 
 	check_addresses(c, file, &taken);
-	err = become(c, log, &as_user, e);
+	err = check_monitor(c, &taken, e);
+	if (!err)
+		err = become(c, log, &as_user, e);
 	if (!err && as_user)
 		err = vt_serve_store(c, file, log, e);
 	if (!err)

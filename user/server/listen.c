@@ -175,7 +175,8 @@ static int bind_tcp(struct vt_listener *l, const char *host, uint16_t port, stru
 		hints.ai_family = AF_INET; /* ":8000" */
 	rc = getaddrinfo(*host ? host : NULL, service, &hints, &all);
 	if (rc)
-		return vt_fail(e, -EINVAL, "cannot listen on %s: %s", l->text, gai_strerror(rc));
+		return vt_fail(e, rc == EAI_AGAIN ? -EAGAIN : -EINVAL, "cannot listen on %s: %s",
+			       l->text, gai_strerror(rc));
 	rc = bind_address(l, all);
 	freeaddrinfo(all);
 	return rc ? cannot(l, rc, e) : 0;

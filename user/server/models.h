@@ -90,9 +90,11 @@ void vt_models_each(struct vt_models *m, bool (*fn)(void *arg, const struct vt_m
 
 /**
  * vt_models_try - could @c be loaded on this machine, its cores being @cores? Loads it and lets it go
+ * @owed_bytes: of memory, what others tried before it need; what it needs is added
  * Needs no table of models. Errors as those of loading.
  */
-int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e);
+int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores,
+		  uint64_t *owed_bytes, struct vt_err *e);
 
 /** vt_models_add - load @c, replacing the entry of its name and version if there is one */
 int vt_models_add(struct vt_models *m, const struct vt_config_model *c, struct vt_err *e);

@@ -308,12 +308,15 @@ static int load_engine(const struct vt_config_model *c, unsigned int cores, uint
 	return err ? err : check_io(c, *ret, e);
 }
 
-int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores, struct vt_err *e)
+int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores,
+		  uint64_t *owed_bytes, struct vt_err *e)
 {
 	struct vt_engine *eng = NULL;
 	struct room room = {0};
-	int err = load_engine(c, vt_cpuset_count(cores), 0, &room, &eng, e);
+	int err = load_engine(c, vt_cpuset_count(cores), *owed_bytes, &room, &eng, e);
 
+	if (!err)
+		*owed_bytes += eng->weights_bytes + eng->arena_bytes * (size_t)eng->n_inst;
 	vt_files_fini(&room.files);
 	vt_engine_free(eng);
 	return err;
