@@ -55,7 +55,16 @@ said() {
 	return 1
 }
 
-"$writer" 13 "in a f32 2,3; in b f32 2,3; y = Add(a,b); out y" >"$dir/add.onnx" &&
+# times TEXT N: as said, on N lines
+times() {
+	for _ in $(seq 1200); do
+		[ "$(grep -acF -- "$1" "$dir/err")" -ge "$2" ] && return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+"$writer" 13 "in a f32 2,3; in b f32 2,3; y = Add(a,b); out y" >"$dir/add.onnx" && cp "$dir/add.onnx" "$dir/sum.onnx" &&
 	"$writer" 13 "in a f32 2,3; in b f32 2,3; c = Add(a,b); y = Neg(c); out y" >"$dir/neg.onnx" &&
 	"$writer" 13 "in x f32 1,T; y = Neg(x); out y" >"$dir/symbolic.onnx" &&
 	"$veltair" zoo --tiny --out "$dir" resnet-50 mobilenet-v2 >"$dir/out" 2>"$dir/err"
@@ -92,6 +101,11 @@ timeout 60 "$veltair" serve --monitor off "$dir/symbolic.onnx=one" "$dir/symboli
 	--listen 127.0.0.1:0 >"$dir/out" 2>"$dir/err"
 [ $? = 1 ] && grep -q "serving one" "$dir/err" && grep -q "symbolic.onnx: does not fit in memory" "$dir/err"
 ok "a model beside one whose instances have not run yet: both would not fit"
+timeout 60 "$veltair" serve --check "$dir/symbolic.onnx=one" "$dir/symbolic.onnx=two" --dim T=$((mib * 2500)) --instances 64 \
+	--listen 127.0.0.1:0 >"$dir/out" 2>"$dir/err"
+[ $? = 1 ] && grep -q "symbolic.onnx: does not fit in memory" "$dir/err" &&
+	"$veltair" serve --check "$dir/symbolic.onnx=one" --dim T=$((mib * 2500)) --instances 64 --listen 127.0.0.1:0 >"$dir/out" 2>"$dir/err"
+ok "--check: each of them fits, both do not"
 truncate -s 1T "$dir/huge.data" 2>/dev/null && "$writer" 13 "in x f32 1; extern w f32 200000000000 = huge.data; y = Add(x,w); out y" >"$dir/beside.onnx" &&
 	refuses "data beside a model that does not fit in memory" 1 "does not fit in memory" "$dir/beside.onnx" --listen 127.0.0.1:0
 rm -f "$dir/huge.data"
@@ -102,13 +116,14 @@ refuses "a socket in a directory that is not there" 2 "cannot listen on unix:$di
 refuses "a size that is none" 2 "no size from 1KiB" "$tiny" --max-body 1MB --listen 127.0.0.1:0
 refuses "a store in a folder that is not there" 2 "--profiles: $dir/none/p.db: no store can be made" "$tiny" --profiles "$dir/none/p.db" --listen 127.0.0.1:0
 
-# fault TEXT LINE...: a file of these lines is refused with TEXT by --check and at the start
+# fault TEXT LINE...: a file of these lines is refused with TEXT, and $fault_status, by --check and at the start
+fault_status=2
 fault() {
 	local text=$1
 	shift
 	printf '%s\n' 'listen: 127.0.0.1:0' "$@" >"$dir/fault.yaml"
-	refuses "in a file: $text" 2 "$dir/fault.yaml:$text" --config "$dir/fault.yaml"
-	refuses "--check, in a file: $text" 2 "$dir/fault.yaml:$text" --config "$dir/fault.yaml" --check
+	refuses "in a file: $text" "$fault_status" "$dir/fault.yaml:$text" --config "$dir/fault.yaml"
+	refuses "--check, in a file: $text" "$fault_status" "$dir/fault.yaml:$text" --config "$dir/fault.yaml" --check
 }
 one="models: [{path: $tiny}]"
 fault "3: there is no policy 'nope'" "$one" "policy: nope"
@@ -117,7 +132,19 @@ fault "2: limits.max_body (64 MiB) exceeds limits.max_memory (1536 KiB)" "limits
 fault "3: this process may not use core 1023, only " "$one" "cores: 0,1023"
 fault "3: there is no user 'nobody-of-this-name'" "$one" "user: nobody-of-this-name"
 fault "2: $dir/none/p.db: no store can be made in $dir/none" "profiles: $dir/none/p.db" "$one"
-fault "2: cannot listen on 203.0.113.77:80: " "agent: 203.0.113.77:80" "$one" # of a range that nobody has
+fault "3: 257 cores are named; a server computes on 256 at most" "$one" "cores: 0-256"
+# Of a range that nobody has. 1, as it may come with the network: the unit tries again.
+fault_status=1 fault "2: cannot listen on 203.0.113.77:80: " "agent: 203.0.113.77:80" "$one"
+refuses "an address that this machine does not have: to be tried again" 1 "this machine has no such address" "$tiny" --listen 203.0.113.77:80
+# Without a network nobody answers who knows the name; where none is asked, it does not exist.
+unshare -n timeout 60 "$veltair" serve --monitor off "$tiny" --listen name.example.org:80 >"$dir/out" 2>"$dir/err"
+status=$?
+if grep -q "name.example.org:80: Temporary failure" "$dir/err"; then
+	[ $status = 1 ] && [ "$(wc -l <"$dir/err")" = 1 ]
+	ok "refuses a name that DNS cannot tell yet: exit 1, one line"
+else
+	skip "refuses a name that DNS cannot tell yet" "nobody is asked for names here, or no namespace can be had"
+fi
 fault "2: 'x' is no address: HOST:PORT, [IPv6]:PORT or :PORT" "agent: x" "$one"
 fault "3: $dir/text.onnx: " "models:" "  - path: $dir/text.onnx" "  - path: $tiny"
 
@@ -240,29 +267,43 @@ field() {
 inferences() { # inferences MODEL: how many it has answered
 	curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/$1/stats" 2>>"$dir/err" | sed -n 's/.*"inference_count": *\([0-9]*\).*/\1/p'
 }
-answered() { # answered MODEL: once the load has had the first answer
+answered() { # answered MODEL [N]: once it has answered more than N, of none if there is a load
 	for _ in $(seq 600); do
-		[ "$(inferences "$1")" -gt 0 ] 2>/dev/null && return 0
+		[ "$(inferences "$1")" -gt "${2:-0}" ] 2>/dev/null && return 0
 		sleep 0.05
 	done
 	return 1
 }
 
-load 4 add 4
-sleep 0.5
-cp "$dir/neg.onnx" "$dir/new.onnx" && mv "$dir/new.onnx" "$dir/add.onnx" # replaced whole, as it should be
-kill -HUP $pid && said "reloaded"
-ok "SIGHUP: says when it has reloaded"
+before=$(inferences add)
+load 10 add 4
+answered add "$before"
+turns=0
+: >"$dir/err"
+while kill -0 $loader 2>/dev/null; do
+	for which in neg sum; do
+		cp "$dir/$which.onnx" "$dir/new.onnx" && mv "$dir/new.onnx" "$dir/add.onnx" # replaced whole, as it should be
+		kill -HUP $pid
+		times reloaded $((turns + 1)) || break 2
+		turns=$((turns + 1))
+	done
+done
 wait $loader
-[ "$(field ok)" -gt 0 ] && [ "$(field cut)$(field lost)$(field other)$(field mixed)" = 0000 ]
-ok "a model replaced under load: no request was lost"
-[ "$(inferences add)" -ge "$(field ok)" ]
+[ $turns -ge 10 ]
+ok "SIGHUP: says when it has reloaded"
+[ "$(field ok)" -gt 0 ] && [ "$(field cut)$(field lost)$(field other)$(field mixed)$(field refused)$(field dropped)" = 000000 ]
+ok "a model replaced again and again under load: each request is answered"
+echo "# $turns times; $(cat "$dir/load.json")"
+[ $(($(inferences add) - before)) = "$(field ok)" ]
 ok "and all of them are in its counts"
-add() { # the first element of 1 + 1, or of what add.onnx has become
-	curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/add/infer" -d '{"inputs":[
+ask() { # ask MODEL[/versions/V]: the first element of 1 + 1, or of what the model's file has become
+	curl -sS --max-time 20 "http://127.0.0.1:$port/v2/models/$1/infer" -d '{"inputs":[
 		{"name":"a","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]},
 		{"name":"b","datatype":"FP32","shape":[2,3],"data":[1,1,1,1,1,1]}]}' 2>>"$dir/err"
 }
+add() { ask add; }
+add | grep -q '"data":\[2,' && cp "$dir/neg.onnx" "$dir/new.onnx" && mv "$dir/new.onnx" "$dir/add.onnx" && : >"$dir/err" && kill -HUP $pid && said reloaded
+ok "the last one answers"
 add | grep -q '"data":\[-2,'
 ok "and the new one answers"
 : >"$dir/add.onnx" # emptied in place, as it should not be
@@ -326,10 +367,19 @@ cp "$dir/c.yaml" "$dir/kept.yaml"
 : >"$dir/err"
 kill -HUP $pid && said "nothing was changed" && [ "$(code mobile)" = 200 ] && [ "$(code renamed)" = 404 ]
 ok "what a start would refuse changes nothing at SIGHUP"
-sed "s|^limits|  - {path: $mobile, name: v, version: 1.9, qos_ms: 20000}\n  - {path: $mobile, name: v, version: 1.10, qos_ms: 20000}\nlimits|" "$dir/kept.yaml" >"$dir/c.yaml"
+sed "s|^limits|  - {path: $dir/sum.onnx, name: v, version: 1.9, qos_ms: 20000}\nlimits|" "$dir/kept.yaml" >"$dir/nine.yaml"
+sed "s|^limits|  - {path: $dir/neg.onnx, name: v, version: 1.10, qos_ms: 20000}\nlimits|" "$dir/nine.yaml" >"$dir/c.yaml"
 : >"$dir/err"
 kill -HUP $pid && said "reloaded" && curl -sS "http://127.0.0.1:$port/v2/models/v/ready" 2>>"$dir/err" | grep -q '"version":"1.10"'
 ok "without a version the highest: 1.10 is above 1.9"
+answers() { # answers PATH VERSION ELEMENT
+	ask "$1" >"$dir/body" && grep -q "\"model_version\":\"$2\"" "$dir/body" && grep -q "\"data\":\[$3," "$dir/body"
+}
+answers v 1.10 -2 && answers v/versions/1.9 1.9 2 && answers v/versions/1.10 1.10 -2
+ok "each version answers for itself, and the highest for who names none" "$dir/body"
+cp "$dir/nine.yaml" "$dir/c.yaml" && : >"$dir/err"
+kill -HUP $pid && said "reloaded" && answers v 1.9 2 && [ "$(curl -sS -o "$dir/body" -w '%{http_code}' "http://127.0.0.1:$port/v2/models/v/versions/1.10" 2>>"$dir/err")" = 404 ]
+ok "without 1.10 it is 1.9" "$dir/body"
 cp "$dir/kept.yaml" "$dir/c.yaml"
 long=$(printf 'é%.0s' $(seq 127))
 sed -i "s|^limits|  - {path: $dir/$long.onnx, name: even}\n  - {path: $dir/x$long.onnx, name: odd}\nlimits|" "$dir/c.yaml"
@@ -349,9 +399,9 @@ ok "nothing is left behind"
 ok "what was taken was answered"
 echo "# $(cat "$dir/load.json")"
 
-slow="in x f32 512,512; t0 = MatMul(x,x);"
+slow="t0 = MatMul(x,x);"
 for i in $(seq 12); do slow+=" t$i = MatMul(t$((i - 1)),x);"; done
-"$writer" 13 "$slow y = Neg(t12); out y" >"$dir/slow.onnx"
+"$writer" 13 "in x f32 512,512; $slow y = Neg(t12); out y" >"$dir/slow.onnx"
 cat >"$dir/slow.yaml" <<END
 listen: 127.0.0.1:0
 admission: late
@@ -389,7 +439,7 @@ start --config "$dir/c.yaml"
 cp "$dir/many.yaml" "$dir/c.yaml" && : >"$dir/err"
 kill -HUP $pid && said "serving m3 "
 for _ in 1 2 3 4 5; do kill -HUP $pid && sleep 0.02; done
-sed 's/name: m/name: other/' "$dir/many.yaml" >"$dir/c.yaml" && kill -HUP $pid && said "serving other250 " && sleep 0.5
+sed 's/name: m/name: other/' "$dir/many.yaml" >"$dir/c.yaml" && kill -HUP $pid && said "serving other250 " && times reloaded 2 && sleep 0.5
 [ "$(grep -c reloaded "$dir/err")" = 2 ]
 ok "SIGHUPs while a reload loads: one more, for the last of them"
 ! grep -q "reload:" "$dir/err" && curl -sS -X POST "http://127.0.0.1:$port/v2/repository/index" >"$dir/body" 2>>"$dir/err" &&
@@ -413,20 +463,22 @@ for i in $(seq 256); do echo "  - {path: $dir/add.onnx, name: m$i}"; done >>"$di
 kill -HUP $pid && said "more than 256 models; nothing was changed" && add | grep -q outputs
 ok "more models than there is room for, one of them a flag's: changes nothing"
 cp "$dir/good.yaml" "$dir/c.yaml"
-(sleep 5 | timeout 20 curl -sS --max-time 20 -T - "http://127.0.0.1:$port/v2/models/add/infer" -X POST >/dev/null 2>&1) &
-sleep 0.5
-kill -TERM $pid && sleep 0.3 && ends TERM 1
+half() { # on descriptor 7: a request of which half has come, and the server has asked for the rest
+	local line
+	exec 7<>"/dev/tcp/127.0.0.1/$port"
+	printf 'POST /v2/models/add/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n' >&7
+	read -r -t 20 line <&7 && [[ $line = *" 100 "* ]] && read -r -t 20 line <&7 && printf '{' >&7
+}
+half && kill -TERM $pid && said "stopping: 1 requests" && ends TERM 1
 ok "a second SIGTERM ends at once: exit 1"
+exec 7>&-
 [ ! -e "$dir/sock" ]
 ok "without the socket's path"
 
 # One that answers its last request still, and the next on the same path.
 start --config "$dir/c.yaml"
 first=$pid
-exec 7<>"/dev/tcp/127.0.0.1/$port"
-printf 'POST /v2/models/add/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{' >&7
-sleep 0.5
-kill -TERM $first && said "stopping: 1 requests"
+half && kill -TERM $first && said "stopping: 1 requests"
 # It may take the path a moment to go, or somebody will be found who answers there.
 for _ in $(seq 20); do [ -e "$dir/sock" ] && sleep 0.05; done
 start --config "$dir/c.yaml" && kill -0 $first
@@ -519,6 +571,24 @@ head -c 1048576 /dev/zero | curl -sS -o "$dir/body" --max-time 20 -H 'Inference-
 ok "and each refusal tells both"
 ends TERM 0
 
+# Far more than it can do: who is refused is told so, not kept until it is hopeless. A bound for hangs, on any machine.
+cat >"$dir/short.yaml" <<END
+listen: 127.0.0.1:0
+models: [{path: $dir/small.onnx, qos_ms: 3000, instances: 1}]
+END
+# Slower than slow.onnx, with inputs that cost nothing to send.
+for i in $(seq 13 36); do slow+=" t$i = MatMul(t$((i - 1)),x);"; done
+"$writer" 13 "in a f32 512,1; in b f32 1,512; x = MatMul(a,b); $slow y = MatMul(t36,a); out y" >"$dir/small.onnx"
+start --config "$dir/short.yaml"
+load 4 small 64
+wait $loader
+[ "$(field ok)" -gt 0 ] && [ "$(field refused)" -ge 100 ] && [ "$(field cut)$(field lost)$(field other)$(field mixed)" = 0000 ]
+ok "64 clients of a model that serves a few: some are served, others refused"
+[ "$(field refused_ms_p99)" -lt 1500 ]
+ok "99 of 100 refusals come long before their target"
+echo "# $(cat "$dir/load.json")"
+ends TERM 0
+
 # The store comes when the first times have been taken, so that these are what profiling finds in place of them.
 cat >"$dir/short.yaml" <<END
 listen: 127.0.0.1:0
@@ -566,16 +636,56 @@ start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record /dev/full && 
 	said "/dev/full: the recording is not whole: No space left"
 ok "a recording that cannot be written: serves, says so, exit 1"
 
+# ---- a recording that nothing takes ----------------------------------------------------------------
+mkfifo "$dir/pipe"
+exec 6<>"$dir/pipe" # whose reader stands still
+start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record "$dir/pipe"
+load 2 add 4
+wait $loader
+[ "$(field ok)" -gt 300 ] && [ "$(field cut)$(field lost)$(field other)$(field mixed)$(field refused)$(field dropped)" = 000000 ] &&
+	: >"$dir/err" && kill -HUP $pid && said reloaded
+ok "a recording into a pipe that is full: requests are answered, and signals" "$dir/err"
+{ sleep 30 && kill -9 $pid; } >/dev/null 2>&1 &
+killer=$!
+ends TERM 1 && said "$dir/pipe: the recording is not whole: the file takes nothing" && kill $killer && [ -p "$dir/pipe" ] && [ ! -e "$dir/pipe.1" ]
+ok "SIGTERM: it ends before drain_ms, says so, exit 1" "$dir/err"
+exec 6>&-
+
 # ---- the recording of a server that is killed ------------------------------------------------------
 start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record "$dir/killed" && [ "$(head -c 7 "$dir/killed")" = VTTRACE ]
 ok "a recording has its head when the server is ready" "$dir/err"
 for _ in $(seq 30); do add | grep -q outputs || break; done
-sleep 1.5
+decided() { # decided FILE: starts of blocks in this recording, which is not whole
+	timeout 60 "$veltair" inspect --decisions --json --last 1024 "$1" >"$1.json" 2>"$1.err"
+	[ $? = 2 ] && grep -q "without its end mark" "$1.err" || echo "# a whole one" >"$1.json"
+	grep -o '"action":"start"' "$1.json" | wc -l
+}
+for _ in $(seq 40); do # once a second, on a machine that does nothing else
+	[ "$(decided "$dir/killed")" -lt 30 ] || break
+	sleep 0.25
+done
 { kill -9 $pid && wait $pid; } 2>/dev/null
 pid=
-timeout 60 "$veltair" inspect --decisions --json --last 1024 "$dir/killed" >"$dir/killed.json" 2>"$dir/err"
-[ $? = 2 ] && [ "$(grep -o '"action":"start"' "$dir/killed.json" | wc -l)" -ge 30 ] && grep -q "without its end mark" "$dir/err"
-ok "idle for a second and then killed: every decision is in its recording" "$dir/err"
+[ "$(decided "$dir/killed")" -ge 30 ]
+ok "idle for a while and then killed: every decision is in its recording" "$dir/killed.err"
+
+# ---- and what it was, for those that come after ------------------------------------------------------
+cp "$dir/killed" "$dir/kept" && echo "of the night" >"$dir/spans"
+refuses "a model that is none, with a recording and a trace of before" 2 "$dir/text.onnx" "$dir/text.onnx" --listen 127.0.0.1:0 \
+	--record "$dir/killed" --trace "$dir/spans"
+cmp -s "$dir/killed" "$dir/kept" && [ "$(cat "$dir/spans")" = "of the night" ] && [ ! -e "$dir/killed.1" ] && [ ! -e "$dir/killed.new" ] &&
+	[ ! -e "$dir/spans.1" ] && [ ! -e "$dir/spans.new" ]
+ok "they are as they were"
+start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record "$dir/killed" --trace "$dir/spans" && add | grep -q outputs && ends TERM 0 &&
+	timeout 60 "$veltair" sim --replay "$dir/killed" >"$dir/out" 2>>"$dir/err" && grep -q traceEvents "$dir/spans"
+ok "a server that starts with the same files: they are its own" "$dir/err"
+cmp -s "$dir/killed.1" "$dir/kept" && [ "$(decided "$dir/killed.1")" -ge 30 ] && [ "$(cat "$dir/spans.1")" = "of the night" ] && [ ! -e "$dir/killed.new" ] &&
+	[ ! -e "$dir/spans.new" ]
+ok "and what they held is kept as FILE.1" "$dir/killed.1.err"
+mkdir "$dir/deep" && ln -s "$dir/killed" "$dir/deep/link"
+start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record "$dir/deep/link" && ends TERM 0 && [ -L "$dir/deep/link" ] && [ ! -e "$dir/deep/link.1" ] &&
+	! cmp -s "$dir/killed.1" "$dir/kept" && timeout 60 "$veltair" sim --replay "$dir/killed.1" >"$dir/out" 2>>"$dir/err"
+ok "an older FILE.1 is replaced; a link is followed" "$dir/err"
 
 # ---- kill -9 -------------------------------------------------------------------------------------
 bad=0
@@ -592,8 +702,11 @@ start --config "$dir/c.yaml" || bad=1
 ok "$kills times kill -9 under load: each next start serves"
 
 # ---- a while under mixed load --------------------------------------------------------------------
+# What a mix needs is there once it has run; after that a request may keep less than the allowance over their number.
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$pid/status"; }
-load 2 tiny 8
+case $veltair in */asan/*) allowed_kib=65536 ;; *) allowed_kib=4096 ;; esac
+load 3 tiny 8
+node "$client" rude "$port" >"$dir/results" 2>>"$dir/err"
 wait $loader
 before=$(rss)
 load "$soak" tiny 8
@@ -604,7 +717,7 @@ after=$(rss)
 [ "$(field cut)$(field lost)$(field other)$(field mixed)" = 0000 ] && [ "$(field ok)" -gt 0 ]
 ok "$soak s of load and rude clients: every request has one answer, its own"
 echo "# resident $before KiB, then $after KiB; $(cat "$dir/load.json")"
-[ $((after - before)) -lt 65536 ]
+[ $((after - before)) -lt $allowed_kib ]
 ok "memory does not grow with it"
 results $status
 ends TERM 0

@@ -506,6 +506,77 @@ static void test_each_of_many_refusals_keeps_its_reasons(void **state)
 	close_three(&t);
 }
 
+/* ---- priorities ------------------------------------------------------------------------------- */
+
+enum { AS_IT_COMES, AS_IT_RUNS, AS_IT_COMES_BACK, MOMENTS };
+
+/* By id, as the policy below sees them. */
+static uint16_t noted[3][MOMENTS];
+static _Atomic bool preempted;
+
+/* Starts whatever it can; the first stops for the second's sake, once. */
+static void noting_decide(void *state, const struct vt_view *v, struct vt_decision *ret)
+{
+	struct vt_turn t;
+
+	vt_turn_begin(&t, v, ret, 0);
+	for (uint32_t b = 0; b < t.n_blocks; b++) {
+		noted[v->blocks[b].id][AS_IT_RUNS] = v->blocks[b].priority;
+		if (v->blocks[b].id == 1 && v->n_requests && !preempted)
+			preempted = vt_turn_preempt(&t, b);
+	}
+	for (uint32_t i = 0; i < v->n_requests; i++) {
+		const struct vt_request *r = &v->requests[i];
+
+		noted[r->id][r->next_layer ? AS_IT_COMES_BACK : AS_IT_COMES] = r->priority;
+		if (t.n_free && vt_turn_ready(&t, r))
+			vt_turn_start(&t, &(struct vt_start){.request = i,
+							     .end = v->models[r->model].n_layers,
+							     .wanted = 1,
+							     .cores = 1});
+	}
+}
+
+static void test_priorities_reach_the_policy(void **state)
+{
+	static const struct vt_policy noting = {.name = "noting",
+						.state_size = no_state_size,
+						.init = no_state,
+						.decide = noting_decide};
+	const struct vt_runtime_opts o = {.policy = &noting, .record_fd = -1};
+	struct vt_served s = {.engine = fx_load(fx_names[0], 2), .priority = 3};
+	struct fx_request r[2];
+	struct fx_load l = {0};
+	struct three t = {0};
+
+	t.rt = fx_open(&o);
+	fx_answers(&t.f[0], s.engine);
+	s.costs = fx_costs(s.engine, fx_names[0], 50000, 10000000000ull);
+	snprintf(s.name, sizeof(s.name), "%s", fx_names[0]);
+	assert_int_equal(vt_runtime_add(t.rt, &s, &t.f[0].id, NULL), 0);
+	began = let_go = false;
+	fx_prepare(&r[0], &t.f[0], &l, 0);
+	r[0].q.load = fx_in_and_stay;
+	r[0].q.priority = 7;
+	vt_runtime_submit(t.rt, &r[0].q);
+	while (!began)
+		sched_yield();
+	fx_submit(t.rt, &r[1], &t.f[0], &l, 1); /* names none: its model's */
+	while (!preempted)
+		sched_yield();
+	vt_runtime_cancel(t.rt, 0); /* takes the lock: what was decided is done */
+	let_go = true;
+	fx_wait(&l, 2);
+	settle(t.rt);
+	assert_int_equal(atomic_load(&l.how[VT_DONE]), 2);
+	assert_int_equal(atomic_load(&l.wrong), 0);
+	assert_int_equal(r[0].q.blocks, 2);
+	for (int when = 0; when < MOMENTS; when++)
+		assert_int_equal(noted[1][when], 7);
+	assert_int_equal(noted[2][AS_IT_COMES], 3);
+	close_three(&t);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -523,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_percentiles_of_turns),
 		cmocka_unit_test(test_counts_outlive_a_replacement),
 		cmocka_unit_test(test_each_of_many_refusals_keeps_its_reasons),
+		cmocka_unit_test(test_priorities_reach_the_policy),
 	};
 
 	return cmocka_run_group_tests(tests, fx_setup, fx_teardown);
