@@ -85,8 +85,9 @@ struct row {
 	struct ask runs;
 	bool stops;	    /* what runs */
 	unsigned int grows; /* cores that join it */
-	unsigned int want;  /* that who begins first demanded, if not 0; more is spare and no conflict */
-	double wakes_ms;    /* from now; 0: not */
+	unsigned int
+		want; /* that who begins first demanded, if not 0; more is spare and no conflict */
+	double wakes_ms; /* from now; 0: not */
 };
 
 static void wait_for_cores(struct fx_view *x, const struct ask *q)
@@ -372,7 +373,8 @@ static void planaria(void **state)
 		 .on = {2},
 		 .runs = ONE(100, 20, 3, 0, 2),
 		 .grows = 4},
-		{"spare cores go by score alone, also those that make it no faster; it demanded one",
+		{"spare cores go by score alone, also those that make it no faster; it demanded "
+		 "one",
 		 {ASK(12, 20, 1)},
 		 .on = {7},
 		 .want = 1},
