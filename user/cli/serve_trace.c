@@ -26,7 +26,6 @@ struct vt_serve_trace {
 	/* Of each model whose events may be in it, as they came: a slot of the runtime has another id whenever it is used. */
 	struct name *name;
 	size_t n_names, room;
-	uint64_t noted[VT_RUNTIME_MODELS]; /* by slot: 1 + the id that was noted last; 0: none */
 };
 
 /* ---- what happens -------------------------------------------------------------------------- */
@@ -61,13 +60,13 @@ static const char *model_name(void *arg, uint32_t model)
 	return n ? n->text : NULL;
 }
 
-/* Without memory it stays a number. */
-static void note_name(struct vt_serve_trace *w, const struct vt_runtime_model *m)
+/* Without memory it stays a number. Who comes when the trace is full is not in it. */
+static void on_added(void *arg, uint32_t id, const char *name)
 {
-	uint64_t *noted = &w->noted[m->id % VT_RUNTIME_MODELS];
+	struct vt_serve_trace *w = arg;
 	struct name *more;
 
-	if (*noted == m->id + 1ull)
+	if (vt_chrome_dropped(w->chrome))
 		return;
 	if (w->n_names == w->room) {
 		more = realloc(w->name, sizeof(*more) * (w->room + VT_RUNTIME_MODELS));
@@ -76,18 +75,8 @@ static void note_name(struct vt_serve_trace *w, const struct vt_runtime_model *m
 		w->name = more;
 		w->room += VT_RUNTIME_MODELS;
 	}
-	w->name[w->n_names].id = m->id;
-	memcpy(w->name[w->n_names++].text, m->name, sizeof(m->name));
-	*noted = m->id + 1ull;
-}
-
-/* Who comes when it is full is not in it. */
-static void note_names(struct vt_serve_trace *w)
-{
-	if (vt_chrome_dropped(w->chrome))
-		return;
-	for (uint32_t i = 0; i < w->stats->n_models; i++)
-		note_name(w, &w->stats->model[i]);
+	w->name[w->n_names].id = id;
+	snprintf(w->name[w->n_names++].text, sizeof(more->text), "%s", name);
 }
 
 void vt_serve_trace_tick(struct vt_serve_trace *w, struct vt_runtime *rt)
@@ -95,7 +84,6 @@ void vt_serve_trace_tick(struct vt_serve_trace *w, struct vt_runtime *rt)
 	if (!w)
 		return;
 	vt_runtime_stats(rt, w->stats);
-	note_names(w);
 	for (uint32_t d = 0; d < w->stats->n_domains; d++) {
 		const struct vt_runtime_domain *dom = &w->stats->domain[d];
 
@@ -113,6 +101,7 @@ void vt_serve_trace_runtime(struct vt_serve_trace *w, struct vt_runtime_opts *o)
 		return;
 	o->core = on_core;
 	o->layer = on_layer;
+	o->added = on_added;
 	o->arg = w;
 }
 

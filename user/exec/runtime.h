@@ -142,6 +142,8 @@ struct vt_runtime_opts {
 	/* Both short, from any worker; core holds up the loop. NULL costs nothing. */
 	void (*core)(void *arg, const struct vt_core_span *s);
 	void (*layer)(void *arg, const struct vt_layer_span *s);
+	/* A model that is served from now on; one at a time, on the thread that adds it; asks nothing of the runtime. */
+	void (*added)(void *arg, uint32_t id, const char *name);
 	void *arg;
 };
 

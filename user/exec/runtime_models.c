@@ -371,6 +371,8 @@ int vt_runtime_add(struct vt_runtime *rt, struct vt_served *s, uint32_t *ret_id,
 		atomic_store(&m->state, RT_SERVING);
 		pthread_mutex_unlock(&rt->names);
 		*ret_id = m->id;
+		if (rt->o.added)
+			rt->o.added(rt->o.arg, m->id, m->name);
 	}
 	pthread_mutex_unlock(&rt->ctl);
 	s->engine = NULL;
