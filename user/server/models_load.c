@@ -316,7 +316,8 @@ int vt_models_try(const struct vt_config_model *c, const struct vt_cpuset *cores
 	int err = load_engine(c, vt_cpuset_count(cores), *owed_bytes, &room, &eng, e);
 
 	if (!err)
-		*owed_bytes += eng->weights_bytes + eng->arena_bytes * (size_t)eng->n_inst;
+		*owed_bytes += eng->weights_bytes + eng->arena_bytes * (size_t)eng->n_inst +
+			       eng->work_bytes;
 	vt_files_fini(&room.files);
 	vt_engine_free(eng);
 	return err;
