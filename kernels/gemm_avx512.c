@@ -68,21 +68,23 @@ static void fetch_next_tile(const struct vt_gemm_out *o, size_t mr)
 }
 
 /*
- * One tile. @mr and @wide are constants in every caller, so that the loops over rows unroll and the
- * accumulators live in registers.
+ * One tile, of 2, 3 or 4 @halves of a vector: a third one takes half the time of a whole vector where the units are 256 bits
+ * wide, and no more than it elsewhere. (One alone would gain nothing: values of rows come at one a cycle.) @mr and @halves are
+ * constants in every caller, so that the loops over rows unroll and the accumulators live in registers.
  */
-static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, size_t cols, size_t kc,
-						       const float *a, size_t lda, const float *b,
-						       const struct vt_gemm_out *o, bool first,
-						       bool last)
+static inline __attribute__((always_inline)) void tile(size_t mr, int halves, size_t cols,
+						       size_t kc, const float *a, size_t lda,
+						       const float *b, const struct vt_gemm_out *o,
+						       bool first, bool last)
 {
+	const bool half = halves == 3, whole = halves == 4;
 	const __mmask16 m0 = (__mmask16)(cols >= 16 ? 0xffff : (1u << cols) - 1);
-	const __mmask16 m1 = (__mmask16)(cols >= 32  ? 0xffff
-					 : cols > 16 ? (1u << (cols - 16)) - 1
-						     : 0);
+	const __mmask16 m1 = (__mmask16)(whole ? 0xffffu >> (32 - cols) : 0);
+	const __mmask8 mh = (__mmask8)(half ? 0xffu >> (24 - cols) : 0);
 	size_t l1 = lda * sizeof(*a), l3 = 3 * l1, l5 = 5 * l1, l7 = 7 * l1, l9 = 9 * l1,
 	       l11 = 11 * l1, l13 = 13 * l1;
 	__m512 x0[VT_GEMM_MR], x1[VT_GEMM_MR];
+	__m256 y[VT_GEMM_MR];
 	float *c = o->c;
 	const size_t ldc = o->ldc;
 	const float *next = o->next ? o->next : b; /* b: a prefetch that costs nothing */
@@ -92,26 +94,23 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 
 	if (!first && o->after) /* before there are sums in registers */
 		fetch_next_tile(o, mr);
-	if (first) {
-		const __m512 i0 = _mm512_loadu_ps(o->bias), i1 = _mm512_loadu_ps(o->bias + 16);
 #pragma GCC unroll 14
-		for (size_t r = 0; r < mr; r++) {
-			x0[r] = i0;
-			x1[r] = i1;
-		}
-	} else {
-#pragma GCC unroll 14
-		for (size_t r = 0; r < mr; r++) {
-			x0[r] = _mm512_maskz_loadu_ps(m0, c + r * ldc);
-			if (wide)
-				x1[r] = _mm512_maskz_loadu_ps(m1, c + r * ldc + 16);
-		}
+	for (size_t r = 0; r < mr; r++) {
+		const float *from = first ? o->bias : c + r * ldc;
+
+		x0[r] = first ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(m0, from);
+		if (whole)
+			x1[r] = first ? _mm512_loadu_ps(from + 16)
+				      : _mm512_maskz_loadu_ps(m1, from + 16);
+		if (half)
+			y[r] = first ? _mm256_loadu_ps(from + 16)
+				     : _mm256_maskz_loadu_ps(mh, from + 16);
 	}
 	for (size_t left = kc, n; left; left -= n) {
 		n = run < left ? run : left;
 		if (left > PREFETCH_C_K && n > left - PREFETCH_C_K) {
 			n = left - PREFETCH_C_K;
-		} else if (wide && left <= PREFETCH_C_K && kc >= PREFETCH_C_K) {
+		} else if (halves > 2 && left <= PREFETCH_C_K && kc >= PREFETCH_C_K) {
 			if (last && o->residual)
 				fetch_rows(o, mr, o->residual);
 			else
@@ -119,10 +118,12 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 		}
 		for (size_t k = n; k; k--) {
 			const __m512 b0 = _mm512_load_ps(b);
-			const __m512 b1 = wide ? _mm512_load_ps(b + 16) : b0;
+			const __m512 b1 = whole ? _mm512_load_ps(b + 16) : b0;
+			const __m256 bh =
+				half ? _mm256_load_ps(b + 16) : _mm512_castps512_ps256(b0);
 
 			_mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-			if (wide)
+			if (halves > 2)
 				_mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
 			_mm_prefetch((const char *)next, _MM_HINT_T1);
 			next += next_step;
@@ -136,8 +137,10 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 					_mm512_set1_ps(*(const float *)((const char *)a + ROW(r)));
 
 				x0[r] = _mm512_fmadd_ps(v, b0, x0[r]);
-				if (wide)
+				if (whole)
 					x1[r] = _mm512_fmadd_ps(v, b1, x1[r]);
+				if (half)
+					y[r] = _mm256_fmadd_ps(_mm512_castps512_ps256(v), bh, y[r]);
 			}
 			a++;
 		}
@@ -150,44 +153,45 @@ static inline __attribute__((always_inline)) void tile(size_t mr, bool wide, siz
 	if (last && o->residual) {
 		const float *res = o->residual;
 #pragma GCC unroll 14
-		for (size_t r = 0; r < mr; r++) {
-			x0[r] = _mm512_add_ps(x0[r], _mm512_maskz_loadu_ps(m0, res + r * ldc));
-			if (wide)
-				x1[r] = _mm512_add_ps(
-					x1[r], _mm512_maskz_loadu_ps(m1, res + r * ldc + 16));
+		for (size_t r = 0; r < mr; r++, res += ldc) {
+			x0[r] = _mm512_add_ps(x0[r], _mm512_maskz_loadu_ps(m0, res));
+			if (whole)
+				x1[r] = _mm512_add_ps(x1[r], _mm512_maskz_loadu_ps(m1, res + 16));
+			if (half)
+				y[r] = _mm256_add_ps(y[r], _mm256_maskz_loadu_ps(mh, res + 16));
 		}
 	}
 	if (last && o->clamp) {
 		const __m512 lo = _mm512_set1_ps(o->lo), hi = _mm512_set1_ps(o->hi);
+		const __m256 lo8 = _mm256_set1_ps(o->lo), hi8 = _mm256_set1_ps(o->hi);
 #pragma GCC unroll 14
 		for (size_t r = 0; r < mr; r++) {
 			/* The bound first: max and min hand on their second operand when one is NaN. */
 			x0[r] = _mm512_min_ps(hi, _mm512_max_ps(lo, x0[r]));
-			if (wide)
+			if (whole)
 				x1[r] = _mm512_min_ps(hi, _mm512_max_ps(lo, x1[r]));
+			if (half)
+				y[r] = _mm256_min_ps(hi8, _mm256_max_ps(lo8, y[r]));
 		}
 	}
 #pragma GCC unroll 14
 	for (size_t r = 0; r < mr; r++) {
 		_mm512_mask_storeu_ps(c + r * ldc, m0, x0[r]);
-		if (wide)
+		if (whole)
 			_mm512_mask_storeu_ps(c + r * ldc + 16, m1, x1[r]);
+		if (half)
+			_mm256_mask_storeu_ps(c + r * ldc + 16, mh, y[r]);
 	}
 }
 
-#define TILE(mr)                                                                                   \
-	static __attribute__((noinline)) void wide_##mr(                                           \
+#define ONE_TILE(mr, halves)                                                                       \
+	static __attribute__((noinline)) void tile_##mr##_##halves(                                \
 		size_t cols, size_t kc, const float *a, size_t lda, const float *b,                \
 		const struct vt_gemm_out *o, bool first, bool last)                                \
 	{                                                                                          \
-		tile(mr, true, cols, kc, a, lda, b, o, first, last);                               \
-	}                                                                                          \
-	static __attribute__((noinline)) void narrow_##mr(                                         \
-		size_t cols, size_t kc, const float *a, size_t lda, const float *b,                \
-		const struct vt_gemm_out *o, bool first, bool last)                                \
-	{                                                                                          \
-		tile(mr, false, cols, kc, a, lda, b, o, first, last);                              \
+		tile(mr, halves, cols, kc, a, lda, b, o, first, last);                             \
 	}
+#define TILE(mr) ONE_TILE(mr, 2) ONE_TILE(mr, 3) ONE_TILE(mr, 4)
 
 TILE(1)
 TILE(2)
@@ -207,18 +211,21 @@ TILE(14)
 typedef void (*tile_fn)(size_t cols, size_t kc, const float *a, size_t lda, const float *b,
 			const struct vt_gemm_out *o, bool first, bool last);
 
-/* [more than 16 columns][rows - 1] */
-static const tile_fn tiles[2][VT_GEMM_MR] = {
-	{narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8, narrow_9,
-	 narrow_10, narrow_11, narrow_12, narrow_13, narrow_14},
-	{wide_1, wide_2, wide_3, wide_4, wide_5, wide_6, wide_7, wide_8, wide_9, wide_10, wide_11,
-	 wide_12, wide_13, wide_14},
-};
+#define TILES(halves)                                                                              \
+	{                                                                                          \
+		tile_1_##halves, tile_2_##halves, tile_3_##halves, tile_4_##halves,                \
+			tile_5_##halves, tile_6_##halves, tile_7_##halves, tile_8_##halves,        \
+			tile_9_##halves, tile_10_##halves, tile_11_##halves, tile_12_##halves,     \
+			tile_13_##halves, tile_14_##halves                                         \
+	}
+
+/* [halves - 2][rows - 1] */
+static const tile_fn tiles[3][VT_GEMM_MR] = {TILES(2), TILES(3), TILES(4)};
 
 static void tile_any(size_t rows, size_t cols, size_t kc, const float *a, size_t lda,
 		     const float *b, const struct vt_gemm_out *o, bool first, bool last)
 {
-	tiles[cols > 16][rows - 1](cols, kc, a, lda, b, o, first, last);
+	tiles[cols <= 16 ? 0 : (cols - 1) / 8 - 1][rows - 1](cols, kc, a, lda, b, o, first, last);
 }
 
 const struct vt_gemm_isa vt_gemm_avx512 = {.name = "AVX-512",

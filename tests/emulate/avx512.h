@@ -57,6 +57,16 @@ static inline void vt_emu_mask_store(float *p, __mmask16 m, __m512 x)
 			p[i] = v[i];
 }
 
+static inline __m256 vt_emu_maskz_load8(__mmask8 m, const float *p)
+{
+	return VT_EMU_LOW(vt_emu_maskz_load(m, p));
+}
+
+static inline void vt_emu_mask_store8(float *p, __mmask8 m, __m256 x)
+{
+	vt_emu_mask_store(p, m, vt_emu_join(x, x));
+}
+
 static inline __m512 vt_emu_load_aligned(const float *p)
 {
 	assert((uintptr_t)p % 64 == 0);
@@ -127,7 +137,10 @@ static inline __m512 vt_emu_scale(__m512 a, __m512 b)
 #define _mm512_maskz_loadu_ps(m, p)    vt_emu_maskz_load(m, p)
 #define _mm512_mask_storeu_ps(p, m, v) vt_emu_mask_store(p, m, v)
 #define _mm512_loadu_ps(p)	       vt_emu_maskz_load(0xffff, p)
+#define _mm256_maskz_loadu_ps(m, p)    vt_emu_maskz_load8(m, p)
+#define _mm256_mask_storeu_ps(p, m, v) vt_emu_mask_store8(p, m, v)
 #define _mm512_load_ps(p)	       vt_emu_load_aligned(p)
+#define _mm512_castps512_ps256(v)      VT_EMU_LOW(v)
 #define _mm512_set1_ps(x)	       vt_emu_set1(x)
 #define _mm512_add_ps(a, b)	       vt_emu_add(a, b)
 #define _mm512_fmadd_ps(a, b, c)       vt_emu_fmadd(a, b, c)

@@ -59,6 +59,8 @@ static const struct layer_case cases[] = {
 	{"fc 8 rows, few products", 8, 1, 1, 40, 24, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
 	{"fc 9 rows, fewer", 9, 1, 1, 3, 40, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, false, true},
 	{"fc of several blocks", 40, 1, 1, 2100, 70, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, true, true},
+	{"fc 21 columns, several blocks", 40, 1, 1, 2100, 21, 1, 1, 1, 1, 0, 0, 0, 0, 1, true, true,
+	 true},
 	{"fc one column", 50, 1, 1, 64, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, false, true, true},
 };
 
