@@ -5,7 +5,8 @@
  * What the first makes for the second is the largest tensor of a MobileNet, and it is read once. Here a
  * core makes a band of its rows, for one panel of channels, in its own scratch, and as soon as the rows
  * that an output row reads are there, computes that row: the tensor between never leaves L2, nor does it
- * have memory. Bands overlap by what a window reads above its first row, which is computed twice.
+ * have memory. When scratch is full, the rows that are still needed move to its beginning. Bands of two cores
+ * overlap by what a window reads above its first row, which is computed twice.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ struct pair_state {
 	struct vt_gemm_op conv; /* c, src.x: of the task */
 	struct vt_dw dw;	/* x, y: of the task; ih, iw: of the tensor between */
 	vt_dw_row_fn *row;
-	size_t batch, band_rows; /* of the tensor between: a band has at most so many */
+	size_t batch, held_rows; /* of the tensor between: as many as scratch has room for */
 	size_t lda;		 /* of gathered rows; 0: read in place */
 	size_t panel_floats, bias_floats, dw_floats;
 	float *panels, *bias, *dw_weights;
@@ -173,10 +174,10 @@ static void set_sizes(struct pair_state *s, const struct pair *p)
 	d->pt = p->dw.pt;
 	d->pl = p->dw.pl;
 	row_bytes = d->iw * VT_GEMM_NR * sizeof(float);
-	s->band_rows = vt_l2_bytes() / 4 / row_bytes;
-	if (s->band_rows < (size_t)d->kernel)
-		s->band_rows = (size_t)d->kernel;
-	s->band_rows = min_size(s->band_rows, d->ih);
+	s->held_rows = vt_l2_bytes() / 8 / row_bytes;
+	if (s->held_rows < (size_t)d->kernel)
+		s->held_rows = (size_t)d->kernel;
+	s->held_rows = min_size(s->held_rows, d->ih);
 }
 
 static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
@@ -214,7 +215,7 @@ static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struc
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
 	l->weight_bytes = (s->panel_floats + s->bias_floats + s->dw_floats) * sizeof(float);
 	l->scratch_bytes =
-		(s->band_rows * s->dw.iw * VT_GEMM_NR + s->conv.isa->mr * s->lda) * sizeof(float);
+		(s->held_rows * s->dw.iw * VT_GEMM_NR + s->conv.isa->mr * s->lda) * sizeof(float);
 	l->packed_in = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4;
 	return 0;
 }
@@ -237,14 +238,15 @@ struct pair_ctx {
 
 struct band {
 	float *between, *gathered;
-	size_t first; /* its first pixel, of all images' */
+	size_t image, y0, rows; /* between holds rows [y0, y0 + rows) of the image */
 	size_t c0, cols;
 };
 
-/* Pixels [from, to) of the band. */
-static void make_pixels(const struct pair_state *s, const struct pair_inst *at,
-			const struct band *b, size_t from, size_t to)
+/* Rows of the band up to the one that is @rows of them. */
+static void make_rows(const struct pair_state *s, const struct pair_inst *at, struct band *b,
+		      size_t rows)
 {
+	const size_t first = (b->image * s->dw.ih + b->y0) * s->dw.iw;
 	struct vt_gemm_src src = s->conv.src;
 	struct vt_gemm_out o = {.ldc = b->cols,
 				.bias = s->bias + b->c0,
@@ -254,20 +256,36 @@ static void make_pixels(const struct pair_state *s, const struct pair_inst *at,
 	const float *panel = s->panels + vt_gemm_panel(src.k, s->conv.cols, 0, b->c0);
 
 	src.x = at->x;
-	for (size_t i = from; i < to; i += s->conv.isa->mr) {
-		const size_t rows = min_size(s->conv.isa->mr, to - i);
-		const float *a = src.x + (b->first + i) * src.ldx;
+	for (size_t i = b->rows * s->dw.iw, to = rows * s->dw.iw; i < to; i += s->conv.isa->mr) {
+		const size_t n = min_size(s->conv.isa->mr, to - i);
+		const float *a = src.x + (first + i) * src.ldx;
 
 		if (s->lda) {
-			s->conv.isa->gather(b->gathered, s->lda, &src, b->first + i, rows, 0,
-					    src.k);
+			s->conv.isa->gather(b->gathered, s->lda, &src, first + i, n, 0, src.k);
 			a = b->gathered;
 		}
 		o.c = b->between + i * b->cols;
-		s->conv.isa->tile(rows, b->cols, src.k, a, s->lda ? s->lda : src.ldx, panel, &o,
-				  true, true);
-		vt_act_row_f32(s->conv.act, s->conv.act_a, s->conv.act_b, o.c, rows * b->cols);
+		s->conv.isa->tile(n, b->cols, src.k, a, s->lda ? s->lda : src.ldx, panel, &o, true,
+				  true);
+		vt_act_row_f32(s->conv.act, s->conv.act_a, s->conv.act_b, o.c, n * b->cols);
 	}
+	b->rows = rows;
+}
+
+/* Let the rows above @y0 of the image go; no window leaves any out, so they are there. */
+static void let_go(const struct pair_state *s, struct band *b, size_t y0)
+{
+	const size_t row = s->dw.iw * b->cols, gone = y0 - b->y0;
+
+	b->rows -= gone;
+	memmove(b->between, b->between + gone * row, b->rows * row * sizeof(float));
+	b->y0 = y0;
+}
+
+/* The row that lies @y rows below the first, or the nearest there is; one behind the last is one, too. */
+static size_t row_near(const struct pair_state *s, long y)
+{
+	return y < 0 ? 0 : min_size((size_t)y, s->dw.ih);
 }
 
 static void pair_task(struct pair_ctx *c, size_t part, size_t panel)
@@ -275,48 +293,41 @@ static void pair_task(struct pair_ctx *c, size_t part, size_t panel)
 	const struct pair_state *s = c->s;
 	const size_t image = part / c->bands, oy0 = part % c->bands * c->rows;
 	const size_t end = min_size(oy0 + c->rows, s->dw.oh);
-	const long top = (long)oy0 * s->dw.stride - s->dw.pt;
-	const size_t y0 = min_size(top < 0 ? 0 : (size_t)top, s->dw.ih);
 	struct vt_dw d = s->dw;
-	struct band b = {.between = vt_scratch(),
-			 .first = (image * s->dw.ih + y0) * s->dw.iw,
-			 .c0 = panel * VT_GEMM_NR};
-	size_t made = 0;
+	struct band b = {.between = vt_scratch(), .image = image, .c0 = panel * VT_GEMM_NR};
 
-	if (oy0 >= end)
-		return;
-	b.gathered = b.between + s->band_rows * s->dw.iw * VT_GEMM_NR;
+	b.gathered = b.between + s->held_rows * s->dw.iw * VT_GEMM_NR;
 	b.cols = min_size(VT_GEMM_NR, s->conv.cols - b.c0);
 	d.x = b.between;
 	d.ldx = d.channels = b.cols;
-	d.pt = (int)((long)y0 - top);
-	d.y = c->inst->y + (image * d.oh + oy0) * d.ow * d.ldy + b.c0;
+	d.y = c->inst->y + image * d.oh * d.ow * d.ldy + b.c0;
 	d.weights += b.c0 / VT_DW_BLOCK * (size_t)(1 + d.kernel * d.kernel) * VT_DW_BLOCK;
 	for (size_t oy = oy0; oy < end; oy++) {
-		const long bottom = (long)oy * d.stride - s->dw.pt + d.kernel;
-		const size_t need =
-			bottom <= (long)y0 ? 0 : min_size((size_t)bottom, s->dw.ih) - y0;
+		const long top = (long)oy * s->dw.stride - s->dw.pt;
+		const size_t from = row_near(s, top), to = row_near(s, top + d.kernel);
 
-		if (need > made) {
-			make_pixels(s, c->inst, &b, made * d.iw, need * d.iw);
-			made = need;
-		}
-		d.ih = made; /* below them is padding: this row reads no other */
-		s->row(&d, 0, oy - oy0, 0, b.cols);
+		if (oy == oy0)
+			b.y0 = from;
+		else if (to > b.y0 + s->held_rows)
+			let_go(s, &b, from);
+		if (to > b.y0 + b.rows)
+			make_rows(s, c->inst, &b, to - b.y0);
+		d.pt = s->dw.pt + (int)b.y0;
+		d.ih = b.rows; /* below them is padding: this row reads no other */
+		s->row(&d, 0, oy, 0, b.cols);
 	}
 }
 
-/* Enough parts for all cores, as large as a core's scratch lets them be. */
+/* Enough parts for all cores. */
 static void pair_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 {
 	struct pair_state *s = l->state;
 	struct pair_ctx c = {.s = s, .inst = &s->inst[inst]};
 	const size_t panels = (s->conv.cols + VT_GEMM_NR - 1) / VT_GEMM_NR;
-	const size_t cores = vt_gang_cores(gang), k = (size_t)s->dw.kernel;
+	const size_t cores = vt_gang_cores(gang);
 	const size_t wanted = cores > 1 ? (2 * cores + panels - 1) / panels : 1;
 
-	c.rows = s->band_rows < s->dw.ih ? (s->band_rows - k) / (size_t)s->dw.stride + 1 : s->dw.oh;
-	c.rows = min_size(c.rows, (s->batch * s->dw.oh + wanted - 1) / wanted);
+	c.rows = min_size(s->dw.oh, (s->batch * s->dw.oh + wanted - 1) / wanted);
 	c.bands = (s->dw.oh + c.rows - 1) / c.rows;
 	if (c.bands > 1) /* as many for each core */
 		c.bands = min_size((c.bands + cores - 1) / cores * cores, s->dw.oh);

@@ -33,7 +33,8 @@ static const struct pair_case cases[] = {
 	{"no padding", 1, 12, 12, 16, 48, 1, 1, 0, 3, 1, 0, 0, VT_OP_CLIP},
 	{"one pixel", 1, 1, 1, 16, 48, 1, 1, 0, 3, 1, 1, 1, VT_OP_CLIP},
 	{"rows of padding alone", 1, 2, 3, 16, 32, 1, 1, 0, 3, 1, 4, 5, VT_OP_RELU},
-	{"wider than a band", 1, 40, 700, 4, 32, 1, 1, 0, 3, 1, 1, 1, VT_OP_SILU},
+	{"more rows than are held", 1, 40, 700, 4, 32, 1, 1, 0, 3, 1, 1, 1, VT_OP_SILU},
+	{"more of them, 5x5 stride 2", 2, 21, 500, 4, 40, 1, 1, 0, 5, 2, 2, 1, VT_OP_SILU},
 	{"rows far apart", 1, 6, 7, 512, 33, 1, 1, 0, 3, 1, 1, 1, VT_OP_CLIP},
 	{"strided first", 1, 20, 21, 16, 64, 1, 2, 0, 3, 1, 1, 1, VT_OP_RELU},
 };
