@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/cpuset.h"
 #include "base/fresh.h"
+#include "base/trip.h"
 
 #define REPEAT	   7
 #define LLC_BYTES  (8u << 20) /* larger than L2s, smaller than an LLC */
@@ -279,7 +280,7 @@ static double overlap(const v8 *buf)
 
 static struct {
 	v8 *buf;
-	_Atomic uint32_t turn; /* 0: this core's, 1: read, 2: write, 3: nothing, 4: the end */
+	_Atomic uint32_t turn; /* 0: this core's, 1: read, 2: write, 3: the end */
 } pair;
 
 static void read_shared(void)
@@ -299,7 +300,7 @@ static void *other_core(void *arg)
 	uint32_t turn;
 
 	vt_cpuset_pin_self(1);
-	while ((turn = atomic_load(&pair.turn)) != 4) {
+	while ((turn = atomic_load(&pair.turn)) != 3) {
 		if (turn == 1)
 			read_shared();
 		else if (turn == 2)
@@ -339,25 +340,20 @@ static double after(uint32_t others, void (*mine)(void))
 
 static void between_cores(v8 *buf)
 {
-	enum { TRIPS = 100000 };
 	pthread_t t;
-	double ns;
 
+	printf("# a word to another core and back: %llu ns\n",
+	       (unsigned long long)vt_trip_ns(0, 1, VT_NS_PER_S));
 	pair.buf = buf;
 	if (pthread_create(&t, NULL, other_core, NULL))
 		return;
-	ns = (double)vt_now_mono_ns();
-	for (int i = 0; i < TRIPS; i++)
-		let_other(3);
-	printf("# a word to another core and back: %.0f ns\n",
-	       ((double)vt_now_mono_ns() - ns) / TRIPS);
 	printf("# reading what this core wrote %.1f, what another wrote %.1f GB/s\n",
 	       after(0, read_shared), after(2, read_shared));
 	printf("# writing over what this core wrote %.1f, another wrote %.1f, another has read "
 	       "%.1f "
 	       "GB/s\n",
 	       after(0, write_shared), after(2, write_shared), after(1, write_shared));
-	atomic_store(&pair.turn, 4);
+	atomic_store(&pair.turn, 3);
 	pthread_join(t, NULL);
 }
 

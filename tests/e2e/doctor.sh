@@ -99,6 +99,7 @@ finds ok taken-cores schedstat
 finds ok governor performance
 finds ok caches "L1 32K, L2 1024K, L3 32768K"
 finds ok llc-domains "4 domains of L3 (32768K); 0-1; 2-3; 4-5; 6-7"
+finds ok core-to-core "not measured: this is a copy of a machine's files"
 finds ok numa "2 nodes; node 0: 0-3; node 1: 4-7"
 finds ok memory "251.8 GiB, 200.0 GiB available"
 finds ok huge-pages always

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/cache.h"
+#include "base/clock.h"
 #include "base/cpuset.h"
+#include "base/trip.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -257,10 +259,31 @@ static void test_cache_sizes_from_cpuid(void **state)
 	assert_true(vt_l2_bytes() >= 128 << 10);
 }
 
+/* A word really goes and comes; how fast is nobody's promise. Who is nowhere is not waited for. */
+static void test_trip(void **state)
+{
+	struct vt_cpuset allowed = {0};
+	int a, b;
+
+	assert_int_equal(vt_trip_ns(0, 0, VT_NS_PER_S), 0);
+	assert_int_equal(vt_trip_ns(VT_MAX_CORES - 1, VT_MAX_CORES - 2, VT_NS_PER_MS), 0);
+	assert_int_equal(vt_cpuset_allowed(&allowed), 0);
+	a = vt_cpuset_next(&allowed, 0);
+	assert_int_equal(vt_trip_ns((unsigned int)a, VT_MAX_CORES - 1, VT_NS_PER_MS), 0);
+	b = vt_cpuset_next(&allowed, (unsigned int)a + 1);
+	if (b < 0)
+		return;
+	assert_in_range(vt_trip_ns((unsigned int)a, (unsigned int)b, 10 * VT_NS_PER_S), 1,
+			VT_NS_PER_MS);
+	assert_in_range(vt_trip_ns((unsigned int)b, (unsigned int)a, 10 * VT_NS_PER_S), 1,
+			VT_NS_PER_MS);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpuset_parse),
+		cmocka_unit_test(test_trip),
 		cmocka_unit_test(test_cores_of_any_kernel),
 		cmocka_unit_test(test_milliseconds),
 		cmocka_unit_test(test_error_first_wins_and_stays_one_line),

@@ -85,6 +85,7 @@ struct bench_sample {
 struct bench_slice {
 	double rate_hz;
 	uint32_t round;
+	uint64_t trip_ns; /* between the first two cores, before it (trip.h); 0: not known */
 	struct vt_tally all;
 	uint32_t offered[BENCH_MODELS], in_time[BENCH_MODELS];
 	struct bench_counts counts;
@@ -142,6 +143,7 @@ struct bench {
 	uint64_t qos_ns[BENCH_MODELS];
 	double secs; /* of a slice */
 	bool realtime;
+	int cpu[2]; /* the first two cores of the runtime, or that may be used; -1: there is no second */
 	struct bench_sample *sample;
 	uint32_t n_samples, n_looks, sample_every; /* every how many looks one is kept: 2^k */
 	uint32_t n_rounds; /* that ended; reported even if a later one failed */

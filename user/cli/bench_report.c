@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/trip.h"
 #include "cli/bench_cli.h"
 #include "cli/cli.h"
 
@@ -127,6 +128,34 @@ static void print_follows(const struct bench *b)
 	}
 }
 
+/** A virtual machine's CPUs may be moved between caches, and two cores are then two speeds. */
+static void print_trips(const struct bench *b)
+{
+	uint64_t least = UINT64_MAX, most = 0;
+	uint32_t far = 0, all = 0;
+
+	for (uint32_t i = 0; i < b->n_rows; i++)
+		for (uint32_t k = 0; k < b->row[i].n_slices; k++) {
+			const uint64_t ns = b->row[i].slices[k].trip_ns;
+
+			if (!ns)
+				continue;
+			all++;
+			far += ns >= VT_TRIP_FAR_NS;
+			least = ns < least ? ns : least;
+			most = ns > most ? ns : most;
+		}
+	if (far == all && far)
+		printf("cores %d and %d share no cache: a word there and back takes %llu ns\n",
+		       b->cpu[0], b->cpu[1], (unsigned long long)least);
+	else if (far)
+		printf("cores %d and %d shared no cache before %u of %u slices (a word there and "
+		       "back took %llu to %llu ns): the host moves them, so these are figures of "
+		       "two machines\n",
+		       b->cpu[0], b->cpu[1], far, all, (unsigned long long)least,
+		       (unsigned long long)most);
+}
+
 /** Say what makes the numbers worth less. */
 static void print_warnings(const struct bench *b)
 {
@@ -149,6 +178,7 @@ static void print_warnings(const struct bench *b)
 		printf("the generator itself was late by more than 1 ms for %llu of %llu requests, "
 		       "%.1f ms at most: the machine is not quiet\n",
 		       (unsigned long long)late, (unsigned long long)offered, (double)worst / 1e6);
+	print_trips(b);
 	if (!b->realtime)
 		puts("the generator has no real-time priority (root, or RLIMIT_RTPRIO): it may be "
 		     "late when all cores are busy");
@@ -208,8 +238,9 @@ static json_t *slices_json(const struct bench *b, struct bench_row *r)
 			json_array_append_new(models,
 					      json_pack("{s:i s:i}", "offered", (int)s->offered[m],
 							"in_time", (int)s->in_time[m]));
-		json_array_append_new(list, json_pack("{s:i s:f s:I s:I s:I s:I s:I s:f s:o}",
+		json_array_append_new(list, json_pack("{s:i s:f s:I s:I s:I s:I s:I s:I s:f s:o}",
 						      "round", (int)s->round, "rate_hz", s->rate_hz,
+						      "core_trip_ns", (json_int_t)s->trip_ns,
 						      "offered", (json_int_t)s->all.offered,
 						      "in_time", (json_int_t)s->all.in_time, "late",
 						      (json_int_t)s->all.late, "refused",
@@ -329,7 +360,7 @@ int bench_report_json(struct bench *b, struct vt_err *e)
 void bench_report_csv(struct bench *b)
 {
 	puts("row,engine,round,rate_hz,offered,in_time,late,refused,failed,mean_ms,p50_ms,p95_ms,"
-	     "p99_ms,blocks,conflicts,core_ms,late_sends");
+	     "p99_ms,blocks,conflicts,core_ms,late_sends,core_trip_ns");
 	for (uint32_t i = 0; i < b->n_rows; i++) {
 		const struct bench_row *r = &b->row[i];
 
@@ -338,7 +369,7 @@ void bench_report_csv(struct bench *b)
 			struct vt_tally *t = &s->all;
 
 			printf("%s,%s,%u,%.4f,%llu,%llu,%llu,%llu,%llu,%.4f,%.4f,%.4f,%.4f,%llu,"
-			       "%llu,%.3f,%llu\n",
+			       "%llu,%.3f,%llu,%llu\n",
 			       r->name, r->engine->name, s->round, s->rate_hz,
 			       (unsigned long long)t->offered, (unsigned long long)t->in_time,
 			       (unsigned long long)t->late, (unsigned long long)t->refused,
@@ -346,7 +377,8 @@ void bench_report_csv(struct bench *b)
 			       vt_tally_ms(t, 0.5), vt_tally_ms(t, 0.95), vt_tally_ms(t, 0.99),
 			       (unsigned long long)s->counts.blocks,
 			       (unsigned long long)s->counts.conflicts,
-			       (double)s->counts.core_ns / 1e6, (unsigned long long)t->late_sends);
+			       (double)s->counts.core_ns / 1e6, (unsigned long long)t->late_sends,
+			       (unsigned long long)s->trip_ns);
 		}
 	}
 }

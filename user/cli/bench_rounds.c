@@ -6,15 +6,17 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "base/trip.h"
 #include "cli/bench_cli.h"
 #include "cli/cli.h"
 
-#define SAMPLE_NS  (50 * VT_NS_PER_MS)
-#define FINE_NS	   (10 * VT_NS_PER_MS) /* something comes and goes: how soon is it noticed? */
-#define FIRST_RATE 0.7		       /* of the queueing limit */
-#define FEW	   20.0		       /* requests a slice: of fewer a share says nothing */
-#define LEAST	   0.1 /* of the queueing limit: so low a search goes all the same */
-#define NEAR	   1.1 /* slices at rates within this factor of the answer describe it */
+#define SAMPLE_NS    (50 * VT_NS_PER_MS)
+#define FINE_NS	     (10 * VT_NS_PER_MS) /* something comes and goes: how soon is it noticed? */
+#define FIRST_RATE   0.7		 /* of the queueing limit */
+#define FEW	     20.0		 /* requests a slice: of fewer a share says nothing */
+#define LEAST	     0.1 /* of the queueing limit: so low a search goes all the same */
+#define TRIP_MOST_NS (20 * VT_NS_PER_MS)
+#define NEAR	     1.1 /* slices at rates within this factor of the answer describe it */
 
 /** What a tick of the generator needs. */
 struct watch {
@@ -148,6 +150,9 @@ static int run_slice(struct bench *b, struct bench_row *r, uint32_t round, doubl
 		return rc;
 	if (g->counts)
 		g->counts(g->self, &before);
+	s->trip_ns = b->cpu[1] < 0 ? 0
+				   : vt_trip_ns((unsigned int)b->cpu[0], (unsigned int)b->cpu[1],
+						TRIP_MOST_NS);
 	bench_noise_restart(b->noise);
 	rc = vt_drive_run(&g->target, &cfg, &d, e);
 	if (!rc && g->check)

@@ -319,6 +319,16 @@ static int open_engines(struct bench *b, struct vt_err *e)
 	return rc;
 }
 
+static void choose_cores(struct bench *b)
+{
+	struct vt_cpuset cores = b->o->cores;
+
+	if (!vt_cpuset_count(&cores))
+		vt_cpuset_allowed(&cores);
+	b->cpu[0] = vt_cpuset_next(&cores, 0);
+	b->cpu[1] = b->cpu[0] < 0 ? -1 : vt_cpuset_next(&cores, (unsigned int)b->cpu[0] + 1);
+}
+
 int bench_setup(struct bench *b, const struct bench_opts *o, struct vt_err *e)
 {
 	int rc;
@@ -329,6 +339,7 @@ int bench_setup(struct bench *b, const struct bench_opts *o, struct vt_err *e)
 	if (!b->sample)
 		return vt_fail(e, -ENOMEM, "no memory");
 	bench_weights(o, b->upto);
+	choose_cores(b);
 	/* Before the generator takes its priority, which workers must not inherit. */
 	rc = bench_noise_open(b, e);
 	if (!rc)

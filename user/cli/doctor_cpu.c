@@ -7,7 +7,9 @@
 
 #include "base/cache.h"
 #include "base/cgroup.h"
+#include "base/clock.h"
 #include "base/cpuset.h"
+#include "base/trip.h"
 #include "cli/doctor.h"
 #include "events/events.h"
 #include "exec/avail.h"
@@ -303,6 +305,77 @@ static void look_llc(const struct vt_doctor *d, int arg, struct vt_finding *f)
 			 "which cores share a last-level cache is unknown");
 }
 
+/* ---- how far cores are ---------------------------------------------------------------------- */
+
+#define TRIP_MOST    8 /* cores that the first is asked about */
+#define TRIP_MOST_NS (20 * VT_NS_PER_MS)
+
+/* The cores of @d that are said to share the last-level cache of @cpu; false: nothing is said. */
+static bool find_domain(const struct vt_doctor *d, unsigned int cpu, struct vt_cpuset *ret)
+{
+	char size[32], shared[256];
+	int level = 4;
+
+	while (level > 2 && !find_cache(d, cpu, level, size, shared))
+		level--;
+	return level > 2 && !vt_cpuset_parse(shared, ret);
+}
+
+/* The core that is farthest from @cpu, of a few of its domain; -1: none that is free. */
+static int find_farthest(unsigned int cpu, const struct vt_cpuset *allowed,
+			 const struct vt_cpuset *domain, uint64_t *ret_ns)
+{
+	int far = -1;
+
+	*ret_ns = 0;
+	for (int n = 0, c = (int)cpu; n < TRIP_MOST; n++) {
+		uint64_t ns;
+
+		do
+			c = vt_cpuset_next(allowed, (unsigned int)c + 1);
+		while (c >= 0 && !vt_cpuset_has(domain, (unsigned int)c));
+		if (c < 0)
+			break;
+		ns = vt_trip_ns(cpu, (unsigned int)c, TRIP_MOST_NS);
+		if (ns > *ret_ns) {
+			*ret_ns = ns;
+			far = c;
+		}
+	}
+	return far;
+}
+
+static void look_trip(const struct vt_doctor *d, int arg, struct vt_finding *f)
+{
+	struct vt_cpuset allowed = {0}, domain = {0};
+	int cpu = vt_doctor_live(d) && !vt_cpuset_allowed(&allowed) ? vt_cpuset_next(&allowed, 0)
+								    : -1;
+	const bool said = cpu >= 0 && find_domain(d, (unsigned int)cpu, &domain);
+	uint64_t ns = 0;
+	int far = cpu < 0 ? -1
+			  : find_farthest((unsigned int)cpu, &allowed, said ? &domain : &allowed,
+					  &ns);
+
+	if (far < 0)
+		vt_found(f, VT_HEALTH_OK, "", "not measured: %s",
+			 !vt_doctor_live(d) ? "this is a copy of a machine's files"
+					    : "no second core of one cache, or it is not free");
+	else if (ns < VT_TRIP_FAR_NS)
+		vt_found(f, VT_HEALTH_OK, "",
+			 "a word from CPU %d to %d and back takes %llu ns: they share a cache", cpu,
+			 far, (unsigned long long)ns);
+	else
+		vt_found(f, VT_HEALTH_LIMITED,
+			 said ? "layers on several cores take up to 1.4 times as long while it is "
+				"so: "
+				"have the host pin this machine's CPUs to cores of one cache"
+			      : "layers on several cores gain less: give this machine CPUs of one "
+				"cache",
+			 "a word from CPU %d to %d and back takes %llu ns: they share no cache%s",
+			 cpu, far, (unsigned long long)ns,
+			 said ? " at present, though the kernel was told that they do" : "");
+}
+
 static void look_numa(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
 	char text[256], path[96], out[256] = "";
@@ -411,6 +484,7 @@ const struct vt_probe vt_doctor_cpu[] = {
 	{"governor", look_governor, 0},
 	{"caches", look_caches, 0},
 	{"llc-domains", look_llc, 0},
+	{"core-to-core", look_trip, 0},
 	{"numa", look_numa, 0},
 	{"memory", look_memory, 0},
 	{"huge-pages", look_hugepages, 0},
