@@ -14,6 +14,7 @@ struct span {
 	int ky0, ky1;	/* rows of the window that lie inside */
 	long from, to;	/* columns that do; outside is zero and adds nothing */
 	size_t outputs; /* that exist */
+	bool begins;	/* the row: nothing to add to yet */
 };
 
 static inline __attribute__((always_inline)) void finish(const struct vt_dw *d, vt_vf *v)
@@ -28,14 +29,35 @@ static inline __attribute__((always_inline)) void finish(const struct vt_dw *d, 
 	}
 }
 
+/* Of fewer outputs, from where they were stored: rare, and in registers each would be a branch of every step. */
+static __attribute__((noinline)) void add_few(float *sum, const float *y, size_t ldy,
+					      size_t outputs, bool begins, size_t n_lanes)
+{
+	const vt_lanes lanes = v_lanes(n_lanes);
+	vt_vf s = v_load_lanes(y, lanes);
+
+	for (size_t p = 1; p < outputs; p++)
+		s += v_load_lanes(y + p * ldy, lanes);
+	v_store(sum, begins ? s : s + v_load(sum));
+}
+
+/* What the outputs are together, added to what those of the spans before are. */
+static inline __attribute__((always_inline)) void add_up(float *sum, const vt_vf *v, bool begins)
+{
+	const vt_vf s = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + v[6]);
+
+	v_store(sum, begins ? s : s + v_load(sum));
+}
+
 /*
- * One step: a vector of channels, of which @lanes exist, of a span. @x, @y: the image and the output at these channels, @w: bias and weights.
+ * One step: a vector of channels, of which @lanes exist, of a span. @x, @y: the image and the output at these channels, @w: bias and weights,
+ * @sum: what the row adds up to, or NULL.
  * @k, @s, @inside and @whole (the vector) are constants in every caller: the accumulators live in registers.
  */
 static inline __attribute__((always_inline)) void step(const struct vt_dw *d, const struct span *t,
 						       const float *x, float *y, const float *w,
-						       size_t n_lanes, int k, int s, bool inside,
-						       bool whole)
+						       float *sum, size_t n_lanes, int k, int s,
+						       bool inside, bool whole)
 {
 	const vt_lanes lanes = v_lanes(whole ? VT_LANES : n_lanes);
 	const int columns = (VT_DW_WIDTH - 1) * s + k;
@@ -66,6 +88,10 @@ static inline __attribute__((always_inline)) void step(const struct vt_dw *d, co
 	VT_UNROLL(p, VT_DW_WIDTH)
 	if (inside || (size_t)p < t->outputs)
 		v_store_lanes(y + (size_t)p * d->ldy, acc[p], lanes);
+	if (sum && (inside || t->outputs >= VT_DW_WIDTH))
+		add_up(sum, acc, t->begins);
+	else if (sum)
+		add_few(sum, y, d->ldy, t->outputs, t->begins, whole ? VT_LANES : n_lanes);
 }
 
 static inline __attribute__((always_inline)) void steps(const struct vt_dw *d, const struct span *t,
@@ -78,10 +104,10 @@ static inline __attribute__((always_inline)) void steps(const struct vt_dw *d, c
 
 	for (; VT_TIER == 3 && c + VT_LANES <= c1; c += VT_LANES)
 		step(d, t, x + c, d->y + c, d->weights + c / VT_DW_BLOCK * block + c % VT_DW_BLOCK,
-		     VT_LANES, k, s, inside, true);
+		     d->sums ? d->sums + (c - c0) : NULL, VT_LANES, k, s, inside, true);
 	for (; c < c1; c += VT_LANES)
 		step(d, t, x + c, d->y + c, d->weights + c / VT_DW_BLOCK * block + c % VT_DW_BLOCK,
-		     c1 - c, k, s, inside, false);
+		     d->sums ? d->sums + (c - c0) : NULL, c1 - c, k, s, inside, false);
 }
 
 static inline __attribute__((always_inline)) void row(const struct vt_dw *d, size_t n, size_t oy,
@@ -99,6 +125,7 @@ static inline __attribute__((always_inline)) void row(const struct vt_dw *d, siz
 		t.from = ix0 < 0 ? -ix0 : 0;
 		t.to = (long)d->iw - ix0;
 		t.outputs = d->ow - ox;
+		t.begins = ox == 0;
 		if (!t.from && t.to >= columns && t.outputs >= VT_DW_WIDTH)
 			steps(d, &t, n, c0, c1, k, s, true);
 		else

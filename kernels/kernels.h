@@ -60,5 +60,9 @@ bool vt_attends(void);
 /** vt_conv_dw_joins - vt_eval.joins: where vt_conv2d_dw_pair_f32 takes both and saves time */
 bool vt_conv_dw_joins(const struct vt_graph *g, const struct vt_node *first,
 		      const struct vt_node *dw);
+/** vt_conv_dw_takes - is there a kernel of ours for the VT_OP_CONV2D_DW? */
+bool vt_conv_dw_takes(const struct vt_graph *g, const struct vt_node *n);
+/** vt_dw_averages - vt_eval.averages: where the kernel of a depthwise convolution is one of ours */
+bool vt_dw_averages(const struct vt_graph *g, const struct vt_node *n);
 
 #endif

@@ -26,7 +26,7 @@
 
 struct pair_inst {
 	const float *x;
-	float *y;
+	float *y, *sums, *average;
 };
 
 struct pair_state {
@@ -37,6 +37,7 @@ struct pair_state {
 	size_t lda;		 /* of gathered rows; 0: read in place */
 	size_t panel_floats, bias_floats, dw_floats;
 	float *panels, *bias, *dw_weights;
+	struct vt_dw_sums sums; /* where the average is wanted */
 	struct pair_inst inst[];
 };
 
@@ -113,6 +114,7 @@ static void pair_destroy(struct vt_layer *l)
 		return;
 	vt_big_free(s->panels, s->panel_floats * sizeof(float));
 	vt_big_free(s->dw_weights, s->dw_floats * sizeof(float));
+	vt_dw_sums_fini(&s->sums);
 	free(s->bias);
 	free(s);
 	l->state = NULL;
@@ -145,6 +147,12 @@ static bool pack(struct pair_state *s, const struct pair *p)
 	s->conv.bias = s->bias;
 	s->dw.weights = s->dw_weights;
 	return true;
+}
+
+/* What a core makes of the first on the way. */
+static size_t band_floats(const struct pair_state *s)
+{
+	return s->held_rows * s->dw.iw * VT_GEMM_NR + s->conv.isa->mr * s->lda;
 }
 
 static void set_sizes(struct pair_state *s, const struct pair *p)
@@ -180,10 +188,9 @@ static void set_sizes(struct pair_state *s, const struct pair *p)
 	s->held_rows = min_size(s->held_rows, d->ih);
 }
 
-static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
-		       struct vt_err *e)
+static struct pair pair_of(const struct vt_graph *g, const struct vt_node *n)
 {
-	const struct pair p = {
+	return (struct pair){
 		.x = vt_in(g, n, 0),
 		.w = vt_in(g, n, 1),
 		.w2 = vt_in(g, n, 2),
@@ -198,6 +205,21 @@ static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struc
 			.b = n->p.pair.b},
 		.end = n->epi,
 	};
+}
+
+bool vt_conv_dw_takes(const struct vt_graph *g, const struct vt_node *n)
+{
+	const struct pair p = pair_of(g, n);
+	struct vt_gemm_op conv = {0};
+	struct vt_dw d = {0};
+
+	return can(&p, &conv, &d);
+}
+
+static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
+		       struct vt_err *e)
+{
+	const struct pair p = pair_of(g, n);
 	struct vt_gemm_op conv = {0};
 	struct vt_dw d = {0};
 	struct pair_state *s;
@@ -213,9 +235,13 @@ static int pair_create(struct vt_layer *l, const struct vt_graph *g, const struc
 	set_sizes(s, &p);
 	if (!pack(s, &p))
 		return vt_fail(e, -ENOMEM, "no memory for the packed weights");
+	if (vt_averages(n) && vt_dw_sums_init(&s->sums, &s->dw, s->batch, l->n_inst))
+		return vt_fail(e, -ENOMEM, "no memory for the sums of rows");
+	l->work_bytes = vt_dw_sums_bytes(&s->sums);
 	l->weight_bytes = (s->panel_floats + s->bias_floats + s->dw_floats) * sizeof(float);
 	l->scratch_bytes =
-		(s->held_rows * s->dw.iw * VT_GEMM_NR + s->conv.isa->mr * s->lda) * sizeof(float);
+		(band_floats(s) + (s->sums.mem ? s->dw.oh * vt_dw_sum_ld(VT_GEMM_NR) : 0)) *
+		sizeof(float);
 	l->packed_in = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4;
 	return 0;
 }
@@ -224,7 +250,9 @@ static int pair_bind(struct vt_layer *l, int inst, const struct vt_binding *b)
 {
 	struct pair_state *s = l->state;
 
-	s->inst[inst] = (struct pair_inst){b->in[0], b->out[0]};
+	s->inst[inst] = (struct pair_inst){.x = b->in[0], .y = b->out[0]};
+	s->inst[inst].sums = vt_dw_sums_of(&s->sums, inst);
+	s->inst[inst].average = s->sums.mem ? b->out[1] : NULL;
 	return 0;
 }
 
@@ -295,7 +323,10 @@ static void pair_task(struct pair_ctx *c, size_t part, size_t panel)
 	const size_t end = min_size(oy0 + c->rows, s->dw.oh);
 	struct vt_dw d = s->dw;
 	struct band b = {.between = vt_scratch(), .image = image, .c0 = panel * VT_GEMM_NR};
+	float *sums = c->inst->sums ? b.between + band_floats(s) : NULL;
 
+	if (oy0 >= end)
+		return;
 	b.gathered = b.between + s->held_rows * s->dw.iw * VT_GEMM_NR;
 	b.cols = min_size(VT_GEMM_NR, s->conv.cols - b.c0);
 	d.x = b.between;
@@ -314,8 +345,13 @@ static void pair_task(struct pair_ctx *c, size_t part, size_t panel)
 			make_rows(s, c->inst, &b, to - b.y0);
 		d.pt = s->dw.pt + (int)b.y0;
 		d.ih = b.rows; /* below them is padding: this row reads no other */
+		if (sums)
+			d.sums = sums + (oy - oy0) * vt_dw_sum_ld(b.cols);
 		s->row(&d, 0, oy, 0, b.cols);
 	}
+	if (sums)
+		vt_dw_add_part(&s->sums, &(struct vt_dw_part){image, oy0, end, b.c0, b.cols, sums},
+			       c->inst->sums, c->inst->average);
 }
 
 /* Enough parts for all cores. */
@@ -334,6 +370,8 @@ static void pair_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 	c.rows = (s->dw.oh + c.bands - 1) / c.bands;
 	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)pair_task, &c, s->batch * c.bands,
 				   panels, 0);
+	if (c.inst->sums)
+		vt_dw_average(&s->sums, c.inst->sums, c.bands * c.rows, c.rows, c.inst->average);
 }
 
 const struct vt_kernel vt_conv2d_dw_pair_f32 = {"vt_conv2d_dw_pair_f32", pair_create, pair_bind,

@@ -145,6 +145,12 @@ static int no_kernel(const struct vt_graph *g, const struct vt_node *n, struct v
 		       other_float ? "; convert the model to float32" : "");
 }
 
+/* The average besides is no business of others. */
+static bool gives_all(const struct vt_kernel *k, const struct vt_node *n)
+{
+	return !vt_averages(n) || k == &vt_conv2d_dw_f32 || k == &vt_conv2d_dw_pair_f32;
+}
+
 int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			 int n_inst, bool (*may)(const struct vt_kernel *k), struct vt_err *e)
 {
@@ -158,7 +164,7 @@ int vt_layer_create_from(struct vt_layer *l, const struct vt_graph *g, const str
 		int rc;
 
 		/* The last one is the plain one: it divides no work by a size that may be 0. */
-		if ((may && !may(*k)) || (plain && k[1]))
+		if ((may && !may(*k)) || (plain && k[1]) || !gives_all(*k, n))
 			continue;
 		*l = (struct vt_layer){.kernel = *k, .n_inst = n_inst};
 		rc = (*k)->create(l, g, n, e);
@@ -213,4 +219,4 @@ static int eval(const struct vt_graph *g, const struct vt_node *n, void *const *
 }
 
 const struct vt_eval vt_kernel_eval = {
-	.eval = eval, .joins = vt_conv_dw_joins, .attends = vt_attends};
+	.eval = eval, .joins = vt_conv_dw_joins, .averages = vt_dw_averages, .attends = vt_attends};

@@ -320,14 +320,17 @@ int b_norm_nchw(struct vt_graph *g, int x, unsigned int seed)
 	return b_to_nchw(g, b_norm(g, b_to_nhwc(g, x), seed));
 }
 
+int b_gap(struct vt_graph *g, int x)
+{
+	struct vt_shape s = g->tensors[x].shape;
+
+	s.dim[1] = s.dim[2] = 1;
+	return b_node(g, VT_OP_GLOBALAVGPOOL, &x, 1, s);
+}
+
 int b_gap_nchw(struct vt_graph *g, int x)
 {
-	struct vt_shape s;
-	int t = b_to_nhwc(g, x);
-
-	s = g->tensors[t].shape;
-	s.dim[1] = s.dim[2] = 1;
-	return b_to_nchw(g, b_node(g, VT_OP_GLOBALAVGPOOL, &t, 1, s));
+	return b_to_nchw(g, b_gap(g, b_to_nhwc(g, x)));
 }
 
 /* ---- blocks ------------------------------------------------------------------------------- */

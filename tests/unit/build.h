@@ -50,6 +50,7 @@ int b_conv_nchw(struct vt_graph *g, int x, int m, int k, int stride, int pad, un
 int b_norm_nchw(struct vt_graph *g, int x, unsigned int seed);
 int b_pool_nchw(struct vt_graph *g, enum vt_op op, int x, int k, int stride, int pad);
 int b_gap_nchw(struct vt_graph *g, int x);
+int b_gap(struct vt_graph *g, int x); /* NHWC */
 /* spelled-out LayerNormalization over the last dim and multi-head attention, as PyTorch exports */
 int b_layernorm(struct vt_graph *g, int x, unsigned int seed);
 int b_heads(struct vt_graph *g, int x, int heads, bool transposed);

@@ -503,6 +503,22 @@ static void run_split(const struct run *r, const struct vt_node *n)
 	}
 }
 
+/* What a depthwise convolution gives besides, from what it has given. */
+static void run_average(const struct run *r, const struct vt_node *n)
+{
+	const struct vt_shape *y = &vt_out(r->g, n, 0)->shape;
+	const int64_t pixels = y->dim[1] * y->dim[2], channels = y->dim[3];
+
+	for (int64_t i = 0; i < y->dim[0] * channels; i++) {
+		double sum = 0;
+
+		for (int64_t p = 0; p < pixels; p++)
+			sum += get(r, n->out[0],
+				   (i / channels * pixels + p) * channels + i % channels);
+		*at(r, n->out[1], i) = (float)(sum / (double)pixels);
+	}
+}
+
 void reference_node(const struct run *r, const struct vt_node *n)
 {
 	const struct vt_shape *y = &vt_out(r->g, n, 0)->shape;
@@ -518,4 +534,6 @@ void reference_node(const struct run *r, const struct vt_node *n)
 		unravel(i, y, ix);
 		*at(r, n->out[0], i) = (float)e(r, n, ix, i);
 	}
+	if (vt_averages(n))
+		run_average(r, n);
 }

@@ -111,9 +111,15 @@ static bool always(const struct vt_graph *g, const struct vt_node *first, const 
 	return true;
 }
 
+static bool averages(const struct vt_graph *g, const struct vt_node *n)
+{
+	return true;
+}
+
 static bool yes(void)
 {
 	return true;
 }
 
-const struct vt_eval b_eval = {.eval = eval_node, .joins = always, .attends = yes};
+const struct vt_eval b_eval = {
+	.eval = eval_node, .joins = always, .averages = averages, .attends = yes};

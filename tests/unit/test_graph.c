@@ -262,6 +262,49 @@ static void test_check_names_what_is_wrong(void **state)
 	}
 }
 
+/* A convolution with its average as a second result: what may be one, and that it costs what the two did. */
+static void test_average_of_a_convolution(void **state)
+{
+	static const struct {
+		struct vt_shape average;
+		int groups;
+		bool fits;
+	} t[] = {
+		{SHAPE(2, 1, 1, 4), 4, true},  {SHAPE(2, 1, 1, 3), 4, false},
+		{SHAPE(1, 1, 1, 4), 4, false}, {SHAPE(2, 4), 4, false},
+		{SHAPE(2, 1, 1, 4), 1, false}, {SHAPE(2, 1, 1, 4), 2, false},
+	};
+
+	for (size_t i = 0; i < VT_COUNT(t); i++) {
+		struct vt_graph g;
+		struct vt_err e = {0};
+		uint64_t flops;
+		int x, y, out[2];
+
+		b_start(&g);
+		x = b_input(&g, "x", SHAPE(2, 5, 4, 4));
+		y = b_conv(&g, x, 4, 3, 1, 1, t[i].groups, 1);
+		b_output(&g, y);
+		out[0] = b_gap(&g, y);
+		b_output(&g, out[0]);
+		flops = vt_node_flops(&g, &g.nodes[0]) + vt_node_flops(&g, &g.nodes[1]);
+		g.nodes[1].dead = true;
+		vt_graph_compact(&g);
+		out[1] = out[0];
+		out[0] = y;
+		g.tensors[out[1]].shape = t[i].average;
+		free(g.nodes[0].out);
+		g.nodes[0].out = malloc(sizeof(out));
+		memcpy(g.nodes[0].out, out, sizeof(out));
+		g.nodes[0].n_out = 2;
+		assert_int_equal(vt_node_flops(&g, &g.nodes[0]), flops);
+		assert_int_equal(vt_graph_check(&g, &e), t[i].fits ? 0 : -EINVAL);
+		if (!t[i].fits && !strstr(e.msg, "no average of a depthwise"))
+			fail_msg("case %zu says: %s", i, e.msg);
+		vt_graph_fini(&g);
+	}
+}
+
 /* What one operand's type says of the others'. */
 static void test_types_of_operators(void **state)
 {
@@ -343,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_compact_drops_what_nobody_reads),
 		cmocka_unit_test(test_flops),
 		cmocka_unit_test(test_check_names_what_is_wrong),
+		cmocka_unit_test(test_average_of_a_convolution),
 		cmocka_unit_test(test_types_of_operators),
 		cmocka_unit_test(test_dump_is_one_line_per_node),
 	};

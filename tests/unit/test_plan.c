@@ -117,6 +117,28 @@ static void test_concat_of_others_is_copied(void **state)
 	vt_graph_fini(&g);
 }
 
+/* The average that a depthwise convolution gives besides is no row of a larger tensor, and has memory of its own. */
+static void test_average_is_dense(void **state)
+{
+	struct vt_graph g;
+	struct vt_err e = {0};
+	int y, in[2], changed = 0;
+
+	b_start(&g);
+	y = b_conv(&g, b_input(&g, "x", SHAPE(2, 6, 6, 4)), 4, 3, 1, 1, 4, 1);
+	in[0] = b_gap(&g, y);
+	in[1] = b_conv(&g, in[0], 3, 1, 1, 0, 1, 3);
+	b_output(&g, b_conv(&g, b_concat(&g, 3, in, 2), 2, 1, 1, 0, 1, 4));
+	b_output(&g, y);
+	assert_int_equal(vt_pass_squeeze(&g, &b_eval, &changed, &e), 0);
+	assert_int_equal(changed, 1);
+	same_through_arena(&g, 1);
+	assert_int_equal(g.tensors[in[0]].row_stride, 0);
+	assert_int_equal(g.tensors[in[1]].row_stride, 7);
+	assert_false(vt_shares_memory(&g, in[0], y));
+	vt_graph_fini(&g);
+}
+
 /* SSD: heads are flattened, then joined along a dim with only ones before it. */
 static void test_concat_of_ranges_looks_behind_reshapes(void **state)
 {
@@ -345,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_residual_counts_as_a_use),
 		cmocka_unit_test(test_concat_of_channels_is_written_in_place),
 		cmocka_unit_test(test_concat_of_others_is_copied),
+		cmocka_unit_test(test_average_is_dense),
 		cmocka_unit_test(test_concat_of_ranges_looks_behind_reshapes),
 		cmocka_unit_test(test_split_is_read_where_it_lies),
 		cmocka_unit_test(test_long_chain),

@@ -212,8 +212,10 @@ static int load(struct vt_engine *m, const char *path, const struct vt_engine_op
 	struct vt_eval eval = vt_kernel_eval;
 	int err;
 
-	if (o->may) /* a joined pair has one kernel, which may not be allowed */
+	if (o->may) { /* a joined pair and an average besides have one kernel, which may not be allowed */
 		eval.joins = NULL;
+		eval.averages = NULL;
+	}
 	io.eval = &eval;
 	err = vt_import_onnx(&m->graph, path, &io, e);
 	if (!err && !o->no_optimize)

@@ -295,7 +295,7 @@ union vt_params {
 	struct vt_conv_params conv;
 	/*
 	 * CONV2D_DW, a Conv whose result only a depthwise Conv reads: in x, weight, its weight
-	 * [M,1,kh,kw], bias?, its bias?; epi of the second
+	 * [M,1,kh,kw], bias?, its bias?; epi of the second; out as CONV2D's
 	 */
 	struct {
 		struct vt_conv_params first, dw;
@@ -452,6 +452,15 @@ static inline const struct vt_tensor *vt_in(const struct vt_graph *g, const stru
 	return i < n->n_in && n->in[i] >= 0 ? &g->tensors[n->in[i]] : NULL;
 }
 
+/**
+ * vt_averages - has a CONV2D that is depthwise, or a CONV2D_DW, the average of all pixels as well?
+ * Its out[1], [N,1,1,C], is what a GlobalAveragePool makes of out[0], which nothing may then change.
+ */
+static inline bool vt_averages(const struct vt_node *n)
+{
+	return (n->op == VT_OP_CONV2D || n->op == VT_OP_CONV2D_DW) && n->n_out > 1;
+}
+
 static inline const struct vt_tensor *vt_out(const struct vt_graph *g, const struct vt_node *n,
 					     int i)
 {
@@ -481,6 +490,8 @@ struct vt_dim_binding {
  * @eval: writes every output of @n, whose memory the caller has allocated; 0, -ENOTSUP, -ENOMEM
  * @joins: is the Conv @first, whose result only the depthwise Conv @dw reads, better computed with it
  * (VT_OP_CONV2D_DW)? NULL: never
+ * @averages: has the depthwise Conv or VT_OP_CONV2D_DW @n a kernel that writes the average as well
+ * (vt_averages())? NULL: never
  * @attends: is there a kernel for VT_OP_ATTENTION? NULL or false: it stays in parts
  */
 struct vt_eval {
@@ -488,6 +499,7 @@ struct vt_eval {
 		    void *const *out, struct vt_err *e);
 	bool (*joins)(const struct vt_graph *g, const struct vt_node *first,
 		      const struct vt_node *dw);
+	bool (*averages)(const struct vt_graph *g, const struct vt_node *n);
 	bool (*attends)(void);
 };
 

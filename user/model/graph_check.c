@@ -20,8 +20,8 @@ static const struct arity class_arity[] = {
 };
 
 static const struct arity op_arity[VT_OP_COUNT] = {
-	[VT_OP_CONV2D] = {2, 3, 1, 1},
-	[VT_OP_CONV2D_DW] = {3, 5, 1, 1},
+	[VT_OP_CONV2D] = {2, 3, 1, 2},
+	[VT_OP_CONV2D_DW] = {3, 5, 1, 2},
 	[VT_OP_DECONV2D] = {2, 3, 1, 1},
 	[VT_OP_INSTANCE_NORM] = {3, 3, 1, 1},
 	[VT_OP_BATCH_NORM] = {5, 5, 1, 1},

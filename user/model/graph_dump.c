@@ -254,13 +254,19 @@ static uint64_t flops_pair(const struct vt_graph *g, const struct vt_node *n)
 	       flops_filter(vt_out(g, n, 0), vt_in(g, n, 2));
 }
 
+/* As the GlobalAveragePool that it replaces. */
+static uint64_t flops_average(const struct vt_graph *g, const struct vt_node *n)
+{
+	return vt_averages(n) ? elems(vt_out(g, n, 0)) * 2 : 0;
+}
+
 static uint64_t flops_spatial(const struct vt_graph *g, const struct vt_node *n)
 {
 	switch (n->op) {
 	case VT_OP_CONV2D:
-		return flops_filter(vt_out(g, n, 0), vt_in(g, n, 1));
+		return flops_filter(vt_out(g, n, 0), vt_in(g, n, 1)) + flops_average(g, n);
 	case VT_OP_CONV2D_DW:
-		return flops_pair(g, n);
+		return flops_pair(g, n) + flops_average(g, n);
 	case VT_OP_DECONV2D:
 		return flops_filter(vt_in(g, n, 0), vt_in(g, n, 1));
 	case VT_OP_MAXPOOL2D:

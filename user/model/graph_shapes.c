@@ -255,6 +255,12 @@ void vt_conv_places(const struct vt_conv_params *p, int64_t h, int64_t w, int64_
 	*ow = places(w, p->pl + p->pr, p->kw, p->dw, p->sw);
 }
 
+static bool is_average(shape *s, shape *y)
+{
+	return s->rank == 4 && s->dim[0] == y->dim[0] && s->dim[1] == 1 && s->dim[2] == 1 &&
+	       s->dim[3] == y->dim[3];
+}
+
 static const char *conv(const struct vt_graph *g, const struct vt_node *n)
 {
 	shape *x = in_shape(g, n, 0), *w = in_shape(g, n, 1), *y = out_shape(g, n);
@@ -268,6 +274,9 @@ static const char *conv(const struct vt_graph *g, const struct vt_node *n)
 	    last(x) != (up ? w->dim[0] : w->dim[1] * groups) ||
 	    last(y) != (up ? w->dim[1] * groups : w->dim[0]))
 		return "weight has other dims than input and result";
+	if (vt_averages(n) && (x->rank != 4 || groups != last(x) || groups != last(y) ||
+			       n->out[1] < 0 || !is_average(&vt_out(g, n, 1)->shape, y)))
+		return "second result is no average of a depthwise convolution";
 	if (up)
 		return NULL; /* output_shape may choose among several sizes */
 	vt_conv_places(&n->p.conv, rows(x), x->dim[x->rank - 2], &h, &l);
@@ -288,6 +297,8 @@ static const char *conv_dw(const struct vt_graph *g, const struct vt_node *n)
 	if (w->dim[2] != first->kh || w->dim[3] != first->kw || d->dim[2] != dw->kh ||
 	    d->dim[3] != dw->kw)
 		return "weight has other dims than its kernel";
+	if (vt_averages(n) && (n->out[1] < 0 || !is_average(&vt_out(g, n, 1)->shape, y)))
+		return "second result is no average";
 	vt_conv_places(first, x->dim[1], x->dim[2], &h, &l);
 	vt_conv_places(dw, h, l, &h, &l);
 	return h == y->dim[1] && l == y->dim[2] ? NULL : "result has the wrong size";

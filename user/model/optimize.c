@@ -23,6 +23,7 @@ const struct vt_pass vt_passes[] = {
 	{"pad", vt_pass_pad},
 	{"epilogue", vt_pass_epilogue},
 	{"depthwise", vt_pass_depthwise},
+	{"squeeze", vt_pass_squeeze},
 	{"simplify", vt_pass_simplify},
 	{"cse", vt_pass_cse},
 	{NULL, NULL},

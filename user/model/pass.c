@@ -66,7 +66,10 @@ int vt_made_by(const struct vt_rw *w, int tensor, enum vt_op op)
 
 bool vt_sole(const struct vt_rw *w, int tensor)
 {
-	return w->readers[tensor] == 1 && !w->g->tensors[tensor].is_output;
+	const int p = w->producer[tensor];
+
+	return w->readers[tensor] == 1 && !w->g->tensors[tensor].is_output &&
+	       !(p >= 0 && vt_averages(&w->g->nodes[p]) && w->g->nodes[p].out[0] == tensor);
 }
 
 bool vt_is_const(const struct vt_graph *g, int tensor)

@@ -108,7 +108,8 @@ int vt_rule_flat_weights(struct vt_rw *w, int i);
 	X(pad)                                                                                     \
 	X(matmul)                                                                                  \
 	X(epilogue)                                                                                \
-	X(depthwise)
+	X(depthwise)                                                                               \
+	X(squeeze)
 #define X(name)                                                                                    \
 	int vt_pass_##name(struct vt_graph *g, const struct vt_eval *eval, int *changed,           \
 			   struct vt_err *e);

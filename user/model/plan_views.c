@@ -122,7 +122,8 @@ static bool may_join(const struct views *v, int i, int t, enum part kind)
 	if (kind == P_RANGE)
 		return true;
 	return kind == P_ROWS && !x->is_output && vt_op_writes_rows(g->nodes[p].op) &&
-	       x->dtype == VT_F32 && g->nodes[p].epi.residual < 0 && read_as_rows(g, t, i);
+	       g->nodes[p].out[0] == t && x->dtype == VT_F32 && g->nodes[p].epi.residual < 0 &&
+	       read_as_rows(g, t, i);
 }
 
 static void view_concat(struct views *v, int i)
