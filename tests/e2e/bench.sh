@@ -35,6 +35,7 @@ a=$dir/mobilenet-v2-tiny.onnx b=$dir/googlenet-tiny.onnx
 bench --model "$a:1000" --model "$b=second:1000:2" --rate 50 --secs 0.5 --rounds 2 --json &&
 	json 'd["search"] is False and [m["name"] for m in d["models"]] == ["mobilenet-v2-tiny", "second"] and len(d["rows"]) == 1' &&
 	json 'all(s["offered"] == 25 and s["in_time"] + s["late"] + s["refused"] == 25 and s["failed"] == 0 for s in d["rows"][0]["slices"])' &&
+	json '(max(s["core_trip_ns"] for s in d["rows"][0]["slices"]) > 0) == (len(__import__("os").sched_getaffinity(0)) > 1)' &&
 	json 'd["rows"][0]["p50_ms"] > 0 and 0 < d["rows"][0]["decide_p99_us"] <= d["rows"][0]["turn_p99_us"] and sum(d["rows"][0]["layer_runs_by_version"]) > 0'
 ok "a fixed rate: every request is accounted for"
 

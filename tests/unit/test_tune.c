@@ -214,13 +214,17 @@ static bool too_often(void *arg)
 	return ++a->n > a->most;
 }
 
-/* One sample of another level is put: the times that were there stay as they are, and as old. */
+/*
+ * A sample of another level is put, or a few, as how often the bubble asks while it settles is a matter of time: the times
+ * that were there stay as they are, and as old.
+ */
 static void put_one_more(struct vt_engine *m, struct vt_profile *db, uint32_t levels)
 {
 	static const char spreads[] = "SELECT sum(spread_ns) FROM time WHERE level = 0";
 	struct asked a = {.most = UINT32_MAX};
 	struct vt_tune_opts o = options(NULL, levels);
 	const long long before = number_of(spreads);
+	uint64_t samples;
 	struct vt_tune_walk *w = NULL;
 	struct vt_tuner *t = NULL;
 	struct vt_err e = {0};
@@ -236,12 +240,12 @@ static void put_one_more(struct vt_engine *m, struct vt_profile *db, uint32_t le
 		a.n = 0;
 		assert_int_equal(vt_tune_walk_go(w, &e), -ECANCELED);
 	}
-	assert_int_equal(vt_tune_walk_report(w)->samples, 1);
+	samples = vt_tune_walk_report(w)->samples;
 	assert_int_equal(vt_tune_walk_put(w, true, &e), 0);
 	vt_tune_walk_free(w);
 	vt_tuner_close(t);
-	assert_int_equal(number_of("SELECT count(*) FROM time WHERE taken_s <> 1"), 1);
-	assert_int_equal(number_of("SELECT level FROM time WHERE taken_s <> 1"), 4);
+	assert_in_range(number_of("SELECT count(*) FROM time WHERE taken_s <> 1"), 1, samples);
+	assert_int_equal(number_of("SELECT min(level) FROM time WHERE taken_s <> 1"), 4);
 	assert_int_equal(number_of(spreads), before);
 }
 
