@@ -122,8 +122,10 @@ static void chunk_free(void *at, size_t bytes)
 /* ---- either --------------------------------------------------------------------------------- */
 
 /* With AddressSanitizer each has a block of malloc's: it knows where that ends. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__)
 #define SHARE false
+#elif defined(__has_feature)
+#define SHARE !__has_feature(address_sanitizer)
 #else
 #define SHARE true
 #endif

@@ -271,19 +271,28 @@ static void look_caches(const struct vt_doctor *d, int arg, struct vt_finding *f
 			 "on a VM, pass the host's cache topology to the guest", "sizes unknown");
 }
 
+/* The level of the last cache of @cpu, and what there is of it; 1: none is shown, or no other. */
+static int last_level(const struct vt_doctor *d, unsigned int cpu, char size[32], char shared[256])
+{
+	int level = 4;
+
+	while (level > 1 && !find_cache(d, cpu, level, size, shared))
+		level--;
+	return level;
+}
+
 static void look_llc(const struct vt_doctor *d, int arg, struct vt_finding *f)
 {
 	char text[VT_CPU_LIST], size[32], shared[256];
 	struct vt_cpuset online = {0}, seen = {0}, domain;
 	unsigned int domains = 0;
 	size_t at = 0;
-	int level = 4;
+	int level;
 
 	if (vt_doctor_read(d, CPUS "/online", text, sizeof(text)) >= 0)
 		vt_cpuset_parse(text, &online);
 	text[0] = '\0';
-	while (level > 1 && !find_cache(d, 0, level, size, shared))
-		level--;
+	level = last_level(d, 0, size, shared);
 	for (int c = -1; (c = vt_cpuset_next(&online, (unsigned int)c + 1)) >= 0;) {
 		if (vt_cpuset_has(&seen, (unsigned int)c) ||
 		    !find_cache(d, (unsigned int)c, level, size, shared) ||
@@ -314,11 +323,8 @@ static void look_llc(const struct vt_doctor *d, int arg, struct vt_finding *f)
 static bool find_domain(const struct vt_doctor *d, unsigned int cpu, struct vt_cpuset *ret)
 {
 	char size[32], shared[256];
-	int level = 4;
 
-	while (level > 2 && !find_cache(d, cpu, level, size, shared))
-		level--;
-	return level > 2 && !vt_cpuset_parse(shared, ret);
+	return last_level(d, cpu, size, shared) > 2 && !vt_cpuset_parse(shared, ret);
 }
 
 /* The core that is farthest from @cpu, of a few of its domain; -1: none that is free. */
@@ -366,9 +372,8 @@ static void look_trip(const struct vt_doctor *d, int arg, struct vt_finding *f)
 			 far, (unsigned long long)ns);
 	else
 		vt_found(f, VT_HEALTH_LIMITED,
-			 said ? "layers on several cores take up to 1.4 times as long while it is "
-				"so: "
-				"have the host pin this machine's CPUs to cores of one cache"
+			 said ? "layers on several cores take up to 1.4 times as long while it "
+				"is so: have the host pin this machine's CPUs to cores of one cache"
 			      : "layers on several cores gain less: give this machine CPUs of one "
 				"cache",
 			 "a word from CPU %d to %d and back takes %llu ns: they share no cache%s",
