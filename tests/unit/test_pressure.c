@@ -24,13 +24,14 @@ static uint64_t run_block(struct vt_pressure *p, struct vt_rng *rng, uint64_t no
 	/* Its own cores are free again when it is learned from. */
 	struct vt_pressure_obs idle = {.busy_ppm = (uint32_t[]){0}};
 	uint64_t ns[VT_LEVELS], took;
-	uint32_t felt, weight;
+	struct vt_felt felt;
 
 	took = (uint64_t)(t * (1 + noise * (2 * vt_rng_unit(rng) - 1)));
 	profile(alone_ns, reaction, ns);
 	vt_pressure_observe(p, &idle);
-	if (!vt_pressure_invert(ns, took, &felt, &weight))
-		vt_pressure_learn(p, 0, felt, weight, now_ns + took);
+	felt.noise_ppm = (uint32_t)(noise * VT_PPM);
+	if (!vt_pressure_invert(ns, took, &felt))
+		vt_pressure_learn(p, 0, &felt, now_ns + took);
 	return now_ns + took;
 }
 
@@ -105,12 +106,13 @@ static void test_no_drift_where_counted(void **state)
 {
 	struct vt_domain_counts c = {.window_ns = 10 * MS, .llc_refs = 1000, .llc_misses = 10};
 	struct vt_pressure_obs o = {.busy_ppm = (uint32_t[]){0}, .n_counts = 1, .counts = &c};
+	const struct vt_felt felt = {.ppm = 700000, .weight_ppm = 500000};
 	struct vt_pressure p;
 
 	vt_pressure_init(&p, 1, 0);
 	for (uint64_t i = 1; i < 100; i++) {
 		vt_pressure_observe(&p, &o);
-		vt_pressure_learn(&p, 0, 700000, 500000, i * 10 * MS);
+		vt_pressure_learn(&p, 0, &felt, i * 10 * MS);
 	}
 	assert_true(p.drift[0] == 0);
 	assert_int_equal(vt_pressure_get(&p, 0, 1000 * MS).sources,

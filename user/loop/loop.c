@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "pressure/pace.h"
 #include "pressure/pressure.h"
 #include "sched/plan.h"
 
@@ -23,6 +24,7 @@ struct surprise {
 struct vt_loop {
 	struct vt_loop_cfg cfg;
 	struct vt_pressure pressure;
+	struct vt_pace pace;
 	struct surprise surprise;
 	struct vt_sample sample;
 	struct vt_decision decision;
@@ -168,8 +170,7 @@ static uint32_t margin_ppm(const struct surprise *x)
 }
 
 /* To every domain of @cores. Domains ascend, so one walk over both finds them. */
-static void learn_of(struct vt_loop *l, const struct vt_coreset *cores, uint32_t ppm,
-		     uint32_t weight)
+static void learn_of(struct vt_loop *l, const struct vt_coreset *cores, const struct vt_felt *felt)
 {
 	const struct vt_view *v = &l->sample.view;
 	int core = vt_coreset_next(cores, 0);
@@ -181,9 +182,27 @@ static void learn_of(struct vt_loop *l, const struct vt_coreset *cores, uint32_t
 			core = vt_coreset_next(cores, first);
 		if (core < 0 || (uint32_t)core >= end)
 			continue;
-		vt_pressure_learn(&l->pressure, d, ppm, weight, v->now_ns);
+		vt_pressure_learn(&l->pressure, d, felt, v->now_ns);
 		core = vt_coreset_next(cores, end);
 	}
+}
+
+/* What the block felt, its usual pace aside; false if it says nothing. */
+static bool felt_by(struct vt_loop *l, const struct vt_done *k, const uint64_t ns[VT_LEVELS],
+		    struct vt_felt *ret)
+{
+	const struct vt_view *v = &l->sample.view;
+	uint64_t took = k->end_ns - k->start_ns;
+	uint64_t key = vt_pace_key(k->model, k->layer_begin, k->layer_end,
+				   vt_coreset_count(&k->cores), v->models[k->model].fastest_ns);
+
+	if (vt_pressure_invert(ns, took, ret))
+		return false;
+	took = vt_pace_take(&l->pace, key, ns[0], ret->weight_ppm, took, v->now_ns);
+	if (vt_pressure_invert(ns, took, ret))
+		return false;
+	ret->noise_ppm = vt_pace_noise_ppm(&l->pace);
+	return true;
 }
 
 static void learn(struct vt_loop *l)
@@ -192,16 +211,17 @@ static void learn(struct vt_loop *l)
 
 	for (uint32_t i = 0; i < s->n_done; i++) {
 		const struct vt_done *k = &s->done[i];
-		uint64_t ns[VT_LEVELS], took = k->end_ns - k->start_ns;
-		uint32_t ppm, weight;
+		uint64_t ns[VT_LEVELS];
+		struct vt_felt felt;
 
 		if (!profiled(s, k, ns))
 			continue;
-		be_surprised(&l->surprise, (double)took, (double)ns[k->level % VT_LEVELS]);
-		if (vt_pressure_invert(ns, took, &ppm, &weight))
+		be_surprised(&l->surprise, (double)(k->end_ns - k->start_ns),
+			     (double)ns[k->level % VT_LEVELS]);
+		if (!felt_by(l, k, ns, &felt))
 			continue;
 		l->stats.learned++;
-		learn_of(l, &k->cores, ppm, weight);
+		learn_of(l, &k->cores, &felt);
 	}
 }
 

@@ -15,14 +15,14 @@
 /* Before anything was learned: half of it busy cores, half of it misses. */
 static const double prior[N] = {0.0, 0.0, 0.1, 0.1, 0.1};
 #define PRIOR_VARIANCE 0.1
-/* Noise of one measured slowdown at full weight, variance. */
+/* Of one measured slowdown at full weight, variance, at least. */
 #define NOISE 0.02
-/* Drift follows what is felt over about this long, whether blocks are short or long... */
-#define DRIFT_NS 40000000.0
-/* ...and is worth half when nothing has been felt for so long. */
+/* Before anything was felt drift is this uncertain, variance: contention of 0.3 is nothing special... */
+#define DRIFT_VARIANCE 0.09
+/* ...and half of what is known of it is forgotten when nothing has been felt for so long. */
 #define DRIFT_KEPT_NS 1000000000.0
-/* Timing noise of a block, as a share of its time: one that reacts less than this says little. */
-#define TIMING 0.03
+/* Blocks are slow for reasons that last about so long: those that end within it say together what one would. */
+#define ALIKE_NS 100000000.0
 
 void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_ns)
 {
@@ -219,10 +219,10 @@ static inline void put_lanes(double *to, const struct lanes *x)
 	*pair_at(to, 4) = x->c;
 }
 
-/* One step of recursive least squares; a weight below 1 means a noisier measurement. */
-static void correct(struct vt_pressure *p, const double x[LANES], double err, double weight)
+/* One step of recursive least squares. */
+static void correct(struct vt_pressure *p, const double x[LANES], double err, double variance)
 {
-	double inverse = NOISE / weight, k[LANES];
+	double inverse = variance, k[LANES];
 	struct lanes sum = lanes_of(p->p[0]), row;
 
 	/* P is symmetric: rows by x is the sum of its rows, each times its x. */
@@ -257,42 +257,55 @@ static double age_of(uint64_t then_ns, uint64_t now_ns)
 	return now_ns > then_ns ? (double)(now_ns - then_ns) : 0;
 }
 
+static double kept(const struct vt_pressure *p, uint32_t domain, uint64_t now_ns)
+{
+	return DRIFT_KEPT_NS / (DRIFT_KEPT_NS + age_of(p->drift_ns[domain], now_ns));
+}
+
 static double drift(const struct vt_pressure *p, uint32_t domain, uint64_t now_ns)
 {
-	double age = age_of(p->drift_ns[domain], now_ns);
-
 	if (p->counted[domain] || !p->drift_ns[domain])
 		return 0;
-	return p->drift[domain] * (DRIFT_KEPT_NS / (DRIFT_KEPT_NS + age));
+	return p->drift[domain] * kept(p, domain, now_ns);
 }
 
 /*
- * Many short blocks weigh together what one long block weighs: by the time since the last one. The
- * first after a pause starts anew, but for its noise.
+ * Kalman's filter of one number that is drawn back to 0 and disturbed as much: its variance grows
+ * to DRIFT_VARIANCE while nothing is felt. A block that says little moves it little, and many of them
+ * do not hold it away from 0.
  */
-static void follow(struct vt_pressure *p, uint32_t domain, double err, double weight,
+static void follow(struct vt_pressure *p, uint32_t domain, double err, double variance,
 		   uint64_t now_ns)
 {
+	double left = p->drift_ns[domain] ? kept(p, domain, now_ns) : 0, var, gain;
 	double age = age_of(p->drift_ns[domain], now_ns);
-	double sure = weight * weight / (weight * weight + TIMING * TIMING);
 
-	if (p->counted[domain])
+	if (p->counted[domain] || age <= 0)
 		return;
-	p->drift[domain] = drift(p, domain, now_ns) + err * sure * (age / (age + DRIFT_NS));
+	var = DRIFT_VARIANCE + (p->drift_var[domain] - DRIFT_VARIANCE) * left * left;
+	gain = var / (var + variance * (1 + ALIKE_NS / age));
+	p->drift[domain] = drift(p, domain, now_ns) + err * gain;
+	p->drift_var[domain] = var * (1 - gain);
 	p->drift_ns[domain] = now_ns;
 }
 
-void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
-		       uint32_t weight_ppm, uint64_t now_ns)
+void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, const struct vt_felt *felt,
+		       uint64_t now_ns)
 {
-	double x[LANES], err, weight = clamp01((double)weight_ppm / VT_PPM);
+	double weight = clamp01((double)felt->weight_ppm / VT_PPM), x[LANES], err, noise;
 
-	if (domain >= p->n_domains || !weight_ppm)
+	if (domain >= p->n_domains || !felt->weight_ppm)
 		return;
+	/* Of what is felt, one standard deviation. */
+	noise = clamp01((double)felt->noise_ppm / VT_PPM) / weight;
 	features(p, domain, x);
-	err = clamp01((double)felt_ppm / VT_PPM) - dot(p->w, x) - drift(p, domain, now_ns);
-	correct(p, x, err, weight);
-	follow(p, domain, err, weight, now_ns);
+	/* No block is further off than the whole scale: a core that others took for a while is no pressure. */
+	err = (double)felt->ppm / VT_PPM - dot(p->w, x) - drift(p, domain, now_ns);
+	err = err < -1 ? -1 : err < 1 ? err : 1;
+	/* Who reacts by less than blocks are apart is right about the mean of many, if at all: no weights hang on it. */
+	if (noise < 1)
+		correct(p, x, err, noise * noise > NOISE / weight ? noise * noise : NOISE / weight);
+	follow(p, domain, err, noise * noise, now_ns);
 	p->error += ((err < 0 ? -err : err) - p->error) * (0.1 * weight);
 	p->checked_ns = now_ns;
 	if (p->learned < UINT32_MAX)
@@ -355,11 +368,20 @@ struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_
 	return e;
 }
 
-int vt_pressure_invert(const uint64_t at_level_ns[VT_LEVELS], uint64_t measured_ns,
-		       uint32_t *felt_ppm, uint32_t *weight_ppm)
+static int32_t felt_of(double levels)
 {
-	double lo, hi = (double)at_level_ns[0], t = (double)measured_ns, felt = 0;
-	const double step = 1.0 / (VT_LEVELS - 1);
+	double ppm = levels / (VT_LEVELS - 1) * VT_PPM;
+
+	return (int32_t)(ppm < VT_FELT_LEAST  ? VT_FELT_LEAST
+			 : ppm < VT_FELT_MOST ? ppm
+					      : VT_FELT_MOST);
+}
+
+int vt_pressure_invert(const uint64_t at_level_ns[VT_LEVELS], uint64_t measured_ns,
+		       struct vt_felt *ret)
+{
+	const double alone = (double)at_level_ns[0], t = (double)measured_ns;
+	double lo, hi = alone, levels = 0;
 
 	if (!at_level_ns[0] || !measured_ns)
 		return -ENODATA;
@@ -367,13 +389,16 @@ int vt_pressure_invert(const uint64_t at_level_ns[VT_LEVELS], uint64_t measured_
 		lo = hi;
 		hi = (double)at_level_ns[s] > lo ? (double)at_level_ns[s] : lo;
 		if (t >= hi && hi > lo)
-			felt = s * step;
+			levels = s;
 		else if (t > lo && t < hi)
-			felt = (s - 1 + (t - lo) / (hi - lo)) * step;
+			levels = s - 1 + (t - lo) / (hi - lo);
 	}
-	if (hi <= (double)at_level_ns[0])
+	if (hi <= alone)
 		return -ENODATA;
-	*felt_ppm = (uint32_t)(clamp01(felt) * VT_PPM);
-	*weight_ppm = (uint32_t)(clamp01(hi / (double)at_level_ns[0] - 1) * VT_PPM);
-	return *weight_ppm ? 0 : -ENODATA;
+	/* Beyond both ends as steep as on the way between them. */
+	if (t < alone || t > hi)
+		levels += (t - (t < alone ? alone : hi)) / (hi - alone) * (VT_LEVELS - 1);
+	ret->ppm = felt_of(levels);
+	ret->weight_ppm = (uint32_t)(clamp01(hi / alone - 1) * VT_PPM);
+	return ret->weight_ppm ? 0 : -ENODATA;
 }

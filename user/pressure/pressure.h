@@ -12,7 +12,8 @@
  *
  * What cannot be counted cannot be predicted either: somebody outside the runtime starts and stops.
  * So a domain without counters also has a *drift*, what blocks have felt of late beyond the proxy. It
- * follows within a tenth of a second and is forgotten within seconds when nothing runs.
+ * follows within a tenth of a second where blocks tell, and is forgotten within seconds where none does: as
+ * nothing runs, or as what runs reacts by less than its times are apart anyway.
  */
 #ifndef VT_PRESSURE_PRESSURE_H
 #define VT_PRESSURE_PRESSURE_H
@@ -54,6 +55,21 @@ struct vt_pressure_obs {
 	const struct vt_domain_counts *counts; /* [n_counts]; none of the domains beyond */
 };
 
+/** What one block felt, by its time. */
+struct vt_felt {
+	/*
+	 * Piecewise linear between levels; before and behind them as steep as over all of them, so that
+	 * noise has no sign. VT_FELT_LEAST .. VT_FELT_MOST.
+	 */
+	int32_t ppm;
+	/* The block's whole reaction, time at the top level over time alone - 1, at most VT_PPM. */
+	uint32_t weight_ppm;
+	uint32_t noise_ppm; /* of its time; over the weight it is the noise of what was felt */
+};
+
+#define VT_FELT_LEAST (-1000000)
+#define VT_FELT_MOST  2000000
+
 /** Caller's memory; treat as opaque. */
 struct vt_pressure {
 	uint32_t n_domains;
@@ -74,6 +90,7 @@ struct vt_pressure {
 	double still[VT_PRESSURE_DOMAINS];	/* part of that which is there now, 0 .. 1 */
 	double counted[VT_PRESSURE_DOMAINS];	/* 0 or 1 */
 	double drift[VT_PRESSURE_DOMAINS];	/* felt beyond the proxy; as of drift_ns */
+	double drift_var[VT_PRESSURE_DOMAINS];	/* its variance, then */
 	uint64_t drift_ns[VT_PRESSURE_DOMAINS]; /* 0: nothing felt yet */
 };
 
@@ -86,12 +103,9 @@ void vt_pressure_init(struct vt_pressure *p, uint32_t n_domains, uint64_t fresh_
 /** vt_pressure_observe - take in one window of all domains */
 void vt_pressure_observe(struct vt_pressure *p, const struct vt_pressure_obs *o);
 
-/**
- * vt_pressure_learn - a block in @domain felt @felt_ppm
- * @weight_ppm: how much this says, see vt_pressure_invert(); 0 changes nothing
- */
-void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, uint32_t felt_ppm,
-		       uint32_t weight_ppm, uint64_t now_ns);
+/** vt_pressure_learn - a block in @domain has ended, and felt this; a weight of 0 changes nothing */
+void vt_pressure_learn(struct vt_pressure *p, uint32_t domain, const struct vt_felt *felt,
+		       uint64_t now_ns);
 
 /** vt_pressure_all - what a newcomer to each domain would feel, ppm; @ret: [n_domains] */
 void vt_pressure_all(const struct vt_pressure *p, uint64_t now_ns, uint32_t *ret);
@@ -106,12 +120,11 @@ struct vt_pressure_estimate vt_pressure_get(const struct vt_pressure *p, uint32_
 /**
  * vt_pressure_invert - which pressure explains this time?
  * @at_level_ns: profiled time at each level; dips are read as flat
- * @felt_ppm: piecewise linear between levels, clamped to 0 .. VT_PPM
- * @weight_ppm: the block's whole reaction, time at the top level over time alone - 1, at most
- * VT_PPM: a block that hardly reacts says hardly anything Returns 0, or -ENODATA if the block does
- * not react at all or a time is 0.
+ * @ret: all but noise_ppm, which is the caller's to set: how far blocks are from each other, as a share of
+ * their time (pace.h)
+ * Returns 0, or -ENODATA if the block does not react at all or a time is 0.
  */
 int vt_pressure_invert(const uint64_t at_level_ns[VT_LEVELS], uint64_t measured_ns,
-		       uint32_t *felt_ppm, uint32_t *weight_ppm);
+		       struct vt_felt *ret);
 
 #endif
