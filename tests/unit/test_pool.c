@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "harness.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -212,6 +213,28 @@ static void test_sleeping_workers_wake(void **state)
 		assert_int_equal(vt_pool_run(p, &s.block, &cores), 0);
 		assert_int_equal(atomic_load(&s.sum), expected(&s));
 	}
+	vt_pool_close(p);
+}
+
+/* Both times are there, the pool goes on working; one core alone has nobody to wake. */
+static void test_what_waking_costs(void **state)
+{
+	struct sum_block s = {.block = {.run = sum_run}, .jobs = 2, .n = 100};
+	uint64_t wake_ns = 0, call_ns = 0;
+	struct vt_cpuset cores;
+	struct vt_pool *p = open_pool(&cores, 1);
+
+	assert_non_null(p);
+	assert_int_equal(vt_pool_wake_cost(p, &wake_ns, &call_ns), -ENODATA);
+	assert_true(!wake_ns && !call_ns);
+	vt_pool_close(p);
+	p = open_pool(&cores, 2);
+	if (!p)
+		vt_skip("needs two cores");
+	assert_int_equal(vt_pool_wake_cost(p, &wake_ns, &call_ns), 0);
+	assert_true(wake_ns > 0 && call_ns > 0);
+	assert_int_equal(vt_pool_run(p, &s.block, &cores), 0);
+	assert_int_equal(atomic_load(&s.sum), expected(&s));
 	vt_pool_close(p);
 }
 
@@ -472,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_core_joins_and_leaves_a_running_job),
 		cmocka_unit_test(test_done_may_start_the_next_block),
 		cmocka_unit_test(test_sleeping_workers_wake),
+		cmocka_unit_test(test_what_waking_costs),
 		cmocka_unit_test(test_each_worker_sits_on_its_core),
 		cmocka_unit_test(test_a_helper_begins_with_its_own_share),
 		cmocka_unit_test(test_who_joins_takes_a_share_that_is_free),

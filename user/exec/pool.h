@@ -127,6 +127,12 @@ void vt_pool_tend(struct pthreadpool *gang, uint64_t mono_ns);
 /** vt_pool_run - start @b, wait for it from a thread that is no worker; @b->done is set by this call */
 int vt_pool_run(struct vt_pool *p, struct vt_work *b, const struct vt_cpuset *grant);
 
+/**
+ * vt_pool_wake_cost - what a worker that sleeps takes to begin when another wakes it, and what that takes the other
+ * Medians of 15 times, 5 ms in all. No work may be under way. -ENODATA: there is one core only, which wakes nobody.
+ */
+int vt_pool_wake_cost(struct vt_pool *p, uint64_t *wake_ns, uint64_t *call_ns);
+
 /** vt_pool_busy_ns - time that the worker of @core has spent in chunks and work since it started */
 uint64_t vt_pool_busy_ns(const struct vt_pool *p, unsigned int core);
 

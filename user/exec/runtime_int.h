@@ -160,7 +160,8 @@ struct vt_runtime {
 	struct vt_runtime_opts o;
 	struct vt_topology topo;
 	struct vt_pool *pool;
-	struct vt_worker **worker; /* of the monitor, by scheduled core; NULL: no monitor */
+	uint32_t open_ns, open_core_ns; /* what a block costs before its first layer (vt_model) */
+	struct vt_worker **worker;	/* of the monitor, by scheduled core; NULL: no monitor */
 	uint64_t start_ns;
 
 	/* ---- what happened, left by whoever saw it ---- */

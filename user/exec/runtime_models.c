@@ -53,6 +53,10 @@ static int make_plan(const struct vt_runtime *rt, const struct vt_policy *policy
 	int err;
 
 	p->planned = p->costs->model;
+	if (!p->planned.open_ns && !p->planned.open_core_ns) {
+		p->planned.open_ns = rt->open_ns;
+		p->planned.open_core_ns = rt->open_core_ns;
+	}
 	len = vt_plan_size(&p->planned, policy->plan_needs);
 	p->mem = aligned(len);
 	if (!p->mem)
