@@ -285,14 +285,18 @@ static int measure(struct session *s, const char *path, const char *digest,
 static void report(struct session *s, const char *given, const struct vt_tune_report *r,
 		   double secs)
 {
-	json_array_append_new(s->models, json_pack("{s:s s:i s:i s:i s:I s:f}", "model", given,
-						   "layers", (int)r->layers, "known", (int)r->known,
-						   "measured", (int)r->measured, "samples",
-						   (json_int_t)r->samples, "seconds", secs));
+	json_array_append_new(s->models,
+			      json_pack("{s:s s:i s:i s:i s:i s:I s:f}", "model", given, "layers",
+					(int)r->layers, "known", (int)r->known, "measured",
+					(int)r->measured, "again", (int)r->again, "samples",
+					(json_int_t)r->samples, "seconds", secs));
 	if (s->a->json)
 		return;
-	printf("%s: %u distinct layers, %u known, %u measured in %.1f s\n", given, r->layers,
-	       r->known, r->measured, secs);
+	printf("%s: %u distinct layers, %u known, %u measured", given, r->layers, r->known,
+	       r->measured);
+	if (r->again)
+		printf(", %u of them twice, as times were far apart,", r->again);
+	printf(" in %.1f s\n", secs);
 	fflush(stdout);
 }
 

@@ -175,11 +175,13 @@ struct vt_tune_walk {
 	char (*signature)[VT_PROFILE_TEXT]; /* per step */
 	int *first;			    /* per step: the first of its layer */
 	bool *wanted;			    /* per step: a first one that is to be measured */
-	int *steps;			    /* of the layer in hand */
-	void *arena;			    /* as instance 0 is before step @at */
-	int at;				    /* -1: the copy was cut short, begin anew */
-	int in_hand;			    /* the first step of the layer that is, or -1 */
-	int next;			    /* where to look for one then; n_steps: it is the end */
+	bool *unsteady; /* per step: of those, one that was; in the end they are */
+	bool again;	/* ...wanted again: who disturbed may be gone */
+	int *steps;	/* of the layer in hand */
+	void *arena;	/* as instance 0 is before step @at */
+	int at;		/* -1: the copy was cut short, begin anew */
+	int in_hand;	/* the first step of the layer that is, or -1 */
+	int next;	/* where to look for one then; n_steps: it is the end */
 	struct vt_tune_job job;
 	bool measured; /* it is, and not put yet */
 	double work, work_done;
@@ -195,8 +197,12 @@ static double work_of(const struct vt_tune_walk *w, int step)
 
 static void show(struct vt_tune_walk *w, const char *layer)
 {
+	double share;
+
 	w->progress.layer = layer;
-	w->progress.share = w->work > 0 ? w->work_done / w->work : 1;
+	share = w->work > 0 ? w->work_done / w->work : 1;
+	if (share > w->progress.share) /* what is to be measured again makes it no less */
+		w->progress.share = share;
 	if (w->t->o.progress)
 		w->t->o.progress(w->t->o.arg, &w->progress);
 }
@@ -220,6 +226,26 @@ static void fill_inputs(struct vt_tune_walk *w)
 	w->at = 0;
 }
 
+/* The first step from @next on that is wanted, or n_steps. */
+static int next_wanted(struct vt_tune_walk *w)
+{
+	while (w->next < w->eng->n_steps && !w->wanted[w->next])
+		w->next++;
+	return w->next;
+}
+
+static void begin_again(struct vt_tune_walk *w)
+{
+	bool *was = w->wanted;
+
+	w->again = true;
+	w->wanted = w->unsteady;
+	w->unsteady = was;
+	w->next = 0;
+	if (next_wanted(w) < w->at)
+		w->at = -1;
+}
+
 /* The next layer that is wanted, with what the store has of it; none: it is the end. */
 static int take_in_hand(struct vt_tune_walk *w, struct vt_err *e)
 {
@@ -227,15 +253,16 @@ static int take_in_hand(struct vt_tune_walk *w, struct vt_err *e)
 	const struct vt_step *s;
 	int i, err;
 
-	while (w->next < w->eng->n_steps && !w->wanted[w->next])
-		w->next++;
+	if (next_wanted(w) == w->eng->n_steps && !w->again)
+		begin_again(w);
 	i = w->next;
 	if (i == w->eng->n_steps) {
 		show(w, "");
 		return 0;
 	}
 	s = &w->eng->steps[i];
-	*j = (struct vt_tune_job){.t = w->t, .layer = {.eng = w->eng, .steps = w->steps}};
+	*j = (struct vt_tune_job){
+		.t = w->t, .layer = {.eng = w->eng, .steps = w->steps}, .again = w->again};
 	for (int k = i; k < w->eng->n_steps; k++)
 		if (w->first[k] == i)
 			w->steps[j->layer.n_steps++] = k;
@@ -299,9 +326,10 @@ static int take_memory(struct vt_tune_walk *w, struct vt_err *e)
 	w->signature = calloc(n, sizeof(*w->signature));
 	w->first = calloc(n, sizeof(*w->first));
 	w->wanted = calloc(n, sizeof(*w->wanted));
+	w->unsteady = calloc(n, sizeof(*w->unsteady));
 	w->steps = calloc(n, sizeof(*w->steps));
 	w->arena = vt_big_alloc(w->eng->arena_bytes);
-	if (!w->signature || !w->first || !w->wanted || !w->steps || !w->arena)
+	if (!w->signature || !w->first || !w->wanted || !w->unsteady || !w->steps || !w->arena)
 		return vt_fail(e, -ENOMEM, "no memory to measure %d layers", w->eng->n_steps);
 	if (vt_pool_reserve(w->t->pool, w->eng->scratch_bytes))
 		return vt_fail(e, -ENOMEM, "no memory for the scratch of the workers");
@@ -317,6 +345,7 @@ void vt_tune_walk_free(struct vt_tune_walk *w)
 	free(w->signature);
 	free(w->first);
 	free(w->wanted);
+	free(w->unsteady);
 	free(w->steps);
 	vt_big_free(w->arena, w->eng->arena_bytes);
 	free(w);
@@ -431,7 +460,7 @@ int vt_tune_walk_put(struct vt_tune_walk *w, bool all, struct vt_err *e)
 	}
 	if (w->in_hand < 0)
 		return w->next < w->eng->n_steps ? take_in_hand(w, e) : 0;
-	if (!w->measured && !all && !vt_tune_put_due(&w->job))
+	if (!w->measured && (w->again || (!all && !vt_tune_put_due(&w->job))))
 		return 0;
 	err = vt_tune_put(&w->job, e);
 	if (err || !w->measured)
@@ -440,9 +469,15 @@ int vt_tune_walk_put(struct vt_tune_walk *w, bool all, struct vt_err *e)
 	if (err)
 		return err;
 	w->measured = false;
-	w->report.measured++;
+	w->report.measured += !w->again;
+	w->report.again += w->again;
 	w->work_done += work_of(w, w->in_hand);
 	w->progress.layers_done++;
+	if (!w->again && w->job.unsteady) {
+		w->unsteady[w->in_hand] = true;
+		w->progress.layers++;
+		w->work += work_of(w, w->in_hand);
+	}
 	vt_tune_fini(&w->job.tune);
 	w->next = w->in_hand + 1;
 	w->in_hand = -1;

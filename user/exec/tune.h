@@ -11,6 +11,10 @@
  * machine meets all alike. After every round hopeless candidates drop out. What is known is put into
  * the store after each layer, and every second within a long one: whoever is killed loses a second.
  *
+ * Somebody may come and go for longer than a layer is measured, or the host may move a virtual machine's
+ * cores apart for a minute. Layers whose times alone are far apart are measured once more when all others are done, and
+ * the faster of both is kept.
+ *
  * A machine may have other things to do: a walk through an engine measures until it is told to stop,
  * keeps what it has in memory, and goes on another time. It asks before every sample, and within one
  * before its layer is run, so between question and end lies one run of one layer at most. While it
@@ -58,6 +62,7 @@ struct vt_tune_report {
 	unsigned int layers;   /* distinct signatures of the engine */
 	unsigned int known;    /* of those, already in the store as wanted */
 	unsigned int measured; /* of those, measured and kept now */
+	unsigned int again; /* of those, measured a second time: their times alone were far apart */
 	uint64_t samples;
 };
 

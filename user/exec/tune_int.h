@@ -75,6 +75,13 @@ struct vt_tune_job {
 	uint32_t put[VT_TUNE_CANDS * VT_TUNE_CELLS]; /* of a candidate in a cell, in the store */
 	uint64_t put_mono_ns, used_ns;
 	uint32_t rounds;
+	/*
+	 * Measured a second time, by itself: kept versions only. A version's times on some cores
+	 * replace those of the first if it is faster there alone, else those stay, at all levels.
+	 */
+	bool again;
+	uint64_t before_ns[VT_TUNE_CANDS * VT_TUNE_CELLS]; /* then: as it is in the store */
+	bool unsteady; /* after vt_tune_keep(): times alone are far apart, as if somebody came and went */
 };
 
 /** vt_tune_cells - what is to be measured, level 0 first; returns how many */
@@ -90,11 +97,11 @@ void vt_tune_press(struct vt_tuner *t, uint8_t level);
 /** vt_tune_hush - let the bubble be silent, at once */
 void vt_tune_hush(struct vt_tuner *t);
 
-/** vt_tune_begin - take what the store has of a layer whose candidates are there */
+/** vt_tune_begin - take what the store has of a layer whose candidates are there; see @again */
 int vt_tune_begin(struct vt_tune_job *j, struct vt_err *e);
 /** vt_tune_measure - 0: there are samples enough; 1: some should be put; -ECANCELED when stopped */
 int vt_tune_measure(struct vt_tune_job *j, struct vt_err *e);
-/** vt_tune_put_due - has it been long since the last put? */
+/** vt_tune_put_due - has it been long since the last put? Never of a layer that is measured again: it is put whole */
 bool vt_tune_put_due(const struct vt_tune_job *j);
 /** vt_tune_put - the times into the store; vt_tune_keep - and the versions worth keeping */
 int vt_tune_put(struct vt_tune_job *j, struct vt_err *e);

@@ -25,6 +25,11 @@ static const struct effort {
 #define DROP_FIRST_PPM 250000u
 #define DROP_LATER_PPM 150000u
 
+/* Times of a layer alone are far apart if the middle half of them spans so much of the median... */
+#define UNSTEADY_PPM 200000u
+/* ...and is more than clock and fork make of it. */
+#define UNSTEADY_LEAST_NS 1000u
+
 /* ---- the store ----------------------------------------------------------------------------- */
 
 /* What the store has of a layer: cells in which every kept version has enough samples. */
@@ -85,9 +90,24 @@ static int take_prior(void *arg, const struct vt_profile_time *p)
 
 	if (cand < 0 || c < 0)
 		return 0;
+	if (j->again) {
+		j->tune.dropped[cand] &= !p->kept;
+		j->before_ns[(size_t)cand * j->tune.n_cells + (size_t)c] = p->median_ns;
+		return 0;
+	}
 	vt_tune_prior(&j->tune, (size_t)cand, (size_t)c, p->median_ns, p->spread_ns, p->samples);
 	*put_of(j, (size_t)cand, (size_t)c) = vt_tune_count(&j->tune, (size_t)cand, (size_t)c);
 	return 0;
+}
+
+/* Is what the store has of this version on the cores of cell @c better than what was measured again? */
+static bool was_faster(const struct vt_tune_job *j, size_t cand, size_t c)
+{
+	const int alone = vt_tune_find_cell(j->t->cell, j->t->n_cells, j->t->cell[c].cores, 0);
+	const uint64_t before = j->before_ns[cand * j->tune.n_cells + (size_t)alone];
+
+	return j->again && before &&
+	       vt_tune_stat(&j->tune, cand, (size_t)alone).median_ns >= before;
 }
 
 /* A time that has no new sample stays as it is, and is as old as it is. */
@@ -105,7 +125,8 @@ int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 		const size_t cand = i / j->tune.n_cells, c = i % j->tune.n_cells;
 		const struct vt_tune_stat s = vt_tune_stat(&j->tune, cand, c);
 
-		if (vt_tune_count(&j->tune, cand, c) > *put_of(j, cand, c))
+		if (vt_tune_count(&j->tune, cand, c) > *put_of(j, cand, c) &&
+		    !was_faster(j, cand, c))
 			row[n++] = (struct vt_profile_time){.layer = j->layer.signature,
 							    .variant = j->tune.cand[cand]->name,
 							    .cores = j->t->cell[c].cores,
@@ -126,7 +147,19 @@ int vt_tune_put(struct vt_tune_job *j, struct vt_err *e)
 
 bool vt_tune_put_due(const struct vt_tune_job *j)
 {
-	return vt_now_mono_ns() - j->put_mono_ns > PUT_EVERY_NS;
+	return !j->again && vt_now_mono_ns() - j->put_mono_ns > PUT_EVERY_NS;
+}
+
+static bool unsteady(const struct vt_tune_job *j, size_t cand)
+{
+	for (size_t c = 0; c < j->t->n_alone; c++) {
+		const struct vt_tune_stat s = vt_tune_stat(&j->tune, cand, c);
+
+		if (s.spread_ns > UNSTEADY_LEAST_NS &&
+		    (double)s.spread_ns > (double)s.median_ns * UNSTEADY_PPM / 1e6)
+			return true;
+	}
+	return false;
 }
 
 int vt_tune_keep(struct vt_tune_job *j, struct vt_err *e)
@@ -134,8 +167,10 @@ int vt_tune_keep(struct vt_tune_job *j, struct vt_err *e)
 	size_t set[VT_TUNE_KEEP], n = vt_tune_choose(&j->tune, j->t->n_alone, set);
 	const char *name[VT_TUNE_KEEP];
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		name[i] = j->tune.cand[set[i]]->name;
+		j->unsteady |= unsteady(j, set[i]);
+	}
 	return vt_profile_keep(j->t->db, j->layer.signature, name, n, e);
 }
 
@@ -262,9 +297,12 @@ static uint32_t least_samples(const struct vt_tune *t)
 
 int vt_tune_begin(struct vt_tune_job *j, struct vt_err *e)
 {
-	int err = vt_profile_each(j->t->db, j->layer.signature, take_prior, j, e);
+	int err;
 
-	if (!err && least_samples(&j->tune)) /* an earlier call knew this much */
+	for (size_t i = 0; i < j->tune.n_cands; i++)
+		j->tune.dropped[i] = j->again;
+	err = vt_profile_each(j->t->db, j->layer.signature, take_prior, j, e);
+	if (!err && !j->again && least_samples(&j->tune)) /* an earlier call knew this much */
 		vt_tune_drop(&j->tune, DROP_LATER_PPM);
 	j->put_mono_ns = vt_now_mono_ns();
 	return err;
