@@ -15,7 +15,7 @@
 #include "sched/plan.h"
 
 #define FETCH_FIRST 4u	  /* of what there may be hundreds of */
-#define FETCH_LOOP  5120u /* its head, and that of the policy's state */
+#define FETCH_LOOP  5632u /* its head, and that of the policy's state */
 #define FETCH_PLAN  128u
 
 /* ---- the lock ----------------------------------------------------------------------------- */

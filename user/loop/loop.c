@@ -24,12 +24,13 @@ struct surprise {
 struct vt_loop {
 	struct vt_loop_cfg cfg;
 	struct vt_pressure pressure;
-	struct vt_pace pace;
 	struct surprise surprise;
 	struct vt_sample sample;
 	struct vt_decision decision;
 	struct vt_loop_stats stats;
 	void *policy_state;
+	struct vt_pace
+		*pace; /* behind all else: it is large, and a step looks at a line or two of it */
 };
 
 /* Actions of one step: every core may start, grow or shrink something, and some are shed. */
@@ -52,7 +53,7 @@ static size_t part(size_t *used, size_t len)
 }
 
 struct parts {
-	size_t loop, state, actions, versions, total;
+	size_t loop, state, actions, versions, pace, total;
 };
 
 static int lay_out(const struct vt_loop_cfg *cfg, struct parts *o)
@@ -69,6 +70,7 @@ static int lay_out(const struct vt_loop_cfg *cfg, struct parts *o)
 	o->state = part(&used, state);
 	o->actions = part(&used, max_actions(cfg) * sizeof(struct vt_action));
 	o->versions = part(&used, max_versions(cfg));
+	o->pace = part(&used, sizeof(struct vt_pace));
 	o->total = (used + 63) & ~(size_t)63;
 	return 0;
 }
@@ -91,6 +93,7 @@ struct vt_loop *vt_loop_init(void *mem, size_t len, const struct vt_loop_cfg *cf
 	memset(l, 0, sizeof(*l));
 	l->cfg = *cfg;
 	l->policy_state = base + o.state;
+	l->pace = memset(base + o.pace, 0, sizeof(*l->pace));
 	l->decision = (struct vt_decision){
 		.cap_actions = max_actions(cfg),
 		.cap_versions = max_versions(cfg),
@@ -187,22 +190,36 @@ static void learn_of(struct vt_loop *l, const struct vt_coreset *cores, const st
 	}
 }
 
+static uint64_t pace_key(const struct vt_view *v, const struct vt_done *k)
+{
+	return vt_pace_key(k->model, k->layer_begin, k->layer_end, vt_coreset_count(&k->cores),
+			   v->models[k->model].fastest_ns);
+}
+
 /* What the block felt, its usual pace aside; false if it says nothing. */
 static bool felt_by(struct vt_loop *l, const struct vt_done *k, const uint64_t ns[VT_LEVELS],
 		    struct vt_felt *ret)
 {
 	const struct vt_view *v = &l->sample.view;
 	uint64_t took = k->end_ns - k->start_ns;
-	uint64_t key = vt_pace_key(k->model, k->layer_begin, k->layer_end,
-				   vt_coreset_count(&k->cores), v->models[k->model].fastest_ns);
 
 	if (vt_pressure_invert(ns, took, ret))
 		return false;
-	took = vt_pace_take(&l->pace, key, ns[0], ret->weight_ppm, took, v->now_ns);
+	took = vt_pace_take(l->pace, pace_key(v, k), ns[0], ret->weight_ppm, took, v->now_ns);
 	if (vt_pressure_invert(ns, took, ret))
 		return false;
-	ret->noise_ppm = vt_pace_noise_ppm(&l->pace);
+	ret->noise_ppm = vt_pace_noise_ppm(l->pace);
 	return true;
+}
+
+/* Lines that learn() will want, while observe() has other things to do. */
+static void fetch_paces(const struct vt_loop *l)
+{
+	const struct vt_sample *s = &l->sample;
+
+	for (uint32_t i = 0; i < s->n_done; i++)
+		if (s->done[i].model < s->view.n_models)
+			vt_pace_fetch(l->pace, pace_key(&s->view, &s->done[i]));
 }
 
 static void learn(struct vt_loop *l)
@@ -262,6 +279,7 @@ int vt_loop_step(struct vt_loop *l, const struct vt_plant *plant, void *self)
 
 	if (err)
 		return err;
+	fetch_paces(l);
 	observe(l);
 	learn(l);
 	write_pressure(l);

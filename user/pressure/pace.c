@@ -24,8 +24,7 @@ static double bounded(double x, double low, double high)
 
 static struct vt_pace_slot *slot_of(struct vt_pace *p, uint64_t key)
 {
-	/* Fibonacci hashing (Knuth, vol. 3, 6.4): the upper bits of a product with 2^64 / phi. */
-	struct vt_pace_slot *s = &p->slot[(key * 0x9e3779b97f4a7c15u >> 32) % VT_PACE_SLOTS];
+	struct vt_pace_slot *s = &p->slot[vt_pace_slot_of(key)];
 
 	if (s->key != key)
 		*s = (struct vt_pace_slot){.key = key};

@@ -63,6 +63,20 @@ static inline uint64_t vt_pace_key(uint32_t index, uint32_t begin, uint32_t end,
 	return (range ^ cores ^ times_ns * 0x9e3779b97f4a7c15u) | 1ull << 63;
 }
 
+/** vt_pace_slot_of - where @key is, or would be */
+static inline uint32_t vt_pace_slot_of(uint64_t key)
+{
+	/* Fibonacci hashing (Knuth, vol. 3, 6.4): the upper bits of a product with 2^64 / phi. */
+	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) % VT_PACE_SLOTS;
+}
+
+/** vt_pace_fetch - ask for the memory that vt_pace_take() will want */
+static inline void vt_pace_fetch(const struct vt_pace *p, uint64_t key)
+{
+	__builtin_prefetch(&p->slot[vt_pace_slot_of(key)], 1);
+	__builtin_prefetch(&p->noise, 1);
+}
+
 /** vt_pace_noise_ppm - noise of a block, as a share of its time; VT_PPM: not known yet */
 uint32_t vt_pace_noise_ppm(const struct vt_pace *p);
 
