@@ -58,8 +58,8 @@ ok "(two models that share a layer)"
 # ---- what it measures --------------------------------------------------------------------------
 db=$dir/a.db
 profile "$db" "$mobile" "$resnet" &&
-	says 'set(j) == {"db", "models", "levels"} and set(m) == {"model", "layers", "known", "measured", "samples", "seconds"}' &&
-	says 'm["layers"] == m["known"] + m["measured"] and m["measured"] > 10 and m["samples"] > 3 * m["measured"] and len(j["models"]) == 2'
+	says 'set(j) == {"db", "models", "levels"} and set(m) == {"model", "layers", "known", "measured", "again", "samples", "seconds"}' &&
+	says 'm["layers"] == m["known"] + m["measured"] and m["again"] <= m["measured"] > 10 and m["samples"] > 3 * m["measured"] and len(j["models"]) == 2'
 ok "a profile: every distinct layer, several samples each"
 profile "$db" "$mobile" "$resnet" && says 'all(x["measured"] == 0 and x["samples"] == 0 and x["known"] > 10 for x in j["models"]) and j["levels"] == []'
 ok "a second call measures nothing"

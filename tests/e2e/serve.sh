@@ -572,9 +572,14 @@ ok "and each refusal tells both"
 ends TERM 0
 
 # Far more than it can do: who is refused is told so, not kept until it is hopeless. A bound for hangs, on any machine.
+# The target is what 64 clients have more work for than it can do until then, and one of them has not.
+case $veltair in
+*/asan/*) target_ms=3000 ;;
+*) target_ms=1000 ;;
+esac
 cat >"$dir/short.yaml" <<END
 listen: 127.0.0.1:0
-models: [{path: $dir/small.onnx, qos_ms: 3000, instances: 1}]
+models: [{path: $dir/small.onnx, qos_ms: $target_ms, instances: 1}]
 END
 # Slower than slow.onnx, with inputs that cost nothing to send.
 for i in $(seq 13 36); do slow+=" t$i = MatMul(t$((i - 1)),x);"; done
@@ -584,7 +589,7 @@ load 4 small 64
 wait $loader
 [ "$(field ok)" -gt 0 ] && [ "$(field refused)" -ge 100 ] && [ "$(field cut)$(field lost)$(field other)$(field mixed)" = 0000 ]
 ok "64 clients of a model that serves a few: some are served, others refused"
-[ "$(field refused_ms_p99)" -lt 1500 ]
+[ "$(field refused_ms_p99)" -lt $((target_ms / 2)) ]
 ok "99 of 100 refusals come long before their target"
 echo "# $(cat "$dir/load.json")"
 ends TERM 0
