@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/order.h"
+
 #define PPM	    1000000u
 #define TIE_PPM	    30000u     /* what the default is given for being it */
 #define UNKNOWN_PPM (8u * PPM) /* no time where others have one */
@@ -109,13 +111,6 @@ void vt_tune_prior(struct vt_tune *t, size_t cand, size_t cell, uint64_t median_
 	}
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t cell)
 {
 	const struct vt_tune_samples *s = at(t, cand, cell);
@@ -125,7 +120,7 @@ struct vt_tune_stat vt_tune_stat(const struct vt_tune *t, size_t cand, size_t ce
 	if (!n)
 		return (struct vt_tune_stat){0};
 	memcpy(v, s->ns, n * sizeof(*v));
-	qsort(v, n, sizeof(*v), by_value);
+	qsort(v, n, sizeof(*v), vt_order_u64);
 	return (struct vt_tune_stat){.median_ns = (v[(n - 1) / 2] + v[n / 2]) / 2,
 				     .spread_ns = v[n - 1 - (n - 1) / 4] - v[(n - 1) / 4],
 				     .best_ns = v[0],

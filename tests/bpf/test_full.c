@@ -66,7 +66,7 @@ static void test_a_model_without_a_row(void **state)
 	open_three(&t, &o, 50000, 10000000000ull, 2);
 	fill_rows(o.monitor);
 	assert_int_equal(vt_runtime_del(t.rt, t.f[0].id), 0); /* its row is not free at once */
-	s.engine = fx_load(fx_names[0], 2);
+	s.engine = fx_engine(fx_dir, fx_names[0], 2);
 	s.costs = fx_costs(s.engine, fx_names[0], 50000, 10000000000ull);
 	snprintf(s.name, sizeof(s.name), "%s", fx_names[0]);
 	if (vt_runtime_add(t.rt, &s, &t.f[0].id, &e))

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "engine_fixture.h"
 #include "exec/runtime.h"
 #include "model/zoo.h"
 
@@ -33,22 +34,6 @@ struct fx_model {
 	char *want[SEEDS];
 	int n_steps;
 };
-
-static struct vt_engine *fx_load(const char *name, int instances)
-{
-	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_engine_opts o = {.instances = instances};
-	struct vt_engine *m = NULL;
-	struct vt_err e = {0};
-	char path[128];
-
-	assert_int_equal(vt_zoo_write(vt_zoo_find(name), fx_dir, &zo, NULL, &e), 0);
-	snprintf(path, sizeof(path), "%s/%s.onnx", fx_dir, name);
-	if (vt_engine_load(&m, path, &o, &e))
-		fail_msg("%s", e.msg);
-	unlink(path);
-	return m;
-}
 
 static void fx_fill(const struct vt_engine *m, int inst, uint64_t seed)
 {
@@ -239,7 +224,7 @@ static inline void open_three_queued(struct three *t, const struct vt_runtime_op
 	memset(t, 0, sizeof(*t));
 	t->rt = fx_open(o);
 	for (size_t i = 0; i < 3; i++) {
-		struct vt_served s = {.engine = fx_load(fx_names[i], instances),
+		struct vt_served s = {.engine = fx_engine(fx_dir, fx_names[i], instances),
 				      .max_queue = max_queue};
 
 		fx_answers(&t->f[i], s.engine);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine_fixture.h"
 #include "exec/costs.h"
 #include "model/zoo.h"
 
@@ -16,22 +17,6 @@ static struct vt_engine *eng;
 
 static const struct vt_profile_key here = {"GenuineTest", "test"};
 static const uint16_t points[] = {1, 2, 4};
-
-static struct vt_engine *load(const char *name)
-{
-	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_engine_opts o = {0};
-	struct vt_engine *m = NULL;
-	struct vt_err e = {0};
-	char path[128];
-
-	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
-	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
-	if (vt_engine_load(&m, path, &o, &e))
-		fail_msg("%s", e.msg);
-	unlink(path);
-	return m;
-}
 
 static const char *sig(int step, char buf[static VT_PROFILE_TEXT])
 {
@@ -422,7 +407,7 @@ static int setup(void **state)
 {
 	if (!mkdtemp(dir))
 		return -1;
-	eng = load("bert-large-tiny");
+	eng = fx_engine(dir, "bert-large-tiny", 0);
 	return 0;
 }
 

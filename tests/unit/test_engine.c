@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "engine_fixture.h"
 #include "exec/engine.h"
 #include "kernels/bigmem.h"
 #include "kernels/gemm.h"
@@ -24,22 +25,6 @@ static const char *const names[] = {"mobilenet-v2-tiny", "efficientnet-b0-tiny",
 				    "googlenet-tiny", "bert-large-tiny"};
 
 static char dir[] = "/tmp/veltair-test-model-XXXXXX";
-
-static struct vt_engine *load(const char *name, int instances)
-{
-	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_engine_opts o = {.instances = instances};
-	struct vt_engine *m = NULL;
-	struct vt_err e = {0};
-	char path[128];
-
-	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
-	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
-	if (vt_engine_load(&m, path, &o, &e))
-		fail_msg("%s", e.msg);
-	unlink(path);
-	return m;
-}
 
 /* Inputs of an instance from a seed; integers stay 0, a valid index anywhere. */
 static void fill(struct vt_engine *m, int inst, uint64_t seed)
@@ -124,7 +109,7 @@ static void test_two_instances_at_once(void **state)
 	if (!p)
 		vt_skip("needs two cores");
 	for (size_t i = 0; i < VT_COUNT(names); i++) {
-		struct vt_engine *m = load(names[i], 2);
+		struct vt_engine *m = fx_engine(dir, names[i], 2);
 		void *want[2] = {expected(m, 7), expected(m, 8)};
 
 		assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
@@ -159,7 +144,7 @@ static void test_any_cores_and_a_late_helper(void **state)
 		vt_skip("needs two cores");
 	second = (unsigned int)vt_cpuset_next(&one[1], 0);
 	for (size_t i = 0; i < VT_COUNT(names); i++) {
-		struct vt_engine *m = load(names[i], 1);
+		struct vt_engine *m = fx_engine(dir, names[i], 1);
 		void *want = expected(m, 7);
 
 		assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
@@ -195,7 +180,7 @@ static void test_blocks_of_one_layer(void **state)
 
 	if (!p)
 		vt_skip("needs two cores");
-	m = load("googlenet-tiny", 1);
+	m = fx_engine(dir, "googlenet-tiny", 1);
 	want = expected(m, 3);
 	assert_int_equal(vt_pool_reserve(p, m->scratch_bytes), 0);
 	fill(m, 0, 3);
@@ -244,7 +229,7 @@ static void test_unwritten_bytes(void **state)
 	assert_in_range(all - then, m->arena_bytes / 2, m->arena_bytes + ((size_t)2 << 20));
 	vt_engine_free(m);
 	/* What is small is written when it is made. */
-	m = load("resnet-50-tiny", 3);
+	m = fx_engine(dir, "resnet-50-tiny", 3);
 	assert_true(m->arena_bytes < VT_BIG_FROM);
 	assert_int_equal(vt_engine_unwritten_bytes(m), 0);
 	vt_engine_free(m);
@@ -254,7 +239,7 @@ static void test_unwritten_bytes(void **state)
 static void test_bytes_at_most(void **state)
 {
 	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_engine *m = load("resnet-50-tiny", 1);
+	struct vt_engine *m = fx_engine(dir, "resnet-50-tiny", 1);
 	const size_t weights = m->weights_bytes, arena = m->arena_bytes;
 	const struct {
 		size_t max_bytes;

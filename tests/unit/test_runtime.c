@@ -68,7 +68,7 @@ static void start_driver(struct driver *d)
 
 static struct vt_served again(const struct three *t, size_t i)
 {
-	struct vt_served s = {.engine = fx_load(fx_names[i], 2)};
+	struct vt_served s = {.engine = fx_engine(fx_dir, fx_names[i], 2)};
 
 	s.costs = fx_costs(s.engine, fx_names[i], 50000, 10000000000ull);
 	snprintf(s.name, sizeof(s.name), "%s", fx_names[i]);
@@ -129,6 +129,9 @@ static void replay(const char *buf, size_t len, const struct vt_policy *policy, 
 		size = (vt_trace_models_size(t, cfg.policy->plan_needs) + 63) & ~(size_t)63;
 		models = aligned_alloc(64, size);
 		assert_int_equal(vt_trace_models(t, cfg.policy->plan_needs, models, size), 0);
+		/* Plans know what waking costs here; one core wakes nobody. */
+		for (uint32_t i = 0; i < t->head.n_models && cfg.policy_cfg.n_cores > 1; i++)
+			assert_true(t->models[i].open_ns && t->models[i].open_core_ns);
 		size = (vt_loop_size(&cfg) + 63) & ~(size_t)63;
 		mem = aligned_alloc(64, size);
 		memset(mem, 0, size);

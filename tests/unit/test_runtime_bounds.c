@@ -317,7 +317,7 @@ static void test_a_recording_that_cannot_be_written(void **state)
 static void test_bad_models(void **state)
 {
 	struct vt_runtime_opts o = {.record_fd = -1};
-	struct vt_served s = {.engine = fx_load(fx_names[0], 1)};
+	struct vt_served s = {.engine = fx_engine(fx_dir, fx_names[0], 1)};
 	struct vt_err e = {0};
 	struct three t;
 	uint32_t id;
@@ -328,13 +328,13 @@ static void test_bad_models(void **state)
 	assert_int_equal(vt_runtime_add(t.rt, &s, &id, &e), -EEXIST);
 	assert_non_null(strstr(e.msg, "served already"));
 	e = (struct vt_err){0};
-	s.engine = fx_load(fx_names[0], 1);
+	s.engine = fx_engine(fx_dir, fx_names[0], 1);
 	s.costs = fx_costs(s.engine, fx_names[0], 1000, 1000);
 	s.costs.model.n_layers--;
 	snprintf(s.version, sizeof(s.version), "2");
 	assert_int_equal(vt_runtime_add(t.rt, &s, &id, &e), -EINVAL);
 	e = (struct vt_err){0};
-	s.engine = fx_load(fx_names[0], 1);
+	s.engine = fx_engine(fx_dir, fx_names[0], 1);
 	s.costs = fx_costs(s.engine, fx_names[0], 1000, 0);
 	assert_int_equal(vt_runtime_add(t.rt, &s, &id, &e), -EINVAL);
 	close_three(&t);
@@ -430,7 +430,8 @@ static void test_counts_outlive_a_replacement(void **state)
 	submit_some(t.rt, &t.f[0], id[0], 6);
 	check_row(t.rt, id[0], n);
 	for (int i = 1; i < 4; i++) {
-		struct vt_served s = {.engine = fx_load(fx_names[0], 2), .replaces = true};
+		struct vt_served s = {.engine = fx_engine(fx_dir, fx_names[0], 2),
+				      .replaces = true};
 		struct vt_err e = {0};
 
 		s.costs = fx_costs(s.engine, fx_names[0], 50000, 10000000000ull);
@@ -544,7 +545,7 @@ static void test_priorities_reach_the_policy(void **state)
 						.init = no_state,
 						.decide = noting_decide};
 	const struct vt_runtime_opts o = {.policy = &noting, .record_fd = -1};
-	struct vt_served s = {.engine = fx_load(fx_names[0], 2), .priority = 3};
+	struct vt_served s = {.engine = fx_engine(fx_dir, fx_names[0], 2), .priority = 3};
 	struct fx_request r[2];
 	struct fx_load l = {0};
 	struct three t = {0};

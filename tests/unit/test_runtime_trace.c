@@ -34,7 +34,7 @@ static double run(const struct vt_policy *policy, struct vt_chrome *c)
 	uint64_t core_ns = 0;
 
 	for (int i = 0; i < 2; i++) {
-		struct vt_served s = {.engine = fx_load(fx_names[i], 2)};
+		struct vt_served s = {.engine = fx_engine(fx_dir, fx_names[i], 2)};
 
 		fx_answers(&f[i], s.engine);
 		s.costs = fx_costs(s.engine, fx_names[i], 100000,

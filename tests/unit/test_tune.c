@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "engine_fixture.h"
 #include "exec/costs.h"
 #include "exec/tune.h"
 #include "model/zoo.h"
@@ -17,26 +18,10 @@
 /*
  * The tuner on a real engine and a real store: stopped at any layer it goes on where it was, what it
  * knows it does not measure again, and what it keeps is what it promised. When it is stopped it runs
- * no layer any more. And the bubble: it blows when told, and is silent when told. No time is asserted.
+ * no layer any more. No time is asserted.
  */
 
 static char dir[] = "/tmp/veltair-test-tune-XXXXXX";
-
-static struct vt_engine *load(const char *name)
-{
-	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_engine_opts o = {0};
-	struct vt_engine *m = NULL;
-	struct vt_err e = {0};
-	char path[160];
-
-	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
-	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
-	if (vt_engine_load(&m, path, &o, &e))
-		fail_msg("%s", e.msg);
-	unlink(path);
-	return m;
-}
 
 static const char *db_path(void)
 {
@@ -145,7 +130,7 @@ static int count_kept(void *arg, const struct vt_profile_time *t)
 
 static void test_stop_and_go_on(void **state)
 {
-	struct vt_engine *m = load("mobilenet-v2-tiny");
+	struct vt_engine *m = fx_engine(dir, "mobilenet-v2-tiny", 0);
 	struct vt_profile *db = store();
 	struct patience p = {.most = 4};
 	struct vt_tune_report r;
@@ -251,7 +236,7 @@ static void put_one_more(struct vt_engine *m, struct vt_profile *db, uint32_t le
 
 static void test_more_levels_later(void **state)
 {
-	struct vt_engine *m = load("bert-large-tiny");
+	struct vt_engine *m = fx_engine(dir, "bert-large-tiny", 0);
 	struct vt_profile *db = store();
 	struct patience p = {.most = 1000};
 	struct vt_tune_opts o = options(&p, 1u | 1u << 4);
@@ -352,7 +337,7 @@ static int go_until(struct vt_tune_walk *w, unsigned int nth, struct vt_err *e)
  */
 static void test_stopped_it_runs_nothing(void **state)
 {
-	struct vt_engine *m = load("mobilenet-v2-tiny");
+	struct vt_engine *m = fx_engine(dir, "mobilenet-v2-tiny", 0);
 	struct vt_profile *db = store();
 	struct vt_tune_opts o = watched_options(1u | 1u << 4);
 	struct vt_tune_walk *w = NULL;
@@ -389,7 +374,7 @@ static void test_stopped_it_runs_nothing(void **state)
 /* Another process has the store: measuring does not care, and what could not be put is kept. */
 static void test_store_of_another(void **state)
 {
-	struct vt_engine *m = load("bert-large-tiny");
+	struct vt_engine *m = fx_engine(dir, "bert-large-tiny", 0);
 	struct vt_profile *db = NULL;
 	struct vt_tune_opts o = watched_options(1);
 	struct vt_tune_walk *w = NULL;
@@ -450,7 +435,7 @@ static void test_short_of_memory(void **state)
 		{"212000000\n", 1u, 0},
 		{"4096\n", 0, -ENOMEM},
 	};
-	struct vt_engine *m = load("bert-large-tiny");
+	struct vt_engine *m = fx_engine(dir, "bert-large-tiny", 0);
 
 	for (size_t i = 0; i < VT_COUNT(row); i++) {
 		static const struct fake_file files[] = {
@@ -485,102 +470,6 @@ static void test_short_of_memory(void **state)
 	vt_engine_free(m);
 }
 
-/* ---- the bubble ------------------------------------------------------------------------------ */
-
-static void test_bubble(void **state)
-{
-	const struct vt_bubble_setting loud = {4 << 20, VT_PPM}, silence = {0};
-	struct vt_cpuset cores, none = {0}, absent = {0};
-	struct vt_bubble *b = NULL;
-	struct vt_bubble_scale s;
-	struct vt_err e = {0};
-	uint64_t bytes;
-
-	assert_int_equal(vt_bubble_open(&b, &none, &e), -EINVAL);
-	vt_cpuset_add(&absent, VT_MAX_CORES - 1);
-	e = (struct vt_err){0};
-	assert_int_equal(vt_bubble_open(&b, &absent, &e), -EINVAL);
-	vt_cpuset_allowed(&cores);
-	e = (struct vt_err){0};
-	if (vt_bubble_open(&b, &cores, &e))
-		fail_msg("%s", e.msg);
-	assert_int_equal(vt_bubble_bytes(b), 0);
-	vt_bubble_set(b, loud);
-	while (vt_bubble_bytes(b) < 64 << 20)
-		vt_sleep_until_mono_ns(vt_now_mono_ns() + VT_NS_PER_MS);
-	vt_bubble_set(b, silence);
-	bytes = vt_bubble_bytes(b);
-	vt_sleep_until_mono_ns(vt_now_mono_ns() + 5 * VT_NS_PER_MS);
-	assert_int_equal(vt_bubble_bytes(b), bytes);
-	assert_int_equal(vt_bubble_calibrate(b, -1, &s, &e), 0);
-	assert_true(s.by_bandwidth && !s.probed && !s.level[0].footprint_bytes);
-	for (int l = 1; l < (int)VT_LEVELS; l++)
-		assert_true(s.level[l].duty_ppm > s.level[l - 1].duty_ppm);
-	vt_bubble_close(b);
-	vt_bubble_close(NULL);
-}
-
-/* Stopped anywhere in the search it is silent, and gives no scale. */
-static void test_search_stopped(void **state)
-{
-	struct vt_bubble_search *s = NULL;
-	struct vt_bubble_scale scale = {.probed = false};
-	struct vt_cpuset all, last = {0};
-	struct vt_bubble *b = NULL;
-	struct vt_err e = {0};
-	int core = -1;
-
-	vt_cpuset_allowed(&all);
-	if (vt_cpuset_count(&all) < 2)
-		vt_skip("needs two cores");
-	for (int c = vt_cpuset_next(&all, 0); c >= 0; c = vt_cpuset_next(&all, (unsigned int)c + 1))
-		core = c;
-	vt_cpuset_add(&last, (unsigned int)core);
-	assert_int_equal(vt_bubble_open(&b, &last, &e), 0);
-	assert_int_equal(vt_bubble_search_new(&s, b, vt_cpuset_next(&all, 0), &e), 0);
-	for (unsigned int n = 1; n < 150; n += 13) {
-		uint64_t bytes;
-
-		watched = (struct watch){.stop_at = n};
-		assert_int_equal(vt_bubble_search_go(s, ask, &watched, &scale, &e), -ECANCELED);
-		assert_int_equal(watched.asks, n);
-		bytes = vt_bubble_bytes(b);
-		vt_sleep_until_mono_ns(vt_now_mono_ns() + VT_NS_PER_MS);
-		assert_int_equal(vt_bubble_bytes(b), bytes);
-	}
-	assert_false(scale.probed);
-	assert_int_equal(vt_bubble_search_go(s, NULL, NULL, &scale, &e), 0);
-	assert_true(scale.probed && scale.level[VT_LEVELS - 1].footprint_bytes);
-	vt_bubble_search_free(s);
-	vt_bubble_close(b);
-}
-
-/* Threads may still be starting when the first setting comes, or the end. */
-static void test_bubble_set_and_closed_at_once(void **state)
-{
-	static const struct {
-		struct vt_bubble_setting first, second; /* of duty 0: none */
-	} t[] = {{{0}, {0}},
-		 {{4 << 20, VT_PPM / 2}, {0}},
-		 {{0, VT_PPM}, {4 << 20, VT_PPM / 9}},
-		 {{4 << 20, VT_PPM}, {0, VT_PPM}}};
-	struct vt_cpuset cores;
-
-	assert_int_equal(vt_cpuset_allowed(&cores), 0);
-	for (size_t i = 0; i < VT_COUNT(t); i++) {
-		struct vt_bubble *b = NULL;
-		struct vt_err e = {0};
-
-		if (vt_bubble_open(&b, &cores, &e))
-			fail_msg("%s", e.msg);
-		if (t[i].first.duty_ppm)
-			vt_bubble_set(b, t[i].first);
-		if (t[i].second.duty_ppm)
-			vt_bubble_set(b, t[i].second);
-		vt_bubble_close(b);
-	}
-}
-
 static int make_dir(void **state)
 {
 	return mkdtemp(dir) ? 0 : -1;
@@ -599,9 +488,6 @@ int main(void)
 		cmocka_unit_test(test_stopped_it_runs_nothing),
 		cmocka_unit_test(test_store_of_another),
 		cmocka_unit_test(test_short_of_memory),
-		cmocka_unit_test(test_bubble),
-		cmocka_unit_test(test_search_stopped),
-		cmocka_unit_test(test_bubble_set_and_closed_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

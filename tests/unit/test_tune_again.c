@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "engine_fixture.h"
 #include "exec/costs.h"
 #include "exec/tune.h"
 #include "kernels/tile.h"
@@ -73,23 +74,6 @@ static void note(void *arg, const struct vt_tune_progress *p)
 	disturber.share = p->share;
 }
 
-static struct vt_engine *load(void)
-{
-	static const char name[] = "mobilenet-v2-tiny";
-	struct vt_zoo_opts zo = {.seed = 1};
-	struct vt_engine_opts o = {0};
-	struct vt_engine *m = NULL;
-	struct vt_err e = {0};
-	char path[160];
-
-	assert_int_equal(vt_zoo_write(vt_zoo_find(name), dir, &zo, NULL, &e), 0);
-	snprintf(path, sizeof(path), "%s/%s.onnx", dir, name);
-	if (vt_engine_load(&m, path, &o, &e))
-		fail_msg("%s", e.msg);
-	unlink(path);
-	return m;
-}
-
 /* One in the middle that is no product of matrices: those have too many candidates for a short test. */
 static int any_layer(const struct vt_engine *m)
 {
@@ -118,7 +102,7 @@ static int note_time(void *arg, const struct vt_profile_time *t)
 /* The slowest kept time of the disturbed layer, after all layers have been through the tuner. */
 static uint64_t profile(bool (*slow)(unsigned int call), struct vt_tune_report *r)
 {
-	struct vt_engine *m = load();
+	struct vt_engine *m = fx_engine(dir, "mobilenet-v2-tiny", 0);
 	const int step = any_layer(m);
 	struct vt_kernel disturbed = *m->steps[step].layer.kernel;
 	struct vt_tune_opts o = {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/cpuset.h"
+#include "base/order.h"
 #include "profile/table.h"
 
 _Static_assert(VT_PROFILE_LEVELS == VT_LEVELS, "a profile has a time for each level");
@@ -81,13 +82,6 @@ static int finish(struct vt_costs *c, uint64_t qos_ns, struct vt_err *e)
 }
 
 /* ---- from a few runs ------------------------------------------------------------------------ */
-
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 /* The first @n cores of the pool; -EINVAL if it has fewer. */
 static int first_cores(const struct vt_pool *pool, unsigned int n, struct vt_cpuset *ret)
@@ -192,7 +186,7 @@ int vt_costs_measured_by(struct vt_costs *ret, struct vt_engine *eng,
 		for (size_t l = 0; l < n && !err; l++) {
 			for (unsigned int i = 0; i < runs; i++)
 				sorted[i] = ns[i * n + l];
-			qsort(sorted, runs, sizeof(*sorted), by_value);
+			qsort(sorted, runs, sizeof(*sorted), vt_order_u64);
 			for (unsigned int v = 0; v < VT_LEVELS; v++)
 				*entry(&c, l, 0, v, p) = sorted[runs / 2] + !sorted[runs / 2];
 		}

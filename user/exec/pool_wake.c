@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/order.h"
 #include "base/spin.h"
 #include "exec/pool.h"
 
@@ -70,16 +71,9 @@ static void waker_run(struct vt_work *b, struct pthreadpool *gang)
 	(void)gang;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static uint64_t median(uint64_t ns[TURNS])
 {
-	qsort(ns, TURNS, sizeof(*ns), by_value);
+	qsort(ns, TURNS, sizeof(*ns), vt_order_u64);
 	return ns[TURNS / 2];
 }
 

@@ -175,13 +175,13 @@ struct vt_tune_walk {
 	char (*signature)[VT_PROFILE_TEXT]; /* per step */
 	int *first;			    /* per step: the first of its layer */
 	bool *wanted;			    /* per step: a first one that is to be measured */
-	bool *unsteady; /* per step: of those, one that was; in the end they are */
-	bool again;	/* ...wanted again: who disturbed may be gone */
-	int *steps;	/* of the layer in hand */
-	void *arena;	/* as instance 0 is before step @at */
-	int at;		/* -1: the copy was cut short, begin anew */
-	int in_hand;	/* the first step of the layer that is, or -1 */
-	int next;	/* where to look for one then; n_steps: it is the end */
+	bool *unsteady;			    /* per step: of those, one whose times were far apart */
+	bool again;  /* the second time through, when those are the wanted ones */
+	int *steps;  /* of the layer in hand */
+	void *arena; /* as instance 0 is before step @at */
+	int at;	     /* -1: the copy was cut short, begin anew */
+	int in_hand; /* the first step of the layer that is, or -1 */
+	int next;    /* where to look for one then; n_steps: it is the end */
 	struct vt_tune_job job;
 	bool measured; /* it is, and not put yet */
 	double work, work_done;

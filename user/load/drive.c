@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 
 #include "base/clock.h"
+#include "base/order.h"
 #include "load/arrivals.h"
 
 #define SETTLE_NS (20 * VT_NS_PER_MS) /* from begin() to the first arrival */
@@ -190,13 +191,6 @@ static int shoot(const struct vt_target *t, struct vt_shot *s, struct vt_err *e)
 	return drain(&r, e);
 }
 
-static int by_ns(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 int vt_drive_alone(const struct vt_target *t, uint32_t tenant, unsigned int runs, uint64_t *ns,
 		   struct vt_err *e)
 {
@@ -216,7 +210,7 @@ int vt_drive_alone(const struct vt_target *t, uint32_t tenant, unsigned int runs
 		ns[i] = s.end_mono_ns - s.at_mono_ns;
 	}
 	if (!rc)
-		qsort(ns, runs, sizeof(*ns), by_ns);
+		qsort(ns, runs, sizeof(*ns), vt_order_u64);
 	return rc;
 }
 

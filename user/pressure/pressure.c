@@ -280,6 +280,7 @@ static void follow(struct vt_pressure *p, uint32_t domain, double err, double va
 	double left = p->drift_ns[domain] ? kept(p, domain, now_ns) : 0, var, gain;
 	double age = age_of(p->drift_ns[domain], now_ns);
 
+	/* Blocks that end in one step say together what one does. */
 	if (p->counted[domain] || age <= 0)
 		return;
 	var = DRIFT_VARIANCE + (p->drift_var[domain] - DRIFT_VARIANCE) * left * left;
