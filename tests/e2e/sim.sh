@@ -44,6 +44,10 @@ ok "--search finds rates that meet the share"
 sim --mix light --rate 1300 --requests 500 --policy fcfs --bound --json &&
 	json 'all(p["worst_share"]["mean"] < p["share"]["mean"] < 1 and p["p50_ms"]["mean"] < p["p99_ms"]["mean"] for p in d["mixes"][0]["policies"][1:])'
 ok "the bound by model, and its latencies"
+# Of large requests that come close together no schedule serves all: what is ideal does, what is real does not.
+sim --mix heavy --rate 6 --requests 600 --seed 7 --policy veltair-full --bound --json &&
+	json '(lambda full, real, ideal: full <= real < ideal)(*[p["share"]["mean"] for p in d["mixes"][0]["policies"]])'
+ok "no policy is above the bound, and a real one is below the ideal"
 
 # The long ones are rare enough to be dropped: what is served then lies far above the capacity.
 printf 'efficientnet_b0,-,30\nbert_large,-,1\n' >"$dir/rare.mix"

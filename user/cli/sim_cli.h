@@ -48,6 +48,7 @@ struct sim_mix {
 	struct vt_sim_tenant *tenants; /* [mix.n] */
 	double *upto;		       /* cumulated weights */
 	double *ideal_ns, *real_ns;    /* whole-machine time of a request, by tenant: the bounds */
+	struct vt_bound_ways *ways;    /* by tenant, with --bound: how its model may run */
 	double capacity_hz;	       /* of the ideal machine, no deadline */
 	double most_hz;		  /* the same, of the cheapest requests that make up --qos-share */
 	struct vt_arrivals trace; /* --arrivals; n = 0: Poisson */

@@ -15,6 +15,7 @@
 #include "cli/sim_profiles.h"
 #include "load/limit.h"
 #include "sim/bound.h"
+#include "sim/bound_set.h"
 #include "sim/net.h"
 
 #define MAX_TEXT (256u << 20)
@@ -348,6 +349,10 @@ static int add_bounds(const struct sim_opts *o, struct sim_mix *m, struct vt_err
 		m->ideal_ns[i] = vt_bound_work_ns(&m->bank, at);
 		m->real_ns[i] = vt_bound_real_work_ns(&m->bank, at, longest_ns[i]);
 		work += m->mix.at[i].weight * m->ideal_ns[i];
+		if (o->bound && vt_bound_ways_init(&m->ways[i], &m->bank, at)) {
+			free(longest_ns);
+			return vt_fail(e, -ENOMEM, "out of memory");
+		}
 	}
 	free(longest_ns);
 	m->capacity_hz = 1e9 / (work / m->upto[m->mix.n - 1]);
@@ -361,7 +366,8 @@ static int add_tenants(struct sim_setup *s, struct sim_mix *m, struct vt_err *e)
 	m->upto = calloc(m->mix.n, sizeof(*m->upto));
 	m->ideal_ns = calloc(m->mix.n, sizeof(*m->ideal_ns));
 	m->real_ns = calloc(m->mix.n, sizeof(*m->real_ns));
-	if (!m->tenants || !m->upto || !m->ideal_ns || !m->real_ns)
+	m->ways = calloc(m->mix.n, sizeof(*m->ways));
+	if (!m->tenants || !m->upto || !m->ideal_ns || !m->real_ns || !m->ways)
 		return vt_fail(e, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < m->mix.n; i++) {
 		const struct vt_mix_entry *x = &m->mix.at[i];
@@ -504,6 +510,9 @@ void sim_setup_fini(struct sim_setup *s)
 		free(s->mixes[i].upto);
 		free(s->mixes[i].ideal_ns);
 		free(s->mixes[i].real_ns);
+		for (uint32_t t = 0; s->mixes[i].ways && t < s->mixes[i].mix.n; t++)
+			vt_bound_ways_fini(&s->mixes[i].ways[t]);
+		free(s->mixes[i].ways);
 		free(s->mixes[i].trace.at);
 		vt_bank_fini(&s->mixes[i].bank);
 	}
