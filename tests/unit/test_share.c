@@ -78,23 +78,38 @@ static void wait_for_cores(struct fx_view *x, const struct ask *q)
 	};
 }
 
-/* A block has six cores, of which it needs four, and ends in 2 ms. */
-static void run_on_six(struct fx_view *x)
+static void run(struct fx_view *x, uint32_t work, unsigned int first, unsigned int cores,
+		uint64_t due_ns)
 {
-	x->v.n_blocks = 1;
-	x->blocks[0] = (struct vt_block){
-		.id = 100,
+	const uint32_t i = x->v.n_blocks++;
+
+	x->blocks[i] = (struct vt_block){
+		.id = 100 + i,
 		.arrival_ns = x->v.now_ns - MS,
 		.start_ns = x->v.now_ns - MS,
-		.deadline_ns = x->v.now_ns + 5 * MS / 2,
+		.deadline_ns = x->v.now_ns + due_ns,
 		.end_ns = x->v.now_ns + 2 * MS,
-		.model = model_of(12),
+		.model = model_of(work),
 		.layer_end = 1,
 		.wanted = 4,
 		.priority = 1,
-		.cores = vt_coreset_range(0, 6),
+		.leader = (uint16_t)first,
+		.cores = vt_coreset_range(first, cores),
 	};
-	vt_coreset_sub(&x->v.free, &x->blocks[0].cores);
+	vt_coreset_sub(&x->v.free, &x->blocks[i].cores);
+}
+
+/* A block has six cores, of which it needs four, and ends in 2 ms. */
+static void run_on_six(struct fx_view *x)
+{
+	run(x, 12, 0, 6, 5 * MS / 2);
+}
+
+/* Two blocks have four and two, need all of them, and end in 2 ms. */
+static void run_on_four_and_two(struct fx_view *x)
+{
+	run(x, 12, 0, 4, 9 * MS / 4);
+	run(x, 12, 4, 2, 9 * MS / 4);
 }
 
 static struct fx_view *eight_cores(void)
@@ -121,12 +136,13 @@ static void decide(const struct fx_view *x, struct fx_policy *f)
 }
 
 /* What it decides of the requests of @line; the caller closes @f and frees the view. */
-static struct fx_view *decided(const struct ask *line, bool six_busy, struct fx_policy *f)
+static struct fx_view *decided(const struct ask *line, void (*busy)(struct fx_view *),
+			       struct fx_policy *f)
 {
 	struct fx_view *x = eight_cores();
 
-	if (six_busy)
-		run_on_six(x);
+	if (busy)
+		busy(x);
 	for (; line->work; line++)
 		wait_for_cores(x, line);
 	decide(x, f);
@@ -137,49 +153,55 @@ static void who_begins(void **state)
 {
 	static const struct {
 		const char *what;
-		bool six_busy;
+		void (*busy)(struct fx_view *);
 		struct ask line[8]; /* by arrival; work 0: the end */
 		unsigned int begin; /* which of them, bits */
 	} t[] = {
 		{"all that can be done, the earliest deadline first",
-		 false,
+		 NULL,
 		 {{100, 18}, {10, 19}, {10, 19}},
 		 1},
 		{"one too many: 200 core-ms on the fastest by 19 ms, of 152. The largest waits",
-		 false,
+		 NULL,
 		 {{100, 18}, {10, 19}, {10, 19}, {10, 19}, {10, 19}, {10, 19}, {10, 19}},
 		 0x7e},
 		{"the same work, due when it can be done: its order holds",
-		 false,
+		 NULL,
 		 {{100, 18}, {10, 40}, {10, 40}, {10, 40}, {10, 40}, {10, 40}, {10, 40}},
 		 1},
 		{"one of two that cannot both be in time: the one with more of it",
-		 false,
+		 NULL,
 		 {{100, 17}, {100, 18}},
 		 2},
 		{"eight cores in 2 ms: who is done by then may begin, who is not leaves them",
-		 true,
+		 run_on_six,
 		 {{100, 20}, {10, 40}, {1, 41}},
 		 4},
-		{"nobody waits for them: it may", true, {{10, 40}}, 1},
+		{"nobody waits for them: it may", run_on_six, {{10, 40}}, 1},
 		{"the largest has time until the others have ended: it waits, they go faster",
-		 false,
+		 NULL,
 		 {{100, 80}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}},
 		 0x7e},
 		{"it would be late then",
-		 false,
+		 NULL,
 		 {{100, 62}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}},
 		 0x7f},
 		{"all begin on what they demand: it gains nobody anything",
-		 false,
+		 NULL,
 		 {{100, 80}, {10, 40}},
 		 3},
+		{"who waits alone and would be late by it begins on two of the eight it needs",
+		 run_on_four_and_two,
+		 {{100, 18}},
+		 1},
+		{"not if it may wait", run_on_four_and_two, {{100, 19}}, 0},
+		{"nor beside another that waits", run_on_four_and_two, {{100, 18}, {10, 40}}, 0},
 	};
 
 	make_models();
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		struct fx_policy f;
-		struct fx_view *x = decided(t[i].line, t[i].six_busy, &f);
+		struct fx_view *x = decided(t[i].line, t[i].busy, &f);
 		unsigned int begun = 0;
 
 		for (uint32_t k = 0; k < f.d.n_actions; k++)
@@ -216,7 +238,7 @@ static void on_how_many(void **state)
 	make_models();
 	for (size_t i = 0; i < VT_COUNT(t); i++) {
 		struct fx_policy f;
-		struct fx_view *x = decided(t[i].line, false, &f);
+		struct fx_view *x = decided(t[i].line, NULL, &f);
 
 		assert_int_equal(f.d.n_actions, x->v.n_requests);
 		for (uint32_t k = 0; k < f.d.n_actions; k++) {

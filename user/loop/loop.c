@@ -19,7 +19,7 @@ struct surprise {
 #define SURPRISE_FIRST	32u
 /* A margin covers so many times the mean distance from the plan, and at least this. */
 #define SURPRISE_TIMES 3
-#define MARGIN_LEAST   10000u
+#define MARGIN_LEAST   2500u
 
 struct vt_loop {
 	struct vt_loop_cfg cfg;

@@ -13,8 +13,8 @@
  *      needs; then what speeds it up at a price that falls with the length of the line, who has least
  *      to do first; then what it demands. Where more is asked than the machine can do in time, the
  *      largest that have not begun come last. The first that cannot have its need may begin with half
- *      of it, if waiting would make it late and the ends of the others come soon enough; else nobody
- *      takes the cores that it waits for. The largest that could begin waits instead, if smaller ones
+ *      of it (an eighth, if nobody else waits), if waiting would make it late and the ends of the others
+ *      come soon enough; else nobody takes the cores that it waits for. The largest that could begin waits instead, if smaller ones
  *      lack cores and it has time until they have ended.
  *   4. Spare cores. What nobody demands is lent at one price: the highest price of latency at which
  *      everybody's plan still fits the machine. A loan costs core-time that would have been idle.

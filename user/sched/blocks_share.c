@@ -4,6 +4,8 @@
 
 /* Ends of others that a request may count on which cannot have its need yet. */
 #define ENDS_AHEAD 8u
+/* Who cannot have its need may begin with half of it; who waits alone, with this part of it. */
+#define ALONE_PARTS 8u
 
 uint64_t vt_blocks_rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
 {
@@ -125,6 +127,7 @@ static void give_up(struct vt_blocks *c)
 
 /** What the first that waits for its need will find: enough cores, and some beyond. */
 struct promise {
+	bool alone;  /* nobody else waits */
 	bool asked;  /* for: by the first, so nobody else is promised any */
 	uint64_t at; /* from now; UINT64_MAX: nothing is promised */
 	unsigned int beyond;
@@ -171,7 +174,7 @@ static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, stru
 		return 0;
 	p->asked = true;
 	note_ends(c);
-	if (left * 2u >= x->need && catches_up(c, k, left))
+	if (left * (p->alone ? ALONE_PARTS : 2u) >= x->need && catches_up(c, k, left))
 		return left;
 	promise(c, k, left, p);
 	return 0;
@@ -180,17 +183,20 @@ static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, stru
 /*
  * What each needs to be in time, last of all who waits and is given up; @waits gets nothing. A request
  * that cannot have its need waits, and who needs less goes first: begun in vain is the dearest work. But
- * the first that cannot may begin with half of it, if that will do and waiting will not; else who goes
- * first leaves it what it waits for ("EASY" backfilling, Lifka 1995). Returns what is left.
+ * the first that cannot may begin with half of it, or with an eighth if nobody else waits, if that will do and
+ * waiting will not; else who goes first leaves it what it waits for ("EASY" backfilling, Lifka 1995). Returns what is left.
  */
 static unsigned int deal_needs(struct vt_blocks *c, const struct vt_claim *waits)
 {
 	struct promise p = {.at = UINT64_MAX};
-	unsigned int left = c->cores;
+	unsigned int left = c->cores, waiting = 0;
 
 	/* Nobody counts on what another deal gave. */
-	for (uint32_t k = 0; k < c->line.n; k++)
+	for (uint32_t k = 0; k < c->line.n; k++) {
 		c->line.at[k].share = 0;
+		waiting += !c->line.at[k].held && c->line.at[k].on_time;
+	}
+	p.alone = waiting == 1;
 	for (unsigned int last = 0; last < 2; last++)
 		for (uint32_t k = 0; k < c->line.n; k++) {
 			struct vt_claim *x = &c->line.at[k];
