@@ -643,6 +643,8 @@ ok "a recording that cannot be written: serves, says so, exit 1"
 
 # ---- a recording that nothing takes ----------------------------------------------------------------
 mkfifo "$dir/pipe"
+refuses "a recording into a pipe that nobody reads" 1 "$dir/pipe: cannot write: a pipe that nobody reads yet" "$dir/add.onnx" --record "$dir/pipe"
+refuses "a trace likewise" 1 "$dir/pipe: cannot write: a pipe that nobody reads yet" "$dir/add.onnx" --trace "$dir/pipe"
 exec 6<>"$dir/pipe" # whose reader stands still
 start "$dir/add.onnx" --qos-ms 20000 --listen 127.0.0.1:0 --record "$dir/pipe"
 load 2 add 4

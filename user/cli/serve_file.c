@@ -43,11 +43,18 @@ int vt_serve_file_open(struct vt_serve_file *f, const char *path, struct vt_err 
 	follow(path, f->path);
 	f->beside = is_file(f->path, &st) && st.st_size;
 	beside(name, f->path, f->beside ? ".new" : "");
-	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | (f->beside ? O_TRUNC | O_NOFOLLOW : 0),
+	/* Not to wait for a pipe's reader; what is written there waits for it. */
+	fd = open(name,
+		  O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK |
+			  (f->beside ? O_TRUNC | O_NOFOLLOW : 0),
 		  0666);
-	if (fd >= 0)
+	if (fd >= 0) {
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 		return fd;
+	}
 	f->path[0] = '\0';
+	if (errno == ENXIO)
+		return vt_fail(e, -ENXIO, "%s: cannot write: a pipe that nobody reads yet", name);
 	return cannot(name, -errno, e);
 }
 
