@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/order.h"
 #include "cli/run_input.h"
 #include "cli/store.h"
 #include "exec/engine.h"
@@ -329,13 +330,6 @@ static int iterate(struct session *s, size_t n, struct vt_err *e)
 
 /* ---- reports ------------------------------------------------------------------------------ */
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 struct summary {
 	double median_ms, min_ms, p95_ms, gflops;
 	size_t peak_rss_bytes;
@@ -351,7 +345,7 @@ static struct summary summarise(const struct session *s)
 	r.peak_rss_bytes = (size_t)ru.ru_maxrss * 1024;
 	if (v && s->n_ms) {
 		memcpy(v, s->ms, s->n_ms * sizeof(*v));
-		qsort(v, s->n_ms, sizeof(*v), by_value);
+		qsort(v, s->n_ms, sizeof(*v), vt_order_double);
 		r.min_ms = v[0];
 		r.median_ms =
 			s->n_ms % 2 ? v[s->n_ms / 2] : (v[s->n_ms / 2 - 1] + v[s->n_ms / 2]) / 2;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/order.h"
 #include "exec/bubble_int.h"
 #include "kernels/bigmem.h"
 #include "kernels/isa.h"
@@ -125,16 +126,9 @@ static bool settle(struct vt_bubble_search *s, uint64_t ns)
 	return !s->stopped;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double median(double *v, int n)
 {
-	qsort(v, (size_t)n, sizeof(*v), by_value);
+	qsort(v, (size_t)n, sizeof(*v), vt_order_double);
 	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 

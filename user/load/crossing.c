@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/order.h"
 #include "base/rng.h"
 #include "load/search.h"
 
@@ -153,13 +154,6 @@ static double cross(const struct set *t, const struct vt_slice *skip)
 
 /* ---- slices that the others contradict ---------------------------------------------------- */
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /**
  * The line through the median of what each slice says alone. One bad slice hardly moves it, however
  * bad and however many requests it had; those far from the target only say on which side they are.
@@ -181,7 +175,7 @@ static struct line median_line(struct set *t)
 		if (!met(t, s))
 			t->lowest_missed = fmin(t->lowest_missed, s->rate_hz);
 	}
-	qsort(t->room, t->n, sizeof(*t->room), by_value);
+	qsort(t->room, t->n, sizeof(*t->room), vt_order_double);
 	return (struct line){goal, ALONE_SLOPE, (t->room[(t->n - 1) / 2] + t->room[t->n / 2]) / 2};
 }
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/order.h"
+
 /* The end of the phase that begins at @i. */
 static size_t phase_end(const struct vt_follow_point *p, size_t n, size_t i)
 {
@@ -17,13 +19,6 @@ static size_t phase_end(const struct vt_follow_point *p, size_t n, size_t i)
 static int by_float(const void *a, const void *b)
 {
 	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
-static int by_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
 }
@@ -78,7 +73,7 @@ int vt_follow(const struct vt_follow_point *p, size_t n, struct vt_follow *ret)
 	}
 	if (!f.switches)
 		return -ENODATA;
-	qsort(delay, f.switches, sizeof(*delay), by_double);
+	qsort(delay, f.switches, sizeof(*delay), vt_order_double);
 	f.median_s = delay[f.switches / 2];
 	f.worst_s = delay[f.switches - 1];
 	*ret = f;

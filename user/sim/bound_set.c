@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/order.h"
+
 #define SET    VT_BOUND_SET_MAX
 #define PIECES (2u * SET - 1u)
 
@@ -113,23 +115,14 @@ struct prices {
 	struct member at[SET];
 	/* Of one member: what the layers so far cost, if the last of them is in this piece. */
 	double cost[PIECES];
-	uint8_t *came; /* [layers][PIECES]: in which piece the layer before was */
-	size_t came_cap;
+	uint8_t *came;		   /* [layers][PIECES]: in which piece the layer before was */
 	struct vt_bound_way *pick; /* [kinds][PIECES]: the count that costs least */
 	double *least;		   /* [kinds][PIECES]: and what it costs */
-	size_t kinds_cap;
 };
 
 static double length(const struct prices *p, uint32_t k)
 {
 	return p->cut[k + 1] - p->cut[k];
-}
-
-static int by_time(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 static void cut_time(struct prices *p, const struct vt_bound_request *set, uint32_t n)
@@ -142,7 +135,7 @@ static void cut_time(struct prices *p, const struct vt_bound_request *set, uint3
 		p->cut[cuts++] = set[i].at_ns;
 		p->cut[cuts++] = set[i].deadline_ns;
 	}
-	qsort(p->cut, cuts, sizeof(*p->cut), by_time);
+	qsort(p->cut, cuts, sizeof(*p->cut), vt_order_double);
 	p->pieces = cuts - 1;
 	for (uint32_t i = 0; i < n; i++) {
 		struct member *m = &p->at[i];

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* bound_thin.c - the fewest requests that any schedule must drop, by sets that are refuted */
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "sim/bound_set.h"
 
