@@ -55,7 +55,7 @@ static void run_block(struct world *w, uint32_t index, const struct kind *k, dou
 	took = vt_pace_take(&w->pace, vt_pace_key(index, 0, 9, 2, k->alone_ns), ns[0],
 			    felt.weight_ppm, took, w->now_ns);
 	assert_int_equal(vt_pressure_invert(ns, took, &felt), 0);
-	felt.noise_ppm = vt_pace_noise_ppm(&w->pace);
+	felt.noise_ppm = vt_pace_noise_ppm(&w->pace, ns[0]);
 	vt_pressure_learn(&w->pressure, 0, &felt, w->now_ns);
 }
 
@@ -90,6 +90,18 @@ static void test_a_profile_that_is_off_is_no_pressure(void **state)
 	assert_true(mean_estimate(light, 0, 0.01, 4) < 0.25);
 	assert_true(mean_estimate(light, 0, 0.10, 4) < 0.25);
 	assert_true(mean_estimate(light, 0, 0.30, 4) < 0.25);
+}
+
+/* Single layers: where they begin and end goes what no profile holds, though they react more than long blocks do. */
+static void test_short_blocks_take_longer(void **state)
+{
+	static const struct kind tiny[2] = {{4000, 0.5, 0.45}, {34000, 0.2, 0.19}};
+	static const struct kind mixed[2] = {{4000, 0.5, 0.45}, {2 * MS, 0.03, 1.0}};
+
+	assert_true(mean_estimate(tiny, 0, 0.05, 1) < 0.25);
+	assert_true(mean_estimate(tiny, 0, 0.30, 1) < 0.25);
+	assert_true(mean_estimate(mixed, 0, 0.05, 4) < 0.15);
+	assert_true(mean_estimate(mixed, 1, 0.05, 4) > 0.75);
 }
 
 /* Who reacts strongly tells of contention, whatever the profiles are off, and though it was there from the start. */
@@ -136,15 +148,15 @@ static void test_noise_is_that_of_neighbours(void **state)
 	struct world w;
 
 	begin(&w, 5);
-	assert_int_equal(vt_pace_noise_ppm(&w.pace), VT_PPM);
+	assert_int_equal(vt_pace_noise_ppm(&w.pace, k.alone_ns), VT_PPM);
 	for (int i = 0; i < 1000; i++)
 		run_block(&w, 0, &k, 0, 0.06);
 	/* Two uniform numbers are two thirds of the half-width apart: 1.2 * 0.06 * 2 / 3 = 0.048. */
-	assert_in_range(vt_pace_noise_ppm(&w.pace), ppm(0.036), ppm(0.060));
+	assert_in_range(vt_pace_noise_ppm(&w.pace, k.alone_ns), ppm(0.036), ppm(0.060));
 	/* Contention that stays is one distance, not noise. */
 	for (int i = 0; i < 200; i++)
 		run_block(&w, 0, &k, 1, 0.06);
-	assert_in_range(vt_pace_noise_ppm(&w.pace), ppm(0.050), ppm(0.090));
+	assert_in_range(vt_pace_noise_ppm(&w.pace, k.alone_ns), ppm(0.050), ppm(0.090));
 }
 
 /* Another model in the same place, and a slot that two kinds share, begin anew. */
@@ -155,21 +167,21 @@ static void test_a_slot_is_of_one_kind(void **state)
 	uint64_t rival = 0;
 
 	for (int i = 0; i < 100; i++)
-		vt_pace_take(&p, a, 1000, 1000, 1200, MS);
+		vt_pace_take(&p, a, MS, 1000, 6 * MS / 5, MS);
 	/* Hardly any reaction: all of it is the profile's fault. */
-	assert_in_range(vt_pace_take(&p, a, 1000, 1000, 1200, MS), 998, 1003);
+	assert_in_range(vt_pace_take(&p, a, MS, 1000, 6 * MS / 5, MS), 998000, 1003000);
 	assert_int_not_equal(a, other);
-	assert_in_range(vt_pace_take(&p, other, 1000, VT_PPM, 1200, MS), 1080, 1200);
+	assert_in_range(vt_pace_take(&p, other, MS, VT_PPM, 6 * MS / 5, MS), 1080000, 1200000);
 	for (uint32_t i = 1; !rival; i++) {
 		struct vt_pace q = p;
 
-		vt_pace_take(&q, vt_pace_key(i, 0, 9, 2, 1000), 1000, 1000, 1000, MS);
+		vt_pace_take(&q, vt_pace_key(i, 0, 9, 2, 1000), MS, 1000, MS, MS);
 		for (uint32_t s = 0; s < VT_PACE_SLOTS; s++)
 			if (p.slot[s].key == a && q.slot[s].key != a)
 				rival = vt_pace_key(i, 0, 9, 2, 1000);
 	}
-	vt_pace_take(&p, rival, 1000, 1000, 1000, MS);
-	assert_in_range(vt_pace_take(&p, a, 1000, 1000, 1200, MS), 1090, 1110);
+	vt_pace_take(&p, rival, MS, 1000, MS, MS);
+	assert_in_range(vt_pace_take(&p, a, MS, 1000, 6 * MS / 5, MS), 1088000, 1110000);
 }
 
 /* Whatever times say: finite, and never beyond what is believed of a profile. */
@@ -186,8 +198,8 @@ static void test_any_times(void **state)
 			vt_pace_take(&p, key, alone, (uint32_t)vt_rng_below(&rng, VT_PPM + 1), took,
 				     vt_rng_below(&rng, 1u << 30));
 
-		assert_true(left <= took * 2 && left >= (uint64_t)((double)took / 2.6));
-		assert_true(vt_pace_noise_ppm(&p) <= VT_PPM);
+		assert_true(left <= took * 2 && left >= (uint64_t)((double)took / 7.1));
+		assert_true(vt_pace_noise_ppm(&p, 5 * MS) <= VT_PPM);
 	}
 }
 
@@ -195,6 +207,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_profile_that_is_off_is_no_pressure),
+		cmocka_unit_test(test_short_blocks_take_longer),
 		cmocka_unit_test(test_a_strong_reaction_is_pressure),
 		cmocka_unit_test(test_follows_what_comes_and_goes),
 		cmocka_unit_test(test_noise_is_that_of_neighbours),

@@ -208,7 +208,7 @@ static bool felt_by(struct vt_loop *l, const struct vt_done *k, const uint64_t n
 	took = vt_pace_take(l->pace, pace_key(v, k), ns[0], ret->weight_ppm, took, v->now_ns);
 	if (vt_pressure_invert(ns, took, ret))
 		return false;
-	ret->noise_ppm = vt_pace_noise_ppm(l->pace);
+	ret->noise_ppm = vt_pace_noise_ppm(l->pace, ns[0]);
 	return true;
 }
 
