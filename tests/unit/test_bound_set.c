@@ -167,8 +167,8 @@ static void one_core_is_nearly_exact(void **state)
 			at += below(&r, 1.2);
 			way[i] = (struct vt_bound_way){1, 0.2 + below(&r, 2)};
 			w[i] = (struct vt_bound_ways){1, 1, &kind, first, &way[i], way[i].ns};
-			set[i] =
-				(struct vt_bound_request){at, at + way[i].ns + below(&r, 3), &w[i]};
+			set[i] = (struct vt_bound_request){at, at + way[i].ns + below(&r, 3), &w[i],
+							   round % 2 ? way[i].ns : 0};
 		}
 		for (uint32_t in = 0; in < 1u << n; in++)
 			if (fits_one_core(set, n, in) && (uint32_t)__builtin_popcount(in) > most)
@@ -191,9 +191,9 @@ static void drops_no_more_than_it_must(void **state)
 	uint32_t kind = 0, first[] = {0, 1};
 	const struct vt_bound_ways w = {1, 1, &kind, first, (struct vt_bound_way *)&way, 2};
 	/* Two at once, one of which must go; one alone; three of which one can stay; one that is hopeless. */
-	const struct vt_bound_request r[] = {{0, 3, &w},   {0.5, 3.5, &w}, {5, 8, &w},
-					     {20, 23, &w}, {20, 23, &w},   {20, 23, &w},
-					     {30, 31, &w}};
+	const struct vt_bound_request r[] = {{0, 3, &w, 0},   {0.5, 3.5, &w, 0}, {5, 8, &w, 0},
+					     {20, 23, &w, 0}, {20, 23, &w, 0},	 {20, 23, &w, 0},
+					     {30, 31, &w, 0}};
 	bool a[VT_COUNT(r)] = {false},
 	     b[VT_COUNT(r)] = {true, false, true, true, true, false, true};
 	uint32_t n = 0;
@@ -221,7 +221,7 @@ static void too_many_are_left_alone(void **state)
 	bool dropped[VT_BOUND_SET_MAX + 1] = {false};
 
 	for (uint32_t i = 0; i <= VT_BOUND_SET_MAX; i++)
-		many[i] = (struct vt_bound_request){0, 3, &w};
+		many[i] = (struct vt_bound_request){0, 3, &w, 0};
 	assert_true(vt_bound_set_refuted(many, VT_BOUND_SET_MAX, 1));
 	assert_false(vt_bound_set_refuted(many, VT_BOUND_SET_MAX + 1, 1));
 	assert_false(vt_bound_set_refuted(many, 0, 1));
@@ -248,8 +248,8 @@ static void two_large_ones_close_together(void **state)
 	assert_int_equal(vt_bound_ways_init(&w, &b, 0), 0);
 	assert_true(fabs(w.fastest_ns / (double)vt_bank_fastest_ns(&b, 0) - 1) < 1e-6);
 	for (uint32_t gap = 0; gap < 130; gap += 2) {
-		const struct vt_bound_request two[] = {{0, 130e6, &w},
-						       {gap * 1e6, (gap + 130) * 1e6, &w}};
+		const struct vt_bound_request two[] = {{0, 130e6, &w, 0},
+						       {gap * 1e6, (gap + 130) * 1e6, &w, 0}};
 		bool refuted = vt_bound_set_refuted(two, 2, 64);
 
 		assert_true(gap > 24 || refuted);

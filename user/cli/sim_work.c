@@ -185,14 +185,16 @@ static int drop_sets(const struct sim_mix *m, const struct vt_bound_job *jobs,
 	for (size_t i = 0; r && dropped && i < n; i++) {
 		r[i] = (struct vt_bound_request){.at_ns = jobs[i].at_ns,
 						 .deadline_ns = jobs[i].deadline_ns,
+						 .work_ns = jobs[i].work_ns,
 						 .ways = &m->ways[tenant[i]]};
 		dropped[i] = isnan(latency_ns[i]);
 	}
 	if (r && dropped)
 		vt_bound_thin(r, n, m->bank.machine.cores, dropped);
 	for (size_t i = 0; r && dropped && i < n; i++)
-		if (dropped[i])
-			latency_ns[i] = NAN;
+		/* Who was dropped and need not be ends at some time: no sooner than this. */
+		if (dropped[i] || isnan(latency_ns[i]))
+			latency_ns[i] = dropped[i] ? NAN : m->ways[tenant[i]].fastest_ns;
 	free(r);
 	free(dropped);
 	return r && dropped ? 0 : -ENOMEM;
@@ -232,8 +234,9 @@ static int run_bound(const struct sim_opts *o, const struct sim_mix *m, const do
 		bound = vt_bound_served(jobs, n, latency_ns);
 	if (bound < 0)
 		rc = -ENOMEM;
-	/* A search that has its answer need not know how many fewer it is. */
-	if (!rc && work_ns == m->real_ns && !(o->search && (double)bound < o->share * (double)n))
+	/* A search that has its answer need not know how many fewer it is; nor is a guess further off (bound_set.h). */
+	if (!rc && work_ns == m->real_ns &&
+	    !(o->search && (double)bound < (o->share - 0.02) * (double)n))
 		rc = drop_sets(m, jobs, tenant, n, latency_ns);
 	for (i = 0; !rc && i < n; i++) {
 		if (isnan(latency_ns[i]))

@@ -371,11 +371,32 @@ static bool refuted(struct prices *p, const struct vt_bound_request *set, uint32
 	return false;
 }
 
+/** Have those that come and are due within some time more work than that? */
+static bool overfull(const struct vt_bound_request *set, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t k = 0; k < n; k++) {
+			const double from = set[i].at_ns, to = set[k].deadline_ns;
+			double work = 0;
+
+			for (uint32_t j = 0; j < n; j++)
+				if (set[j].at_ns >= from && set[j].deadline_ns <= to)
+					work += set[j].work_ns;
+			if (to > from && work > (to - from) * (1 + SURE))
+				return true;
+		}
+	}
+	return false;
+}
+
 bool vt_bound_set_refuted(const struct vt_bound_request *set, uint32_t n, double cores)
 {
-	struct prices *p = calloc(1, sizeof(*p));
+	struct prices *p;
 	bool ret = false;
 
+	if (n <= SET && overfull(set, n))
+		return true;
+	p = calloc(1, sizeof(*p));
 	if (p && n && n <= SET && !room(p, set, n)) {
 		p->cores = cores;
 		ret = refuted(p, set, n);

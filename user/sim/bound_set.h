@@ -49,20 +49,26 @@ void vt_bound_ways_fini(struct vt_bound_ways *w);
 struct vt_bound_request {
 	double at_ns, deadline_ns;
 	const struct vt_bound_ways *ways;
+	double work_ns; /* whole-machine time that it takes at least if it is in time (bound.h); or 0 */
 };
 
 /* A set has this many requests at most: of more nothing is said. */
 #define VT_BOUND_SET_MAX 32u
 
-/** vt_bound_set_refuted - true: it is proved that @cores cores do not serve all @n of @set in time */
+/**
+ * vt_bound_set_refuted - true: it is proved that @cores cores do not serve all @n of @set in time
+ * By prices; or as those of it that come and are due within some time have more work than that.
+ */
 bool vt_bound_set_refuted(const struct vt_bound_request *set, uint32_t n, double cores);
 
 /**
- * vt_bound_thin - see to it that as many are dropped as any schedule must
+ * vt_bound_thin - drop as many as any schedule must
  * @r: [n], by at_ns, ascending
- * @dropped: [n], some are true already; others are set where that is too few
+ * @dropped: [n], by vt_bound_served()
  * Requests whose times overlap are looked at together: of refuted sets that are as small as can be, which
- * fewest requests hit all? A group of more than VT_BOUND_SET_MAX is left as it is.
+ * fewest requests hit all? Where targets are equal, what is dropped already is right, and others are where that is
+ * too few; where they differ, it is a guess, and only what is proved is dropped. A group of more than
+ * VT_BOUND_SET_MAX is left as it is.
  */
 void vt_bound_thin(const struct vt_bound_request *r, size_t n, double cores, bool *dropped);
 

@@ -113,14 +113,26 @@ static void search(struct group *g, uint32_t all, uint32_t out)
 	}
 }
 
+static bool same_targets(const struct group *g, uint32_t n)
+{
+	const double target = g->r[0].deadline_ns - g->r[0].at_ns;
+
+	for (uint32_t i = 1; i < n; i++)
+		if (fabs(g->r[i].deadline_ns - g->r[i].at_ns - target) > 1e-9 * target)
+			return false;
+	return true;
+}
+
 /** @dropped: [n], of the group */
 static void thin(struct group *g, uint32_t n, bool *dropped)
 {
+	const bool guessed = !same_targets(g, n);
 	uint32_t all = 0, had = 0, least;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct vt_bound_request *r = &g->r[i];
 
+		dropped[i] = dropped[i] && !guessed;
 		/* Who is hopeless alone is in no set. */
 		if (r->deadline_ns - r->at_ns < r->ways->fastest_ns) {
 			dropped[i] = true;
