@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/order.h"
+#include "sim/bound.h"
 
 #define SET    VT_BOUND_SET_MAX
 #define PIECES (2u * SET - 1u)
@@ -371,22 +372,17 @@ static bool refuted(struct prices *p, const struct vt_bound_request *set, uint32
 	return false;
 }
 
-/** Have those that come and are due within some time more work than that? */
+/** Is somebody late even on one server that scales ideally, the earliest deadline first? */
 static bool overfull(const struct vt_bound_request *set, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		for (uint32_t k = 0; k < n; k++) {
-			const double from = set[i].at_ns, to = set[k].deadline_ns;
-			double work = 0;
+	struct vt_bound_job jobs[SET];
+	long served;
 
-			for (uint32_t j = 0; j < n; j++)
-				if (set[j].at_ns >= from && set[j].deadline_ns <= to)
-					work += set[j].work_ns;
-			if (to > from && work > (to - from) * (1 + SURE))
-				return true;
-		}
-	}
-	return false;
+	for (uint32_t i = 0; i < n; i++)
+		jobs[i] = (struct vt_bound_job){set[i].at_ns, set[i].deadline_ns,
+						set[i].work_ns * (1 - SURE)};
+	served = vt_bound_served(jobs, n, NULL);
+	return served >= 0 && served < n;
 }
 
 bool vt_bound_set_refuted(const struct vt_bound_request *set, uint32_t n, double cores)
@@ -394,15 +390,17 @@ bool vt_bound_set_refuted(const struct vt_bound_request *set, uint32_t n, double
 	struct prices *p;
 	bool ret = false;
 
-	if (n <= SET && overfull(set, n))
+	if (!n || n > SET)
+		return false;
+	if (overfull(set, n))
 		return true;
 	p = calloc(1, sizeof(*p));
-	if (p && n && n <= SET && !room(p, set, n)) {
-		p->cores = cores;
+	if (!p)
+		return false;
+	p->cores = cores;
+	if (!room(p, set, n))
 		ret = refuted(p, set, n);
-	}
-	if (p)
-		no_room(p);
+	no_room(p);
 	free(p);
 	return ret;
 }

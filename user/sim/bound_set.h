@@ -57,7 +57,7 @@ struct vt_bound_request {
 
 /**
  * vt_bound_set_refuted - true: it is proved that @cores cores do not serve all @n of @set in time
- * By prices; or as those of it that come and are due within some time have more work than that.
+ * By prices, or as one server that scales ideally does not; @set by at_ns, ascending.
  */
 bool vt_bound_set_refuted(const struct vt_bound_request *set, uint32_t n, double cores);
 
