@@ -180,7 +180,7 @@ static void who_begins(void **state)
 		{"nobody waits for them: it may", run_on_six, {{10, 40}}, 1},
 		{"the largest has time until the others have ended: it waits, they go faster",
 		 NULL,
-		 {{100, 80}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}},
+		 {{100, 90}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}, {10, 11}},
 		 0x7e},
 		{"it would be late then",
 		 NULL,
@@ -190,12 +190,12 @@ static void who_begins(void **state)
 		 NULL,
 		 {{100, 80}, {10, 40}},
 		 3},
-		{"who waits alone and would be late by it begins on two of the eight it needs",
+		{"who waits alone begins on two of the eight it needs, if that will do",
 		 run_on_four_and_two,
 		 {{100, 18}},
 		 1},
-		{"not if it may wait", run_on_four_and_two, {{100, 19}}, 0},
-		{"nor beside another that waits", run_on_four_and_two, {{100, 18}, {10, 40}}, 0},
+		{"also if waiting would do", run_on_four_and_two, {{100, 19}}, 1},
+		{"not beside another that waits", run_on_four_and_two, {{100, 18}, {10, 40}}, 0},
 	};
 
 	make_models();

@@ -6,6 +6,8 @@
 #define ENDS_AHEAD 8u
 /* Who cannot have its need may begin with half of it; who waits alone, with this part of it. */
 #define ALONE_PARTS 8u
+/* Of its time until the deadline, who waits may count on this much: others will come, and blocks stray. */
+#define WAIT_PERCENT 70u
 
 uint64_t vt_blocks_rest_on(const struct vt_blocks *c, const struct vt_claim *x, unsigned int cores)
 {
@@ -48,14 +50,15 @@ static uint64_t next_end(const struct vt_blocks *c, uint64_t from, unsigned int 
 /*
  * Claim @k cannot have its need, only @cores. Is it late if it waits until enough of the others
  * have ended, and in time if it begins now and takes what they leave? What is done by their ends is
- * a part of the whole, whatever the count.
+ * a part of the whole, whatever the count. If nobody else waits for these cores it is not asked
+ * whether it could wait too.
  */
-static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores)
+static bool catches_up(struct vt_blocks *c, uint32_t k, unsigned int cores, bool alone)
 {
 	const struct vt_claim *x = &c->line.at[k];
 	uint64_t within = vt_turn_margin(&c->t, c->s->cfg.margin_ppm, x->slack), now = 0,
 		 left_ppm = VT_PPM;
-	bool waits = true;
+	bool waits = !alone;
 
 	for (unsigned int i = 0; i < ENDS_AHEAD; i++) {
 		unsigned int more;
@@ -174,7 +177,7 @@ static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, stru
 		return 0;
 	p->asked = true;
 	note_ends(c);
-	if (left * (p->alone ? ALONE_PARTS : 2u) >= x->need && catches_up(c, k, left))
+	if (left * (p->alone ? ALONE_PARTS : 2u) >= x->need && catches_up(c, k, left, p->alone))
 		return left;
 	promise(c, k, left, p);
 	return 0;
@@ -183,8 +186,9 @@ static unsigned int due(struct vt_blocks *c, uint32_t k, unsigned int left, stru
 /*
  * What each needs to be in time, last of all who waits and is given up; @waits gets nothing. A request
  * that cannot have its need waits, and who needs less goes first: begun in vain is the dearest work. But
- * the first that cannot may begin with half of it, or with an eighth if nobody else waits, if that will do and
- * waiting will not; else who goes first leaves it what it waits for ("EASY" backfilling, Lifka 1995). Returns what is left.
+ * the first that cannot may begin with half of it, if that will do and waiting will not, or with an eighth, if
+ * that will do and nobody else waits; else who goes first leaves it what it waits for ("EASY" backfilling,
+ * Lifka 1995). Returns what is left.
  */
 static unsigned int deal_needs(struct vt_blocks *c, const struct vt_claim *waits)
 {
@@ -287,9 +291,6 @@ static struct vt_claim *may_wait(struct vt_blocks *c)
 	}
 	return ret && least < ret->row->rest_us[0] ? ret : NULL;
 }
-
-/* Of its time until the deadline, who waits may count on this much: others will come, and blocks stray. */
-#define WAIT_PERCENT 85u
 
 /* @x has no share. Will enough of the others have ended soon enough for it to run as it demands? */
 static bool can_wait(struct vt_blocks *c, const struct vt_claim *x)
