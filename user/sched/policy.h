@@ -25,7 +25,7 @@ struct vt_policy_cfg {
 	/* How many wait and how many tenants there are at most: no policy asks today, recordings hold it. */
 	uint32_t max_requests, max_tenants;
 	uint32_t margin_ppm; /* part of the slack kept for surprises; 0 = the policy's default */
-	uint32_t grow_ns;    /* cost of a core joining a running block; 0 = default */
+	uint32_t unused;     /* 0; keeps the layout of recordings */
 	uint8_t shed;	     /* != 0: hopeless requests may be refused, else they run last */
 	uint8_t pad[3];
 };
