@@ -25,16 +25,13 @@ const struct vt_gemm_isa *vt_gemm_of(enum vt_tier tier)
 /* ---- blocks ------------------------------------------------------------------------------- */
 
 /*
- * Two ways to use a second-level cache, as measured on the two kinds of machine in docs/performance.md.
- *
- * From 2 MiB on, the partial sums of a cell stay in L2 from one block of products to the next, so blocks are
- * short and one row tile at a time passes the cell's columns. Below that they would travel to the third
- * level and back: there whole sums are made in one go where possible, and where the weights of a cell do not
- * stay, a block of row tiles does, while each panel of weights passes it once.
+ * A sum is made in one go where possible: partial sums would travel to the third level and back between two
+ * blocks of products. Where the weights of a cell do not stay in L2, a block of row tiles does, while
+ * each panel of weights passes it once.
  */
-#define LARGE_L2      ((size_t)2 << 20)
-#define KC_LARGE_L2   256
 #define ROW_BLOCK_PPM 375000 /* of L2: the row tiles that stay */
+#define DEPTH_ONE_GO  256    /* products: their columns stay whole */
+#define DEPTH_BLOCKS  64
 
 static size_t l2_bytes(void)
 {
@@ -50,13 +47,11 @@ static size_t l2_bytes(void)
 
 size_t vt_gemm_kc(size_t k)
 {
-	const size_t max = l2_bytes() >= LARGE_L2 ? KC_LARGE_L2 : vt_gemm_best()->kc;
+	const size_t max = vt_gemm_best()->kc;
 	size_t blocks;
 
 	if (k <= max)
 		return k;
-	if (max == KC_LARGE_L2)
-		return max;
 	blocks = (k + max - 1) / max; /* of about one size */
 	return (k / blocks + 16) / 16 * 16;
 }
@@ -67,14 +62,12 @@ static size_t row_block(size_t k)
 	const size_t bytes = l2_bytes() / 1000 * ROW_BLOCK_PPM / 1000;
 	const size_t tiles = bytes / (vt_gemm_mr() * vt_gemm_lda(k) * sizeof(float));
 
-	return l2_bytes() >= LARGE_L2 || !tiles ? 1 : tiles;
+	return tiles ? tiles : 1;
 }
 
 size_t vt_gemm_depth(size_t k)
 {
-	if (k <= KC_LARGE_L2)
-		return k;
-	return l2_bytes() >= LARGE_L2 ? KC_LARGE_L2 : KC_LARGE_L2 / 4;
+	return k <= DEPTH_ONE_GO ? k : DEPTH_BLOCKS;
 }
 
 size_t vt_gemm_scratch_bytes(size_t k, size_t rows)

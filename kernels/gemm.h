@@ -28,7 +28,7 @@
 #define VT_GEMM_NR 32
 
 /**
- * vt_gemm_kc - products per block of a sum over @k; depends on @k, this machine's L2 and its kernel only
+ * vt_gemm_kc - products per block of a sum over @k; depends on @k and this machine's kernel only
  * This and what follows: where vt_gemm_best() is a kernel.
  */
 size_t vt_gemm_kc(size_t k);

@@ -21,18 +21,10 @@
 #define FAR_ROW_TILES	  4u
 #define FAR_LEAST	  2u
 #define FAR_COLS	  64
-#define MAX_CHANNELS	  128 /* the block of transformed inputs stays in L2 */
+#define MAX_CHANNELS	  256 /* the block of transformed inputs stays in L2 */
 #define MIN_CHANNELS	  16
-
-/*
- * 28x28 and 26x26. With 14x14 each weight is used for 16 tiles only, and there are four times as
- * many as the direct sum has: that paid on the machine of docs/performance.md whose L2 is 1 MiB (ResNet-50: 6 %),
- * and did not on the one whose L2 is 2 MiB.
- */
-#define MIN_PIXELS	  600
-#define MIN_PIXELS_FAST	  190
-#define MAX_CHANNELS_FAST 256
-#define FAST_L2_BELOW	  ((size_t)2 << 20)
+#define MIN_PIXELS                                                                                 \
+	190 /* 14x14: each weight is used for 16 tiles, and there are four times as many */
 
 struct wino_state {
 	const struct vt_gemm_isa *isa;
@@ -136,15 +128,11 @@ static int pack_weights(struct wino_state *s, const float *w, size_t channels, s
 static bool pays(const struct vt_node *n, const struct vt_tensor *x, const struct vt_tensor *w,
 		 const struct vt_tensor *y)
 {
-	const bool fast = vt_l2_bytes() < FAST_L2_BELOW;
-
 	return x->shape.rank == 4 && n->p.conv.kh == 3 && n->p.conv.kw == 3 && n->p.conv.sh == 1 &&
 	       n->p.conv.sw == 1 && n->p.conv.dh == 1 && n->p.conv.dw == 1 &&
-	       n->p.conv.groups == 1 &&
-	       y->shape.dim[1] * y->shape.dim[2] >= (fast ? MIN_PIXELS_FAST : MIN_PIXELS) &&
+	       n->p.conv.groups == 1 && y->shape.dim[1] * y->shape.dim[2] >= MIN_PIXELS &&
 	       y->shape.dim[1] >= 8 && y->shape.dim[2] >= 8 && w->shape.dim[1] >= MIN_CHANNELS &&
-	       w->shape.dim[1] <= (fast ? MAX_CHANNELS_FAST : MAX_CHANNELS) &&
-	       w->shape.dim[0] >= VT_GEMM_NR;
+	       w->shape.dim[1] <= MAX_CHANNELS && w->shape.dim[0] >= VT_GEMM_NR;
 }
 
 static void choose_blocks(struct wino_state *s, size_t channels, size_t cols)

@@ -6,7 +6,6 @@
 #define MANY_ROWS     112
 #define FEW_ROWS      16
 #define MANY_WEIGHTS  ((size_t)128 << 10) /* bytes a row */
-#define LARGE_L2      ((size_t)2 << 20)
 #define WORTH_SHARING ((size_t)256 << 10) /* 10 us to read; to share a job costs about one */
 
 /* Of variants that cut a layer alike the tuner measures the first. */
@@ -128,12 +127,11 @@ const struct vt_variant *vt_variant_default(size_t rows, size_t cols, size_t k, 
 	/*
 	 * Beyond that either cut makes cores share something. By rows each reads all weights; by columns each
 	 * reads what the others wrote, and what it writes next lies where the others have read. The first
-	 * is cheaper unless weights are read for few rows. Measured on the machine whose L2 is 1 MiB and
-	 * whose cores share no cache; the other, with 2 MiB, keeps what was measured there.
+	 * is cheaper unless weights are read for few rows. Measured where cores share no cache.
 	 */
-	split = l2_bytes < LARGE_L2 && rows >= 6 * FEW_ROWS && weight_bytes / rows <= MANY_WEIGHTS;
+	split = rows >= 6 * FEW_ROWS && weight_bytes / rows <= MANY_WEIGHTS;
 	/* Every chunk of columns gathers all rows, which takes as long as some 20 columns of it. */
-	coarse = split || (l2_bytes < LARGE_L2 && weight_bytes / rows > MANY_WEIGHTS / 2);
+	coarse = split || weight_bytes / rows > MANY_WEIGHTS / 2;
 	for (const struct vt_variant *v = vt_variants; v->name; v++) {
 		size_t nc = v->nc ? v->nc : cols;
 
