@@ -18,11 +18,13 @@
 #define MIN_COLS     768
 /*
  * What stays in L2 while the panels of a group pass: one of the seven sums of a block of rows, which may take so much of
- * it, and the four places of their products. Beside it one panel is used and one fetched.
+ * it, and the four places of their products. Beside it one panel is used and one fetched. All seven come from the
+ * third level once a group, so a larger L2 has wider groups.
  */
-#define BLOCK_PPM   450000
-#define GROUP_COLS  (2 * VT_GEMM_NR)
-#define LEAST_TILES 2u /* of rows in a block */
+#define BLOCK_PPM    450000
+#define LEAST_PANELS 2u /* in a group */
+#define PANEL_L2     ((size_t)512 << 10)
+#define LEAST_TILES  2u /* of rows in a block */
 /*
  * A block's columns are cut so that cores can join; who goes on with the next piece still has the block's sums. Not where
  * there are several blocks of products: the sums of all of them would leave the caches before they are used again.
@@ -46,6 +48,7 @@ struct strassen_state {
 	const struct vt_strassen_isa *isa;
 	size_t half_rows, half_k, half_cols;
 	size_t block;	     /* rows of one, at most */
+	size_t group;	     /* columns */
 	size_t panel_floats; /* of one product */
 	float *panels, *bias;
 	struct vt_gemm_op proto; /* of the whole layer */
@@ -132,6 +135,13 @@ static size_t block_rows(const struct strassen_state *s)
 	return min_size(rows < least ? least : rows, s->half_rows);
 }
 
+static size_t group_cols(void)
+{
+	const size_t panels = vt_l2_bytes() / PANEL_L2;
+
+	return (panels < LEAST_PANELS ? LEAST_PANELS : panels) * VT_GEMM_NR;
+}
+
 static int strassen_create(struct vt_layer *l, const struct vt_graph *g, const struct vt_node *n,
 			   struct vt_err *e)
 {
@@ -175,6 +185,7 @@ static int strassen_create(struct vt_layer *l, const struct vt_graph *g, const s
 	vt_gemm_set_epilogue(&s->proto, &n->epi);
 	l->weight_bytes = (VT_STRASSEN_TERMS * s->panel_floats + cols) * sizeof(float);
 	s->block = block_rows(s);
+	s->group = group_cols();
 	l->scratch_bytes = sizeof(float) * (VT_GEMM_MR * VT_GEMM_NR +
 					    VT_STRASSEN_TERMS * s->block * vt_gemm_lda(s->half_k));
 	l->packed_in = 1u << 1 | 1u << 2;
@@ -344,7 +355,7 @@ static void run_products(struct block *b, bool there)
 	if (!there)
 		s->isa->sums(&x, b->sums, b->lda, b->term);
 	for (size_t j = b->j, end; j < b->j + b->nj; j = end) {
-		end = min_size(j + GROUP_COLS, b->j + b->nj);
+		end = min_size(j + s->group, b->j + b->nj);
 		for (size_t t = 0; t < VT_STRASSEN_TERMS; t++)
 			multiply_group(b, t, j, end);
 		if (b->k0 + b->kc == s->half_k)
@@ -391,8 +402,8 @@ static void strassen_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 	blocks = div_up(s->half_rows, share);
 	run.block = div_up(s->half_rows, blocks);
 	pieces = vt_gemm_kc(s->half_k) >= s->half_k ? PIECES : div_up(vt_gang_cores(gang), blocks);
-	pieces = min_size(div_up(s->half_cols, GROUP_COLS), pieces);
-	run.piece = div_up(div_up(s->half_cols, pieces), GROUP_COLS) * GROUP_COLS;
+	pieces = min_size(div_up(s->half_cols, s->group), pieces);
+	run.piece = div_up(div_up(s->half_cols, pieces), s->group) * s->group;
 	run.id = atomic_fetch_add_explicit(&runs, (uint64_t)s->half_rows, memory_order_relaxed) + 1;
 	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)strassen_task, &run,
 				   div_up(s->half_rows, run.block), div_up(s->half_cols, run.piece),
