@@ -23,8 +23,7 @@
 #define FAR_COLS	  64
 #define MAX_CHANNELS	  256 /* the block of transformed inputs stays in L2 */
 #define MIN_CHANNELS	  16
-#define MIN_PIXELS                                                                                 \
-	190 /* 14x14: each weight is used for 16 tiles, and there are four times as many */
+#define MIN_PIXELS	  190 /* 14x14: each of four times as many weights is used for 16 tiles */
 
 struct wino_state {
 	const struct vt_gemm_isa *isa;
