@@ -124,6 +124,7 @@ bool vt_avail_note(struct vt_avail *a, const struct vt_avail_sums *now, uint32_t
 {
 	const bool was = a->taken;
 	uint64_t wanted_ns, best;
+	bool whole;
 	double weight;
 	uint32_t ppm;
 
@@ -133,9 +134,10 @@ bool vt_avail_note(struct vt_avail *a, const struct vt_avail_sums *now, uint32_t
 	a->ppm = (uint32_t)(a->ppm + ((double)ppm - a->ppm) * weight);
 	best = a->ppm > best_ppm ? a->ppm : best_ppm;
 	a->taken = a->ppm < best * (was ? FREE_PPM : TAKEN_PPM) / VT_PPM;
-	if (!a->taken)
+	whole = a->ppm >= FREE_PPM; /* whatever becomes of the best one, and taken is not */
+	if (whole)
 		a->pause_ns = 0;
-	a->next_mono_ns = a->taken ? mono_ns + next_try(a, ppm, tried) : 0;
+	a->next_mono_ns = whole ? 0 : mono_ns + next_try(a, ppm, tried);
 	return a->taken != was;
 }
 

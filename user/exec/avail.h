@@ -17,8 +17,10 @@
  * Relative to the best core, because a load that sits on all cores alike (the server's own I/O threads) makes none
  * of them worse than another.
  *
- * A core that is left alone tells nothing. Its worker tries it itself, VT_AVAIL_TRY_NS at a time, first after
- * VT_AVAIL_PAUSE_NS, then at intervals that double up to VT_AVAIL_PAUSE_MAX_NS while somebody else is there.
+ * A core that is left alone tells nothing. While less than 9/10 of it are available, taken or not, its worker tries it
+ * itself, VT_AVAIL_TRY_NS at a time, first after VT_AVAIL_PAUSE_NS, then at intervals that double up to
+ * VT_AVAIL_PAUSE_MAX_NS while somebody else is there. Else a server that needs one core would never learn of the other
+ * what it had begun to see.
  */
 #ifndef VT_EXEC_AVAIL_H
 #define VT_EXEC_AVAIL_H
@@ -49,7 +51,7 @@ struct vt_avail {
 	uint32_t ppm; /* available */
 	bool taken;
 	uint64_t pause_ns;     /* until the next try */
-	uint64_t next_mono_ns; /* of the next try; 0: not taken */
+	uint64_t next_mono_ns; /* of the next try; 0: nothing to find out */
 };
 
 /**
