@@ -26,8 +26,9 @@
 #define PANEL_L2     ((size_t)512 << 10)
 #define LEAST_TILES  2u /* of rows in a block */
 /*
- * A block's columns are cut so that cores can join; who goes on with the next piece still has the block's sums. Not where
- * there are several blocks of products: the sums of all of them would leave the caches before they are used again.
+ * A block's columns are cut so that cores can join; who goes on with the next piece still has the block's sums. Each
+ * block of products is a job of its own: the sums of several would leave the caches before they are used again, and a
+ * chunk of all of them would last 9 ms, in which a core that others use is taken away.
  */
 #define PIECES 8u
 
@@ -209,7 +210,8 @@ struct run {
 	const struct strassen_state *s;
 	const struct vt_gemm_op *op;
 	size_t block, piece; /* rows, columns */
-	uint64_t id;	     /* of this run; more than it are those of its blocks */
+	size_t k0, kc;	     /* products of this job */
+	uint64_t id;	     /* of this job; more than it are those of its blocks */
 };
 
 /* A block of rows of the upper half, and those below, while products [k0, k0 + kc) pass. */
@@ -366,10 +368,11 @@ static void run_products(struct block *b, bool there)
 static void strassen_task(const struct run *run, size_t block, size_t piece)
 {
 	const struct strassen_state *s = run->s;
-	const size_t kc = vt_gemm_kc(s->half_k);
 	struct block b = {.run = run,
 			  .i = block * run->block,
 			  .j = piece * run->piece,
+			  .k0 = run->k0,
+			  .kc = run->kc,
 			  .lda = vt_gemm_lda(s->half_k)};
 	bool there;
 
@@ -380,10 +383,7 @@ static void strassen_task(const struct run *run, size_t block, size_t piece)
 	b.term = b.rows * b.lda;
 	b.tile = vt_scratch_of(run->id + block, &there);
 	b.sums = b.tile + VT_GEMM_MR * VT_GEMM_NR;
-	for (b.k0 = 0; b.k0 < s->half_k; b.k0 += kc) {
-		b.kc = min_size(kc, s->half_k - b.k0);
-		run_products(&b, there && kc >= s->half_k);
-	}
+	run_products(&b, there);
 }
 
 /*
@@ -401,13 +401,17 @@ static void strassen_run(struct vt_layer *l, int inst, pthreadpool_t gang)
 	share = min_size(share < least ? least : share, s->block);
 	blocks = div_up(s->half_rows, share);
 	run.block = div_up(s->half_rows, blocks);
-	pieces = vt_gemm_kc(s->half_k) >= s->half_k ? PIECES : div_up(vt_gang_cores(gang), blocks);
-	pieces = min_size(div_up(s->half_cols, s->group), pieces);
+	pieces = min_size(div_up(s->half_cols, s->group), PIECES);
 	run.piece = div_up(div_up(s->half_cols, pieces), s->group) * s->group;
-	run.id = atomic_fetch_add_explicit(&runs, (uint64_t)s->half_rows, memory_order_relaxed) + 1;
-	pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)strassen_task, &run,
-				   div_up(s->half_rows, run.block), div_up(s->half_cols, run.piece),
-				   0);
+	for (; run.k0 < s->half_k; run.k0 += run.kc) {
+		run.kc = min_size(vt_gemm_kc(s->half_k), s->half_k - run.k0);
+		run.id = atomic_fetch_add_explicit(&runs, (uint64_t)s->half_rows,
+						   memory_order_relaxed) +
+			 1;
+		pthreadpool_parallelize_2d(gang, (pthreadpool_task_2d_t)strassen_task, &run,
+					   div_up(s->half_rows, run.block),
+					   div_up(s->half_cols, run.piece), 0);
+	}
 }
 
 const struct vt_kernel vt_fc_strassen_f32 = {"vt_fc_strassen_f32", strassen_create, strassen_bind,
