@@ -31,11 +31,11 @@
 #define VT_AVAIL_EVERY_NS     4000000u	/* between two readings; one costs a system call, 2 us */
 #define VT_AVAIL_KEPT_NS      25000000u /* half weight after so much wanted time */
 #define VT_AVAIL_SHORT_NS     500000u /* waits below it, in the mean of a reading, count for nothing */
-#define VT_AVAIL_TRY_NS	      6000000u	/* longer than a time slice: who shares the core shows */
-#define VT_AVAIL_ON_NS	      1000000	/* a polite helper's time on its core, less than a slice */
-#define VT_AVAIL_OFF_NS	      1500000	/* and the rest after it */
-#define VT_AVAIL_AGAIN_NS     10000000u /* after a try that had the core for itself */
-#define VT_AVAIL_PAUSE_NS     50000000u /* after one that had not */
+#define VT_AVAIL_TRY_NS	      6000000u /* longer than a time slice: who shares the core shows */
+#define VT_AVAIL_ON_NS	      2000000 /* a polite helper's time on its core, half a tick of 250 Hz */
+#define VT_AVAIL_OFF_NS	      1500000	  /* and the rest after it */
+#define VT_AVAIL_AGAIN_NS     10000000u	  /* after a try that had the core for itself */
+#define VT_AVAIL_PAUSE_NS     50000000u	  /* after one that had not */
 #define VT_AVAIL_PAUSE_MAX_NS 1000000000u /* doubled up to this */
 
 /** What the kernel has added up of a thread since it began. */

@@ -12,7 +12,7 @@
 #include "sched/plan.h"
 #include "sched/policy.h"
 
-/* Of a core, what a polite helper gets on one that somebody else wants all of (exec/avail.h). */
+/* Of a core, what a polite helper brings at most on one that somebody else wants all of (exec/avail.h). */
 #define VT_POLITE_PPM 400000u
 
 struct vt_turn {
