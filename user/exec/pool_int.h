@@ -131,8 +131,8 @@ static inline bool pool_avail_due(const struct worker *w, uint64_t mono_ns)
  * A polite helper. On a core that somebody else wants too, the kernel takes a helper off after a time slice, in the
  * midst of a chunk, for as long as the other's slice lasts: milliseconds, while its leader and the whole gang
  * wait for that chunk. So it goes first: between two chunks, before its slice is over, it sleeps a while. It then
- * holds nothing that anybody waits for, and as one that has used less than its half it gets the core at once
- * when it comes back.
+ * holds nothing that anybody waits for, and as one that has slept it mostly gets the core at once when it comes back.
+ * It does not ask for its CPU time meanwhile: then the kernel looks whether the slice is over.
  */
 /** pool_polite - does this worker have to mind its time? Cheap */
 static inline bool pool_polite(const struct worker *w)
